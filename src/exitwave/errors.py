@@ -1,0 +1,29 @@
+"""Errors that a user can act on: one sentence naming the key or file, what was found, what is allowed."""
+
+
+class ExitwaveError(Exception):
+    """Base class of every error that exitwave raises on purpose."""
+
+
+class ConfigError(ExitwaveError):
+    """A config file is wrong: unknown key, wrong type, missing block, impossible geometry."""
+
+
+class StructureError(ExitwaveError):
+    """A structure cannot be built as described."""
+
+
+class ShardError(ExitwaveError):
+    """A shard is missing, damaged or does not hold what was asked for."""
+
+
+class DatasetError(ExitwaveError):
+    """A dataset cannot be drawn: empty query, impossible split, unknown column."""
+
+
+class TrainingError(ExitwaveError):
+    """A training cannot start or has diverged."""
+
+
+class MicrographError(ExitwaveError):
+    """A micrograph or its mask cannot be used."""
