@@ -1,0 +1,328 @@
+"""The blocks of a config, one model a stage and kind. A new technique is a new ``kind`` here.
+
+Fields carry their unit in the description; the key table in ``config/README.md`` is made from them.
+``COUNTS`` of a block are left out of its identity (see ``identity.py``).
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from exitwave.config.distributions import Integer, Name, Real, bounds, within
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+PositiveReal = Annotated[Real, within(above=0)]
+NonNegativeReal = Annotated[Real, within(low=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Block(BaseModel):
+    """Base of every block: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    VERSION: ClassVar[int] = 1
+    """Raise when the output of the stage changes for the same config."""
+    COUNTS: ClassVar[frozenset[str]] = frozenset()
+    """Keys that say how much is made or with which resources, not what: left out of the identity."""
+
+
+# --- structures -------------------------------------------------------------------------------
+
+
+class PlanarDefects(Block):
+    """Planar defects through the particle."""
+
+    number: Annotated[Integer, within(low=0)] = Field(0, description="planar defects in a particle")
+    kinds: list[Literal["twin", "stacking_fault"]] = Field(
+        ["twin", "stacking_fault"], min_length=1, description="kinds, each equally likely"
+    )
+
+
+class Particles(Block):
+    """Nanoparticles cut from a crystal."""
+
+    material: Name = Field("Au", description="name in the library of materials, or path of a CIF file")
+    shape: Literal["sphere"] = Field("sphere", description="outer shape")
+    number: Annotated[Integer, within(low=0, high=255)] = Field(
+        1, description="particles aimed at in a field; one that finds no free place is left out, and recorded so"
+    )
+    radius: PositiveReal = Field(description="radius [Å]")
+    planar_defects: PlanarDefects = Field(PlanarDefects(), description="twins and stacking faults")
+    orientation: Literal["random"] = Field("random", description="uniform over SO(3)")
+    embedding: Annotated[Real, within(low=0, high=1)] = Field(
+        0.2, description="depth sunk into the substrate, as a fraction of the radius"
+    )
+    minimum_gap: NonNegative = Field(2.0, description="smallest gap between the surfaces of two particles [Å]")
+
+
+class AmorphousSubstrate(Block):
+    """Amorphous slab below the particles, another one in every item."""
+
+    material: Literal["a-C"] = Field("a-C", description="substrate material")
+    thickness: PositiveReal = Field(description="thickness [Å]")
+    density: Positive = Field(2.0, description="mass density [g/cm³]")
+    minimum_distance: Positive = Field(1.4, description="smallest distance between two substrate atoms [Å]")
+
+
+class NanoparticlesOnSubstrate(Block):
+    """Nanoparticles resting on an amorphous substrate; laterally periodic."""
+
+    COUNTS = frozenset({"count", "shard_size"})
+    kind: Literal["nanoparticles_on_substrate"]
+    count: int = Field(ge=1, description="number of structures; more only adds to what is there")
+    shard_size: int = Field(32, ge=1, le=256, description="structures in a shard, which is one job")
+    field_of_view: Positive = Field(description="lateral edge of the square, periodic cell [Å]")
+    cell_height: Positive | None = Field(
+        None, description="height of the cell along the beam [Å]; fitted to each structure if left out"
+    )
+    vacuum: NonNegative = Field(4.0, description="empty space above and below the atoms [Å]")
+    particles: Particles = Field(description="the particles")
+    substrate: AmorphousSubstrate | None = Field(None, description="the substrate; none: particles in vacuum")
+
+    @model_validator(mode="after")
+    def _fits(self) -> NanoparticlesOnSubstrate:
+        radius, gap = bounds(self.particles.radius)[1], self.particles.minimum_gap
+        if 2 * radius + gap > self.field_of_view:
+            raise ValueError(
+                f"particles.radius reaches up to {radius:g} Å, but a particle and its minimum_gap must fit into "
+                f"field_of_view {self.field_of_view:g} Å; allowed: {(self.field_of_view - gap) / 2:g} Å or less"
+            )
+        if self.substrate is None and bounds(self.particles.number)[0] == 0:
+            raise ValueError("particles.number can be 0 and there is no substrate; allowed: 1 or more in vacuum")
+        if self.cell_height is not None:
+            thickness = bounds(self.substrate.thickness)[1] if self.substrate else 0.0
+            needed = thickness + 2 * radius + 2 * self.vacuum
+            if needed > self.cell_height:
+                raise ValueError(
+                    f"cell_height is {self.cell_height:g} Å, but substrate ({thickness:g} Å), particle "
+                    f"({2 * radius:g} Å) and vacuum need {needed:g} Å or more"
+                )
+        return self
+
+
+# --- exit waves -------------------------------------------------------------------------------
+
+
+class PlaneWave(Block):
+    """Plane-wave multislice: exit waves of the whole structure and of the particles alone."""
+
+    kind: Literal["plane_wave"]
+    structures: str = Field(description="structures block")
+    energy: Positive = Field(300e3, ge=20e3, le=1e6, description="beam energy [eV]")
+    sampling: Positive = Field(
+        description="pixel of the stored wave [Å]; the simulation grid is 1.5 times finer, so that its band limit of "
+        "2/3 is the Nyquist frequency of the stored wave"
+    )
+    slice_thickness: Positive = Field(2.0, description="slice thickness [Å]")
+    frozen_phonons: int = Field(0, ge=0, description="thermal configurations averaged; 0: atoms at rest")
+    temperature: Positive = Field(300.0, description="temperature of the thermal motion [K]")
+    parametrization: Literal["lobato", "kirkland"] = Field("lobato", description="scattering factors")
+
+
+# --- images and labels ------------------------------------------------------------------------
+
+
+class Aberrations(Block):
+    """Residual aberrations in Krivanek's polar notation, as in abTEM: coefficients [Å], angles [rad].
+
+    Defocus has a key of its own; ``C10`` is not accepted here.
+    """
+
+    C12: Real = Field(0.0, description="twofold astigmatism [Å]")
+    phi12: Real = Field(0.0, description="its angle [rad]")
+    C21: Real = Field(0.0, description="axial coma [Å]")
+    phi21: Real = Field(0.0, description="its angle [rad]")
+    C23: Real = Field(0.0, description="threefold astigmatism [Å]")
+    phi23: Real = Field(0.0, description="its angle [rad]")
+    C30: Real = Field(0.0, description="spherical aberration [Å]")
+    C32: Real = Field(0.0, description="star aberration [Å]")
+    phi32: Real = Field(0.0, description="its angle [rad]")
+    C34: Real = Field(0.0, description="fourfold astigmatism [Å]")
+    phi34: Real = Field(0.0, description="its angle [rad]")
+    C41: Real = Field(0.0, description="fourth-order coma [Å]")
+    phi41: Real = Field(0.0, description="its angle [rad]")
+    C43: Real = Field(0.0, description="three-lobe aberration [Å]")
+    phi43: Real = Field(0.0, description="its angle [rad]")
+    C45: Real = Field(0.0, description="fivefold astigmatism [Å]")
+    phi45: Real = Field(0.0, description="its angle [rad]")
+    C50: Real = Field(0.0, description="fifth-order spherical aberration [Å]")
+    C52: Real = Field(0.0, description="fifth-order star aberration [Å]")
+    phi52: Real = Field(0.0, description="its angle [rad]")
+    C54: Real = Field(0.0, description="fifth-order rosette aberration [Å]")
+    phi54: Real = Field(0.0, description="its angle [rad]")
+    C56: Real = Field(0.0, description="sixfold astigmatism [Å]")
+    phi56: Real = Field(0.0, description="its angle [rad]")
+
+
+class Hrtem(Block):
+    """HRTEM images: several draws of optics, dose and position for each exit wave."""
+
+    kind: Literal["hrtem"]
+    exit_waves: str = Field(description="exit_waves block")
+    per_structure: int = Field(1, ge=1, description="images of each structure")
+    pixel_size: Positive = Field(description="image pixel [Å]; a whole multiple of the sampling of the exit wave")
+    size: int = Field(ge=16, description="edge of the square image [px]; cut at a random place of the periodic field")
+    defocus: Real = Field(0.0, description="defocus [Å]; positive is underfocus")
+    aberrations: Aberrations = Field(Aberrations(), description="residual aberrations")
+    focal_spread: NonNegativeReal = Field(0.0, description="standard deviation of the focal spread [Å]")
+    focal_nodes: int = Field(7, ge=1, description="Gauss-Hermite nodes of the focal spread")
+    objective_aperture: PositiveReal | None = Field(
+        None, description="semi-angle of the objective aperture [mrad]; none: open"
+    )
+    plasmon_weight: Annotated[Real, within(low=0, high=1)] = Field(
+        0.0, description="weight of the constant background that stands for plasmon losses"
+    )
+    dose: PositiveReal = Field(description="electron dose [e⁻/Å²]")
+    detector_blur: NonNegativeReal = Field(
+        0.0, description="standard deviation of the camera's Gaussian point spread, acting on the noise too [px]"
+    )
+    label_smoothing: NonNegative = Field(
+        1.0, description="standard deviation of the Gaussian laid over the phase that labels are made from [Å]"
+    )
+
+
+# --- datasets ---------------------------------------------------------------------------------
+
+
+class Dataset(Block):
+    """A draw of images for training: a query on their metadata, a size, a split by structure."""
+
+    images: str | dict[str, Positive] = Field(
+        description="images block, or several with the share of each: {au: 0.5, cdse: 0.5}"
+    )
+    size: int | None = Field(None, ge=1, description="training and validation images drawn; all if left out")
+    where: str | None = Field(
+        None, description="condition on metadata columns, such as 'defocus > 0 and dose < 500'; all if left out"
+    )
+    label_threshold: Positive = Field(
+        0.1, description="phase of the in-focus particle wave above which a pixel is particle [rad]"
+    )
+    validation: Fraction = Field(0.2, description="share of the structures kept for validation")
+    test: Fraction = Field(0.1, description="share of the structures kept for the held-out benchmark")
+
+    @model_validator(mode="after")
+    def _something_to_train_on(self) -> Dataset:
+        if self.validation + self.test >= 1:
+            raise ValueError(
+                f"validation ({self.validation:g}) and test ({self.test:g}) leave no structures for training; "
+                "allowed: a sum below 1"
+            )
+        if self.validation == 0:
+            raise ValueError("validation is 0; allowed: above 0, since the best network is chosen by validation loss")
+        return self
+
+
+# --- models and trainings ---------------------------------------------------------------------
+
+
+class Preprocessing(Block):
+    """What is done to every image, simulated or experimental, before the network sees it."""
+
+    median: int = Field(3, ge=1, description="edge of the median filter [px], odd; 1: none")
+    normalization: Literal["minmax", "standard"] = Field(
+        "minmax", description="per image: to [0, 1], or to mean 0 and standard deviation 1"
+    )
+
+    @model_validator(mode="after")
+    def _odd(self) -> Preprocessing:
+        if self.median % 2 == 0:
+            raise ValueError(f"median is {self.median}; allowed: an odd number")
+        return self
+
+
+class Segmentation(Block):
+    """A segmentation network and how it is optimised."""
+
+    kind: Literal["segmentation"]
+    architecture: Literal["unet", "unetplusplus", "fpn", "linknet"] = Field(
+        "unet", description="architecture, from segmentation-models-pytorch"
+    )
+    encoder: str = Field("resnet18", description="encoder, from segmentation-models-pytorch; random weights")
+    encoder_depth: int = Field(5, ge=3, le=5, description="downsampling stages of the encoder")
+    preprocessing: Preprocessing = Field(Preprocessing(), description="image preprocessing")
+    epochs: int = Field(25, ge=1, description="passes over the training images")
+    batch_size: int = Field(16, ge=1, description="images in a step")
+    learning_rate: Positive = Field(1e-3, description="initial learning rate of Adam")
+    learning_rate_decay: Annotated[float, Field(gt=0, le=1)] = Field(0.8, description="factor after every epoch")
+    cross_entropy_weight: NonNegative = Field(1.0, description="weight of the cross-entropy in the loss")
+    dice_weight: NonNegative = Field(1.0, description="weight of the Dice (F1) term in the loss")
+    augmentation: bool = Field(True, description="random quarter turns and flips of training images")
+    weight_average: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0,
+        description="decay per step of an exponential moving average of the weights, which is then validated and "
+        "kept in their place; 0: none",
+    )
+
+    @model_validator(mode="after")
+    def _some_loss(self) -> Segmentation:
+        if self.cross_entropy_weight + self.dice_weight == 0:
+            raise ValueError("cross_entropy_weight and dice_weight are both 0; allowed: at least one above 0")
+        return self
+
+
+class Training(Block):
+    """A model trained on a dataset, several times over."""
+
+    COUNTS = frozenset({"seeds", "device", "precision", "threads"})
+    datasets: str = Field(description="datasets block")
+    model: str = Field(description="models block")
+    seeds: int = Field(5, ge=1, description="networks trained, differing in initial weights and order of images")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to train; auto: a GPU if there is one")
+    precision: Literal["auto", "32", "bf16"] = Field(
+        "auto", description="arithmetic; auto: bf16 where the processor has it in hardware"
+    )
+    threads: int = Field(1, ge=1, description="processor cores for one network")
+
+
+# --- benchmarks -------------------------------------------------------------------------------
+
+
+class _Benchmark(Block):
+    COUNTS = frozenset({"threads"})
+    trainings: list[str] | None = Field(None, description="trainings blocks scored; all if left out")
+    threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.5, description="probability from which a pixel is particle"
+    )
+    bootstrap: int = Field(2000, ge=100, description="resamples over images for the intervals")
+    threads: int = Field(1, ge=1, description="processor cores")
+
+
+class SimulatedBenchmark(_Benchmark):
+    """Held-out simulated structures: the test split of datasets."""
+
+    kind: Literal["simulated"]
+    datasets: list[str] = Field(min_length=1, description="datasets blocks whose held-out images are scored together")
+    size: int = Field(128, ge=1, description="images scored at the most")
+
+
+class MicrographBenchmark(_Benchmark):
+    """Real micrographs with expert masks."""
+
+    kind: Literal["micrographs"]
+    path: PurePath = Field(
+        description="folder with an index.csv of the columns image, mask, and optionally pixel_size [Å]; "
+        "relative to the working directory"
+    )
+    pixel_size: Positive | None = Field(None, description="pixel [Å]; overrides index.csv and what the files say")
+    overlap: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.5, description="overlap of neighbouring tiles, of their edge"
+    )
+    symmetry_average: bool = Field(
+        False, description="average the prediction over the eight quarter turns and flips of each tile"
+    )
+
+
+STAGES: dict[str, dict[str, type[Block]]] = {
+    "structures": {"nanoparticles_on_substrate": NanoparticlesOnSubstrate},
+    "exit_waves": {"plane_wave": PlaneWave},
+    "images": {"hrtem": Hrtem},
+    "datasets": {"": Dataset},
+    "models": {"segmentation": Segmentation},
+    "trainings": {"": Training},
+    "benchmarks": {"simulated": SimulatedBenchmark, "micrographs": MicrographBenchmark},
+}
+"""Registry of the stages in pipeline order: kind -> model ('' where a stage has one kind only)."""

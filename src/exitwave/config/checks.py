@@ -1,0 +1,122 @@
+"""Checks across blocks that can be made before the first job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from exitwave.config.distributions import bounds, names
+from exitwave.errors import ConfigError, ExitwaveError
+
+if TYPE_CHECKING:
+    from exitwave.config.study import Member, Study
+
+ELECTRON_REST_ENERGY = 510998.95
+"""[eV] CODATA 2018."""
+
+
+def wavelength(energy: float) -> float:
+    """Relativistic electron wavelength [Å] at an energy [eV], h c / sqrt(E (E + 2 m c²))."""
+    return 12398.41984 / float((energy * (energy + 2 * ELECTRON_REST_ENERGY)) ** 0.5)
+
+
+def check_study(study: Study) -> None:
+    """Check every block against those it is made from.
+
+    Raises
+    ------
+    ConfigError
+        One sentence naming the file, the key, the value and what is allowed.
+    """
+    checks = {
+        "structures": _check_structures,
+        "exit_waves": _check_exit_waves,
+        "images": _check_images,
+        "datasets": _check_dataset,
+        "benchmarks": _check_benchmark,
+    }
+    for stage, check in checks.items():
+        for member in study.stage(stage):
+            try:
+                check(member)
+            except ExitwaveError as error:
+                raise ConfigError(f"{study.source}: {stage}.{member.name}.{error}") from error
+
+
+def _check_structures(member: Member) -> None:
+    from exitwave.structures.materials import check_material
+
+    particles = member.block.particles
+    for material in names(particles.material):
+        try:
+            check_material(material, planar_defects=bounds(particles.planar_defects.number)[1] > 0)
+        except ExitwaveError as error:
+            raise ConfigError(f"particles.material: {error}") from error
+
+
+def _check_exit_waves(member: Member) -> None:
+    from ase.data import chemical_symbols
+
+    from exitwave.structures.materials import load_material
+    from exitwave.waves.grid import output_grid
+    from exitwave.waves.thermal import check_elements
+
+    structures = member.source("structures").block
+    try:
+        output_grid(structures.field_of_view, member.block.sampling)
+    except ExitwaveError as error:
+        raise ConfigError(f"sampling: {error}") from error
+    if member.block.frozen_phonons:
+        for material in names(structures.particles.material):
+            try:
+                check_elements({chemical_symbols[number] for number in load_material(material).numbers})
+            except ExitwaveError as error:
+                raise ConfigError(f"frozen_phonons: {error}") from error
+
+
+def _check_images(member: Member) -> None:
+    block, waves = member.block, member.source("exit_waves")
+    field = waves.source("structures").block.field_of_view
+    sampling = waves.block.sampling
+    binning = block.pixel_size / sampling
+    if abs(binning - round(binning)) > 1e-6 or binning < 1 - 1e-6:
+        raise ConfigError(
+            f"pixel_size: found {block.pixel_size:g} Å; allowed: a whole multiple of the exit wave's sampling, "
+            f"{sampling:g} Å"
+        )
+    if block.size * block.pixel_size > field * (1 + 1e-9):
+        raise ConfigError(
+            f"size: found {block.size} px of {block.pixel_size:g} Å, which is {block.size * block.pixel_size:g} Å; "
+            f"allowed: at most the field of view, {field:g} Å"
+        )
+    if block.objective_aperture is not None:
+        limit = 1e3 * wavelength(waves.block.energy) / (2 * sampling)
+        largest = bounds(block.objective_aperture)[1]
+        if largest > limit * (1 + 1e-9):
+            raise ConfigError(
+                f"objective_aperture: reaches up to {largest:g} mrad; allowed: at most the band limit of the exit "
+                f"wave, {limit:.1f} mrad"
+            )
+
+
+def _check_dataset(member: Member) -> None:
+    from exitwave.config.study import pool_size
+    from exitwave.data.query import check_condition
+
+    sizes = {(m.block.size, m.block.pixel_size) for m in member.upstream["images"]}
+    if len(sizes) > 1:
+        raise ConfigError(f"images: the blocks differ in size or pixel_size, {sorted(sizes)}; allowed: equal ones")
+    if member.block.where is not None:
+        try:
+            check_condition(member.block.where)
+        except ExitwaveError as error:
+            raise ConfigError(f"where: {error}") from error
+    pool = sum(pool_size(m) for m in member.upstream["images"])
+    if member.block.size is not None and member.block.size > pool:
+        raise ConfigError(f"size: found {member.block.size}; allowed: at most the {pool} images there are")
+
+
+def _check_benchmark(member: Member) -> None:
+    if member.block.kind == "micrographs":
+        from exitwave.benchmark.micrographs import check_benchmark_folder
+
+        check_benchmark_folder(member.block.path, member.block.pixel_size)

@@ -1,0 +1,205 @@
+"""What is generated from the typed config: the key table of ``config/README.md`` and the JSON schema for editors.
+
+``python -m exitwave.config.docs`` writes both into the folder ``config``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import AfterValidator, BaseModel, Discriminator
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import models_json_schema
+
+from exitwave.config.blocks import STAGES, Block
+from exitwave.config.study import REFERENCES
+from exitwave.data.columns import EXIT_WAVES, IMAGES, STRUCTURES
+
+_NAMES: dict[Any, str] = {float: "number", int: "whole number", str: "text", bool: "true or false"}
+_UNIONS = (Union, types.UnionType)
+
+
+def key_table() -> str:
+    """Markdown tables of every key, one for each stage and kind, nested blocks with dotted keys."""
+    parts = []
+    for stage, kinds in STAGES.items():
+        parts.append(f"### {stage}\n")
+        for kind, model in kinds.items():
+            if kind:
+                parts.append(f"#### kind: {kind}\n")
+            parts.append(f"{inspect.getdoc(model)}\n")
+            parts.append("| key | value | default | meaning |\n|---|---|---|---|")
+            for key, field in _fields(model):
+                value = " or ".join(_values(field.annotation, field.metadata))
+                if key in REFERENCES[stage]:
+                    value = value.replace("text", "block name")
+                star = "\\*" if key in model.COUNTS else ""
+                parts.append(f"| `{key}`{star} | {value} | {_default(field)} | {_cell(field.description or '')} |")
+            parts[-1] += "\n"
+    return "\n".join(parts)
+
+
+def column_table() -> str:
+    """Markdown table of the metadata columns that ``where`` may name."""
+    rows = ["| column | unit | drawn or set in |", "|---|---|---|"]
+    for stage, columns in (("structures", STRUCTURES), ("exit_waves", EXIT_WAVES), ("images", IMAGES)):
+        rows += [f"| `{name}` | {unit} | {stage} |" for name, unit in columns.items()]
+    return "\n".join(rows) + "\n"
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Keys of a block in order; a nested block stands before its own keys."""
+    for name, field in model.model_fields.items():
+        yield prefix + name, field
+        for nested in [field.annotation, *get_args(field.annotation)]:
+            if isinstance(nested, type) and issubclass(nested, Block):
+                yield from _fields(nested, f"{prefix}{name}.")
+
+
+def _values(annotation: Any, metadata: list[Any]) -> list[str]:
+    """What may stand for a key, in words, one entry an alternative."""
+    limits = _limits(metadata)
+    if get_origin(annotation) is Annotated:
+        inner, *more = get_args(annotation)
+        return _values(inner, [*more, *metadata])
+    if any(isinstance(entry, Discriminator) for entry in metadata):  # a number, or a distribution of it
+        constant = get_args(get_args(annotation)[0])[0]
+        return [(_NAMES[constant] if constant is not str else "name") + limits, "[distribution](#distributions)"]
+    if get_origin(annotation) in _UNIONS:
+        return [value for option in get_args(annotation) for value in _values(option, metadata)]
+    if annotation is type(None):
+        return ["null"]
+    if get_origin(annotation) is Literal:
+        return [f"`{option}`" for option in get_args(annotation)]
+    if get_origin(annotation) is list:
+        return [f"list of {' or '.join(_values(get_args(annotation)[0], []))}"]
+    if get_origin(annotation) is dict:
+        key, value = get_args(annotation)
+        return [f"mapping of {_NAMES[key]} to {' or '.join(_values(value, []))}"]
+    if isinstance(annotation, type) and issubclass(annotation, Block):
+        return ["block"]
+    return [_NAMES.get(annotation, "path") + limits]
+
+
+def _limits(metadata: list[Any]) -> str:
+    found: dict[str, float] = {}
+    for entry in metadata:
+        if isinstance(entry, FieldInfo):
+            return _limits(entry.metadata)
+        if isinstance(entry, AfterValidator):  # within(...) keeps its limits in the closure of its check
+            limits = inspect.getclosurevars(entry.func).nonlocals
+            found |= {sign: limits[key] for key, sign in (("low", "≥"), ("above", ">"), ("high", "≤")) if key in limits}
+        for kind, sign in ((Ge, "≥"), (Gt, ">"), (Le, "≤"), (Lt, "<")):
+            if isinstance(entry, kind):
+                found[sign] = getattr(entry, kind.__name__.lower())
+    if "≥" in found and found["≥"] is not None:
+        found.pop(">", None)  # a block may narrow a type that is above 0 already
+    text = ", ".join(f"{sign} {_number(value)}" for sign, value in found.items() if value is not None)
+    return f" {text}" if text else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:g}".replace("e+0", "e")
+
+
+def _default(field: FieldInfo) -> str:
+    default = field.default
+    if field.is_required():
+        return "needed"
+    if isinstance(default, BaseModel):
+        return "its defaults"
+    if isinstance(default, float):
+        return f"`{_number(default)}`"
+    return f"`{json.dumps(default)}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of a study file, for completion and checks while typing.
+
+    No key is required in it: blocks may inherit from ``like`` and from a base file. What is missing
+    or impossible is found when the study is loaded.
+    """
+    models = [(model, "validation") for kinds in STAGES.values() for model in kinds.values()]
+    references, schema = models_json_schema(models, ref_template="#/$defs/{model}")  # type: ignore[arg-type]
+    definitions = schema["$defs"]
+    blocks = {model.__name__: model for kinds in STAGES.values() for model in kinds.values()}
+    for name, definition in definitions.items():
+        _relax(definition, top=name in blocks)
+    definitions["matrix"] = {
+        "description": "one member of the block for each value",
+        "type": "object",
+        "properties": {"matrix": {"type": "array", "minItems": 1}},
+        "required": ["matrix"],
+        "additionalProperties": False,
+    }
+    stages = {
+        stage: {
+            "type": "object",
+            "description": f"blocks of the stage {stage}, by name",
+            "additionalProperties": {"anyOf": [references[model, "validation"] for model in kinds.values()]},
+        }
+        for stage, kinds in STAGES.items()
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "exitwave study",
+        "type": "object",
+        "properties": {
+            "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "root of all randomness"},
+            "base": {"type": "string", "description": "study file that this one is laid over"},
+            **stages,
+        },
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def _relax(definition: dict[str, Any], top: bool) -> None:
+    """Let every key of a block be left out or be a matrix; distributions stay as they are."""
+    definition.pop("title", None)
+    properties = definition.get("properties", {})
+    for schema in properties.values():
+        schema.pop("title", None)
+    if {"uniform", "loguniform", "normal", "choice"} & set(properties):
+        return
+    definition.pop("required", None)
+    for key, schema in properties.items():
+        about = {name: schema.pop(name) for name in ("description", "default") if name in schema}
+        properties[key] = {**about, "anyOf": [schema, {"$ref": "#/$defs/matrix"}]}
+    if top:
+        properties["like"] = {"type": "string", "description": "block of the same stage that this one starts from"}
+
+
+def fill(text: str) -> str:
+    """Put the generated tables between their markers in the text of ``config/README.md``."""
+    for name, table in (("keys", key_table()), ("columns", column_table())):
+        start, end = f"<!-- {name}: made by `make docs-keys` -->\n", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(start)
+        text = f"{before}{start}\n{table}\n{end}{rest.partition(end)[2]}"
+    return text
+
+
+def schema_text() -> str:
+    """Text of ``config/schema.json``."""
+    return json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+def write(folder: Path) -> None:
+    """Write the schema and fill the README in ``folder``."""
+    readme = folder / "README.md"
+    readme.write_text(fill(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    (folder / "schema.json").write_text(schema_text(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(Path("config"))
