@@ -1,0 +1,147 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_score
+
+from exitwave.benchmark.intervals import bootstrap
+from exitwave.benchmark.metrics import COUNTS, count_pixels, scores_from_counts
+from exitwave.benchmark.micrographs import Micrograph
+from exitwave.benchmark.score import score_micrographs, score_prediction
+from exitwave.benchmark.summary import SUMMARY, summarise
+from exitwave.errors import MicrographError
+
+
+def scores(probability, expert, threshold=0.5):
+    counts = count_pixels(probability, expert, threshold)
+    return scores_from_counts(np.array([counts[name] for name in COUNTS]))
+
+
+@pytest.fixture
+def example():
+    rng = np.random.default_rng(3)
+    expert = rng.random((40, 50)) < 0.3
+    return np.clip(0.35 * expert + 0.6 * rng.random((40, 50)), 0, 1), expert
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
+def test_hard_scores_equal_scikit_learn(example, threshold):
+    probability, expert = example
+    result = scores(probability, expert, threshold)
+    truth, guess = expert.ravel(), (probability >= threshold).ravel()
+    assert result["f1"] == pytest.approx(f1_score(truth, guess))
+    assert result["iou"] == pytest.approx(jaccard_score(truth, guess))
+    assert result["precision"] == pytest.approx(precision_score(truth, guess))
+    assert result["recall"] == pytest.approx(recall_score(truth, guess))
+
+
+def test_hand_counted_pixels():
+    expert = np.array([[1, 1, 0, 0]], dtype=bool)
+    counts = count_pixels(np.array([[0.9, 0.4, 0.6, 0.1]]), expert)
+    assert [counts[k] for k in ("tp", "fp", "fn", "tn")] == [1, 1, 1, 1]
+    assert counts["soft_tp"] == pytest.approx(1.3)
+    assert counts["soft_fp"] == pytest.approx(0.7)
+    assert counts["soft_fn"] == pytest.approx(0.7)
+    assert counts["soft_tn"] == pytest.approx(1.3)
+
+
+def test_soft_f1_is_equation_6(example):
+    probability, expert = example
+    expected = 2 * (probability * expert).sum() / (probability.sum() + expert.sum())
+    assert scores(probability, expert)["f1_soft"] == pytest.approx(expected)
+
+
+def test_soft_and_hard_scores_of_a_mask_agree(example):
+    probability, expert = example
+    result = scores(probability > 0.5, expert)
+    assert result["f1_soft"] == pytest.approx(result["f1"])
+
+
+def test_two_class_score_is_the_mean_over_particle_and_background(example):
+    probability, expert = example
+    particle = scores(probability, expert)["f1_soft"]
+    background = scores(1 - probability, ~expert)["f1_soft"]
+    assert scores(probability, expert)["f1_soft_two_class"] == pytest.approx((particle + background) / 2)
+
+
+def test_nothing_found_where_nothing_is_scores_one():
+    result = scores(np.zeros((8, 8)), np.zeros((8, 8), dtype=bool))
+    assert all(value == 1 for value in result.values())
+
+
+def test_one_pixel_found_where_nothing_is_scores_zero():
+    prediction = np.zeros((8, 8))
+    prediction[0, 0] = 1
+    assert scores(prediction, np.zeros((8, 8), dtype=bool))["f1"] == 0
+
+
+def test_nothing_found_where_something_is_scores_zero():
+    assert scores(np.zeros((8, 8)), np.eye(8, dtype=bool))["f1"] == 0
+
+
+def table(predictions, masks, seed=0):
+    micrographs = [Micrograph(str(i), np.zeros(m.shape, np.float32), m, 1.0) for i, m in enumerate(masks)]
+    return score_micrographs(lambda m: predictions[int(m.name)], micrographs).assign(seed=seed)
+
+
+def test_pooled_score_sums_pixels_and_mean_leaves_out_empty_micrographs():
+    masks = [np.zeros((40, 40), bool) for _ in range(3)]
+    masks[0][:20], masks[1][:4, :10] = True, True
+    masks[2][0, 0] = True  # 0.06 %: counts as empty
+    predictions = [masks[0].copy(), np.zeros((40, 40), bool), np.zeros((40, 40), bool)]
+    predictions[2][5:15] = True
+    summary = summarise(table(predictions, masks), 200, np.random.default_rng(0))
+    assert summary["f1_pooled"] == pytest.approx(2 * 800 / (2 * 800 + 400 + 41))
+    assert summary["f1_mean"] == pytest.approx((1 + 0) / 2)
+    assert summary["images"] == 3
+    assert summary["images_with_particles"] == 2
+    for name in SUMMARY:
+        assert summary[f"{name}_low"] <= summary[name] + 1e-12
+        assert summary[f"{name}_high"] >= summary[name] - 1e-12
+
+
+def test_mean_is_undefined_without_particles_but_pooled_is_not():
+    masks = [np.zeros((40, 40), bool)] * 2
+    summary = summarise(table(masks, masks), 100, np.random.default_rng(0))
+    assert np.isnan(summary["f1_mean"])
+    assert summary["f1_pooled"] == 1
+
+
+def test_several_seeds_are_given_by_their_median_and_range():
+    mask = np.zeros((40, 40), bool)
+    mask[:20] = True
+    none, half = np.zeros_like(mask), mask.copy()
+    half[:10] = False
+    tables = [table([prediction], [mask], seed) for seed, prediction in enumerate([none, half, mask])]
+    summary = summarise(pd.concat(tables), 100, np.random.default_rng(0))
+    assert (summary["seeds"], summary["images"]) == (3, 1)
+    assert summary["f1_pooled"] == pytest.approx(2 / 3)
+    assert (summary["f1_pooled_seed_min"], summary["f1_pooled_seed_max"]) == (0, 1)
+
+
+def test_same_generator_gives_same_intervals(example):
+    probability, expert = example
+    per_image = table([probability, expert, probability.T.reshape(expert.shape)], [expert] * 3)
+    one, other = (summarise(per_image, 100, np.random.default_rng(5)) for _ in range(2))
+    assert one == other
+
+
+def test_prediction_of_another_shape_is_refused():
+    with pytest.raises(MicrographError, match=r"\(8, 9\).*\(8, 8\)"):
+        score_prediction(np.zeros((8, 9)), np.zeros((8, 8), bool))
+
+
+def test_bootstrap_interval_covers_the_true_mean_as_often_as_it_says():
+    rng = np.random.default_rng(11)
+    hits = 0
+    for _ in range(300):
+        values = rng.normal(2.0, 1.0, 40)
+        low, high = bootstrap(lambda w, v=values: (w @ v / len(v))[:, None], 40, 400, rng)
+        hits += low[0] <= 2.0 <= high[0]
+    # Percentile intervals of 40 normal values cover a little less than 95 %; +- 3 sd of 300 trials is 4 %.
+    assert 0.89 <= hits / 300 <= 0.98
+
+
+def test_bootstrap_of_a_mean_is_as_wide_as_its_standard_error():
+    values = np.random.default_rng(0).normal(size=200)
+    low, high = bootstrap(lambda w: (w @ values / 200)[:, None], 200, 4000, np.random.default_rng(1))
+    assert (high - low)[0] == pytest.approx(2 * 1.96 * values.std() / np.sqrt(200), rel=0.05)
