@@ -1,0 +1,65 @@
+"""State of a training after an epoch, from which a killed one continues."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from exitwave.config.blocks import Segmentation
+
+
+def fingerprint(model: Segmentation, seed: int, tensors: list[torch.Tensor]) -> str:
+    """Hash of all that decides a training: its block, the version of the stage, the seed and the data."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(f"{model.VERSION} {seed} {model.model_dump_json()}".encode())
+    for tensor in tensors:
+        digest.update(f" {tuple(tensor.shape)} {tensor.dtype} ".encode())
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors, numbers, strings, lists and dicts in one piece."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        torch.save(state, unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path, expected: str, report: Callable[[str], None]) -> dict[str, Any] | None:
+    """State in a checkpoint, or nothing if it is missing, damaged or of another training.
+
+    Parameters
+    ----------
+    path : Path
+    expected : str
+        Fingerprint of the training that is to continue.
+    report : callable
+        Takes one sentence if there is a checkpoint that cannot be used.
+    """
+    if not path.exists():
+        return None
+    try:
+        # torch.load does not compare the checksums of what it reads.
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found = state["fingerprint"]
+    except Exception as error:  # a damaged file fails in many ways, and each means starting anew
+        report(f"{path} is damaged ({error}): the training starts anew")
+        return None
+    if found != expected:
+        report(f"{path} is of another model, data set or seed: the training starts anew")
+        return None
+    return state

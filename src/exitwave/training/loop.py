@@ -1,0 +1,281 @@
+"""Training of a segmentation network on images held in memory.
+
+Lightning Fabric gives device and precision. The loop itself is ours: with all images in memory, workers, samplers and
+callbacks would cost more than they give, and a loop that draws everything from (seed, epoch) continues exactly.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning_fabric
+import numpy as np
+import pandas as pd
+import torch
+from lightning_fabric.plugins.environments import LightningEnvironment
+from numpy.typing import NDArray
+
+from exitwave.config.blocks import Segmentation
+from exitwave.errors import TrainingError
+from exitwave.training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from exitwave.training.hardware import resolve_device, resolve_precision
+from exitwave.training.losses import f1, segmentation_loss, soft_sums
+from exitwave.training.networks import build_network
+from exitwave.training.symmetry import augment
+
+logger = logging.getLogger(__name__)
+
+LabelledImages = tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]
+State = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A trained network and how it came about."""
+
+    network: torch.nn.Module
+    """With the weights of the best epoch, in evaluation mode, on the CPU."""
+    history: pd.DataFrame
+    """One row an epoch: epoch (from 1), learning_rate, train_loss, validation_loss, validation_f1 (hard),
+    validation_f1_soft, seconds. Scores are of the particle class, pooled over all validation pixels."""
+    best_epoch: int
+    """Epoch with the smallest validation loss, from 1."""
+
+
+def train(
+    training: LabelledImages,
+    validation: LabelledImages,
+    model: Segmentation,
+    *,
+    seed: int,
+    device: Literal["auto", "cpu", "cuda"],
+    precision: Literal["auto", "32", "bf16"],
+    threads: int,
+    checkpoint: Path,
+    image_ids: Sequence[str],
+    progress: Callable[[str], None] = logger.info,
+) -> TrainingResult:
+    """Train one network and keep the weights of its best validation loss.
+
+    Initial weights, order and symmetries of the images follow from ``seed`` alone: on a CPU the same seed, precision
+    and number of threads give the same weights, interrupted or not. On a GPU that holds where PyTorch has
+    deterministic kernels; the bilinear upsampling of ``fpn`` has none.
+
+    Parameters
+    ----------
+    training, validation : tuple of (images, masks)
+        Preprocessed images float16 or float32 [n, H, H] and masks bool [n, H, H]. Validation images are never
+        augmented.
+    model : Segmentation
+    seed : int
+    device, precision
+        As in the config; see :mod:`exitwave.training.hardware`.
+    threads : int
+        Processor cores used.
+    checkpoint : Path
+        Written after every epoch. If it is there already and is of the same model, data and seed, training goes on
+        from it.
+    image_ids : sequence of str
+        Names of the training images, for messages.
+    progress : callable
+        Takes one line an epoch.
+
+    Raises
+    ------
+    TrainingError
+        If the device is missing, the images cannot be trained on, or the loss is no longer finite.
+    """
+    resolved_device = resolve_device(device)
+    resolved_precision = resolve_precision(precision, resolved_device)
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True
+    fabric = lightning_fabric.Fabric(
+        accelerator=resolved_device,
+        devices=1,
+        precision="bf16-mixed" if resolved_precision == "bf16" else "32-true",
+        # One process, whatever the environment variables of a cluster suggest.
+        plugins=[LightningEnvironment()],
+    )
+    fabric.launch()
+
+    cpu_tensors = [torch.as_tensor(array) for array in (*training, *validation)]
+    identity = fingerprint(model, seed, cpu_tensors)
+    images, masks, validation_images, validation_masks = (fabric.to_device(tensor) for tensor in cpu_tensors)
+
+    with _seeded(seed, epoch=0):
+        network = build_network(model).to(memory_format=torch.channels_last)
+    _check_images(model, images, validation_images)
+    forward = fabric.setup_module(network)
+    optimiser = fabric.setup_optimizers(torch.optim.Adam(network.parameters(), lr=model.learning_rate, fused=True))
+    average = copy.deepcopy(network) if model.weight_average else None
+    validated = network if average is None else average
+
+    history: list[dict[str, float]] = []
+    best: dict[str, Any] = {"loss": math.inf, "epoch": 0, "network": {}}
+    steps = 0
+    state = load_checkpoint(checkpoint, identity, progress)
+    if state is not None:
+        network.load_state_dict(state["network"])
+        if average is not None:
+            average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        history, best, steps = state["history"], state["best"], state["steps"]
+        progress(f"continues after epoch {len(history)} of {model.epochs}")
+
+    for epoch in range(len(history) + 1, model.epochs + 1):
+        start = time.perf_counter()
+        learning_rate = model.learning_rate * model.learning_rate_decay ** (epoch - 1)
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch,)))
+        loss_sum = 0.0
+        network.train()
+        with _seeded(seed, epoch):
+            for batch in _shuffled_batches(len(images), model.batch_size, rng):
+                loss_sum += len(batch) * _step(fabric, forward, optimiser, images, masks, batch, model, rng, image_ids)
+                steps += 1
+                if average is not None:
+                    update_average(average, network, min(model.weight_average, (1 + steps) / (10 + steps)))
+        scores = validate(fabric.autocast, validated, validation_images, validation_masks, model)
+        if not math.isfinite(scores["validation_loss"]):
+            raise TrainingError(
+                f"the validation loss is {scores['validation_loss']} after epoch {epoch}; "
+                "a lower learning_rate may help, or a validation image is not finite"
+            )
+        row = {"epoch": epoch, "learning_rate": learning_rate, "train_loss": loss_sum / len(images), **scores}
+        history.append({**row, "seconds": time.perf_counter() - start})
+        if scores["validation_loss"] < best["loss"]:
+            best = {"loss": scores["validation_loss"], "epoch": epoch, "network": _copy_state(validated)}
+        save_checkpoint(
+            checkpoint,
+            {
+                "fingerprint": identity,
+                "network": network.state_dict(),
+                "average": None if average is None else average.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "history": history,
+                "best": best,
+                "steps": steps,
+            },
+        )
+        progress(_line(history[-1], model.epochs, best["epoch"]))
+
+    network.load_state_dict(best["network"])
+    return TrainingResult(network.cpu().eval(), pd.DataFrame(history).astype({"epoch": int}), best["epoch"])
+
+
+def _step(
+    fabric: Any,
+    forward: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    images: torch.Tensor,
+    masks: torch.Tensor,
+    batch: NDArray[np.int64],
+    model: Segmentation,
+    rng: np.random.Generator,
+    image_ids: Sequence[str],
+) -> float:
+    """One step of the optimiser; returns the loss of the batch before it."""
+    index = torch.as_tensor(batch, device=images.device)
+    inputs, labels = images[index].float(), masks[index].float()
+    if model.augmentation:
+        inputs, labels = augment(inputs, labels, rng)
+    logits = forward(inputs[:, None])[:, 0].float()
+    loss = segmentation_loss(soft_sums(logits, labels), model.cross_entropy_weight, model.dice_weight)
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        broken = batch[~torch.isfinite(inputs).flatten(1).all(1).cpu().numpy()]
+        names = ", ".join(image_ids[i] for i in (broken if len(broken) else batch))
+        cause = "images with values that are not finite" if len(broken) else "a lower learning_rate may help; images"
+        raise TrainingError(f"the training loss is {value}; {cause}: {names}")
+    optimiser.zero_grad(set_to_none=True)
+    fabric.backward(loss)
+    optimiser.step()
+    return value
+
+
+@torch.no_grad()
+def validate(
+    autocast: Callable[[], AbstractContextManager[Any]],
+    network: torch.nn.Module,
+    images: torch.Tensor,
+    masks: torch.Tensor,
+    model: Segmentation,
+) -> dict[str, float]:
+    """Loss and pooled F1, hard and soft, on images as they are."""
+    network.eval()
+    soft, hard = [], []
+    for batch, mask in zip(torch.split(images, model.batch_size), torch.split(masks, model.batch_size), strict=True):
+        with autocast():
+            logits = network(batch.float()[:, None])[:, 0].double()
+        particle = logits > 0
+        soft.append(soft_sums(logits, mask.double()))
+        hard.append(torch.stack([(particle & mask).sum(), particle.sum(), mask.sum()]))
+    total = reduce(add, soft)
+    return {
+        "validation_loss": float(segmentation_loss(total, model.cross_entropy_weight, model.dice_weight)),
+        "validation_f1": f1(*torch.stack(hard).sum(0).tolist()),
+        "validation_f1_soft": f1(float(total.overlap), float(total.predicted), float(total.labelled)),
+    }
+
+
+@torch.no_grad()
+def update_average(average: torch.nn.Module, network: torch.nn.Module, decay: float) -> None:
+    """Exponential moving average of the weights; the running statistics of normalisations are copied."""
+    for mean, weight in zip(average.parameters(), network.parameters(), strict=True):
+        mean.lerp_(weight, 1 - decay)
+    for copied, buffer in zip(average.buffers(), network.buffers(), strict=True):
+        copied.copy_(buffer)
+
+
+def _shuffled_batches(n: int, batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Random batches that differ by one image at most: a last batch of one would spoil batch normalisation."""
+    return np.array_split(rng.permutation(n), math.ceil(n / batch_size))
+
+
+@contextmanager
+def _seeded(seed: int, epoch: int) -> Iterator[None]:
+    """PyTorch's own random state (initial weights, dropout) fixed inside, and put back after."""
+    with torch.random.fork_rng():
+        torch.manual_seed(int(np.random.SeedSequence(seed, spawn_key=(epoch, 0)).generate_state(1)[0]))
+        yield
+
+
+def _check_images(model: Segmentation, images: torch.Tensor, validation_images: torch.Tensor) -> None:
+    for name, given in (("training", images), ("validation", validation_images)):
+        if len(given) == 0:
+            raise TrainingError(f"the {name} set holds 0 images; allowed: 1 or more")
+    height, width = images.shape[-2:]
+    stride = 2**model.encoder_depth
+    if height != width or height % stride:
+        raise TrainingError(
+            f"images have {height} x {width} pixels; allowed with encoder_depth {model.encoder_depth}: "
+            f"squares with an edge that is a multiple of {stride}"
+        )
+    if min(len(images), model.batch_size) == 1 and height == stride:
+        raise TrainingError(
+            f"one image of {height} x {width} pixels at a time leaves a single value for batch normalisation at "
+            f"encoder_depth {model.encoder_depth}; allowed: a larger batch_size or more images, or a smaller depth"
+        )
+
+
+def _copy_state(network: torch.nn.Module) -> State:
+    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+
+
+def _line(row: dict[str, float], epochs: int, best_epoch: int) -> str:
+    return (
+        f"epoch {row['epoch']:.0f}/{epochs}: training loss {row['train_loss']:.4f}, validation loss "
+        f"{row['validation_loss']:.4f}, F1 {row['validation_f1']:.3f}, {row['seconds']:.1f} s"
+        + (" (best so far)" if best_epoch == row["epoch"] else "")
+    )

@@ -1,0 +1,67 @@
+"""Loss and F1 of a segmentation, from sums over pixels: sums first, the ratio last.
+
+Sums of batches add up, so that the score of a whole set does not depend on how it was cut into batches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+_SMOOTHING = 1.0
+"""Pixels added to both sides of the Dice ratio: keeps it defined where there is neither particle nor prediction."""
+
+
+@dataclass(frozen=True)
+class PixelSums:
+    """Sums over pixels; p is the predicted probability of particle and y the label.
+
+    Each but the first is a tensor without axes.
+    """
+
+    pixels: int
+    cross_entropy: torch.Tensor
+    overlap: torch.Tensor
+    """Sum of p y."""
+    predicted: torch.Tensor
+    """Sum of p."""
+    labelled: torch.Tensor
+    """Sum of y."""
+
+    def __add__(self, other: PixelSums) -> PixelSums:
+        return PixelSums(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+
+def soft_sums(logits: torch.Tensor, labels: torch.Tensor) -> PixelSums:
+    """Sums with p the sigmoid of the logits.
+
+    Parameters
+    ----------
+    logits, labels : torch.Tensor, any equal shape
+        Labels are 0 or 1 in floating point.
+    """
+    probability = torch.sigmoid(logits)
+    return PixelSums(
+        pixels=labels.numel(),
+        cross_entropy=binary_cross_entropy_with_logits(logits, labels, reduction="sum"),
+        overlap=(probability * labels).sum(),
+        predicted=probability.sum(),
+        labelled=labels.sum(),
+    )
+
+
+def segmentation_loss(sums: PixelSums, cross_entropy_weight: float, dice_weight: float) -> torch.Tensor:
+    """Weighted sum of the mean cross-entropy and of one minus the soft Dice coefficient.
+
+    Dice as in Milletari et al., V-Net, 3DV 2016, with plain instead of squared sums in the denominator, so that it is
+    the soft F1 score.
+    """
+    dice = (2 * sums.overlap + _SMOOTHING) / (sums.predicted + sums.labelled + _SMOOTHING)
+    return cross_entropy_weight * sums.cross_entropy / sums.pixels + dice_weight * (1 - dice)
+
+
+def f1(overlap: float, predicted: float, labelled: float) -> float:
+    """F1 (Dice) score of the particle class; not a number where there is neither particle nor prediction."""
+    return 2 * overlap / (predicted + labelled) if predicted + labelled > 0 else float("nan")

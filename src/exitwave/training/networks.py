@@ -1,0 +1,157 @@
+"""Segmentation networks, and how they are kept: safetensors with a JSON that rebuilds the network."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from exitwave.config.blocks import Segmentation
+from exitwave.errors import TrainingError
+
+WEIGHTS = "weights.safetensors"
+DESCRIPTION = "network.json"
+
+
+@dataclass(frozen=True)
+class LoadedNetwork:
+    """A trained network and what is needed to use it."""
+
+    module: torch.nn.Module
+    """Maps images [n, 1, H, W] to logits [n, 1, H, W]; in evaluation mode, on the CPU."""
+    model: Segmentation
+    """Its block in the config; ``model.preprocessing`` is what images must go through first."""
+    pixel_size: float
+    """Pixel of the images it was trained on [Å]."""
+    info: dict[str, Any]
+    """What was recorded about the training."""
+
+
+def build_network(model: Segmentation) -> torch.nn.Module:
+    """Network with random weights, one input channel and one output logit for 'particle'.
+
+    Nothing is downloaded. The weights come from PyTorch's random state, which the caller seeds.
+
+    Raises
+    ------
+    TrainingError
+        If the encoder is unknown, or cannot be had with this depth and architecture.
+    """
+    encoders = smp.encoders.get_encoder_names()
+    if model.encoder not in encoders:
+        similar = difflib.get_close_matches(model.encoder, encoders, n=5) or encoders[:5]
+        raise TrainingError(
+            f"encoder is {model.encoder!r}; allowed: an encoder of segmentation-models-pytorch, "
+            f"such as {', '.join(similar)}"
+        )
+    channels = (256, 128, 64, 32, 16)[-model.encoder_depth :]
+    specific: dict[str, dict[str, Any]] = {
+        "unet": {"decoder_channels": channels},
+        "unetplusplus": {"decoder_channels": channels},
+        # The FPN's output lies at the fourth-last stage of the encoder; this brings it back to the size of the input.
+        "fpn": {"upsampling": 2 ** (model.encoder_depth - 3)},
+        "linknet": {},
+    }
+    architectures = {"unet": smp.Unet, "unetplusplus": smp.UnetPlusPlus, "fpn": smp.FPN, "linknet": smp.Linknet}
+    try:
+        network: torch.nn.Module = architectures[model.architecture](
+            encoder_name=model.encoder,
+            encoder_depth=model.encoder_depth,
+            encoder_weights=None,
+            in_channels=1,
+            classes=1,
+            **specific[model.architecture],
+        )
+    except (ValueError, KeyError, NotImplementedError) as error:
+        raise TrainingError(
+            f"encoder {model.encoder} cannot be used with architecture {model.architecture} and encoder_depth "
+            f"{model.encoder_depth} ({error})"
+        ) from error
+    return network
+
+
+def save_network(
+    folder: Path, network: torch.nn.Module, model: Segmentation, *, pixel_size: float, info: dict[str, Any]
+) -> None:
+    """Write ``weights.safetensors`` and ``network.json``, each in one piece.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it does not exist.
+    network : torch.nn.Module
+    model : Segmentation
+    pixel_size : float
+        Pixel of the images it was trained on [Å].
+    info : dict
+        What to record about the training; plain JSON.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    _replace(folder / WEIGHTS, lambda path: save_file(state, path))
+    description = {
+        "exitwave": version("exitwave"),
+        "model": model.model_dump(mode="json"),
+        "pixel_size": pixel_size,
+        "weights_sha256": _sha256(folder / WEIGHTS),
+        "info": info,
+    }
+    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+    _replace(folder / DESCRIPTION, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def load_network(path: Path) -> LoadedNetwork:
+    """Rebuild a network from its folder, or from its weights file with the JSON beside it.
+
+    Raises
+    ------
+    TrainingError
+        If a file is missing, damaged, or the two do not belong together.
+    """
+    folder = path if path.is_dir() else path.parent
+    weights, description = folder / WEIGHTS, folder / DESCRIPTION
+    for file in (weights, description):
+        if not file.is_file():
+            raise TrainingError(f"{file} does not exist; a network is a folder with {WEIGHTS} and {DESCRIPTION}")
+    try:
+        record = json.loads(description.read_text(encoding="utf-8"))
+        model = Segmentation.model_validate(record["model"])
+        pixel_size, expected, info = float(record["pixel_size"]), record["weights_sha256"], dict(record["info"])
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        reason = " ".join(str(error).split())
+        raise TrainingError(f"{description} does not describe a network of this version ({reason})") from error
+    if _sha256(weights) != expected:
+        raise TrainingError(f"{weights} is damaged or does not belong to {description}: its SHA-256 differs")
+    network = build_network(model)
+    try:
+        network.load_state_dict(load_file(weights))
+    except (SafetensorError, RuntimeError) as error:
+        raise TrainingError(f"{weights} does not fit the network that {description} describes") from error
+    return LoadedNetwork(network.eval().to(memory_format=torch.channels_last), model, pixel_size, info)
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Write under another name and rename, so that a killed job leaves no half of a file."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,269 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import exitwave.training.loop as loop
+from exitwave.config.blocks import Segmentation
+from exitwave.errors import TrainingError
+from exitwave.training.checkpoint import load_checkpoint, save_checkpoint
+from exitwave.training.hardware import resolve_device, resolve_precision
+from exitwave.training.loop import train, update_average, validate
+
+IDS = [f"image-{i}" for i in range(100)]
+
+
+def tiny(**changes):
+    return Segmentation(kind="segmentation", encoder_depth=3, **{"epochs": 3, "batch_size": 4, **changes})
+
+
+def bright_squares(n, rng):
+    """A square brighter than its noisy surroundings, which is the particle."""
+    images = rng.normal(0, 0.1, (n, 32, 32)).astype(np.float32)
+    masks = np.zeros((n, 32, 32), bool)
+    for image, mask in zip(images, masks, strict=True):
+        y, x = rng.integers(2, 18, 2)
+        mask[y : y + 12, x : x + 12] = True
+        image[mask] += 1
+    return images, masks
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    return bright_squares(10, rng), bright_squares(6, rng)
+
+
+def run(data, model, folder, *, seed=1, **changes):
+    lines = []
+    settings = {"device": "cpu", "precision": "32", "threads": 1, "progress": lines.append, **changes}
+    result = train(*data, model, seed=seed, checkpoint=folder / "checkpoint.pt", image_ids=IDS, **settings)
+    return result, lines
+
+
+def assert_same(a, b):
+    for name, tensor in a.network.state_dict().items():
+        assert torch.equal(tensor, b.network.state_dict()[name]), name
+    pd.testing.assert_frame_equal(a.history.drop(columns="seconds"), b.history.drop(columns="seconds"))
+    assert a.best_epoch == b.best_epoch
+
+
+class Killed(BaseException):
+    """Stands for a kill between two epochs: nothing of the package catches it."""
+
+
+def killing_after(epoch):
+    def progress(line):
+        if line.startswith(f"epoch {epoch}/"):
+            raise Killed
+
+    return progress
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_learns_to_find_bright_squares(data, tmp_path, precision):
+    result, lines = run(
+        data, tiny(epochs=12, learning_rate=3e-3, learning_rate_decay=0.95), tmp_path, precision=precision
+    )
+    history = result.history
+    assert history.validation_f1.iloc[result.best_epoch - 1] > 0.9
+    assert history.validation_f1_soft.iloc[-1] > history.validation_f1_soft.iloc[0]
+    assert history.validation_loss.idxmin() == result.best_epoch - 1
+    assert history.epoch.tolist() == list(range(1, 13))
+    np.testing.assert_allclose(history.learning_rate, 3e-3 * 0.95 ** np.arange(12))
+    assert len(lines) == 12
+
+
+def test_kept_network_gives_the_recorded_best_validation_loss(data, tmp_path):
+    model = tiny(epochs=5, weight_average=0.9)
+    result, _ = run(data, model, tmp_path)
+    images, masks = (torch.as_tensor(array) for array in data[1])
+    scores = validate(lambda: torch.autocast("cpu", enabled=False), result.network, images, masks, model)
+    best = result.history.iloc[result.best_epoch - 1]
+    for name, value in scores.items():
+        assert value == pytest.approx(best[name], rel=1e-5)
+
+
+def test_same_seed_gives_the_same_weights_and_another_seed_does_not(data, tmp_path):
+    results = [run(data, tiny(epochs=2), tmp_path / str(i), seed=seed)[0] for i, seed in enumerate([1, 1, 2])]
+    assert_same(results[0], results[1])
+    weights = [result.network.state_dict()["encoder.conv1.weight"] for result in results]
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_training_leaves_the_global_random_states_alone(data, tmp_path):
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    run(data, tiny(epochs=1), tmp_path)
+    assert torch.equal(torch_state, torch.get_rng_state())
+    assert (numpy_state == np.random.get_state()[1]).all()  # noqa: NPY002
+
+
+@pytest.mark.parametrize(
+    "model", [tiny(weight_average=0.9), tiny(architecture="fpn")], ids=["weight average", "network with dropout"]
+)
+def test_killed_training_continues_to_the_identical_result(data, tmp_path, model):
+    undisturbed, _ = run(data, model, tmp_path / "a")
+    for epoch in (1, 2):
+        with pytest.raises(Killed):
+            run(data, model, tmp_path / "b", progress=killing_after(epoch))
+    continued, lines = run(data, model, tmp_path / "b")
+    assert lines[0] == "continues after epoch 2 of 3"
+    assert len(lines) == 2
+    assert_same(undisturbed, continued)
+
+
+def test_finished_training_is_not_repeated(data, tmp_path):
+    first, _ = run(data, tiny(), tmp_path)
+    again, lines = run(data, tiny(), tmp_path)
+    assert len(lines) == 1
+    pd.testing.assert_frame_equal(first.history, again.history)
+    assert_same(first, again)
+
+
+def test_checkpoint_of_other_data_is_ignored(data, tmp_path):
+    run(data, tiny(epochs=1), tmp_path)
+    (images, masks), validation = data
+    changed = images.copy()
+    changed[0, 0, 0] += 1
+    _, lines = run(((changed, masks), validation), tiny(epochs=1), tmp_path)
+    assert "is of another model, data set or seed: the training starts anew" in lines[0]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "text"])
+def test_damaged_checkpoint_is_reported_and_training_starts_anew(tmp_path, damage):
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"fingerprint": "x", "network": torch.arange(1000.0)})
+    content = bytearray(path.read_bytes())
+    if damage == "flipped":
+        content[content.index(torch.arange(1000.0).numpy().tobytes()) + 400] ^= 1
+    path.write_bytes({"truncated": content[:2000], "flipped": content, "text": b"no checkpoint"}[damage])
+    lines = []
+    assert load_checkpoint(path, "x", lines.append) is None
+    assert "is damaged" in lines[0]
+    assert "starts anew" in lines[0]
+
+
+def test_checkpoint_with_code_in_it_is_not_run(tmp_path):
+    class Harmful:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "harmed"), "w"))
+
+    torch.save({"fingerprint": "x", "network": Harmful()}, tmp_path / "checkpoint.pt")
+    assert load_checkpoint(tmp_path / "checkpoint.pt", "x", lambda line: None) is None
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_mistake_09_validation_images_are_never_augmented(data, tmp_path, monkeypatch):
+    (images, _), (validation_images, validation_masks) = data
+    augmented, validated = [], []
+    augment, original = loop.augment, loop.validate
+
+    def spy_augment(inputs, labels, rng):
+        augmented.append(inputs.clone())
+        return augment(inputs, labels, rng)
+
+    def spy_validate(autocast, network, inputs, labels, model):
+        validated.append((inputs, labels))
+        return original(autocast, network, inputs, labels, model)
+
+    monkeypatch.setattr(loop, "augment", spy_augment)
+    monkeypatch.setattr(loop, "validate", spy_validate)
+    run(data, tiny(epochs=2), tmp_path)
+    seen = torch.cat(augmented).numpy()
+    assert len(seen) == 2 * len(images)
+    assert {image.tobytes() for image in seen} == {image.tobytes() for image in images}
+    for inputs, labels in validated:
+        np.testing.assert_array_equal(inputs.numpy(), validation_images)
+        np.testing.assert_array_equal(labels.numpy(), validation_masks)
+
+
+def test_validation_does_not_depend_on_the_batch_size(data):
+    network = loop.build_network(tiny())
+    images, masks = (torch.as_tensor(array) for array in data[1])
+    scores = [
+        validate(lambda: torch.autocast("cpu", enabled=False), network, images, masks, tiny(batch_size=size))
+        for size in (1, 4, 6)
+    ]
+    for other in scores[1:]:
+        assert other == pytest.approx(scores[0], rel=1e-5)
+
+
+def test_without_augmentation_no_image_is_turned(data, tmp_path, monkeypatch):
+    monkeypatch.delattr(loop, "augment")
+    run(data, tiny(epochs=1, augmentation=False), tmp_path)
+
+
+def test_batches_cover_every_image_once_and_none_is_left_alone():
+    for n in (2, 5, 16, 17, 33):
+        batches = loop._shuffled_batches(n, 16, np.random.default_rng(n))
+        assert sorted(np.concatenate(batches).tolist()) == list(range(n))
+        assert max(map(len, batches)) <= 16
+        assert min(map(len, batches)) >= min(n, 8)
+
+
+def test_weight_average_follows_its_definition_and_copies_statistics():
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    average = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    expected = 0.75 * average[0].weight.detach() + 0.25 * network[0].weight.detach()
+    network[1].running_mean += 3
+    network[1].num_batches_tracked += 7
+    update_average(average, network, 0.75)
+    torch.testing.assert_close(average[0].weight.detach(), expected)
+    assert torch.equal(average[1].running_mean, network[1].running_mean)
+    assert average[1].num_batches_tracked == 7
+
+
+def test_image_that_is_not_finite_is_named(data, tmp_path):
+    (images, masks), validation = data
+    broken = images.copy()
+    broken[7, 3, 3] = np.nan
+    with pytest.raises(TrainingError, match=r"training loss is nan; .* not finite: image-7$"):
+        run(((broken, masks), validation), tiny(), tmp_path)
+
+
+def test_diverged_training_names_the_images_of_its_batch(data, tmp_path):
+    with pytest.raises(TrainingError, match=r"lower learning_rate may help; images: image-\d, image-\d"):
+        run(data, tiny(learning_rate=1e36, epochs=20), tmp_path)
+
+
+def test_validation_loss_that_is_not_finite_is_an_error(data, tmp_path):
+    training, (images, masks) = data
+    with pytest.raises(TrainingError, match="validation loss is nan after epoch 1"):
+        run((training, (np.full_like(images, np.nan), masks)), tiny(), tmp_path)
+
+
+def test_images_that_do_not_fit_the_network_are_refused(data, tmp_path):
+    (images, masks), _ = data
+    cut = (images[:, :30, :30], masks[:, :30, :30])
+    with pytest.raises(TrainingError, match=r"30 x 30 pixels; allowed .* multiple of 8"):
+        run((cut, cut), tiny(), tmp_path)
+
+
+def test_empty_validation_set_is_refused(data, tmp_path):
+    (images, masks), _ = data
+    with pytest.raises(TrainingError, match="validation set holds 0 images"):
+        run(((images, masks), (images[:0], masks[:0])), tiny(), tmp_path)
+
+
+def test_cuda_asked_for_but_absent_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TrainingError, match="device is cuda, but PyTorch finds no CUDA device"):
+        resolve_device("cuda")
+    assert resolve_device("auto") == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [({"avx512_bf16": True}, "bf16"), ({"avx512_bf16": False, "amx_bf16": True}, "bf16"), ({"avx512_f": True}, "32")],
+)
+def test_auto_precision_on_a_processor_follows_its_instructions(monkeypatch, capabilities, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert resolve_precision("auto", "cpu") == expected
+    assert resolve_precision("32", "cpu") == "32"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_learns_on_a_gpu(data, tmp_path):
+    result, _ = run(data, tiny(epochs=12, learning_rate=3e-3), tmp_path, device="cuda", precision="auto")
+    assert result.history.validation_f1.max() > 0.9
