@@ -9,10 +9,18 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from exitwave.config.distributions import Integer, Name, Real, bounds, within
 
+
+def _no_truth_value(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a whole number is needed, not a truth value")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_no_truth_value)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 PositiveReal = Annotated[Real, within(above=0)]
@@ -23,7 +31,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class Block(BaseModel):
     """Base of every block: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     VERSION: ClassVar[int] = 1
     """Raise when the output of the stage changes for the same config."""
     COUNTS: ClassVar[frozenset[str]] = frozenset()
@@ -73,8 +81,8 @@ class NanoparticlesOnSubstrate(Block):
 
     COUNTS = frozenset({"count", "shard_size"})
     kind: Literal["nanoparticles_on_substrate"]
-    count: int = Field(ge=1, description="number of structures; more only adds to what is there")
-    shard_size: int = Field(32, ge=1, le=256, description="structures in a shard, which is one job")
+    count: Whole = Field(ge=1, description="number of structures; more only adds to what is there")
+    shard_size: Whole = Field(32, ge=1, le=256, description="structures in a shard, which is one job")
     field_of_view: Positive = Field(description="lateral edge of the square, periodic cell [Å]")
     cell_height: Positive | None = Field(
         None, description="height of the cell along the beam [Å]; fitted to each structure if left out"
@@ -118,7 +126,7 @@ class PlaneWave(Block):
         "2/3 is the Nyquist frequency of the stored wave"
     )
     slice_thickness: Positive = Field(2.0, description="slice thickness [Å]")
-    frozen_phonons: int = Field(0, ge=0, description="thermal configurations averaged; 0: atoms at rest")
+    frozen_phonons: Whole = Field(0, ge=0, description="thermal configurations averaged; 0: atoms at rest")
     temperature: Positive = Field(300.0, description="temperature of the thermal motion [K]")
     parametrization: Literal["lobato", "kirkland"] = Field("lobato", description="scattering factors")
 
@@ -163,13 +171,13 @@ class Hrtem(Block):
 
     kind: Literal["hrtem"]
     exit_waves: str = Field(description="exit_waves block")
-    per_structure: int = Field(1, ge=1, description="images of each structure")
+    per_structure: Whole = Field(1, ge=1, description="images of each structure")
     pixel_size: Positive = Field(description="image pixel [Å]; a whole multiple of the sampling of the exit wave")
-    size: int = Field(ge=16, description="edge of the square image [px]; cut at a random place of the periodic field")
+    size: Whole = Field(ge=16, description="edge of the square image [px]; cut at a random place of the periodic field")
     defocus: Real = Field(0.0, description="defocus [Å]; positive is underfocus")
     aberrations: Aberrations = Field(Aberrations(), description="residual aberrations")
     focal_spread: NonNegativeReal = Field(0.0, description="standard deviation of the focal spread [Å]")
-    focal_nodes: int = Field(7, ge=1, description="Gauss-Hermite nodes of the focal spread")
+    focal_nodes: Whole = Field(7, ge=1, description="Gauss-Hermite nodes of the focal spread")
     objective_aperture: PositiveReal | None = Field(
         None, description="semi-angle of the objective aperture [mrad]; none: open"
     )
@@ -191,10 +199,10 @@ class Hrtem(Block):
 class Dataset(Block):
     """A draw of images for training: a query on their metadata, a size, a split by structure."""
 
-    images: str | dict[str, Positive] = Field(
+    images: str | Annotated[dict[str, Positive], Field(min_length=1)] = Field(
         description="images block, or several with the share of each: {au: 0.5, cdse: 0.5}"
     )
-    size: int | None = Field(None, ge=1, description="training and validation images drawn; all if left out")
+    size: Whole | None = Field(None, ge=1, description="training and validation images drawn; all if left out")
     where: str | None = Field(
         None, description="condition on metadata columns, such as 'defocus > 0 and dose < 500'; all if left out"
     )
@@ -222,7 +230,7 @@ class Dataset(Block):
 class Preprocessing(Block):
     """What is done to every image, simulated or experimental, before the network sees it."""
 
-    median: int = Field(3, ge=1, description="edge of the median filter [px], odd; 1: none")
+    median: Whole = Field(3, ge=1, description="edge of the median filter [px], odd; 1: none")
     normalization: Literal["minmax", "standard"] = Field(
         "minmax", description="per image: to [0, 1], or to mean 0 and standard deviation 1"
     )
@@ -242,10 +250,10 @@ class Segmentation(Block):
         "unet", description="architecture, from segmentation-models-pytorch"
     )
     encoder: str = Field("resnet18", description="encoder, from segmentation-models-pytorch; random weights")
-    encoder_depth: int = Field(5, ge=3, le=5, description="downsampling stages of the encoder")
+    encoder_depth: Whole = Field(5, ge=3, le=5, description="downsampling stages of the encoder")
     preprocessing: Preprocessing = Field(Preprocessing(), description="image preprocessing")
-    epochs: int = Field(25, ge=1, description="passes over the training images")
-    batch_size: int = Field(16, ge=1, description="images in a step")
+    epochs: Whole = Field(25, ge=1, description="passes over the training images")
+    batch_size: Whole = Field(16, ge=1, description="images in a step")
     learning_rate: Positive = Field(1e-3, description="initial learning rate of Adam")
     learning_rate_decay: Annotated[float, Field(gt=0, le=1)] = Field(0.8, description="factor after every epoch")
     cross_entropy_weight: NonNegative = Field(1.0, description="weight of the cross-entropy in the loss")
@@ -270,12 +278,12 @@ class Training(Block):
     COUNTS = frozenset({"seeds", "device", "precision", "threads"})
     datasets: str = Field(description="datasets block")
     model: str = Field(description="models block")
-    seeds: int = Field(5, ge=1, description="networks trained, differing in initial weights and order of images")
+    seeds: Whole = Field(5, ge=1, description="networks trained, differing in initial weights and order of images")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to train; auto: a GPU if there is one")
     precision: Literal["auto", "32", "bf16"] = Field(
         "auto", description="arithmetic; auto: bf16 where the processor has it in hardware"
     )
-    threads: int = Field(1, ge=1, description="processor cores for one network")
+    threads: Whole = Field(1, ge=1, description="processor cores for one network")
 
 
 # --- benchmarks -------------------------------------------------------------------------------
@@ -283,12 +291,14 @@ class Training(Block):
 
 class _Benchmark(Block):
     COUNTS = frozenset({"threads"})
-    trainings: list[str] | None = Field(None, description="trainings blocks scored; all if left out")
+    trainings: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None, description="trainings blocks scored; all if left out"
+    )
     threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.5, description="probability from which a pixel is particle"
     )
-    bootstrap: int = Field(2000, ge=100, description="resamples over images for the intervals")
-    threads: int = Field(1, ge=1, description="processor cores")
+    bootstrap: Whole = Field(2000, ge=100, description="resamples over images for the intervals")
+    threads: Whole = Field(1, ge=1, description="processor cores")
 
 
 class SimulatedBenchmark(_Benchmark):
@@ -296,7 +306,7 @@ class SimulatedBenchmark(_Benchmark):
 
     kind: Literal["simulated"]
     datasets: list[str] = Field(min_length=1, description="datasets blocks whose held-out images are scored together")
-    size: int = Field(128, ge=1, description="images scored at the most")
+    size: Whole = Field(128, ge=1, description="images scored at the most")
 
 
 class MicrographBenchmark(_Benchmark):

@@ -116,7 +116,19 @@ def _check_dataset(member: Member) -> None:
 
 
 def _check_benchmark(member: Member) -> None:
+    if member.block.kind == "simulated":
+        # Only with the same share does a held-out structure of one dataset stay out of training in the others.
+        held = [*member.upstream["datasets"], *(t.source("datasets") for t in member.upstream["trainings"])]
+        shares = sorted({dataset.block.test for dataset in held})
+        if len(shares) > 1 or shares[0] == 0:
+            raise ConfigError(
+                f"datasets: these and those of the trainings keep shares {shares} of their structures for the test; "
+                "allowed: one share for all, above 0"
+            )
     if member.block.kind == "micrographs":
         from exitwave.benchmark.micrographs import check_benchmark_folder
 
-        check_benchmark_folder(member.block.path, member.block.pixel_size)
+        try:
+            check_benchmark_folder(member.block.path, member.block.pixel_size)
+        except ExitwaveError as error:
+            raise ConfigError(f"path: {error}") from error

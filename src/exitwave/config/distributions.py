@@ -17,7 +17,7 @@ T = TypeVar("T", float, int, str)
 
 
 class _Distribution(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @abstractmethod
     def bounds(self) -> tuple[Any, Any]:

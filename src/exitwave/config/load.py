@@ -19,7 +19,7 @@ Raw = dict[str, Any]
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, and reads 300e3 as the number it is."""
+    """SafeLoader that refuses a key given twice."""
 
 
 def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> Raw:

@@ -174,7 +174,10 @@ def _expand(
         for key, target in REFERENCES[stage].items():
             value = member.get(key)
             if isinstance(value, list):  # a list takes in whole families
-                member = {**member, key: [m for v in value for m in families[target].get(v, [v])]}
+                member = {
+                    **member,
+                    key: [m for v in value for m in (families[target].get(v, [v]) if isinstance(v, str) else [v])],
+                }
             elif isinstance(value, dict):
                 for entry, share in value.items():
                     axes.append([("", {key: {m: share}}) for m in families[target].get(entry, [entry])])
@@ -198,7 +201,7 @@ def _member(raw: Raw, stage: str, name: str, members: dict[str, dict[str, Member
     where = f"{source}: {stage}.{name}"
     kinds = STAGES[stage]
     kind = "" if "" in kinds else raw.get("kind")
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         found = "no kind" if kind is None else f"kind '{kind}'"
         raise ConfigError(f"{where}: found {found}; allowed: kind {' or '.join(kinds)}")
     try:

@@ -61,3 +61,20 @@ IMAGES = {
 }
 UNITS = {**STRUCTURES, **EXIT_WAVES, **IMAGES}
 """Every column that a query on images may name, with its unit."""
+
+TEXT = {
+    "structure_id",
+    "structures",
+    "structures_hash",
+    "material",
+    "particles",
+    "exitwave_version",
+    "exit_waves",
+    "exit_waves_hash",
+    "parametrization",
+    "abtem_version",
+    "image_id",
+    "images",
+    "images_hash",
+}
+"""Columns of text; all others are numbers."""

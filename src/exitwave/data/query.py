@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from exitwave.data.columns import UNITS
+from exitwave.data.columns import TEXT, UNITS
 from exitwave.errors import DatasetError
 
 _COMPARE: dict[type, Callable[[Any, Any], Any]] = {
@@ -38,7 +38,8 @@ def check_condition(condition: str) -> None:
     DatasetError
         One sentence with what was found and what is allowed.
     """
-    select(pd.DataFrame({name: pd.Series(dtype=object) for name in UNITS}), condition)
+    # One row of the right types shows what a comparison would do.
+    select(pd.DataFrame({name: ["x" if name in TEXT else 1.0] for name in UNITS}), condition)
 
 
 def select(table: pd.DataFrame, condition: str) -> np.ndarray:
@@ -63,8 +64,12 @@ def select(table: pd.DataFrame, condition: str) -> np.ndarray:
         isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.Not)
     ):
         raise DatasetError(f"found {condition!r}, which is not true or false for each image; allowed: {ALLOWED}")
+    try:
+        result = np.asarray(_evaluate(tree, table, condition), dtype=bool)
+    except (TypeError, ZeroDivisionError) as error:
+        raise DatasetError(f"found {condition!r}, which cannot be evaluated ({error}); allowed: {ALLOWED}") from error
     # A condition on constants alone is one truth value for all rows.
-    return np.broadcast_to(np.asarray(_evaluate(tree, table, condition), dtype=bool), (len(table),)).copy()
+    return np.broadcast_to(result, (len(table),)).copy()
 
 
 def _evaluate(node: ast.AST, table: pd.DataFrame, condition: str) -> Any:

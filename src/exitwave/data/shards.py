@@ -2,14 +2,20 @@
 
 A shard is a zipped Zarr store (``.zarr.zip``) with one Parquet file of metadata, one row an item.
 Both are written to a temporary name and renamed; the zip holds no times, so that the same content is
-the same bytes. Each member of the zip carries a CRC-32, checked at every read.
+the same bytes. Each member of the zip carries a CRC-32, checked at every read, and the zip's comment a
+digest of its directory, checked at opening: Zarr alone reads a member that was lost as zeros. The pages
+of a table carry checksums too.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +32,8 @@ from exitwave.data.columns import UNITS
 from exitwave.errors import ShardError
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError)
+"""What reading a damaged zip, or a damaged array within it, raises."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +59,9 @@ class Shard:
             return np.asarray(self.group[name][index])
         except KeyError as error:
             raise ShardError(f"{self.path}: holds no array '{name}'; it has {', '.join(self.group)}") from error
-        except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError) as error:
+        except _DAMAGE as error:
             raise ShardError(
-                f"{self.path}: array '{name}', item {index} is damaged ({error}); delete the file and run again"
+                f"{self.path}: array '{name}', item {index} is damaged ({error!r}); delete the file and run again"
             ) from error
 
 
@@ -92,16 +100,10 @@ def write_shard(
             compressors=BloscCodec(cname="zstd", clevel=3, shuffle=shuffle, typesize=size),
         )
     write_table(table_path(path), table)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            for key in sorted(store._store_dict):
-                archive.writestr(zipfile.ZipInfo(key, EPOCH), store._store_dict[key].to_bytes())
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _whole(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for key in sorted(store._store_dict):
+            archive.writestr(zipfile.ZipInfo(key, EPOCH), store._store_dict[key].to_bytes())
+        archive.comment = _directory_digest(archive)
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
@@ -111,12 +113,8 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
     content = pa.Table.from_pandas(table, preserve_index=False)
     fields = [f.with_metadata({"unit": UNITS[f.name]}) if UNITS.get(f.name) else f for f in content.schema]
     content = content.cast(pa.schema(fields, metadata=content.schema.metadata))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        pq.write_table(content, temporary, compression="zstd")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _whole(path) as temporary:
+        pq.write_table(content, temporary, compression="zstd", write_page_checksum=True)
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -128,7 +126,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
         If the file is missing or damaged.
     """
     try:
-        return pd.read_parquet(path)
+        table: pd.DataFrame = pq.read_table(path, page_checksum_verification=True, partitioning=None).to_pandas()
+        return table
     except (OSError, pa.ArrowException) as error:
         raise ShardError(f"{path}: cannot be read ({error}); delete it with its shard and run again") from error
 
@@ -143,8 +142,33 @@ def open_shard(path: str | Path) -> Shard:
     """
     path = Path(path)
     try:
+        with zipfile.ZipFile(path) as archive:
+            # A store that Zarr or another tool wrote has no digest.
+            if archive.comment and archive.comment != _directory_digest(archive):
+                raise ShardError(f"{path}: is damaged (its directory has changed); delete the file and run again")
         return Shard(path, zarr.open_group(ZipStore(path, mode="r"), mode="r"))
     except FileNotFoundError as error:
         raise ShardError(f"{path}: is missing; run the workflow to make it") from error
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, KeyError) as error:
-        raise ShardError(f"{path}: is damaged ({error}); delete the file and run again") from error
+    except (*_DAMAGE, KeyError) as error:
+        raise ShardError(f"{path}: is damaged ({error!r}); delete the file and run again") from error
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A temporary name that becomes ``path`` once its file is whole; what killed runs left of it is cleared."""
+    for left in path.parent.glob(f".{path.name}.*.part"):
+        left.unlink(missing_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _directory_digest(archive: zipfile.ZipFile) -> bytes:
+    """Digest of the names, sizes and checksums of all members."""
+    members = sorted((info.filename, info.file_size, info.CRC) for info in archive.infolist())
+    return hashlib.sha256(repr(members).encode()).hexdigest().encode()

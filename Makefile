@@ -1,0 +1,91 @@
+# make run    the demo, from nothing to a report;   make run STUDY=config/studies/NAME.yaml   another study
+# make test   lint, types and tests;   make help   everything else
+
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := help
+
+CORES ?= all
+STUDY ?=
+PYTHON ?=
+UV ?= uv
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CONFIGFILE := $(if $(STUDY),--configfile $(STUDY))
+NAME := $(if $(STUDY),$(basename $(notdir $(STUDY))),demo)
+REPORT := results/report/$(if $(STUDY),$(NAME),report).html
+UNFINISHED := $(dir $(REPORT))unfinished-$(notdir $(REPORT))
+CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
+
+# Packages of the environment only, whatever the user's shell brings along.
+export PYTHONNOUSERSITE := 1
+unexport PYTHONPATH PYTHONHOME
+
+.PHONY: help run test lint bench docs-keys lock clean FORCE
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1  /p' $(MAKEFILE_LIST) | awk -F '  ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+run: $(STAMP)  ## run the demo, or STUDY=FILE, on CORES (all); ends with the scores and the path of the report
+	$(BIN)/snakemake --cores $(CORES) $(CONFIGFILE)
+	@mkdir -p $(dir $(REPORT))
+	@if [ ! -f $(REPORT) ] || [ -n "$$(find results report Snakefile rules -type f -newer $(REPORT) \
+	    ! \( -path 'results/report/*.html' ! -path 'results/report/*/*' \) -print -quit)" ]; then \
+	  $(BIN)/snakemake $(CONFIGFILE) --report $(UNFINISHED) && mv $(UNFINISHED) $(REPORT); \
+	fi
+	@$(BIN)/exitwave scores $(NAME)
+	@echo "report: $(REPORT)"
+
+test: lint  ## lint, types and tests; minutes on two cores
+	$(BIN)/pytest -m "not slow and not gpu"
+
+lint: $(STAMP)  ## style, types and the linters of the workflow
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+bench: $(STAMP)  ## costs side by side, as ratios
+	$(BIN)/pytest --benchmark-enable tests/performance
+
+docs-keys: $(STAMP)  ## regenerate what is made from the code: key table, schema, conda file
+	$(BIN)/python -m exitwave.config.docs
+	$(BIN)/python envs/make_conda.py
+
+# Versions in the lock stay as they are unless pyproject.toml rules them out; UPGRADE=--upgrade takes the newest.
+lock:  ## resolve pyproject.toml into envs/requirements.lock (needs uv)
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv" >&2; exit 1; }
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --extra dev --custom-compile-command "make lock" $(UPGRADE) pyproject.toml \
+	  -o envs/requirements.lock
+	$(MAKE) docs-keys
+
+clean:  ## remove the environment and caches; results stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks build src/*.egg-info
+
+# The stamp names the folder it was made in and is written last: an interrupted installation, or a
+# folder that was moved or copied, is mended by the next call.
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
+$(STAMP): FORCE
+endif
+
+$(STAMP): envs/requirements.lock pyproject.toml
+	@rm -f $(STAMP)
+	@if ! { $(BIN)/python -c '' && grep -qF "$(CURDIR)/$(BIN)/python" $(BIN)/pip; } 2>/dev/null; then \
+	  found=; for python in $(CANDIDATES); do \
+	    if $$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
+	      2>/dev/null; then found=$$python; break; fi; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo "no Python 3.11 to 3.14 with the venv module found (tried $(CANDIDATES)); install one" \
+	      "or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; \
+	  fi; \
+	  echo "creating $(VENV) with $$($$found --version)"; \
+	  $$found -m venv --clear $(VENV); \
+	fi
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r envs/requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@printf '%s\n' "$(CURDIR)" > $(STAMP)

@@ -1,0 +1,49 @@
+# exitwave: structures -> exit waves -> images and labels -> datasets -> training -> benchmark -> report.
+# Another study: snakemake --cores 8 --configfile config/studies/real_patches.yaml
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+include: "rules/common.smk"
+include: "rules/structures.smk"
+include: "rules/exit_waves.smk"
+include: "rules/images.smk"
+include: "rules/datasets.smk"
+include: "rules/trainings.smk"
+include: "rules/benchmarks.smk"
+include: "rules/report.smk"
+
+
+report: "report/workflow.rst"
+
+
+localrules:
+    all,
+    simulate,
+
+
+rule all:
+    default_target: True
+    input:
+        final_targets(),
+        [f"results/report/{STUDY_NAME}/catalog.parquet"]
+        if STUDY.stage("images")
+        else [],
+
+
+onstart:
+    # On a cluster the GPU is on the node of the job, and cannot be looked for here.
+    if workflow.local_exec and any(
+        t.block.device == "cuda" for t in STUDY.stage("trainings")
+    ):
+        from exitwave.training.hardware import resolve_device
+
+        resolve_device("cuda")
+
+
+# Only the simulation: every image shard of the study.
+rule simulate:
+    input:
+        [shard for member in STUDY.stage("images") for shard in shards(member)],

@@ -1,0 +1,81 @@
+rule benchmark_network:
+    input:
+        weights="results/models/{training}/seed-{seed}/weights.safetensors",
+        network="results/models/{training}/seed-{seed}/network.json",
+        micrographs=micrograph_files,
+        manifests=benchmark_manifests,
+        shards=benchmark_shards,
+    output:
+        predictions="results/benchmarks/{benchmark}/{training}/seed-{seed}.zarr.zip",
+        scores="results/benchmarks/{benchmark}/{training}/seed-{seed}.parquet",
+    log:
+        "results/logs/benchmarks/{benchmark}/{training}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks_of_jobs/benchmarks/{benchmark}/{training}/seed-{seed}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: lambda wc: benchmark_of(wc).block.threads
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=lambda wc, attempt: 60 * attempt,
+    params:
+        block=lambda wc: describe(benchmark_of(wc)),
+        datasets=dataset_descriptions,
+        training=lambda wc: STUDY.member(f"trainings/{wc.training}").name,
+    message:
+        "score {wildcards.training}, seed {wildcards.seed}, on {wildcards.benchmark}"
+    script:
+        "../scripts/benchmark_network.py"
+
+
+rule benchmark_baselines:
+    input:
+        micrographs=micrograph_files,
+        manifests=benchmark_manifests,
+        shards=benchmark_shards,
+    output:
+        scores="results/benchmarks/{benchmark}/baselines.parquet",
+        skipped="results/benchmarks/{benchmark}/skipped.csv",
+    log:
+        "results/logs/benchmarks/{benchmark}/baselines.log",
+    benchmark:
+        "results/benchmarks_of_jobs/benchmarks/{benchmark}/baselines.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 3000 * attempt,
+        runtime=lambda wc, attempt: 30 * attempt,
+    params:
+        block=lambda wc: describe(benchmark_of(wc)),
+        datasets=dataset_descriptions,
+    message:
+        "classical baselines on {wildcards.benchmark}"
+    script:
+        "../scripts/benchmark_baselines.py"
+
+
+# The table holds the networks of one study; another study with the same benchmark has its own.
+rule benchmark_summary:
+    input:
+        baselines="results/benchmarks/{benchmark}/baselines.parquet",
+        networks=benchmark_scores,
+    output:
+        summary="results/report/{study}/benchmarks/{benchmark}/summary.parquet",
+        per_image="results/report/{study}/benchmarks/{benchmark}/per_image.parquet",
+    log:
+        "results/logs/benchmarks/{study}/{benchmark}/summary.log",
+    benchmark:
+        "results/benchmarks_of_jobs/benchmarks/{study}/{benchmark}/summary.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=lambda wc, attempt: 20 * attempt,
+    params:
+        block=lambda wc: describe(benchmark_of(wc)),
+    message:
+        "scores on {wildcards.benchmark}"
+    script:
+        "../scripts/benchmark_summary.py"

@@ -1,0 +1,157 @@
+import json
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from exitwave.benchmark.micrographs import check_benchmark_folder
+from exitwave.config.plan import describe, shard_ranges
+from exitwave.config.study import load_study, study_from, structures_of
+from exitwave.errors import ExitwaveError
+
+ENVIRONMENT = "../envs/exitwave.yaml"
+
+
+def read_study():
+    """The study of this run: --configfile if given, else the demo."""
+    files = [Path(f) for f in workflow.overwrite_configfiles or []]
+    try:
+        if not config:
+            return load_study("config/config.yaml"), "demo"
+        source = files[-1] if files else Path("config")
+        return (
+            study_from(json.loads(json.dumps(config)), str(source), source.parent),
+            source.stem,
+        )
+    except ExitwaveError as error:
+        raise WorkflowError(str(error)) from None
+
+
+STUDY, STUDY_NAME = read_study()
+
+
+def shards(member):
+    """Paths of all shards of a member of the simulation stages."""
+    return [
+        f"results/{member.folder}/shard-{start:06d}-{stop:06d}.zarr.zip"
+        for start, stop in shard_ranges(structures_of(member))
+    ]
+
+
+def member_of(stage, key):
+    """Input or params function: the member whose folder a wildcard names."""
+    return lambda wildcards: STUDY.member(f"{stage}/{wildcards[key]}")
+
+
+def description(stage, key):
+    """Params function: what a job must know of its block, as canonical JSON without counts."""
+    return lambda wildcards: describe(member_of(stage, key)(wildcards))
+
+
+def items(wildcards):
+    return int(wildcards.stop) - int(wildcards.start)
+
+
+def upstream_shard(stage, key, source):
+    """Input function: the shard of the same items one stage before."""
+
+    def path(wildcards):
+        member = member_of(stage, key)(wildcards).source(source)
+        return (
+            f"results/{member.folder}/shard-{wildcards.start}-{wildcards.stop}.zarr.zip"
+        )
+
+    return path
+
+
+def networks(member):
+    """Weights of all networks of a training."""
+    return [
+        f"results/models/{training_folder(member)}/seed-{seed}/weights.safetensors"
+        for seed in range(member.block.seeds)
+    ]
+
+
+def training_folder(member):
+    return member.folder.removeprefix("trainings/")
+
+
+def dataset_shards(wildcards):
+    """Image shards of a dataset by the name of their images block."""
+    member = member_of("datasets", "dataset")(wildcards)
+    return {images.name: shards(images) for images in member.upstream["images"]}
+
+
+def training_of(wildcards):
+    return STUDY.member(f"trainings/{wildcards.training}")
+
+
+def how_to_train(wildcards, input):
+    """Device, precision and threads. Takes ``input`` so that Snakemake does not rerun for a change of them."""
+    block = training_of(wildcards).block
+    return json.dumps(
+        {"device": block.device, "precision": block.precision, "threads": block.threads}
+    )
+
+
+def benchmark_of(wildcards):
+    return STUDY.member(f"benchmarks/{wildcards.benchmark}")
+
+
+def micrograph_files(wildcards):
+    """Index, images and masks of a benchmark of micrographs: a changed file scores again."""
+    block = benchmark_of(wildcards).block
+    if block.kind != "micrographs":
+        return []
+    folder = Path(str(block.path))
+    index = check_benchmark_folder(folder, block.pixel_size)
+    files = [
+        folder / name
+        for column in ("image", "mask")
+        for name in index.get(column, [])
+        if isinstance(name, str)
+    ]
+    return [str(folder / "index.csv"), *(str(f) for f in files if f.exists())]
+
+
+def benchmark_datasets(wildcards):
+    return benchmark_of(wildcards).upstream.get("datasets", [])
+
+
+def benchmark_manifests(wildcards):
+    return [
+        f"results/{dataset.folder}/manifest.parquet"
+        for dataset in benchmark_datasets(wildcards)
+    ]
+
+
+def benchmark_shards(wildcards):
+    return [
+        shard
+        for dataset in benchmark_datasets(wildcards)
+        for images in dataset.upstream["images"]
+        for shard in shards(images)
+    ]
+
+
+def dataset_descriptions(wildcards):
+    return json.dumps([describe(dataset) for dataset in benchmark_datasets(wildcards)])
+
+
+def benchmark_scores(wildcards):
+    """Scores of every network on a benchmark."""
+    return [
+        f"results/benchmarks/{wildcards.benchmark}/{training_folder(training)}/seed-{seed}.zarr.zip"
+        for training in benchmark_of(wildcards).upstream["trainings"]
+        for seed in range(training.block.seeds)
+    ]
+
+
+wildcard_constraints:
+    block=r"[^/]+",
+    training=r"[^/]+",
+    benchmark=r"[^/]+",
+    start=r"\d+",
+    stop=r"\d+",
+    seed=r"\d+",
+    dataset=r"[^/]+",
+    study=r"[^/]+",

@@ -1,0 +1,22 @@
+rule images:
+    input:
+        exit_waves=upstream_shard("images", "block", "exit_waves"),
+    output:
+        shard="results/images/{block}/shard-{start}-{stop}.zarr.zip",
+        table="results/images/{block}/shard-{start}-{stop}.parquet",
+    log:
+        "results/logs/images/{block}/shard-{start}-{stop}.log",
+    benchmark:
+        "results/benchmarks_of_jobs/images/{block}/shard-{start}-{stop}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: (1500 + 30 * items(wc)) * attempt,
+        runtime=lambda wc, attempt: (10 + items(wc)) * attempt,
+    params:
+        block=description("images", "block"),
+    message:
+        "images of structures {wildcards.start} to {wildcards.stop} of {wildcards.block}"
+    script:
+        "../scripts/images.py"

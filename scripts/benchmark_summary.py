@@ -1,0 +1,16 @@
+"""Sum up the scores of one benchmark."""
+
+import json
+from pathlib import Path
+
+from exitwave.jobs.evaluate import summarise_benchmark
+from exitwave.jobs.run import job
+
+with job(f"scores on {snakemake.wildcards.benchmark}", snakemake.log[0]):
+    summarise_benchmark(
+        json.loads(snakemake.params.block),
+        Path(snakemake.input.baselines),
+        [Path(path) for path in snakemake.input.networks],
+        Path(snakemake.output.summary),
+        Path(snakemake.output.per_image),
+    )

@@ -1,0 +1,141 @@
+"""``exitwave ...``: what a person does by hand around the workflow.
+
+Heavy packages are imported by the command that needs them, so that ``--help`` is instant.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from exitwave.errors import ExitwaveError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+config_app = typer.Typer(no_args_is_help=True, help="Look at a config before anything runs.")
+app.add_typer(config_app, name="config")
+
+DEFAULT_CONFIG = Path("config/config.yaml")
+
+
+@config_app.command("show")
+def show(file: Annotated[Path, typer.Argument(help="config or study file")] = DEFAULT_CONFIG) -> None:
+    """Print the resolved config, and what it will make: jobs, items, disk."""
+    import yaml
+    from rich.console import Console
+    from rich.table import Table
+
+    from exitwave.config.plan import plan
+    from exitwave.config.study import load_study
+
+    study = load_study(file)
+    resolved: dict[str, object] = {"seed": study.seed}
+    for stage, members in study.members.items():
+        if members:
+            resolved[stage] = {name: member.block.model_dump(mode="json") for name, member in members.items()}
+    typer.echo(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=110))
+    table = Table(
+        title=f"{file}: what it makes", caption="disk is an estimate; what is there already is not made again"
+    )
+    for heading in ("stage", "block", "jobs", "items", "disk [GB]", "folder below results/"):
+        table.add_column(heading, justify="right" if heading in ("jobs", "items", "disk [GB]") else "left")
+    rows = plan(study)
+    for row in rows:
+        cells = (row.stage, row.name, str(row.jobs), str(row.items), f"{row.gigabytes:.2f}", row.folder)
+        table.add_row(*(cell.replace("[", r"\[") for cell in cells))
+    jobs, disk = sum(row.jobs for row in rows), sum(row.gigabytes for row in rows)
+    table.add_section()
+    table.add_row("total", "", str(jobs), "", f"{disk:.2f}", "")
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+@app.command()
+def segment(
+    images: Annotated[list[Path], typer.Argument(help="micrographs: DM3, DM4, EMD, SER, MRC, TIFF, PNG ...")],
+    model: Annotated[
+        Path, typer.Option(help="folder of a network, or of a training, whose networks are then averaged")
+    ],
+    output: Annotated[Path, typer.Option(help="folder for masks, overlays and tables")] = Path("segmented"),
+    pixel_size: Annotated[float | None, typer.Option(help="pixel [Å], where the file does not say")] = None,
+    threshold: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="probability from which a pixel is particle")
+    ] = 0.5,
+    overlap: Annotated[float, typer.Option(min=0.0, max=0.95, help="overlap of tiles, of their edge")] = 0.5,
+    symmetry_average: Annotated[
+        bool, typer.Option(help="average over quarter turns and flips; 8 times slower")
+    ] = False,
+) -> None:
+    """Segment micrographs: a mask, an overlay and a table of particles for each."""
+    from exitwave.jobs.apply import segment_files
+
+    done, failed = segment_files(images, model, output, pixel_size, threshold, overlap, symmetry_average, typer.echo)
+    for message in failed:
+        typer.echo(f"skipped: {message}", err=True)
+    typer.echo(f"{done} of {len(images)} segmented; results in {output}")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    shard: Annotated[Path, typer.Argument(help="shard of structures (.zarr.zip)")],
+    item: Annotated[int, typer.Option(help="item number")],
+    output: Annotated[Path, typer.Option(help="file to write; the suffix says the format (.xyz, .cif, .pdb ...)")],
+) -> None:
+    """Write one structure for OVITO, ASE and other tools."""
+    from ase.io import write
+
+    from exitwave.data.shards import open_shard
+    from exitwave.jobs.simulate import read_structure
+
+    atoms = read_structure(open_shard(shard), item).to_ase()
+    write(output, atoms, **({"format": "extxyz"} if output.suffix in (".xyz", ".extxyz") else {}))
+    typer.echo(f"{len(atoms)} atoms written to {output}")
+
+
+@app.command()
+def catalog(
+    table: Annotated[Path, typer.Argument(help="catalog of a study, results/report/<study>/catalog.parquet")],
+    where: Annotated[str | None, typer.Option(help="condition on columns, such as 'dose < 500'")] = None,
+    output: Annotated[Path | None, typer.Option(help="CSV file for the rows found")] = None,
+) -> None:
+    """Count the images of a study that fulfil a condition, and summarise what was drawn for them."""
+    from exitwave.data.query import select
+    from exitwave.data.shards import read_table
+
+    rows = read_table(table)
+    found = rows if where is None else rows[select(rows, where)]
+    typer.echo(f"{len(found)} of {len(rows)} images, of {found['structure_id'].nunique()} structures")
+    varying = found.select_dtypes("number").loc[:, lambda part: part.nunique() > 1]
+    if not varying.empty:
+        typer.echo(varying.describe().T[["min", "50%", "mean", "max"]].to_string(float_format="%.4g"))
+    if output is not None:
+        found.to_csv(output, index=False)
+
+
+@app.command()
+def scores(
+    study: Annotated[
+        str, typer.Argument(help="name of the study: its file's stem; demo for the default config")
+    ] = "demo",
+) -> None:
+    """Print the benchmark tables of a study."""
+    from exitwave.data.shards import read_table
+    from exitwave.errors import ShardError
+    from exitwave.report.benchmarks import print_table
+
+    files = sorted(Path("results/report", study, "benchmarks").glob("*/summary.parquet"))
+    if not files:
+        raise ShardError(f"results/report/{study}: holds no benchmark; run the workflow for this study first")
+    print_table([read_table(file) for file in files])
+
+
+def main() -> None:
+    """Entry point: an ``ExitwaveError`` is one sentence and status 1."""
+    try:
+        app()
+    except ExitwaveError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,130 @@
+"""Jobs of the learning stages: drawing a dataset, training a network."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import exitwave
+from exitwave.config.blocks import Dataset, Segmentation, Training
+from exitwave.data.batches import load_images
+from exitwave.data.preprocess import preprocess
+from exitwave.data.random import item_rng
+from exitwave.data.selection import draw_dataset, fingerprint
+from exitwave.data.shards import read_table, table_path, write_table
+from exitwave.errors import ExitwaveError, TrainingError
+from exitwave.jobs.simulate import block_from
+
+log = logging.getLogger(__name__)
+
+
+def image_table(shards: list[str]) -> pd.DataFrame:
+    """Metadata of all images of some shards, with the shard and the row where each image stands."""
+    parts = [read_table(table_path(path)) for path in shards]
+    parts = [part.assign(shard=path, row=range(len(part))) for path, part in zip(shards, parts, strict=True)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def make_catalog(shards: list[str], output: Path) -> None:
+    """Join the metadata of all images of a study in one table."""
+    write_table(output, image_table(shards))
+
+
+def make_dataset(description: dict[str, Any], shards: dict[str, list[str]], manifest: Path, summary: Path) -> None:
+    """Draw a dataset: write its manifest and the fingerprint of what was drawn.
+
+    Parameters
+    ----------
+    description : dict
+        The dataset's block.
+    shards : dict of list of str
+        Image shards of each images block that it is drawn from.
+    manifest, summary : path
+        Parquet and JSON to write.
+    """
+    block: Dataset = block_from(description)
+    tables = {name: image_table(paths) for name, paths in shards.items()}
+    try:
+        drawn = draw_dataset(tables, block, item_rng(description["seed"], "datasets", description["hash"]))
+    except ExitwaveError as error:
+        raise type(error)(f"datasets.{description['name']}.{error}") from error
+    drawn = drawn.assign(dataset=description["name"], dataset_hash=description["hash"])
+    content = fingerprint(drawn)
+    write_table(manifest, drawn)
+    summary.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
+    log.info("images %s of structures %s", content["images"], content["structures"])
+
+
+def train_network(
+    description: dict[str, Any],
+    dataset: dict[str, Any],
+    model: dict[str, Any],
+    manifest: Path,
+    seed: int,
+    how: dict[str, Any],
+    folder: Path,
+) -> None:
+    """Train one network of a training; an interrupted one goes on where it stopped.
+
+    Parameters
+    ----------
+    description, dataset, model : dict
+        Blocks of the training, its dataset and its model.
+    manifest : path
+        Manifest of the dataset.
+    seed : int
+        Number of the network within the training.
+    how : dict
+        ``device``, ``precision`` and ``threads``, which are no part of what is trained.
+    folder : path
+        Where weights, description and history go.
+    """
+    from exitwave.training.loop import train
+    from exitwave.training.networks import save_network
+
+    data_block: Dataset = block_from(dataset)
+    network_block: Segmentation = block_from(model)
+    resources = Training.model_validate({**description["block"], **how})
+    table = read_table(manifest)
+    parts = {}
+    for split in ("train", "validation"):
+        loaded = load_images(table[table["split"] == split], data_block.label_threshold)
+        parts[split] = loaded, preprocess(loaded.counts, network_block.preprocessing)
+    loaded, images = parts["train"]
+    held, held_images = parts["validation"]
+    log.info("%d images for training, %d for validation", len(images), len(held_images))
+    start = int(item_rng(description["seed"], "trainings", description["hash"], seed).integers(2**31))
+    checkpoint = folder / "checkpoint.pt"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        result = train(
+            (images, loaded.masks),
+            (held_images, held.masks),
+            network_block,
+            seed=start,
+            device=resources.device,
+            precision=resources.precision,
+            threads=resources.threads,
+            checkpoint=checkpoint,
+            image_ids=loaded.image_ids,
+            progress=log.info,
+        )
+    except TrainingError as error:
+        raise TrainingError(f"trainings.{description['name']}: seed {seed}: {error}") from error
+    info = {
+        "exitwave_version": exitwave.__version__,
+        "training": description,
+        "dataset": dataset,
+        "seed": seed,
+        "best_epoch": result.best_epoch,
+        "image_size": int(images.shape[-1]),
+        "validation": result.history.iloc[result.best_epoch - 1].drop("seconds").to_dict(),
+        "data": json.loads((manifest.parent / "fingerprint.json").read_text(encoding="utf-8")),
+    }
+    result.history.to_csv(folder / "history.csv", index=False)
+    save_network(folder, result.network, network_block, pixel_size=loaded.pixel_size, info=info)
+    checkpoint.unlink(missing_ok=True)

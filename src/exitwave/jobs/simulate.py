@@ -1,0 +1,180 @@
+"""Jobs of the simulation stages: one function makes one shard."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import exitwave
+from exitwave.config.blocks import STAGES, Block, Dataset
+from exitwave.data.random import item_rng, split_position
+from exitwave.data.shards import Shard, open_shard, read_table, table_path, write_shard
+from exitwave.errors import ExitwaveError, ShardError
+from exitwave.structures.structure import Structure
+
+log = logging.getLogger(__name__)
+LABEL_THRESHOLD = float(Dataset.model_fields["label_threshold"].default)
+"""Threshold [rad] behind the column ``particle_fraction``; datasets may use another."""
+
+
+def block_from(description: dict[str, Any], **counts: Any) -> Any:
+    """Rebuild a block from a job's description, which leaves out the counts."""
+    block: dict[str, Any] = {**description["block"], **counts}
+    model: type[Block] = STAGES[description["stage"]][block.get("kind", "")]
+    return model.model_validate(block)
+
+
+def _rng(description: dict[str, Any], *index: int) -> np.random.Generator:
+    return item_rng(description["seed"], description["stage"], description["hash"], *index)
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def make_structures(description: dict[str, Any], start: int, stop: int, output: Path) -> None:
+    """Make the structures ``start`` ... ``stop - 1`` of a block and write their shard."""
+    from exitwave.structures.recipes import build_structure
+
+    block = block_from(description, count=stop)
+    identity = description["hash"]
+    arrays: dict[str, np.ndarray] = {}
+    rows = []
+    for item in range(start, stop):
+        try:
+            structure = build_structure(block, _rng(description, item))
+        except ExitwaveError as error:
+            raise type(error)(f"structures.{description['name']}: item {item}: {error}") from error
+        arrays[f"{item}/positions"] = structure.positions.round(4).astype(np.float32)
+        arrays[f"{item}/numbers"] = structure.numbers
+        arrays[f"{item}/object_id"] = structure.object_id
+        arrays[f"{item}/cell"] = structure.cell
+        rows.append(
+            {
+                "structure_id": f"{identity}-{item:06d}",
+                "structures": description["name"],
+                "structures_hash": identity,
+                "item": item,
+                "seed": description["seed"],
+                "split_position": split_position(identity, item),
+                **structure.metadata,
+                "exitwave_version": exitwave.__version__,
+            }
+        )
+        log.info("structure %d of %d: %d atoms", item - start + 1, stop - start, len(structure.positions))
+    write_shard(output, arrays, pd.DataFrame(rows), {"kind": "structures", "units": "Å", "block": description["block"]})
+
+
+def read_structure(shard: Shard, item: int) -> Structure:
+    """Read one structure of a shard by its item number."""
+    row = next((row for row in _rows(read_table(table_path(shard.path))) if row["item"] == item), None)
+    if row is None:
+        raise ShardError(f"{shard.path}: holds no item {item}; it has {', '.join(sorted(shard.group))}")
+    return Structure(
+        positions=shard.read(f"{item}/positions").astype(np.float64),
+        numbers=shard.read(f"{item}/numbers"),
+        object_id=shard.read(f"{item}/object_id"),
+        cell=shard.read(f"{item}/cell"),
+        metadata=row,
+    )
+
+
+def make_exit_waves(description: dict[str, Any], structures: Path, output: Path) -> None:
+    """Simulate the exit waves of a shard of structures."""
+    from importlib.metadata import version
+
+    from exitwave.waves.plane_wave import simulate_exit_waves
+
+    block = block_from(description)
+    shard, table = open_shard(structures), read_table(table_path(structures))
+    waves, rows = [], []
+    for number, row in enumerate(_rows(table), start=1):
+        item = int(row["item"])
+        try:
+            result = simulate_exit_waves(read_structure(shard, item), block, _rng(description, item))
+        except ExitwaveError as error:
+            raise type(error)(f"exit_waves.{description['name']}: structure {row['structure_id']}: {error}") from error
+        waves.append(result.waves)
+        rows.append(
+            {
+                **row,
+                "exit_waves": description["name"],
+                "exit_waves_hash": description["hash"],
+                **result.metadata,
+                "abtem_version": version("abtem"),
+            }
+        )
+        log.info("exit waves %d of %d", number, len(table))
+    attributes = {
+        "kind": "exit_waves",
+        "dimensions": ["item", "variant", "phonon", "y", "x"],
+        "variants": ["whole", "particles"],
+        "energy": block.energy,
+        "sampling": block.sampling,
+        "units": {"energy": "eV", "sampling": "Å"},
+        "block": description["block"],
+    }
+    write_shard(output, {"waves": np.stack(waves)}, pd.DataFrame(rows), attributes)
+
+
+def make_images(description: dict[str, Any], exit_waves: Path, output: Path) -> None:
+    """Form the images and label maps of a shard of exit waves."""
+    from exitwave.imaging.hrtem import crop_periodic, draw_conditions, form_image
+    from exitwave.labels.phase import phase_map
+
+    block = block_from(description)
+    shard, table = open_shard(exit_waves), read_table(table_path(exit_waves))
+    sampling, energy = shard.attributes["sampling"], shard.attributes["energy"]
+    binning = round(block.pixel_size / sampling)
+    counts, phases, rows = [], [], []
+    for place, row in enumerate(_rows(table)):
+        item = int(row["item"])
+        waves = shard.read("waves", place)
+        phase = phase_map(waves[1], sampling, block.label_smoothing)
+        for draw in range(block.per_structure):
+            rng = _rng(description, item, draw)
+            conditions = draw_conditions(block, rng)
+            top, left = (int(start) for start in rng.integers(0, phase.shape))
+            image = form_image(
+                waves[0],
+                conditions,
+                energy=energy,
+                sampling=sampling,
+                focal_nodes=block.focal_nodes,
+                pixel_size=block.pixel_size,
+                size=block.size,
+                offset=(top, left),
+                rng=rng,
+            )
+            label = crop_periodic(phase, (top, left), binning, block.size)
+            counts.append(image)
+            phases.append(label.astype(np.float16))
+            rows.append(
+                {
+                    **row,
+                    "image_id": f"{description['hash']}-{item:06d}-{draw:03d}",
+                    "images": description["name"],
+                    "images_hash": description["hash"],
+                    "draw": draw,
+                    "pixel_size": block.pixel_size,
+                    "offset_y": top,
+                    "offset_x": left,
+                    **conditions.as_row(),
+                    "label_smoothing": block.label_smoothing,
+                    "mean_counts": float(image.mean()),
+                    "particle_fraction": float((label > LABEL_THRESHOLD).mean()),
+                }
+            )
+        log.info("images of structure %d of %d", place + 1, len(table))
+    attributes = {
+        "kind": "images",
+        "dimensions": ["image", "y", "x"],
+        "pixel_size": block.pixel_size,
+        "units": {"pixel_size": "Å", "counts": "e⁻/px", "phase": "rad"},
+        "block": description["block"],
+    }
+    write_shard(output, {"counts": np.stack(counts), "phase": np.stack(phases)}, pd.DataFrame(rows), attributes)

@@ -1,0 +1,101 @@
+"""Predictions laid over the images of a benchmark, beside the masks they are scored against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from exitwave.benchmark.micrographs import EMPTY_FRACTION
+from exitwave.benchmark.score import score_prediction
+from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.report.style import ORANGE, SKY, figure, grey_range, outline, picture, scale_bar, spread
+
+MOST = 40
+"""Held-out simulated images shown at the most; of micrographs every one is shown."""
+
+
+def draw_overlays(
+    predictions: Sequence[str | Path],
+    path: str | Path,
+    threshold: float,
+    real: bool = True,
+    title: str = "",
+) -> None:
+    """Draw prediction and mask over the images of a benchmark.
+
+    Parameters
+    ----------
+    predictions : sequence of paths
+        Prediction shards of the networks of a training, one a seed; their mean probability is shown.
+    path : path
+        PNG to write.
+    threshold : float
+        Probability from which a pixel is particle.
+    real : bool
+        The images are micrographs with an expert's masks, and every one is shown; else they are simulated images with
+        labels, of which at most ``MOST`` are shown, evenly spread.
+    title : str
+        Names of benchmark and training.
+    """
+    shards = [open_shard(shard) for shard in predictions]
+    rows = read_table(table_path(predictions[0])).to_dict("records")
+    places = range(len(rows)) if real else [int(i) for i in spread(len(rows), MOST)]
+    columns = min(max(2, len(places)), 4 if len(places) <= 12 else 5 if len(places) <= 40 else 8)
+    lines = max(1, -(-len(places) // columns))
+    panel = 12.0 / columns if columns >= 4 else 3.0
+    with figure(path, max(6.5, panel * columns), (panel + 0.25) * lines + 0.85) as drawing:
+        axes = drawing.subplots(lines, columns, squeeze=False)
+        for axis in axes.flat:
+            picture(axis)
+            axis.set_visible(False)
+        for axis, place in zip(axes.flat, places, strict=False):
+            axis.set_visible(True)
+            image, mask = shards[0].read(f"{place}/image"), shards[0].read(f"{place}/mask").astype(bool)
+            probability = np.mean([s.read(f"{place}/probability").astype(np.float32) for s in shards], axis=0)
+            f1 = score_prediction(probability, mask, threshold)["f1"]
+            overlay(axis, image, probability >= threshold, mask)
+            row = rows[place]
+            if np.isfinite(row.get("pixel_size", np.nan)):
+                scale_bar(axis, float(row["pixel_size"]), image.shape)
+            score = f"F1 {f1:.2f}" if mask.mean() >= EMPTY_FRACTION else "no particle"
+            axis.set_title(f"{row['image']}: {score}", fontsize=8, pad=3)
+        truth = "expert" if real else "label"
+        handles: list[Any] = [
+            Line2D([], [], color=SKY, lw=2, label="expert's outline" if real else "outline of the label"),
+            Line2D([], [], color=ORANGE, lw=2, label="predicted outline"),
+            Patch(color=to_rgba(SKY, 0.5), label=f"missed ({truth} only)"),
+            Patch(color=to_rgba(ORANGE, 0.5), label="false (prediction only)"),
+        ]
+        drawing.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        networks = "one network" if len(shards) == 1 else f"mean prediction of {len(shards)} networks"
+        drawing.suptitle(f"{title} ({networks})" if title else networks.capitalize(), fontsize=11)
+
+
+def overlay(axes: Axes, image: NDArray[Any], predicted: NDArray[np.bool_], mask: NDArray[np.bool_]) -> None:
+    """Draw an image with the outlines of prediction and mask, and tint where only one of them holds.
+
+    Parameters
+    ----------
+    axes : Axes
+        Where to draw.
+    image : ndarray [H, W]
+        Image.
+    predicted, mask : ndarray, bool [H, W]
+        What the network and the expert hold for particle.
+    """
+    low, high = grey_range(image)
+    axes.imshow(image, cmap="gray", interpolation="antialiased", vmin=low, vmax=high)
+    tint = np.zeros((*mask.shape, 4))
+    tint[mask & ~predicted] = to_rgba(SKY, 0.38)
+    tint[predicted & ~mask] = to_rgba(ORANGE, 0.38)
+    axes.imshow(tint, interpolation="nearest")
+    outline(axes, mask, SKY, 1.3)
+    outline(axes, predicted, ORANGE, 1.3)

@@ -1,0 +1,85 @@
+"""Exit waves of the whole structure and of the particles alone: phase and amplitude."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.report.style import figure, picture, scale_bar, spread
+
+COLUMNS = (
+    "whole structure, phase",
+    "whole structure, amplitude",
+    "particles alone, phase",
+    "particles alone, amplitude",
+)
+
+
+def draw_exit_waves(shard: str | Path, path: str | Path, n: int = 3, title: str = "") -> None:
+    """Draw phase and amplitude of the exit waves of a few structures, first thermal configuration.
+
+    Parameters
+    ----------
+    shard : path
+        Shard of exit waves.
+    path : path
+        PNG to write.
+    n : int
+        Structures shown, from the fewest to the most particles.
+    title : str
+        Name of the block.
+    """
+    opened, table = open_shard(shard), read_table(table_path(shard)).reset_index(drop=True)
+    sampling = float(opened.attributes["sampling"])
+    order = table.sort_values(["particles_placed", "radius_mean", "item"], na_position="first").index
+    places = order[spread(len(order), n)]
+    with figure(path, 12.0, 2.4 * len(places) + 0.7) as drawing:
+        axes = drawing.subplots(len(places), len(COLUMNS), squeeze=False)
+        for row, place in zip(axes, places, strict=True):
+            waves = opened.read("waves", int(place))[:, 0]
+            for column, (axis, values) in enumerate(zip(row, _maps(waves), strict=True)):
+                _panel(axis, values, column, sampling)
+            picture(row[0])
+            item = table.loc[place]
+            particles = int(item["particles_placed"])
+            row[0].set_ylabel(
+                f"item {item['item']}\n{particles} particle{'' if particles == 1 else 's'}, "
+                f"substrate {item['substrate_thickness']:.0f} Å"
+            )
+        for axis, name in zip(axes[0], COLUMNS, strict=True):
+            axis.set_title(name)
+        energy = float(opened.attributes["energy"]) / 1e3
+        drawing.suptitle(f"Simulated exit waves at {energy:g} kV" + (f": {title}" if title else ""))
+
+
+def _maps(waves: NDArray[np.complex64]) -> list[NDArray[Any]]:
+    """Phase and amplitude of both variants [2, y, x]; the phase of the whole is counted from that of its mean."""
+    whole, particles = waves
+    reference = np.exp(-1j * np.angle(whole.mean()))
+    return [np.angle(whole * reference), np.abs(whole), np.angle(particles), np.abs(particles)]
+
+
+def _panel(axes: Axes, values: NDArray[Any], column: int, sampling: float) -> None:
+    is_phase = "phase" in COLUMNS[column]
+    low, high = (float(q) for q in np.percentile(values, [0.2, 99.8]))
+    # A phase that reaches the branch cut needs colours that meet there.
+    cyclic = is_phase and max(-low, high) > 0.9 * np.pi
+    if cyclic:
+        low, high = -np.pi, np.pi
+    elif high - low < 1e-2:  # vacuum
+        low, high = low - 0.1, high + 0.1
+    colours = "twilight" if cyclic else "viridis" if is_phase else "gray"
+    shown = axes.imshow(values, cmap=colours, vmin=low, vmax=high, interpolation="antialiased")
+    bar = axes.figure.colorbar(
+        shown, ax=axes, fraction=0.046, pad=0.02, label="phase [rad]" if is_phase else "amplitude"
+    )
+    bar.outline.set_visible(False)
+    if cyclic:
+        bar.set_ticks([-np.pi, 0, np.pi], labels=["−π", "0", "π"])
+    scale_bar(axes, sampling, values.shape)
+    picture(axes)

@@ -1,0 +1,142 @@
+"""The identity of a block: what is made again when something changes, and what is not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from exitwave.config.blocks import STAGES, Hrtem
+from exitwave.config.plan import describe, plan, shard_ranges
+from exitwave.config.study import study_from
+
+COUNTS = [
+    ("structures.gold.count", 16),
+    ("structures.gold.shard_size", 2),
+    ("trainings.gold.seeds", 9),
+    ("trainings.gold.device", "cpu"),
+    ("trainings.gold.precision", "32"),
+    ("trainings.gold.threads", 2),
+    ("benchmarks.held_out.threads", 2),
+]
+SIMULATION = ("structures", "exit_waves", "images")
+
+
+def hashes(study: Any) -> dict[str, str]:
+    return {f"{m.stage}.{m.name}": m.hash for stage in STAGES for m in study.stage(stage)}
+
+
+@pytest.mark.parametrize(("key", "value"), COUNTS)
+def test_counts_are_not_part_of_the_identity(changed: Any, key: str, value: Any) -> None:
+    before, after = hashes(changed()), hashes(changed((key, value)))
+    # Datasets are drawn from a pool whose size counts; see the next test.
+    drawn = {"datasets.gold", "trainings.gold", "benchmarks.held_out"} if key == "structures.gold.count" else set()
+    assert {name for name in before if before[name] != after[name]} <= drawn
+
+
+def test_a_larger_pool_gives_another_dataset_but_the_same_images(changed: Any) -> None:
+    before, after = hashes(changed()), hashes(changed(("structures.gold.count", 16)))
+    assert before["images.noisy"] == after["images.noisy"]
+    assert before["datasets.gold"] != after["datasets.gold"]
+
+
+def test_a_raised_count_only_adds_shards(changed: Any) -> None:
+    few = shard_ranges(changed().stage("structures")[0])
+    many = shard_ranges(changed(("structures.gold.count", 20)).stage("structures")[0])
+    assert few == [(0, 4), (4, 8)]
+    assert many[: len(few)] == few
+    assert many[-1] == (16, 20)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "first"),
+    [
+        ("seed", 8, "structures"),
+        ("structures.gold.particles.radius", {"uniform": [8, 12.5]}, "structures"),
+        ("structures.gold.particles.embedding", 0.21, "structures"),
+        ("structures.gold.substrate", None, "structures"),
+        ("exit_waves.thermal.frozen_phonons", 3, "exit_waves"),
+        ("exit_waves.thermal.energy", 200e3, "exit_waves"),
+        ("images.noisy.aberrations.phi12", 0.1, "images"),
+        ("images.noisy.per_structure", 3, "images"),
+        ("datasets.gold.where", "dose > 5", "datasets"),
+        ("datasets.gold.label_threshold", 0.2, "datasets"),
+        ("models.unet.learning_rate", 2e-3, "models"),
+    ],
+)
+def test_any_other_value_gives_a_new_identity_from_its_stage_on(changed: Any, key: str, value: Any, first: str) -> None:
+    before, after = hashes(changed()), hashes(changed((key, value)))
+    differing = {name.partition(".")[0] for name in before if before[name] != after[name]}
+    chain = ["structures", "exit_waves", "images", "datasets", "trainings"]
+    expected = {"models", "trainings"} if first == "models" else set(chain[chain.index(first) :])
+    assert expected <= differing
+    assert differing <= expected | {"benchmarks"}
+
+
+def test_the_order_of_keys_and_the_spelling_of_numbers_do_not_matter(raw: Any) -> None:
+    def reverse(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: reverse(inner) for key, inner in reversed(value.items())}
+        return float(value) if isinstance(value, int) and value == 100 else value
+
+    assert hashes(study_from(raw, "a.yaml")) == hashes(study_from(reverse(raw), "b.yaml"))
+
+
+def test_a_default_written_out_is_the_same(changed: Any) -> None:
+    assert hashes(changed()) == hashes(changed(("exit_waves.thermal.slice_thickness", 2)))
+
+
+def test_another_name_is_the_same_content_in_another_folder(changed: Any) -> None:
+    study = changed(("images.twin", {"like": "noisy"}))
+    one, two = study.members["images"]["noisy"], study.members["images"]["twin"]
+    assert one.hash == two.hash
+    assert one.folder != two.folder
+
+
+def test_a_version_bump_changes_its_stage_and_all_after_it(changed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = hashes(changed())
+    monkeypatch.setattr(Hrtem, "VERSION", Hrtem.VERSION + 1)
+    after = hashes(changed())
+    differing = {name for name in before if before[name] != after[name]}
+    assert {"images.noisy", "datasets.gold", "trainings.gold"} <= differing
+    assert not {"structures.gold", "exit_waves.thermal", "models.unet"} & differing
+
+
+def test_a_folder_is_the_name_and_the_hash(changed: Any) -> None:
+    member = changed().members["images"]["noisy"]
+    assert member.folder == f"images/noisy-{member.hash}"
+    assert len(member.hash) == 8
+    int(member.hash, 16)
+
+
+def test_a_member_is_found_by_its_folder(changed: Any) -> None:
+    study = changed(("images.noisy.dose", {"matrix": [1, 2]}))
+    for stage in STAGES:
+        for member in study.stage(stage):
+            assert study.member(member.folder) is member
+
+
+def test_a_job_is_told_nothing_of_counts(changed: Any) -> None:
+    few, many = changed(), changed(("structures.gold.count", 16), ("structures.gold.shard_size", 2))
+    for stage in SIMULATION:
+        text = describe(few.stage(stage)[0])
+        assert text == describe(many.stage(stage)[0])
+        assert not {"count", "shard_size"} & set(json.loads(text)["block"])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_description_is_canonical_and_leaves_out_the_counts(changed: Any, stage: str) -> None:
+    for member in changed().stage(stage):
+        content = json.loads(describe(member))
+        assert not set(member.block.COUNTS) & set(content["block"])
+        assert describe(member) == json.dumps(content, sort_keys=True)
+        assert content["hash"] == member.hash
+
+
+def test_the_plan_counts_jobs_and_items(changed: Any) -> None:
+    rows = {(row.stage, row.name): row for row in plan(changed())}
+    assert (rows["structures", "gold"].jobs, rows["structures", "gold"].items) == (2, 8)
+    assert (rows["images", "noisy"].jobs, rows["images", "noisy"].items) == (2, 16)
+    assert rows["trainings", "gold"].jobs == 2
+    assert all(row.gigabytes > 0 for row in rows.values())

@@ -1,0 +1,153 @@
+"""The lock, the conda file and the front door agree with ``pyproject.toml``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCK = (ROOT / "envs" / "requirements.lock").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+DIRECT = [Requirement(text) for text in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]]
+
+
+@pytest.fixture(scope="module")
+def make_conda() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_conda", ROOT / "envs" / "make_conda.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def pins() -> list[tuple[Requirement, str]]:
+    """Every entry of the lock with the text of its hashes."""
+    entries = re.findall(r"^([A-Za-z0-9][^\\\n]*)((?:\\\n +--hash=\S+ *)*)", LOCK, flags=re.MULTILINE)
+    return [(Requirement(text.strip()), hashes) for text, hashes in entries]
+
+
+def test_every_entry_of_the_lock_is_pinned_and_hashed() -> None:
+    assert len(pins()) > 100
+    for pin, hashes in pins():
+        assert re.fullmatch(r"==[^,*]+", str(pin.specifier)), pin.name
+        assert "--hash=sha256:" in hashes, pin.name
+
+
+def test_the_lock_names_no_package_index_and_no_path() -> None:
+    assert "://" not in LOCK
+    assert not re.search(r"--(index-url|extra-index-url|find-links|trusted-host)", LOCK)
+    assert not re.search(r"(^|\s)/\w+/", LOCK)
+
+
+def test_the_lock_holds_every_direct_dependency_in_an_allowed_version() -> None:
+    for dependency in DIRECT:
+        versions = [p for p, _ in pins() if canonicalize_name(p.name) == canonicalize_name(dependency.name)]
+        assert versions, f"{dependency.name} is not in the lock: run `make lock`"
+        for pin in versions:
+            assert dependency.specifier.contains(str(pin.specifier).removeprefix("==")), dependency.name
+
+
+def test_the_lock_holds_what_builds_the_project() -> None:
+    # The project is installed without build isolation, so that nothing unlocked is ever fetched.
+    assert "setuptools" in {canonicalize_name(pin.name) for pin, _ in pins()}
+
+
+def test_what_is_installed_is_what_is_locked() -> None:
+    for pin, _ in pins():
+        if pin.marker is None or pin.marker.evaluate():
+            assert importlib.metadata.version(pin.name) == str(pin.specifier).removeprefix("=="), pin.name
+
+
+def test_the_conda_file_is_up_to_date(make_conda: ModuleType) -> None:
+    assert (ROOT / "envs" / "exitwave.yaml").read_text(encoding="utf-8") == make_conda.conda_file(), (
+        "run `make docs-keys`"
+    )
+
+
+def test_the_conda_file_pins_every_direct_dependency() -> None:
+    content = yaml.safe_load((ROOT / "envs" / "exitwave.yaml").read_text(encoding="utf-8"))
+    *conda, pip = content["dependencies"]
+    assert [entry.partition("=")[0] for entry in conda] == ["python", "pip"]
+    pinned = {canonicalize_name(Requirement(entry).name) for entry in pip["pip"]}
+    assert pinned == {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+
+
+def test_continuous_integration_runs_make_test() -> None:
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    text = script.read_text(encoding="utf-8")
+    assert "set -euo pipefail" in text
+    assert re.search(r"^make test$", text, flags=re.MULTILINE)
+
+
+def make(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = ["make", "--no-print-directory", "-f", str(ROOT / "Makefile"), *arguments]
+    environment = {**os.environ, "MAKEFLAGS": "", **variables}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_every_target_is_explained() -> None:
+    shown = make(ROOT, "help").stdout
+    for target in ("run", "test", "lint", "bench", "docs-keys", "lock", "clean"):
+        assert re.search(rf"^make {target} +\S", shown, flags=re.MULTILINE), target
+
+
+def test_a_study_of_ones_own_gets_a_report_of_its_own() -> None:
+    commands = make(ROOT, "-n", "run", "STUDY=config/studies/mine.yaml", "CORES=3").stdout
+    assert "snakemake --cores 3 --configfile config/studies/mine.yaml" in commands
+    assert "results/report/mine.html" in commands
+    assert "results/report/report.html" in make(ROOT, "-n", "run").stdout
+
+
+def test_without_a_suitable_python_there_is_one_clear_sentence(tmp_path: Path) -> None:
+    for file in ("pyproject.toml", "envs/requirements.lock"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    done = make(tmp_path, ".venv/.installed", "PYTHON=no-such-python")
+    assert done.returncode != 0
+    assert "no Python 3.11 to 3.14" in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_an_installation_that_fails_leaves_no_stamp_and_a_later_one_mends_it(tmp_path: Path) -> None:
+    for file in ("pyproject.toml", "envs/requirements.lock"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    # A stand-in for the environment, whose pip fails while a file says so.
+    binaries = tmp_path / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    for name in ("python", "pip"):
+        (binaries / name).write_text(f"#!/bin/sh\n# {binaries}/python\n[ ! -e {tmp_path}/broken ]\n", encoding="utf-8")
+        (binaries / name).chmod(0o755)
+    stamp = tmp_path / ".venv" / ".installed"
+    stamp.write_text("/another/folder\n", encoding="utf-8")
+    (tmp_path / "broken").touch()
+    assert make(tmp_path, ".venv/.installed", "PYTHON=false").returncode != 0
+    assert not stamp.exists()
+    (tmp_path / "broken").unlink()
+    assert make(tmp_path, ".venv/.installed", "PYTHON=false").returncode == 0
+    assert stamp.read_text(encoding="utf-8") == f"{tmp_path}\n"
+    assert "up to date" in make(tmp_path, ".venv/.installed").stdout
+
+
+def test_the_citation_names_the_papers() -> None:
+    content = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {reference["doi"] for reference in content["references"]} == {
+        "10.1038/s41524-024-01336-0",
+        "10.1038/s41524-022-00939-9",
+        "10.1021/acs.jcim.2c01533",
+    }
+    assert content["version"] == PROJECT["version"]
+    assert content["license"] == PROJECT["license"]

@@ -1,0 +1,133 @@
+"""Small shards and tables in the formats of the pipeline, for the figures to draw from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from exitwave.data.shards import write_shard
+
+EDGE = 32.0
+PIXELS = 32
+
+
+def structure_rows(particles: list[int]) -> pd.DataFrame:
+    """Metadata of structures with so many particles each."""
+    return pd.DataFrame(
+        [
+            {
+                "structure_id": f"abcdef01-{item:06d}",
+                "structures": "metal",
+                "item": item,
+                "seed": 0,
+                "split_position": 0.1 * item,
+                "material": "Au" if number else "",
+                "particles_drawn": number,
+                "particles_placed": number,
+                "radius_mean": 6.0 + item if number else np.nan,
+                "radius_min": 5.0 + item if number else np.nan,
+                "radius_max": 7.0 + item if number else np.nan,
+                "planar_defects": item,
+                "substrate_thickness": 10.0 + item,
+                "cell_height": 40.0,
+                "n_atoms_substrate": 300,
+                "n_atoms_particles": 60 * number,
+                "particles": json.dumps([{"material": "Au", "radius": 6.0 + item + k} for k in range(number)]),
+            }
+            for item, number in enumerate(particles)
+        ]
+    )
+
+
+def write_structures(path: Path, particles: list[int], rng: np.random.Generator) -> Path:
+    arrays: dict[str, np.ndarray] = {}
+    for item, number in enumerate(particles):
+        carbon = rng.random((300, 3)) * [EDGE, EDGE, 10] + [0, 0, 4]
+        gold = rng.normal([EDGE / 2, EDGE / 2, 22], 2.5, (60 * number, 3))
+        arrays[f"{item}/positions"] = np.concatenate([carbon, gold]).astype(np.float32)
+        arrays[f"{item}/numbers"] = np.repeat(np.array([6, 79], dtype=np.uint8), [300, 60 * number])
+        arrays[f"{item}/object_id"] = np.repeat(np.array([0, 1], dtype=np.uint8), [300, 60 * number])
+        arrays[f"{item}/cell"] = np.array([EDGE, EDGE, 40.0])
+    write_shard(path, arrays, structure_rows(particles), {"kind": "structures"})
+    return path
+
+
+def write_waves(path: Path, particles: list[int], rng: np.random.Generator) -> Path:
+    phase = 0.2 * rng.random((len(particles), 2, 2, PIXELS, PIXELS))
+    phase[:, 1] *= (np.array(particles) > 0)[:, None, None, None]
+    attributes = {"kind": "exit_waves", "sampling": EDGE / PIXELS, "energy": 300e3}
+    write_shard(path, {"waves": np.exp(1j * phase).astype(np.complex64)}, structure_rows(particles), attributes)
+    return path
+
+
+def write_images(path: Path, particles: list[int], rng: np.random.Generator) -> Path:
+    table = structure_rows(particles).assign(pixel_size=1.0)
+    table["image_id"] = [f"12345678-{item:06d}-000" for item in table["item"]]
+    table["defocus"] = rng.uniform(-300, 300, len(table))
+    table["dose"] = np.geomspace(20, 2000, len(table))
+    table["C30"] = 1e7
+    y, x = np.mgrid[:PIXELS, :PIXELS]
+    disc = np.hypot(y - 12, x - 18) < 8
+    phase = np.stack([disc * min(number, 1) * 0.5 for number in particles]).astype(np.float16)
+    counts = rng.poisson(50 - 20 * phase.astype(float)).astype(np.uint32)
+    write_shard(path, {"counts": counts, "phase": phase}, table, {"kind": "images", "pixel_size": 1.0})
+    return path
+
+
+def write_predictions(folder: Path, seeds: int, images: int, rng: np.random.Generator) -> list[Path]:
+    """Predictions on images of which the second has no particle."""
+    y, x = np.mgrid[:40, :48]
+    paths = []
+    for seed in range(seeds):
+        arrays: dict[str, np.ndarray] = {}
+        for i in range(images):
+            mask = (np.hypot(y - 18, x - 22) < 10) & (i != 1)
+            arrays[f"{i}/probability"] = np.clip(mask + rng.normal(0, 0.3, mask.shape), 0, 1).astype(np.float16)
+            arrays[f"{i}/image"] = rng.normal(100, 10, mask.shape).astype(np.float32)
+            arrays[f"{i}/mask"] = mask.astype(np.uint8)
+        table = pd.DataFrame({"image": [f"Au2.2nm_{i}" for i in range(images)], "pixel_size": 0.8, "f1": 0.5})
+        paths.append(folder / f"seed-{seed}.zarr.zip")
+        write_shard(paths[-1], arrays, table, {"kind": "predictions"})
+    return paths
+
+
+def summary(seeds: int = 3) -> pd.DataFrame:
+    """Summary of a benchmark with known numbers; there is no mean F1 for the last baseline."""
+    rows = []
+    for method, kind, value in [
+        ("otsu", "baseline", 0.611),
+        ("thermal[dose=100]", "network", 0.823),
+        ("thermal[dose=100]", "ensemble", 0.847),
+        ("everything", "baseline", np.nan),
+    ]:
+        row: dict[str, object] = {"benchmark": "patches", "method": method, "kind": kind, "images": 8}
+        row["seeds"] = seeds if kind == "network" else 1
+        for name in ("f1_pooled", "f1_mean", "iou_pooled", "f1_soft_pooled", "f1_soft_two_class"):
+            row |= {name: value, f"{name}_low": value - 0.1, f"{name}_high": value + 0.1}
+            row |= {f"{name}_seed_min": value - 0.03, f"{name}_seed_max": value + 0.02}
+        row["f1_pooled"] = 0.402 if method == "everything" else value
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def samples() -> SimpleNamespace:
+    """The functions of this file."""
+    return SimpleNamespace(
+        structure_rows=structure_rows,
+        structures=write_structures,
+        waves=write_waves,
+        images=write_images,
+        predictions=write_predictions,
+        summary=summary,
+    )

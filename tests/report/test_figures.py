@@ -1,0 +1,150 @@
+"""Every figure draws from what the pipeline writes, edge cases included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+
+from exitwave.data.shards import table_path, write_table
+from exitwave.report.benchmarks import forest_plot
+from exitwave.report.costs import draw_costs
+from exitwave.report.images import contact_sheet, describe_conditions
+from exitwave.report.overlays import draw_overlays
+from exitwave.report.parameters import parameter_histograms
+from exitwave.report.structures import draw_structures, render
+from exitwave.report.style import round_length, spread
+from exitwave.report.training import best_row, learning_curves
+from exitwave.report.waves import draw_exit_waves
+
+
+def is_drawn(path: Path) -> bool:
+    """The file is a picture of some size with ink all over it, not an empty page."""
+    picture = imread(path)[..., :3]
+    ink = picture.min(axis=2) < 0.9
+    return picture.shape[0] > 150 and picture.shape[1] > 400 and bool(ink.mean() > 0.01)
+
+
+@pytest.mark.parametrize("particles", [[2, 0, 1, 3, 1], [1], [0]], ids=["five", "one", "no particles"])
+@pytest.mark.parametrize("stage", ["structures", "waves", "images"])
+def test_simulation_figures_are_drawn(tmp_path, rng, particles, stage, samples):
+    shard, figure = tmp_path / "shard.zarr.zip", tmp_path / "new" / "figure.png"
+    if stage == "structures":
+        draw_structures(samples.structures(shard, particles, rng), figure, title="metal")
+    elif stage == "waves":
+        draw_exit_waves(samples.waves(shard, particles, rng), figure)
+    else:
+        contact_sheet([samples.images(shard, particles, rng)], figure, 0.1, title="noisy")
+    assert is_drawn(figure)
+
+
+def test_the_same_shard_gives_the_same_picture(tmp_path, rng, samples):
+    shard = samples.structures(tmp_path / "shard.zarr.zip", [1], rng)
+    for name in ("a", "b"):
+        draw_structures(shard, tmp_path / f"{name}.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_nearer_atoms_hide_farther_ones():
+    red, blue = [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]
+    view = np.array([[5.0, 5.0, 0.0], [5.0, 5.0, 3.0]])
+    picture = render(view, np.array([1.5, 1.0]), np.array([red, blue]), (10.0, 10.0), pixels=100)
+    assert picture[50, 50, 2] > 0.4 > picture[50, 50, 0]
+    assert picture[50, 63, 0] > picture[50, 63, 2]
+    assert np.all(picture[5, 5] == 1)
+
+
+def test_spheres_have_their_radius_and_place():
+    picture = render(np.array([[3.0, 7.0, 0.0]]), np.array([2.0]), np.ones((1, 3)) * 0.2, (10.0, 10.0), pixels=200)
+    y, x = np.nonzero(picture[..., 0] < 1)
+    assert len(y) / 20**2 == pytest.approx(np.pi * 4, rel=0.03)
+    assert (x.mean() + 0.5) / 20 == pytest.approx(3.0, abs=0.05)
+    assert (y.mean() + 0.5) / 20 == pytest.approx(7.0, abs=0.05)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("real", [True, False])
+def test_overlays_are_drawn(tmp_path, rng, seeds, real, samples):
+    predictions = samples.predictions(tmp_path, seeds, images=3, rng=rng)
+    draw_overlays(predictions, tmp_path / "figure.png", 0.5, real=real, title="patches, thermal")
+    assert is_drawn(tmp_path / "figure.png")
+
+
+def test_overlays_of_one_image_are_drawn(tmp_path, rng, samples):
+    draw_overlays(samples.predictions(tmp_path, 1, 1, rng), tmp_path / "figure.png", 0.5)
+    assert is_drawn(tmp_path / "figure.png")
+
+
+@pytest.mark.parametrize("particles", [[2, 0, 1, 3, 1], [1]], ids=["many", "nothing varies"])
+def test_parameter_histograms_are_drawn(tmp_path, rng, particles, samples):
+    shard = samples.images(tmp_path / "shard.zarr.zip", particles, rng)
+    parameter_histograms([table_path(shard)], tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 3000
+
+
+def test_parameter_histograms_of_structures_alone_are_drawn(tmp_path, samples):
+    for number, particles in enumerate(([0, 2], [0, 1, 3])):
+        write_table(tmp_path / f"{number}.parquet", samples.structure_rows(particles))
+    parameter_histograms(sorted(tmp_path.glob("*.parquet")), tmp_path / "figure.png", title="metal")
+    assert is_drawn(tmp_path / "figure.png")
+
+
+def history(epochs: int, rng: np.random.Generator) -> pd.DataFrame:
+    epoch = np.arange(1, epochs + 1)
+    loss = np.exp(-epoch / 4) + rng.random(epochs) / 10
+    columns = {"epoch": epoch, "learning_rate": 1e-3, "train_loss": loss, "validation_loss": loss + 0.1}
+    return pd.DataFrame({**columns, "validation_f1": 1 - loss, "validation_f1_soft": 0.9 - loss, "seconds": 1.0})
+
+
+@pytest.mark.parametrize(("seeds", "epochs"), [(1, 1), (1, 8), (3, 8)])
+def test_learning_curves_are_drawn(tmp_path, rng, seeds, epochs):
+    learning_curves({seed: history(epochs, rng) for seed in range(seeds)}, tmp_path / "figure.png")
+    assert is_drawn(tmp_path / "figure.png")
+
+
+def test_learning_curves_bear_a_diverged_seed(tmp_path, rng):
+    lost = history(6, rng).assign(train_loss=np.nan, validation_loss=np.nan)
+    assert best_row(lost) is None
+    learning_curves({0: history(8, rng), 1: lost}, tmp_path / "figure.png")
+    assert is_drawn(tmp_path / "figure.png")
+
+
+def test_the_epoch_kept_is_that_of_the_smallest_validation_loss(rng):
+    told = history(8, rng)
+    told.loc[4, "validation_loss"] = 0.01
+    best = best_row(told)
+    assert best is not None
+    assert best["epoch"] == 5
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_forest_plot_is_drawn(tmp_path, seeds, samples):
+    forest_plot(samples.summary(seeds), tmp_path / "figure.png", "Real micrographs with expert masks.", "patches")
+    assert is_drawn(tmp_path / "figure.png")
+
+
+def test_costs_are_drawn(tmp_path):
+    costs = pd.DataFrame(
+        {"stage": ["structures", "exit_waves", "exit_waves"], "seconds": [2.0, 80.0, 90.0], "cpu_seconds": 1.0}
+    ).assign(memory=[np.nan, 900.0, 1000.0])
+    draw_costs(costs, tmp_path / "figure.png", "demo")
+    draw_costs(costs.head(0), tmp_path / "none.png")
+    assert is_drawn(tmp_path / "figure.png")
+
+
+@pytest.mark.parametrize(("length", "expected"), [(30.7, 20), (5.0, 5), (0.99, 0.5), (1000, 1000)])
+def test_scale_bars_have_round_lengths(length, expected):
+    assert round_length(length) == pytest.approx(expected)
+
+
+def test_samples_are_spread_from_first_to_last():
+    assert spread(100, 4).tolist() == [0, 33, 66, 99]
+    assert spread(2, 5).tolist() == [0, 1]
+
+
+def test_conditions_are_told_in_the_units_of_the_field():
+    assert describe_conditions({"defocus": -123.0, "dose": 1393.4}) == "Δf −12 nm, 1393 e⁻/Å²"
+    assert describe_conditions({"defocus": -2.0, "dose": 5.55}) == "Δf +0 nm, 5.5 e⁻/Å²"
