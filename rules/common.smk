@@ -4,6 +4,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from exitwave.benchmark.micrographs import check_benchmark_folder
+from exitwave.config.load import read_yaml
 from exitwave.config.plan import describe, shard_ranges
 from exitwave.config.study import load_study, study_from, structures_of
 from exitwave.errors import ExitwaveError
@@ -18,6 +19,9 @@ def read_study():
         if not config:
             return load_study("config/config.yaml"), "demo"
         source = files[-1] if files else Path("config")
+        # Refuses a key given twice, of which Snakemake's own reader takes the last.
+        for file in files:
+            read_yaml(file)
         return (
             study_from(json.loads(json.dumps(config)), str(source), source.parent),
             source.stem,

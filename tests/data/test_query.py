@@ -96,7 +96,7 @@ def test_what_is_neither_true_nor_false_is_refused(condition):
 
 
 def test_an_unknown_column_is_refused_with_those_there_are():
-    with pytest.raises(DatasetError, match="unknown column 'doze' in 'doze > 1'; allowed: .*dose") as caught:
+    with pytest.raises(DatasetError, match=r"unknown column 'doze' in 'doze > 1'; allowed: .*dose") as caught:
         check_condition("doze > 1")
     assert all(name in str(caught.value) for name in UNITS)
 

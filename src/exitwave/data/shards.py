@@ -60,8 +60,9 @@ class Shard:
         except KeyError as error:
             raise ShardError(f"{self.path}: holds no array '{name}'; it has {', '.join(self.group)}") from error
         except _DAMAGE as error:
+            item = "" if isinstance(index, slice) else f", item {index}"
             raise ShardError(
-                f"{self.path}: array '{name}', item {index} is damaged ({error!r}); delete the file and run again"
+                f"{self.path}: array '{name}'{item} is damaged ({_reason(error)}); delete the file and run again"
             ) from error
 
 
@@ -150,7 +151,7 @@ def open_shard(path: str | Path) -> Shard:
     except FileNotFoundError as error:
         raise ShardError(f"{path}: is missing; run the workflow to make it") from error
     except (*_DAMAGE, KeyError) as error:
-        raise ShardError(f"{path}: is damaged ({error!r}); delete the file and run again") from error
+        raise ShardError(f"{path}: is damaged ({_reason(error)}); delete the file and run again") from error
 
 
 @contextmanager
@@ -172,3 +173,7 @@ def _directory_digest(archive: zipfile.ZipFile) -> bytes:
     """Digest of the names, sizes and checksums of all members."""
     members = sorted((info.filename, info.file_size, info.CRC) for info in archive.infolist())
     return hashlib.sha256(repr(members).encode()).hexdigest().encode()
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

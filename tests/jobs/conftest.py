@@ -1,0 +1,120 @@
+"""A tiny study, its jobs run by hand on small shards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from exitwave.config.plan import describe
+from exitwave.config.study import study_from
+from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.jobs.evaluate import score_baselines, score_network
+from exitwave.jobs.learn import make_dataset, train_network
+from exitwave.jobs.simulate import make_exit_waves, make_images, make_structures
+
+TINY = """
+seed: 3
+structures:
+  gold:
+    kind: nanoparticles_on_substrate
+    count: 6
+    shard_size: 2
+    field_of_view: 25.6
+    particles: {material: Au, radius: {uniform: [4, 6]}, planar_defects: {number: {choice: [0, 1]}}}
+    substrate: {thickness: {uniform: [4, 6]}}
+exit_waves:
+  thermal: {structures: gold, kind: plane_wave, sampling: 0.4, frozen_phonons: 2}
+images:
+  noisy:
+    exit_waves: thermal
+    kind: hrtem
+    per_structure: 3
+    pixel_size: 0.8
+    size: 32
+    defocus: {uniform: [0, 300]}
+    aberrations: {C12: {uniform: [0, 50]}, phi12: {uniform: [0, 3.1]}}
+    focal_spread: {uniform: [5, 20]}
+    focal_nodes: 3
+    plasmon_weight: {uniform: [0, 0.3]}
+    dose: {loguniform: [200, 2000]}
+    detector_blur: 0.5
+datasets:
+  gold: {images: noisy, validation: 0.3, test: 0.3}
+models:
+  small: {kind: segmentation, encoder_depth: 3, epochs: 1, batch_size: 4}
+trainings:
+  gold: {datasets: gold, model: small, seeds: 2}
+benchmarks:
+  held_out: {kind: simulated, datasets: [gold], bootstrap: 100}
+"""
+HOW = {"device": "cpu", "precision": "32", "threads": 1}
+
+
+class Jobs:
+    """The jobs of the study, each into a folder of choice."""
+
+    def __init__(self) -> None:
+        study = study_from(yaml.safe_load(TINY), "tiny.yaml")
+        stages = {stage: study.stage(stage)[0] for stage in study.members}
+        self.members = SimpleNamespace(**stages)
+        self.describe: Callable[[str], dict[str, Any]] = lambda stage: json.loads(describe(stages[stage]))
+
+    def simulate(self, folder: Path, start: int, stop: int) -> SimpleNamespace:
+        """One shard through the three stages of the simulation."""
+        name = f"shard-{start}-{stop}.zarr.zip"
+        paths = {stage: folder / stage / name for stage in ("structures", "exit_waves", "images")}
+        make_structures(self.describe("structures"), start, stop, paths["structures"])
+        make_exit_waves(self.describe("exit_waves"), paths["structures"], paths["exit_waves"])
+        make_images(self.describe("images"), paths["exit_waves"], paths["images"])
+        return SimpleNamespace(**paths)
+
+    def arrays(self, path: Path) -> dict[str, np.ndarray]:
+        """Every array of a shard by name."""
+        shard = open_shard(path)
+        return {name: shard.read(name) for name, _ in shard.group.members(max_depth=None) if shard_array(shard, name)}
+
+    def table(self, path: Path) -> Any:
+        return read_table(table_path(path))
+
+
+def shard_array(shard: Any, name: str) -> bool:
+    return hasattr(shard.group[name], "shape")
+
+
+@pytest.fixture(scope="session")
+def jobs() -> Jobs:
+    return Jobs()
+
+
+@pytest.fixture(scope="session")
+def simulated(jobs: Jobs, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Items 0 to 5 in one shard; not to be written to."""
+    return jobs.simulate(tmp_path_factory.mktemp("simulated"), 0, 6)
+
+
+@pytest.fixture(scope="session")
+def learned(jobs: Jobs, simulated: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A dataset, two networks trained on it, and their scores and those of the baselines; not to be written to."""
+    folder = tmp_path_factory.mktemp("learned")
+    dataset, model = jobs.describe("datasets"), jobs.describe("models")
+    manifest = folder / "dataset" / "manifest.parquet"
+    manifest.parent.mkdir()
+    make_dataset(dataset, {"noisy": [str(simulated.images)]}, manifest, manifest.with_name("fingerprint.json"))
+    held_out = [(dataset, manifest)]
+    networks, scores = [], []
+    for seed in range(2):
+        networks.append(folder / "model" / f"seed-{seed}")
+        train_network(jobs.describe("trainings"), dataset, model, manifest, seed, HOW, networks[-1])
+        scores.append(folder / "scores" / "gold" / f"seed-{seed}.zarr.zip")
+        weights = networks[-1] / "weights.safetensors"
+        score_network(jobs.describe("benchmarks"), held_out, weights, "gold", seed, 1, scores[-1])
+    baselines = folder / "scores" / "baselines.parquet"
+    score_baselines(jobs.describe("benchmarks"), held_out, baselines, folder / "scores" / "skipped.csv")
+    return SimpleNamespace(manifest=manifest, networks=networks, scores=scores, baselines=baselines, folder=folder)

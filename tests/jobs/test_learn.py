@@ -1,0 +1,151 @@
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from exitwave.benchmark.baselines import BASELINES
+from exitwave.data.shards import read_table, table_path
+from exitwave.errors import DatasetError, ShardError
+from exitwave.jobs.evaluate import score_network, summarise_benchmark
+from exitwave.jobs.learn import make_dataset, train_network
+
+SCORES = ("f1_pooled", "f1_mean", "iou_pooled", "f1_soft_pooled", "f1_soft_two_class")
+HOW = {"device": "cpu", "precision": "32", "threads": 1}
+
+
+def test_a_manifest_says_where_each_image_stands_and_copies_none(jobs, simulated, learned):
+    manifest = read_table(learned.manifest)
+    table = jobs.table(simulated.images)
+    assert set(manifest["shard"]) == {str(simulated.images)}
+    assert manifest["image_id"].tolist() == table["image_id"].to_numpy()[manifest["row"]].tolist()
+    assert learned.manifest.stat().st_size < simulated.images.stat().st_size
+    content = json.loads(learned.manifest.with_name("fingerprint.json").read_text())
+    assert sum(content["images"].values()) == len(manifest) == 18
+
+
+def test_mistake_08_no_structure_stands_on_two_sides_of_a_manifest(learned):
+    manifest = read_table(learned.manifest)
+    assert (manifest.groupby("structure_id")["split"].nunique() == 1).all()
+    assert set(manifest["split"]) == {"train", "validation", "test"}
+
+
+def test_a_dataset_that_cannot_be_drawn_names_its_key(jobs, simulated, tmp_path):
+    description = jobs.describe("datasets")
+    description["block"]["where"] = "dose > 1e9"
+    with pytest.raises(DatasetError, match=r"^datasets\.gold\.where: 'dose > 1e9' leaves no image of 'noisy'"):
+        make_dataset(description, {"noisy": [str(simulated.images)]}, tmp_path / "m.parquet", tmp_path / "f.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_says_what_it_was_trained_on(jobs, learned):
+    for seed, folder in enumerate(learned.networks):
+        info = json.loads((folder / "network.json").read_text())
+        text = json.dumps(info)
+        for stage in ("trainings", "datasets"):
+            assert jobs.describe(stage)["hash"] in text
+        assert '"seed": ' + str(seed) in text
+        assert "columns" in text  # the fingerprint of the data
+        assert len(pd.read_csv(folder / "history.csv")) == 1
+        assert not (folder / "checkpoint.pt").exists()
+
+
+def test_seeds_differ_and_a_seed_repeats_itself(jobs, learned, tmp_path):
+    weights = [(folder / "weights.safetensors").read_bytes() for folder in learned.networks]
+    assert weights[0] != weights[1]
+    train_network(
+        jobs.describe("trainings"),
+        jobs.describe("datasets"),
+        jobs.describe("models"),
+        learned.manifest,
+        1,
+        HOW,
+        tmp_path / "again",
+    )
+    assert (tmp_path / "again" / "weights.safetensors").read_bytes() == weights[1]
+
+
+def test_a_damaged_shard_of_images_stops_the_training_and_is_named(jobs, simulated, learned, tmp_path):
+    path, manifest = tmp_path / "damaged.zarr.zip", tmp_path / "manifest.parquet"
+    shutil.copy(table_path(simulated.images), table_path(path))
+    shutil.copy(simulated.images, path)
+    make_dataset(jobs.describe("datasets"), {"noisy": [str(path)]}, manifest, tmp_path / "fingerprint.json")
+    used = read_table(manifest).query("split == 'train'")["row"].iloc[0]
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(f"counts/c/{used}/0/0")
+    content = bytearray(path.read_bytes())
+    # A local header has 30 bytes and the name before the data.
+    content[info.header_offset + 30 + len(info.filename) + info.file_size // 2] ^= 0xFF
+    path.write_bytes(content)
+    arguments = jobs.describe("datasets"), jobs.describe("models"), manifest, 0, HOW, tmp_path / "network"
+    with pytest.raises(ShardError, match=rf"damaged\.zarr\.zip: array 'counts', item {used} is damaged"):
+        train_network(jobs.describe("trainings"), *arguments)
+    assert not (tmp_path / "network" / "weights.safetensors").exists()
+
+
+def test_networks_are_scored_on_the_held_out_images_alone(learned):
+    manifest = read_table(learned.manifest)
+    held_out = manifest.loc[manifest["split"] == "test", "image_id"].tolist()
+    for seed, path in enumerate(learned.scores):
+        scores = read_table(table_path(path))
+        assert scores["image"].tolist() == held_out
+        assert set(scores["method"]) == {"gold"}
+        assert set(scores["seed"]) == {seed}
+    baselines = read_table(learned.baselines)
+    assert set(baselines["method"]) == set(BASELINES)
+    assert (baselines.groupby("method")["image"].agg(list).map(lambda names: names == held_out)).all()
+
+
+@pytest.fixture(scope="module")
+def summary(jobs, learned):
+    path = learned.folder / "summary.parquet"
+    per_image = learned.folder / "per_image.parquet"
+    summarise_benchmark(jobs.describe("benchmarks"), learned.baselines, learned.scores, path, per_image)
+    return read_table(path), read_table(per_image)
+
+
+def test_a_summary_has_networks_their_ensemble_and_every_baseline_with_intervals(summary):
+    table, _ = summary
+    assert table["kind"].value_counts().to_dict() == {"baseline": len(BASELINES), "network": 1, "ensemble": 1}
+    assert table.set_index("kind")["seeds"].to_dict() == {"baseline": 1, "network": 2, "ensemble": 1}
+    assert set(table["benchmark"]) == {"held_out"}
+    for name in SCORES:
+        assert table[name].between(0, 1).all()
+        assert (table[f"{name}_low"] <= table[name] + 1e-9).all()
+        assert (table[name] <= table[f"{name}_high"] + 1e-9).all()
+        assert (table[f"{name}_seed_min"] <= table[f"{name}_seed_max"]).all()
+
+
+def test_pooled_scores_of_the_summary_follow_from_the_predictions_kept(jobs, learned, summary):
+    """Counted here from probabilities and masks, apart from the package's metrics."""
+    pooled = []
+    for path in learned.scores:
+        arrays = jobs.arrays(path)
+        numbers = sorted({name.partition("/")[0] for name in arrays})
+        predicted = np.concatenate([arrays[f"{i}/probability"].ravel() >= 0.5 for i in numbers])
+        expert = np.concatenate([arrays[f"{i}/mask"].ravel() == 1 for i in numbers])
+        pooled.append(2 * (predicted & expert).sum() / (predicted.sum() + expert.sum()))
+    row = summary[0].set_index("kind").loc["network"]
+    # Kept as half precision, in which a probability may fall on the other side of the threshold.
+    assert row["f1_pooled"] == pytest.approx(np.median(pooled), abs=2e-3)
+    assert row["f1_pooled_seed_min"] == pytest.approx(min(pooled), abs=2e-3)
+    assert row["f1_pooled_seed_max"] == pytest.approx(max(pooled), abs=2e-3)
+
+
+def test_everything_is_particle_has_the_f1_of_the_particle_fraction(learned, summary):
+    """F1 of a prediction of particle everywhere is 2 p / (1 + p) at a particle fraction p."""
+    per_image = summary[1]
+    fraction = per_image.loc[per_image["method"] == "everything is particle", "particle_fraction"].mean()
+    row = summary[0].set_index("method").loc["everything is particle"]
+    assert row["f1_pooled"] == pytest.approx(2 * fraction / (1 + fraction))
+
+
+def test_scores_repeat_themselves(jobs, learned, tmp_path):
+    path = tmp_path / "gold" / "seed-0.zarr.zip"
+    held_out = [(jobs.describe("datasets"), learned.manifest)]
+    weights = learned.networks[0] / "weights.safetensors"
+    score_network(jobs.describe("benchmarks"), held_out, weights, "gold", 0, 1, path)
+    assert path.read_bytes() == learned.scores[0].read_bytes()
+    assert table_path(path).read_bytes() == table_path(learned.scores[0]).read_bytes()

@@ -1,0 +1,162 @@
+import shutil
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from exitwave.data.columns import EXIT_WAVES, IMAGES, STRUCTURES
+from exitwave.data.shards import open_shard, table_path
+from exitwave.errors import ShardError
+from exitwave.jobs.simulate import make_exit_waves, make_images, read_structure
+
+STAGES = ("structures", "exit_waves", "images")
+
+
+@pytest.fixture(scope="module")
+def in_pairs(jobs, tmp_path_factory):
+    """Items 0 to 5 once more, in shards of two, the last first."""
+    folder = tmp_path_factory.mktemp("pairs")
+    return [jobs.simulate(folder, start, start + 2) for start in (4, 2, 0)][::-1]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_items_are_the_same_in_shards_of_another_size_and_order(jobs, simulated, in_pairs, stage):
+    whole = jobs.arrays(getattr(simulated, stage))
+    parts = [jobs.arrays(getattr(shard, stage)) for shard in in_pairs]
+    if stage == "structures":
+        joined = {name: values for part in parts for name, values in part.items()}
+    else:
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in whole}
+    assert joined.keys() == whole.keys()
+    for name, values in whole.items():
+        assert joined[name].tobytes() == values.tobytes(), name
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_metadata_are_the_same_in_shards_of_another_size_and_order(jobs, simulated, in_pairs, stage):
+    whole = jobs.table(getattr(simulated, stage))
+    joined = pd.concat([jobs.table(getattr(shard, stage)) for shard in in_pairs], ignore_index=True)
+    pd.testing.assert_frame_equal(joined, whole, check_exact=True)
+
+
+def test_a_job_run_again_gives_the_same_bytes(jobs, in_pairs, tmp_path):
+    again = jobs.simulate(tmp_path, 2, 4)
+    for stage in STAGES:
+        path, other = getattr(again, stage), getattr(in_pairs[1], stage)
+        assert path.read_bytes() == other.read_bytes(), stage
+        assert table_path(path).read_bytes() == table_path(other).read_bytes(), stage
+
+
+def test_items_differ_from_each_other(jobs, simulated):
+    waves = jobs.arrays(simulated.exit_waves)["waves"]
+    counts = jobs.arrays(simulated.images)["counts"]
+    assert len({wave.tobytes() for wave in waves}) == 6
+    assert len({image.tobytes() for image in counts}) == 18
+    assert jobs.table(simulated.structures)["substrate_thickness"].nunique() == 6
+
+
+def test_every_draw_of_an_exit_wave_has_conditions_and_a_place_of_its_own(jobs, simulated):
+    table = jobs.table(simulated.images)
+    for name in ("defocus", "C12", "phi12", "focal_spread", "plasmon_weight", "dose"):
+        assert table[name].nunique() == 18, name
+    places = table.groupby("structure_id")[["offset_y", "offset_x"]].agg(lambda values: values.nunique())
+    assert (places.max(axis=1) > 1).all()
+
+
+@pytest.mark.parametrize(
+    ("stage", "columns"),
+    [
+        ("structures", STRUCTURES),
+        ("exit_waves", {**STRUCTURES, **EXIT_WAVES}),
+        ("images", {**STRUCTURES, **EXIT_WAVES, **IMAGES}),
+    ],
+)
+def test_metadata_hold_the_full_history_and_no_column_unknown_to_queries(jobs, simulated, stage, columns):
+    path = getattr(simulated, stage)
+    assert set(jobs.table(path).columns) == set(columns)
+    schema = pq.read_schema(table_path(path))
+    for name, unit in columns.items():
+        assert (schema.field(name).metadata or {}).get(b"unit", b"").decode() == unit
+
+
+def test_metadata_name_the_blocks_an_image_was_made_from(jobs, simulated):
+    table = jobs.table(simulated.images)
+    for stage in STAGES:
+        member = getattr(jobs.members, stage)
+        assert set(table[stage]) == {member.name}
+        assert set(table[f"{stage}_hash"]) == {member.hash}
+    assert table["image_id"].is_unique
+    assert table["structure_id"].tolist() == np.repeat(jobs.table(simulated.structures)["structure_id"], 3).tolist()
+
+
+def test_mistake_06_the_label_is_the_same_whatever_the_optics(jobs, simulated):
+    """The label comes from the in-focus particle wave: shifted back, the labels of all draws overlap exactly."""
+    phase = jobs.arrays(simulated.images)["phase"]
+    table = jobs.table(simulated.images)
+    # Fields and images are equally large here, so that a crop is a roll; compare draws that share the pixel grid.
+    for _, rows in table.groupby("structure_id"):
+        rolled = [
+            np.roll(phase[place], (row["offset_y"] // 2, row["offset_x"] // 2), axis=(0, 1))
+            for place, row in rows.iterrows()
+        ]
+        parity = [(row["offset_y"] % 2, row["offset_x"] % 2) for _, row in rows.iterrows()]
+        for first, second in [(0, 1), (0, 2), (1, 2)]:
+            if parity[first] == parity[second]:
+                np.testing.assert_array_equal(rolled[first], rolled[second])
+            else:
+                assert abs(rolled[first].astype(float).mean() - rolled[second].astype(float).mean()) < 1e-3
+
+
+def test_mistake_11_counts_are_whole_electrons_that_add_up_to_the_dose(jobs, simulated):
+    counts = jobs.arrays(simulated.images)["counts"]
+    table = jobs.table(simulated.images)
+    assert counts.dtype == np.uint32
+    np.testing.assert_allclose(table["mean_counts"], counts.mean(axis=(1, 2)))
+    expected = table["dose"] * table["pixel_size"] ** 2
+    # Thin objects scatter little beyond the band limit, so that nearly all electrons arrive.
+    ratio = table["mean_counts"] / expected
+    assert ratio.between(0.9, 1 + 5 / np.sqrt(expected * 32**2)).all()
+
+
+def test_a_structure_read_back_is_the_one_that_was_built(jobs, simulated):
+    from exitwave.data.random import item_rng
+    from exitwave.structures.recipes import build_structure
+
+    description = jobs.describe("structures")
+    built = build_structure(
+        jobs.members.structures.block, item_rng(description["seed"], "structures", description["hash"], 4)
+    )
+    read = read_structure(open_shard(simulated.structures), 4)
+    np.testing.assert_allclose(read.positions, built.positions, atol=1e-4)
+    np.testing.assert_array_equal(read.numbers, built.numbers)
+    np.testing.assert_array_equal(read.object_id, built.object_id)
+    np.testing.assert_array_equal(read.cell, built.cell)
+
+
+@pytest.fixture
+def damaged(simulated, tmp_path):
+    """Copy of a shard in the middle of which one byte has changed."""
+
+    def copy(stage):
+        path = tmp_path / "damaged.zarr.zip"
+        shutil.copy(getattr(simulated, stage), path)
+        shutil.copy(table_path(getattr(simulated, stage)), table_path(path))
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(content)
+        return path
+
+    return copy
+
+
+def test_a_damaged_shard_of_exit_waves_stops_the_images_and_is_named(jobs, damaged, tmp_path):
+    with pytest.raises(ShardError, match=r"damaged\.zarr\.zip: array 'waves', item \d is damaged .*delete the file"):
+        make_images(jobs.describe("images"), damaged("exit_waves"), tmp_path / "images.zarr.zip")
+    assert not (tmp_path / "images.zarr.zip").exists()
+
+
+def test_a_damaged_shard_of_structures_stops_the_exit_waves_and_is_named(jobs, damaged, tmp_path):
+    with pytest.raises(ShardError, match=r"damaged\.zarr\.zip: array '\d/\w+' is damaged"):
+        make_exit_waves(jobs.describe("exit_waves"), damaged("structures"), tmp_path / "waves.zarr.zip")
+    assert not (tmp_path / "waves.zarr.zip").exists()
