@@ -23,7 +23,7 @@ CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.14 python3.13 python3.12 
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help run test lint bench docs-keys lock clean FORCE
+.PHONY: help run test lint bench docs-keys lock unlock clean FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1  /p' $(MAKEFILE_LIST) | awk -F '  ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ lock:  ## resolve pyproject.toml into envs/requirements.lock (needs uv)
 	  --no-emit-find-links --extra dev --custom-compile-command "make lock" $(UPGRADE) pyproject.toml \
 	  -o envs/requirements.lock
 	$(MAKE) docs-keys
+
+unlock: $(STAMP)  ## after a power loss or kill -9: Snakemake keeps its lock; make sure that no run is alive
+	$(BIN)/snakemake --unlock $(CONFIGFILE)
 
 clean:  ## remove the environment and caches; results stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks build src/*.egg-info

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +142,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
 
 
 @pytest.fixture
-def workflow(finished: Workflow, tmp_path: Path) -> Workflow:
-    """A copy of the finished study, with the times of its files."""
+def workflow(finished: Workflow, tmp_path: Path) -> Iterator[Workflow]:
+    """A copy of the finished study, with the times of its files; a hundred megabytes, so not kept."""
     shutil.copytree(finished.folder, tmp_path / "study", symlinks=True)
-    return Workflow(tmp_path / "study")
+    yield Workflow(tmp_path / "study")
+    shutil.rmtree(tmp_path / "study")
 
 
 @pytest.fixture

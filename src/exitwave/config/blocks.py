@@ -290,7 +290,7 @@ class Training(Block):
 
 
 class _Benchmark(Block):
-    COUNTS = frozenset({"threads"})
+    COUNTS = frozenset({"threads", "trainings"})
     trainings: Annotated[list[str], Field(min_length=1)] | None = Field(
         None, description="trainings blocks scored; all if left out"
     )
