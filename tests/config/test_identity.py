@@ -19,6 +19,7 @@ COUNTS = [
     ("trainings.gold.precision", "32"),
     ("trainings.gold.threads", 2),
     ("benchmarks.held_out.threads", 2),
+    ("benchmarks.held_out.trainings", ["gold"]),
 ]
 SIMULATION = ("structures", "exit_waves", "images")
 
@@ -39,6 +40,15 @@ def test_a_larger_pool_gives_another_dataset_but_the_same_images(changed: Any) -
     before, after = hashes(changed()), hashes(changed(("structures.gold.count", 16)))
     assert before["images.noisy"] == after["images.noisy"]
     assert before["datasets.gold"] != after["datasets.gold"]
+
+
+def test_order_and_share_of_mixed_images(changed: Any) -> None:
+    other = ("images.other", {"like": "noisy", "dose": 50})
+    mixed = hashes(changed(other, ("datasets.gold.images", {"noisy": 1, "other": 2})))
+    turned = hashes(changed(other, ("datasets.gold.images", {"other": 2, "noisy": 1})))
+    shared = hashes(changed(other, ("datasets.gold.images", {"noisy": 2, "other": 1})))
+    assert mixed["datasets.gold"] == turned["datasets.gold"]
+    assert mixed["datasets.gold"] != shared["datasets.gold"]
 
 
 def test_a_raised_count_only_adds_shards(changed: Any) -> None:

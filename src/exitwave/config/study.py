@@ -102,9 +102,10 @@ def identity(stage: str, block: Any, upstream: dict[str, list[Member]], seed: in
         if digests:
             content["files"] = digests
     if stage in DRAWN_FROM_COUNT:
-        content["pool"] = {m.hash: pool_size(m) for m in upstream["images"]}
-        if isinstance(block.images, dict):
-            content["shares"] = list(block.images.values())
+        shares = list(block.images.values()) if isinstance(block.images, dict) else [1.0]
+        sources = zip(upstream["images"], shares, strict=True)
+        # In the order of names, in which the draw goes too: the order in the file does not matter.
+        content["upstream"] = sorted((m.name, m.hash, pool_size(m), share) for m, share in sources)
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

@@ -42,7 +42,7 @@ def draw_dataset(tables: dict[str, pd.DataFrame], block: Dataset, rng: np.random
     shares = block.images if isinstance(block.images, dict) else {block.images: 1.0}
     total = sum(shares.values())
     parts = []
-    for name, share in shares.items():
+    for name, share in sorted(shares.items()):
         table = tables[name]
         if block.where is not None:
             table = table[select(table, block.where)]

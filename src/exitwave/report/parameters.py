@@ -12,6 +12,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from scipy.stats import skew
 
 from exitwave.data.columns import EXIT_WAVES, IMAGES, STRUCTURES, UNITS
 from exitwave.data.shards import read_table
@@ -29,10 +31,10 @@ BOOKKEEPING = frozenset(
         "exit_waves",
         "images",
     }
-    | {"structures_hash", "exit_waves_hash", "images_hash", "structure_id", "image_id", "particles"}
+    | {"material", "structures_hash", "exit_waves_hash", "images_hash", "structure_id", "image_id", "particles"}
 )
-"""Columns that are no property of the sample or the microscope, or follow from another; radii are shown for every
-particle instead."""
+"""Columns that are no property of the sample or the microscope, or follow from another; radii and
+materials are shown for every particle instead."""
 
 PER_PARTICLE = {"radius": "Å"}
 LABELS = {
@@ -63,8 +65,9 @@ def parameter_histograms(tables: Sequence[str | Path], path: str | Path, title: 
     structures = table.drop_duplicates("structure_id")
     panels: list[tuple[str, str, pd.Series[Any]]] = []
     if "particles" in structures:
-        radii = [p["radius"] for text in structures["particles"].dropna() for p in json.loads(text)]
-        panels.append(("particle", "radius", pd.Series(radii, dtype=float)))
+        particles = [particle for text in structures["particles"].dropna() for particle in json.loads(text)]
+        panels.append(("particle", "radius", pd.Series([p["radius"] for p in particles], dtype=float)))
+        panels.append(("particle", "material", pd.Series([p["material"] for p in particles], dtype=str)))
     for kind, names, source in (
         ("structure", {**STRUCTURES, **EXIT_WAVES}, structures),
         ("image", IMAGES, table),
@@ -99,6 +102,13 @@ def _varies(values: pd.Series[Any]) -> bool:
     return bool(values.nunique() > 1)
 
 
+def _logarithmic(numbers: NDArray[np.float64]) -> bool:
+    """Whether a positive quantity over decades, such as the dose, is spread more evenly in its logarithm."""
+    if numbers.min() <= 0 or numbers.max() / numbers.min() <= 15:
+        return False
+    return bool(abs(skew(np.log(numbers))) < abs(skew(numbers)))
+
+
 def _histogram(axes: Axes, name: str, values: pd.Series[Any], colour: str) -> None:
     unit = {**UNITS, **PER_PARTICLE}.get(name, "")
     if unit == "Å" and values.abs().max() >= 1e4:
@@ -124,8 +134,7 @@ def _histogram(axes: Axes, name: str, values: pd.Series[Any], colour: str) -> No
         return
     bins = int(np.clip(np.sqrt(len(numbers)), 8, 40))
     edges = np.linspace(distinct[0], distinct[-1], bins + 1)
-    # Several decades of a positive quantity, such as the dose, are read on a logarithmic axis.
-    if distinct[0] > 0 and distinct[-1] / distinct[0] > 15 and name != "particle_fraction":
+    if _logarithmic(numbers):
         edges = np.geomspace(distinct[0], distinct[-1], bins + 1)
         axes.set_xscale("log")
     else:
