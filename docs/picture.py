@@ -1,6 +1,6 @@
 """Draw docs/images/demo.png from the results of a study: simulated images above, real micrographs below.
 
-    .venv/bin/python docs/picture.py config/studies/real_patches.yaml
+.venv/bin/python docs/picture.py config/studies/real_patches.yaml
 """
 
 import sys

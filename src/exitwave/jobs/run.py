@@ -16,8 +16,8 @@ from exitwave.errors import ExitwaveError
 def job(name: str, log_file: str | Path) -> Iterator[None]:
     """Run the body as a job.
 
-    Progress goes to the log file and to the terminal. An ``ExitwaveError`` ends the process with its
-    sentence and status 1; anything else is a bug and keeps its traceback.
+    Progress goes to the log file item by item, and in large steps to the terminal. An ``ExitwaveError`` ends the
+    process with its sentence and status 1; anything else is a bug and keeps its traceback.
     """
     handlers: list[logging.Handler] = [
         logging.FileHandler(log_file, mode="w", encoding="utf-8"),
@@ -25,7 +25,8 @@ def job(name: str, log_file: str | Path) -> Iterator[None]:
     ]
     logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s {name}: %(message)s", handlers=handlers)
     logger = logging.getLogger("exitwave")
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.DEBUG)
+    handlers[1].setLevel(logging.INFO)
     start = time.monotonic()
     try:
         yield

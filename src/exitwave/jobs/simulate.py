@@ -65,7 +65,7 @@ def make_structures(description: dict[str, Any], start: int, stop: int, output: 
                 "exitwave_version": exitwave.__version__,
             }
         )
-        log.info("structure %d of %d: %d atoms", item - start + 1, stop - start, len(structure.positions))
+        log.debug("structure %d of %d: %d atoms", item - start + 1, stop - start, len(structure.positions))
     write_shard(output, arrays, pd.DataFrame(rows), {"kind": "structures", "units": "Å", "block": description["block"]})
 
 
@@ -108,7 +108,7 @@ def make_exit_waves(description: dict[str, Any], structures: Path, output: Path)
                 "abtem_version": version("abtem"),
             }
         )
-        log.info("exit waves %d of %d", number, len(table))
+        log.debug("exit waves %d of %d", number, len(table))
     attributes = {
         "kind": "exit_waves",
         "dimensions": ["item", "variant", "phonon", "y", "x"],
@@ -169,7 +169,7 @@ def make_images(description: dict[str, Any], exit_waves: Path, output: Path) -> 
                     "particle_fraction": float((label > LABEL_THRESHOLD).mean()),
                 }
             )
-        log.info("images of structure %d of %d", place + 1, len(table))
+        log.debug("images of structure %d of %d", place + 1, len(table))
     attributes = {
         "kind": "images",
         "dimensions": ["image", "y", "x"],
