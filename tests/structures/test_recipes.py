@@ -159,14 +159,9 @@ def test_no_particles_is_a_bare_substrate():
     assert structure.cell[2] == pytest.approx(10 + 2 * 4)
 
 
-def test_nothing_at_all_is_an_error():
-    with pytest.raises(StructureError, match=r"particles\.number was drawn as 0"):
-        build(particles={"number": 0})
-
-
 def test_particle_touching_its_own_image_is_an_error():
     with pytest.raises(StructureError, match=r"does not fit into field_of_view 40 Å; allowed: 19 Å or less"):
-        build(particles={"radius": 19.5})
+        place_discs([19.5], 40.0, 2.0, np.random.default_rng(0))
 
 
 def test_substrate_too_sparse_to_rest_on_is_an_error():

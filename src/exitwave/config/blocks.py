@@ -199,7 +199,7 @@ class Hrtem(Block):
 class Dataset(Block):
     """A draw of images for training: a query on their metadata, a size, a split by structure."""
 
-    images: str | Annotated[dict[str, Positive], Field(min_length=1)] = Field(
+    images: str | dict[str, Positive] = Field(
         description="images block, or several with the share of each: {au: 0.5, cdse: 0.5}"
     )
     size: Whole | None = Field(None, ge=1, description="training and validation images drawn; all if left out")
@@ -214,6 +214,8 @@ class Dataset(Block):
 
     @model_validator(mode="after")
     def _something_to_train_on(self) -> Dataset:
+        if not self.images:
+            raise ValueError("images names no block; allowed: one images block or more")
         if self.validation + self.test >= 1:
             raise ValueError(
                 f"validation ({self.validation:g}) and test ({self.test:g}) leave no structures for training; "

@@ -67,11 +67,6 @@ def build_structure(block: NanoparticlesOnSubstrate, rng: np.random.Generator) -
         substrate = amorphous_carbon(block.field_of_view, thickness, density, block.substrate.minimum_distance, rng)
         substrate[:, 2] += block.vacuum
         substrate = _rest_on_substrate(block, placed, substrate, thickness, rng)
-    elif not placed:
-        raise StructureError(
-            "particles.number was drawn as 0 and there is no substrate, so the structure has no atoms; "
-            "allowed: 1 or more particles where substrate is left out"
-        )
     else:
         for item in placed:
             item.centre[2] = block.vacuum + max(other.particle.radius for other in placed)
