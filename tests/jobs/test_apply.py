@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from exitwave.errors import TrainingError
+from exitwave.errors import MicrographError, TrainingError
 from exitwave.jobs.apply import load_networks, segment_files
 
 
@@ -63,3 +63,9 @@ def test_the_networks_of_a_training_are_averaged(learned, micrograph, tmp_path):
 def test_a_folder_without_a_network_is_refused(tmp_path):
     with pytest.raises(TrainingError, match=r"holds no network; allowed: "):
         load_networks(tmp_path)
+
+
+def test_micrographs_of_the_same_name_do_not_overwrite_each_other(micrograph, tmp_path):
+    other = tmp_path / "elsewhere" / "good.tif"
+    with pytest.raises(MicrographError, match=r"elsewhere.good\.tif and .*good\.png would be written to the same"):
+        segment([micrograph, other], tmp_path, tmp_path / "segmented")

@@ -42,9 +42,23 @@ def segment_files(
         Micrographs segmented.
     failed : list of str
         One sentence for each micrograph that could not be used; the others go on.
+
+    Raises
+    ------
+    TrainingError
+        If there is no network, or it is damaged.
+    MicrographError
+        If two micrographs have the same name.
     """
     from PIL import Image
 
+    stems: dict[str, Path] = {}
+    for path in images:
+        if stems.setdefault(path.stem, path) != path:
+            raise MicrographError(
+                f"{path} and {stems[path.stem]} would be written to the same files; allowed: names that differ, or "
+                "another call with another output folder"
+            )
     networks = load_networks(model)
     output.mkdir(parents=True, exist_ok=True)
     tables: list[pd.DataFrame] = []
