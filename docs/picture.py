@@ -28,11 +28,13 @@ def main(study_file: str) -> None:
             images = study.stage("images")[column % len(study.stage("images"))]
             start, stop = shard_ranges(structures_of(images))[column]
             shard = open_shard(ROOT / f"results/{images.folder}/shard-{start:06d}-{stop:06d}.zarr.zip")
-            counts = shard.read("counts", 0)
+            # The first of the shard that shows something; bare support has no label to look at.
+            item = int(np.argmax(read_table(table_path(shard.path))["particle_fraction"] > 0.1))
+            counts = shard.read("counts", item)
             low, high = grey_range(counts)
             axis.imshow(counts, cmap="gray", vmin=low, vmax=high, interpolation="antialiased")
             threshold = training.source("datasets").block.label_threshold
-            outline(axis, shard.read("phase", 0).astype(np.float32) > threshold, ORANGE)
+            outline(axis, shard.read("phase", item).astype(np.float32) > threshold, ORANGE)
             scale_bar(axis, images.block.pixel_size, counts.shape)
         places = [(b, place) for b, count in zip(benchmarks, (3, 2), strict=False) for place in range(count)]
         for axis, (benchmark, place) in zip(axes[1], places, strict=True):
