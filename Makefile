@@ -29,6 +29,8 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1  /p' $(MAKEFILE_LIST) | awk -F '  ' '{printf "make %-10s %s\n", $$1, $$2}'
 
 run: $(STAMP)  ## run the demo, or STUDY=FILE, on CORES (all); ends with the scores and the path of the report
+	@if [ -n "$(STUDY)" ] && [ ! -f "$(STUDY)" ]; then \
+	  echo "STUDY=$(STUDY): no such file; there are: $(wildcard config/studies/*.yaml)" >&2; exit 1; fi
 	$(BIN)/snakemake --cores $(CORES) $(CONFIGFILE)
 	@mkdir -p $(dir $(REPORT))
 	@if [ ! -f $(REPORT) ] || [ -n "$$(find results report Snakefile rules -type f -newer $(REPORT) \
