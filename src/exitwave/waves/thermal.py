@@ -4,6 +4,10 @@ Every atom is displaced independently along each axis by a Gaussian of variance 
 Debye-Waller factor B of its element. B is scaled with temperature as in the classical limit, ``B ∝ T``; that is good
 above about half the Debye temperature, and leaves out zero-point motion below it. The value of diamond taken for
 carbon is nearly all zero-point motion and a lower bound for amorphous carbon, which vibrates more softly.
+
+The values were read in public transcriptions of the tables cited, not in the papers; those of the elements that are
+also in Sears & Shelley, Acta Cryst. A47 (1991) 441, agree with them within 7 %. The Debye temperature of CdSe is quoted
+from the handbook at second hand.
 """
 
 from __future__ import annotations
