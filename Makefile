@@ -23,7 +23,7 @@ CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.14 python3.13 python3.12 
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help run test lint bench docs-keys lock unlock clean FORCE
+.PHONY: help run test lint bench gallery docs-keys lock unlock clean FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1  /p' $(MAKEFILE_LIST) | awk -F '  ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -37,7 +37,7 @@ run: $(STAMP)  ## run the demo, or STUDY=FILE, on CORES (all); ends with the sco
 	    ! \( -path 'results/report/*.html' ! -path 'results/report/*/*' \) -print -quit)" ]; then \
 	  $(BIN)/snakemake $(CONFIGFILE) --report $(UNFINISHED) && mv $(UNFINISHED) $(REPORT); \
 	fi
-	@$(BIN)/exitwave scores $(NAME)
+	@if [ -d results/report/$(NAME)/benchmarks ]; then $(BIN)/exitwave scores $(NAME); fi
 	@echo "report: $(REPORT)"
 
 test: lint  ## lint, types and tests; minutes on two cores
@@ -52,6 +52,9 @@ lint: $(STAMP)  ## style, types and the linters of the workflow
 
 bench: $(STAMP)  ## costs side by side, as ratios
 	$(BIN)/pytest --benchmark-enable tests/performance
+
+gallery: $(STAMP)  ## draw every kind of structure: docs/images/gallery.png
+	$(BIN)/python docs/gallery.py
 
 docs-keys: $(STAMP)  ## regenerate what is made from the code: key table, schema, conda file
 	$(BIN)/python -m exitwave.config.docs

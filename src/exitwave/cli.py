@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -82,17 +82,19 @@ def segment(
 def export(
     shard: Annotated[Path, typer.Argument(help="shard of structures (.zarr.zip)")],
     item: Annotated[int, typer.Option(help="item number")],
-    output: Annotated[Path, typer.Option(help="file to write; the suffix says the format (.xyz, .cif, .pdb ...)")],
+    output: Annotated[Path, typer.Option(help="file to write; the suffix says the format: .xyz, .extxyz, .cif, .pdb")],
+    format: Annotated[
+        Literal["extxyz", "cif", "pdb", "prismatic"] | None, typer.Option(help="format, where the suffix is not enough")
+    ] = None,
 ) -> None:
-    """Write one structure for OVITO, ASE and other tools."""
-    from ase.io import write
-
+    """Write one structure for OVITO, ASE, Prismatic and other tools."""
     from exitwave.data.shards import open_shard
     from exitwave.jobs.simulate import read_structure
+    from exitwave.structures.export import write_structure
 
-    atoms = read_structure(open_shard(shard), item).to_ase()
-    write(output, atoms, **({"format": "extxyz"} if output.suffix in (".xyz", ".extxyz") else {}))
-    typer.echo(f"{len(atoms)} atoms written to {output}")
+    structure = read_structure(open_shard(shard), item)
+    write_structure(structure, output, format)
+    typer.echo(f"{len(structure.numbers)} atoms written to {output}")
 
 
 @app.command()

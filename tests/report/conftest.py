@@ -33,6 +33,8 @@ def structure_rows(particles: list[int]) -> pd.DataFrame:
                 "radius_min": 5.0 + item if number else np.nan,
                 "radius_max": 7.0 + item if number else np.nan,
                 "planar_defects": item,
+                "shape": "sphere" if number else "",
+                "substrate": "a-C",
                 "substrate_thickness": 10.0 + item,
                 "cell_height": 40.0,
                 "n_atoms_substrate": 300,

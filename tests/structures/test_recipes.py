@@ -11,10 +11,14 @@ from scipy.spatial import cKDTree
 from scipy.stats import kstest
 
 from exitwave.config.blocks import NanoparticlesOnSubstrate
+from exitwave.data.columns import STRUCTURES
 from exitwave.errors import StructureError
 from exitwave.structures.materials import load_material
-from exitwave.structures.placement import CLOSEST_CONTACT, WIDEST_CONTACT, place_discs
+from exitwave.structures.placement import CONTACT_TOLERANCE, place_discs
 from exitwave.structures.recipes import build_structure
+
+CONTACT = 2.5
+CLOSEST_CONTACT, WIDEST_CONTACT = CONTACT - CONTACT_TOLERANCE, CONTACT + CONTACT_TOLERANCE
 
 
 def block(particles=None, substrate=None, **keys):
@@ -80,11 +84,18 @@ def test_mistake_04_all_atoms_in_the_cell_with_a_thin_substrate(thickness, embed
         assert max(contact_gaps(structure)) <= WIDEST_CONTACT
 
 
-def test_embedding_is_the_depth_below_the_upper_face():
-    structure = build(particles={"radius": 10, "embedding": 0.4}, substrate={"thickness": 20}, vacuum=5.0)
-    (particle,) = json.loads(structure.metadata["particles"])
-    assert particle["center"][2] == pytest.approx(5 + 20 + (1 - 0.4) * 10)
+def test_embedding_is_the_depth_below_first_contact():
+    def lowest(embedding):
+        structure = build(3, particles={"radius": 10, "embedding": embedding}, substrate={"thickness": 20}, vacuum=5.0)
+        return structure, particle_atoms(structure)[0][:, 2].min()
+
+    resting, height = lowest(0.0)
+    assert 5 + 20 < height < 5 + 20 + WIDEST_CONTACT
+    structure, sunk = lowest(0.4)
+    assert height - sunk == pytest.approx(0.4 * 10)
     # The substrate is open where the particle is, and nowhere else.
+    assert structure.metadata["n_atoms_substrate"] < resting.metadata["n_atoms_substrate"]
+    (particle,) = json.loads(structure.metadata["particles"])
     carbon = structure.positions[structure.object_id == 0]
     beside = carbon - particle["center"]
     beside[:, :2] -= 40 * np.round(beside[:, :2] / 40)
@@ -109,7 +120,7 @@ def test_mistake_05_defects_lie_inside_the_particle_wherever_it_sits():
                 heights = (relative - point) @ defect["normal"]
                 assert (heights > 1).sum() > 3
                 assert (heights < -1).sum() > 3
-            places.append(particle["center"][:2])
+            places.append(np.mod(particle["center"][:2], 40))
     assert np.all(np.ptp(places, axis=0) > 25)
 
 
@@ -117,7 +128,7 @@ def test_mistake_10_positions_are_uniform_over_the_field():
     places, seams = [], 0
     for seed in range(150):
         structure = build(seed, particles={"number": 3, "radius": 4})
-        places += [p["center"][:2] for p in json.loads(structure.metadata["particles"])]
+        places += [np.mod(p["center"][:2], 40) for p in json.loads(structure.metadata["particles"])]
         lateral = structure.positions[:, :2]
         seams += bool((lateral.min() < 1) and (lateral.max() > 39))
     x, y = np.array(places).T / 40
@@ -160,12 +171,12 @@ def test_no_particles_is_a_bare_substrate():
 
 
 def test_particle_touching_its_own_image_is_an_error():
-    with pytest.raises(StructureError, match=r"does not fit into field_of_view 40 Å; allowed: 19 Å or less"):
+    with pytest.raises(StructureError, match=r"does not fit into field_of_view 40 Å; allowed:.* 41 Å or more"):
         place_discs([19.5], 40.0, 2.0, np.random.default_rng(0))
 
 
 def test_substrate_too_sparse_to_rest_on_is_an_error():
-    with pytest.raises(StructureError, match="no substrate atom within 3 Å to rest on"):
+    with pytest.raises(StructureError, match="no atom within 3 Å to rest on"):
         build(particles={"radius": 3.0}, substrate={"thickness": 1, "density": 0.001})
 
 
@@ -184,6 +195,7 @@ def test_materials_are_drawn_for_each_particle():
 def test_metadata_are_flat_and_count_the_atoms():
     structure = build(particles={"number": 2, "planar_defects": {"number": 1}}, substrate={"thickness": 10})
     assert all(isinstance(value, int | float | str) for value in structure.metadata.values())
+    assert set(structure.metadata) <= set(STRUCTURES)
     counts = np.bincount(structure.object_id)
     assert structure.metadata["n_atoms_substrate"] == counts[0]
     assert structure.metadata["n_atoms_particles"] == counts[1:].sum() == len(structure.only_particles().numbers)
@@ -205,7 +217,7 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_others():
         "substrate": {"thickness": {"uniform": [3, 9]}},
     }
     first, again, other = build(1, **keys), build(1, **keys), build(2, **keys)
-    for name in ("positions", "numbers", "object_id", "cell"):
+    for name in ("positions", "numbers", "object_id", "role", "grain", "cell"):
         assert getattr(first, name).tobytes() == getattr(again, name).tobytes()
     assert first.metadata == again.metadata
     assert first.positions.tobytes() != other.positions.tobytes()

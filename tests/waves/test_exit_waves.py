@@ -39,7 +39,7 @@ def scene(crystal: Atoms, substrate: bool = True) -> Structure:
     positions[:, :2] %= EDGE
     numbers = np.concatenate([np.full(n_carbon, 6), particle.numbers]).astype(np.uint8)
     object_id = (np.arange(len(numbers)) >= n_carbon).astype(np.uint8)
-    return Structure(positions, numbers, object_id, np.array([EDGE, EDGE, HEIGHT]), {})
+    return Structure(positions, numbers, object_id, np.array([EDGE, EDGE, HEIGHT]))
 
 
 GOLD = bulk("Au", cubic=True)
@@ -102,7 +102,6 @@ def test_vacuum_around_the_particle_changes_nothing_but_focus() -> None:
         structure.numbers,
         structure.object_id,
         np.array([EDGE, EDGE, HEIGHT - first * THICKNESS]),
-        {},
     )
     wave = simulate_exit_waves(structure, block(), np.random.default_rng(0)).waves[1, 0]
     reference = on_output_grid(abtem_exit_wave(cut, slices=SLICES - first))
@@ -113,7 +112,10 @@ def test_empty_slices_between_two_particles_are_propagated() -> None:
     lower = np.array([[8.0, 8.0, 3.0], [9.0, 12.0, 3.5]])
     positions = np.concatenate([lower, lower + np.array([6.0, 4.0, 21.0])])
     structure = Structure(
-        positions, np.full(4, 79, np.uint8), np.array([1, 1, 2, 2], np.uint8), np.array([EDGE, EDGE, HEIGHT]), {}
+        positions,
+        np.full(4, 79, np.uint8),
+        np.array([1, 1, 2, 2], np.uint8),
+        np.array([EDGE, EDGE, HEIGHT]),
     )
     wave = simulate_exit_waves(structure, block(), np.random.default_rng(0)).waves[1, 0]
     reference = on_output_grid(abtem_exit_wave(structure))
@@ -131,7 +133,10 @@ def test_going_back_is_positive_defocus_in_abtem(distance: float) -> None:
 def test_particle_wave_is_in_focus() -> None:
     """The contrast of a single atom, a weak phase object, is least in focus."""
     atom = Structure(
-        np.array([[9.0, 12.0, 7.0]]), np.array([6], np.uint8), np.ones(1, np.uint8), np.array([EDGE, EDGE, HEIGHT]), {}
+        np.array([[9.0, 12.0, 7.0]]),
+        np.array([6], np.uint8),
+        np.ones(1, np.uint8),
+        np.array([EDGE, EDGE, HEIGHT]),
     )
     wave = simulate_exit_waves(atom, block(slice_thickness=0.5), np.random.default_rng(0)).waves[1, 0]
     distances = np.linspace(-6, 6, 49)
@@ -142,7 +147,10 @@ def test_particle_wave_is_in_focus() -> None:
 def test_without_particles_the_particle_wave_is_the_plane_wave() -> None:
     structure = scene(GOLD)
     carbon = Structure(
-        structure.positions, np.full_like(structure.numbers, 6), np.zeros_like(structure.object_id), structure.cell, {}
+        structure.positions,
+        np.full_like(structure.numbers, 6),
+        np.zeros_like(structure.object_id),
+        structure.cell,
     )
     waves = simulate_exit_waves(carbon, block(frozen_phonons=2), np.random.default_rng(0)).waves
     assert waves.shape == (2, 2, 64, 64)
@@ -153,7 +161,10 @@ def test_without_particles_the_particle_wave_is_the_plane_wave() -> None:
 
 def test_vacuum_is_the_plane_wave_of_amplitude_one() -> None:
     nothing = Structure(
-        np.zeros((0, 3)), np.zeros(0, np.uint8), np.zeros(0, np.uint8), np.array([EDGE, EDGE, HEIGHT]), {}
+        np.zeros((0, 3)),
+        np.zeros(0, np.uint8),
+        np.zeros(0, np.uint8),
+        np.array([EDGE, EDGE, HEIGHT]),
     )
     exit_waves = simulate_exit_waves(nothing, block(), np.random.default_rng(0))
     assert (exit_waves.waves == 1).all()
@@ -167,7 +178,6 @@ def test_wave_moves_with_the_structure_in_x_and_y() -> None:
         structure.numbers,
         structure.object_id,
         structure.cell,
-        {},
     )
     still, shifted = (simulate_exit_waves(s, block(), np.random.default_rng(0)).waves[0, 0] for s in (structure, moved))
     assert scattered_error(np.roll(still, (2, 8), axis=(0, 1)), shifted) < 5e-5

@@ -21,7 +21,6 @@ def gold_on_carbon(edge: float = 12.8) -> Structure:
         np.repeat(np.array([6, 79], np.uint8), [100, 27]),
         np.repeat(np.array([0, 1], np.uint8), [100, 27]),
         np.array([edge, edge, 20.0]),
-        {},
     )
 
 
@@ -113,7 +112,6 @@ def test_thermal_motion_weakens_the_lattice_reflections_by_the_debye_waller_fact
         np.full(n**2, 6, np.uint8),
         np.ones(n**2, np.uint8),
         np.array([edge, edge, 4.0]),
-        {},
     )
     rest, hot = (
         simulate_exit_waves(structure, block(frozen_phonons=phonons, temperature=3000.0), np.random.default_rng(0))

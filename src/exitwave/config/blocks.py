@@ -7,110 +7,21 @@ Fields carry their unit in the description; the key table in ``config/README.md`
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from exitwave.config.distributions import Integer, Name, Real, bounds, within
-
-
-def _no_truth_value(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("a whole number is needed, not a truth value")
-    return value
-
-
-Whole = Annotated[int, BeforeValidator(_no_truth_value)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-PositiveReal = Annotated[Real, within(above=0)]
-NonNegativeReal = Annotated[Real, within(low=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class Block(BaseModel):
-    """Base of every block: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-    VERSION: ClassVar[int] = 1
-    """Raise when the output of the stage changes for the same config."""
-    COUNTS: ClassVar[frozenset[str]] = frozenset()
-    """Keys that say how much is made or with which resources, not what: left out of the identity."""
-
-
-# --- structures -------------------------------------------------------------------------------
-
-
-class PlanarDefects(Block):
-    """Planar defects through the particle."""
-
-    number: Annotated[Integer, within(low=0)] = Field(0, description="planar defects in a particle")
-    kinds: list[Literal["twin", "stacking_fault"]] = Field(
-        ["twin", "stacking_fault"], min_length=1, description="kinds, each equally likely"
-    )
-
-
-class Particles(Block):
-    """Nanoparticles cut from a crystal."""
-
-    material: Name = Field("Au", description="name in the library of materials, or path of a CIF file")
-    shape: Literal["sphere"] = Field("sphere", description="outer shape")
-    number: Annotated[Integer, within(low=0, high=255)] = Field(
-        1, description="particles aimed at in a field; one that finds no free place is left out, and recorded so"
-    )
-    radius: PositiveReal = Field(description="radius [Å]")
-    planar_defects: PlanarDefects = Field(PlanarDefects(), description="twins and stacking faults")
-    orientation: Literal["random"] = Field("random", description="uniform over SO(3)")
-    embedding: Annotated[Real, within(low=0, high=1)] = Field(
-        0.2, description="depth sunk into the substrate, as a fraction of the radius"
-    )
-    minimum_gap: NonNegative = Field(2.0, description="smallest gap between the surfaces of two particles [Å]")
-
-
-class AmorphousSubstrate(Block):
-    """Amorphous slab below the particles, another one in every item."""
-
-    material: Literal["a-C"] = Field("a-C", description="substrate material")
-    thickness: PositiveReal = Field(description="thickness [Å]")
-    density: Positive = Field(2.0, description="mass density [g/cm³]")
-    minimum_distance: Positive = Field(1.4, description="smallest distance between two substrate atoms [Å]")
-
-
-class NanoparticlesOnSubstrate(Block):
-    """Nanoparticles resting on an amorphous substrate; laterally periodic."""
-
-    COUNTS = frozenset({"count", "shard_size"})
-    kind: Literal["nanoparticles_on_substrate"]
-    count: Whole = Field(ge=1, description="number of structures; more only adds to what is there")
-    shard_size: Whole = Field(32, ge=1, le=256, description="structures in a shard, which is one job")
-    field_of_view: Positive = Field(description="lateral edge of the square, periodic cell [Å]")
-    cell_height: Positive | None = Field(
-        None, description="height of the cell along the beam [Å]; fitted to each structure if left out"
-    )
-    vacuum: NonNegative = Field(4.0, description="empty space above and below the atoms [Å]")
-    particles: Particles = Field(description="the particles")
-    substrate: AmorphousSubstrate | None = Field(None, description="the substrate; none: particles in vacuum")
-
-    @model_validator(mode="after")
-    def _fits(self) -> NanoparticlesOnSubstrate:
-        radius, gap = bounds(self.particles.radius)[1], self.particles.minimum_gap
-        if 2 * radius + gap > self.field_of_view:
-            raise ValueError(
-                f"particles.radius reaches up to {radius:g} Å, but a particle and its minimum_gap must fit into "
-                f"field_of_view {self.field_of_view:g} Å; allowed: {(self.field_of_view - gap) / 2:g} Å or less"
-            )
-        if self.substrate is None and bounds(self.particles.number)[0] == 0:
-            raise ValueError("particles.number can be 0 and there is no substrate; allowed: 1 or more in vacuum")
-        if self.cell_height is not None:
-            thickness = bounds(self.substrate.thickness)[1] if self.substrate else 0.0
-            needed = thickness + 2 * radius + 2 * self.vacuum
-            if needed > self.cell_height:
-                raise ValueError(
-                    f"cell_height is {self.cell_height:g} Å, but substrate ({thickness:g} Å), particle "
-                    f"({2 * radius:g} Å) and vacuum need {needed:g} Å or more"
-                )
-        return self
-
+from exitwave.config.block import (
+    Block,
+    Fraction,
+    NonNegative,
+    NonNegativeReal,
+    Positive,
+    PositiveReal,
+    Whole,
+)
+from exitwave.config.distributions import Real, within
+from exitwave.config.specimen import NanoparticlesOnSubstrate
 
 # --- exit waves -------------------------------------------------------------------------------
 

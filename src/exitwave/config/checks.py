@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exitwave.config.distributions import bounds, names
+from exitwave.config.distributions import bounds
 from exitwave.errors import ConfigError, ExitwaveError
 
 if TYPE_CHECKING:
@@ -43,20 +43,13 @@ def check_study(study: Study) -> None:
 
 
 def _check_structures(member: Member) -> None:
-    from exitwave.structures.materials import check_material
+    from exitwave.structures.checks import check_block
 
-    particles = member.block.particles
-    for material in names(particles.material):
-        try:
-            check_material(material, planar_defects=bounds(particles.planar_defects.number)[1] > 0)
-        except ExitwaveError as error:
-            raise ConfigError(f"particles.material: {error}") from error
+    check_block(member.block)
 
 
 def _check_exit_waves(member: Member) -> None:
-    from ase.data import chemical_symbols
-
-    from exitwave.structures.materials import load_material
+    from exitwave.structures.checks import elements_of
     from exitwave.waves.grid import output_grid
     from exitwave.waves.thermal import check_elements
 
@@ -66,11 +59,10 @@ def _check_exit_waves(member: Member) -> None:
     except ExitwaveError as error:
         raise ConfigError(f"sampling: {error}") from error
     if member.block.frozen_phonons:
-        for material in names(structures.particles.material):
-            try:
-                check_elements({chemical_symbols[number] for number in load_material(material).numbers})
-            except ExitwaveError as error:
-                raise ConfigError(f"frozen_phonons: {error}") from error
+        try:
+            check_elements(elements_of(structures))
+        except ExitwaveError as error:
+            raise ConfigError(f"frozen_phonons: {error}") from error
 
 
 def _check_images(member: Member) -> None:

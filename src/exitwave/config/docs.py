@@ -17,7 +17,8 @@ from pydantic import AfterValidator, BaseModel, Discriminator
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import models_json_schema
 
-from exitwave.config.blocks import STAGES, Block
+from exitwave.config.block import Block
+from exitwave.config.blocks import STAGES
 from exitwave.config.study import REFERENCES
 from exitwave.data.columns import EXIT_WAVES, IMAGES, STRUCTURES
 
@@ -54,12 +55,24 @@ def column_table() -> str:
 
 
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Keys of a block in order; a nested block stands before its own keys."""
+    """Keys of a block in order; a nested block stands before its own keys, alternatives by their kind."""
     for name, field in model.model_fields.items():
         yield prefix + name, field
-        for nested in [field.annotation, *get_args(field.annotation)]:
-            if isinstance(nested, type) and issubclass(nested, Block):
-                yield from _fields(nested, f"{prefix}{name}.")
+        nested = list(_blocks(field.annotation))
+        for block in nested:
+            kind = get_args(block.model_fields["kind"].annotation)[0] if len(nested) > 1 else ""
+            for key, inner in _fields(block, f"{prefix}{name}{f'[{kind}]' if kind else ''}."):
+                if not key.endswith("].kind"):
+                    yield key, inner
+
+
+def _blocks(annotation: Any) -> Iterator[type[Block]]:
+    """Blocks among the alternatives of an annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, Block):
+        yield annotation
+    elif get_origin(annotation) is not Literal:
+        for argument in get_args(annotation):
+            yield from _blocks(argument)
 
 
 def _values(annotation: Any, metadata: list[Any]) -> list[str]:
@@ -68,11 +81,13 @@ def _values(annotation: Any, metadata: list[Any]) -> list[str]:
     if get_origin(annotation) is Annotated:
         inner, *more = get_args(annotation)
         return _values(inner, [*more, *metadata])
-    if any(isinstance(entry, Discriminator) for entry in metadata):  # a number, or a distribution of it
+    discriminators = [entry for entry in metadata if isinstance(entry, Discriminator)]
+    if any(entry.custom_error_type == "distribution" for entry in discriminators):  # a number, or a distribution of it
         constant = get_args(get_args(annotation)[0])[0]
         return [(_NAMES[constant] if constant is not str else "name") + limits, "[distribution](#distributions)"]
     if get_origin(annotation) in _UNIONS:
-        return [value for option in get_args(annotation) for value in _values(option, metadata)]
+        shared = [entry for entry in metadata if not isinstance(entry, Discriminator)]
+        return list(dict.fromkeys(value for option in get_args(annotation) for value in _values(option, shared)))
     if annotation is type(None):
         return ["null"]
     if get_origin(annotation) is Literal:
@@ -81,7 +96,10 @@ def _values(annotation: Any, metadata: list[Any]) -> list[str]:
         return [f"list of {' or '.join(_values(get_args(annotation)[0], []))}"]
     if get_origin(annotation) is dict:
         key, value = get_args(annotation)
-        return [f"mapping of {_NAMES[key]} to {' or '.join(_values(value, []))}"]
+        return [f"mapping of {_values(key, [])[0]} to {' or '.join(_values(value, []))}"]
+    if get_origin(annotation) is tuple:
+        values = [" or ".join(_values(entry, [])) for entry in get_args(annotation)]
+        return [f"list of {len(values)}: {values[0]}"]
     if isinstance(annotation, type) and issubclass(annotation, Block):
         return ["block"]
     return [_NAMES.get(annotation, "path") + limits]
@@ -175,9 +193,22 @@ def _relax(definition: dict[str, Any], top: bool) -> None:
     definition.pop("required", None)
     for key, schema in properties.items():
         about = {name: schema.pop(name) for name in ("description", "default") if name in schema}
+        _any_of(schema)
         properties[key] = {**about, "anyOf": [schema, {"$ref": "#/$defs/matrix"}]}
     if top:
         properties["like"] = {"type": "string", "description": "block of the same stage that this one starts from"}
+
+
+def _any_of(schema: Any) -> None:
+    """Let a value fit more than one alternative, as a block does whose keys may all be left out."""
+    if isinstance(schema, dict):
+        if "oneOf" in schema:
+            schema["anyOf"] = schema.pop("oneOf")
+        for part in schema.values():
+            _any_of(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            _any_of(part)
 
 
 def fill(text: str) -> str:

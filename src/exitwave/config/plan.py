@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from exitwave.config.distributions import bounds
+from exitwave.config.specimen import LayeredSubstrate
 from exitwave.config.study import Member, Study, pool_size, structures_of
 
 
@@ -55,13 +57,19 @@ def plan(study: Study) -> list[StagePlan]:
     return rows
 
 
+_LAYER_THICKNESS = 6.5
+"""Thickness [Å] of a layer, about that of MX2."""
+
+
 def _bytes_per_item(member: Member) -> float:
     structures = structures_of(member).block
     if member.stage == "structures":
-        from exitwave.config.distributions import bounds
-
-        thickness = bounds(structures.substrate.thickness)[1] if structures.substrate else 0.0
-        # About 0.1 atoms of carbon an Å³; 14 bytes an atom, of which two thirds remain after compression.
+        substrate, thickness = structures.substrate, 0.0
+        if isinstance(substrate, LayeredSubstrate):
+            thickness = _LAYER_THICKNESS * bounds(substrate.layers)[1]
+        elif substrate is not None:
+            thickness = bounds(substrate.thickness)[1]
+        # About 0.1 atoms an Å³; 16 bytes an atom, of which some nine remain after compression.
         return float(structures.field_of_view**2 * thickness * 0.1 * 9)
     if member.stage == "exit_waves":
         grid = structures.field_of_view / member.block.sampling

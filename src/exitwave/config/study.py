@@ -18,8 +18,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from exitwave.config.blocks import STAGES, Block
-from exitwave.config.distributions import names
+from exitwave.config.block import Block
+from exitwave.config.blocks import STAGES
 from exitwave.config.load import Raw, check_stages, expand_matrix, read_yaml, resolve_like, with_base
 from exitwave.errors import ConfigError
 
@@ -97,7 +97,7 @@ def identity(stage: str, block: Any, upstream: dict[str, list[Member]], seed: in
         content["seed"] = seed
     if stage == "structures":
         # A CIF file is part of what is made, whatever its name; materials of the library are not files.
-        files = [Path(name) for name in names(block.particles.material)]
+        files = [Path(name) for name in block.may_be_files()]
         digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()]
         if digests:
             content["files"] = digests
@@ -262,7 +262,10 @@ def _locate(location: tuple[int | str, ...], title: str) -> tuple[str, type[Base
     model: type[BaseModel] | None = next(m for kinds in STAGES.values() for m in kinds.values() if m.__name__ == title)
     path, inside = "", list(_models(model))
     for place, key in enumerate(location):
-        if model is not None and key in model.model_fields:
+        tagged = next((m for m in inside if key in (m.__name__, *_kinds(m))), None)
+        if tagged is not None and (model is None or key not in model.model_fields):
+            model = tagged
+        elif model is not None and key in model.model_fields:
             path += f".{key}"
             inside = list(_models(model.model_fields[str(key)].annotation))
             model = next((m for m in inside if issubclass(m, Block)), None)
@@ -270,11 +273,20 @@ def _locate(location: tuple[int | str, ...], title: str) -> tuple[str, type[Base
             path += f"[{key}]"
         elif place and str(location[place - 1]).startswith("dict["):
             path += f".{key}"
-        elif key in _TAGS and model is None:
+        elif key in _TAGS and (model is None or key != location[-1]):
             model = next((m for m in inside if key in m.model_fields), None)
-        elif place == len(location) - 1 and model is not None:
+        elif place == len(location) - 1 and model is not None and key not in _PLAIN_TAGS:
             path += f".{key}"  # a key that there is not
     return path, model
+
+
+_PLAIN_TAGS = {"form", "random"}
+"""Tags of alternatives that are no blocks."""
+
+
+def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
+    """Values of the key ``kind`` of a block, which tell the alternatives of a key apart."""
+    return get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ()
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

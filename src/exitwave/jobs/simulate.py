@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 import exitwave
-from exitwave.config.blocks import STAGES, Block, Dataset
+from exitwave.config.block import Block
+from exitwave.config.blocks import STAGES, Dataset
 from exitwave.data.random import item_rng, split_position
 from exitwave.data.shards import Shard, open_shard, read_table, table_path, write_shard
 from exitwave.errors import ExitwaveError, ShardError
@@ -49,10 +50,7 @@ def make_structures(description: dict[str, Any], start: int, stop: int, output: 
             structure = build_structure(block, _rng(description, item))
         except ExitwaveError as error:
             raise type(error)(f"structures.{description['name']}: item {item}: {error}") from error
-        arrays[f"{item}/positions"] = structure.positions.round(4).astype(np.float32)
-        arrays[f"{item}/numbers"] = structure.numbers
-        arrays[f"{item}/object_id"] = structure.object_id
-        arrays[f"{item}/cell"] = structure.cell
+        arrays |= {f"{item}/{name}": array for name, array in structure.stored_arrays().items()}
         rows.append(
             {
                 "structure_id": f"{identity}-{item:06d}",
@@ -79,6 +77,8 @@ def read_structure(shard: Shard, item: int) -> Structure:
         numbers=shard.read(f"{item}/numbers"),
         object_id=shard.read(f"{item}/object_id"),
         cell=shard.read(f"{item}/cell"),
+        role=shard.read(f"{item}/role"),
+        grain=shard.read(f"{item}/grain"),
         metadata=row,
     )
 

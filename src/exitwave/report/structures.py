@@ -72,7 +72,8 @@ def draw_structures(shard: str | Path, path: str | Path, n: int = 4, title: str 
         axes[1, 0].set_ylabel("from above, y [Å]")
         handles = [_ball(_element_colour(number), symbol) for number, symbol in elements.items()]
         if any(row["n_atoms_substrate"] for row in rows):
-            handles.append(_ball(np.array(to_rgb(SUBSTRATE)), "substrate (amorphous C)"))
+            names = sorted({str(row["substrate"]) for row in rows} - {""})
+            handles.append(_ball(np.array(to_rgb(SUBSTRATE)), f"substrate ({', '.join(names)})"))
         drawing.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.2)
         drawing.suptitle(f"Simulated structures: {title}" if title else "Simulated structures", ha="center")
 
@@ -180,6 +181,9 @@ def _describe(row: Mapping[Any, Any]) -> str:
         radius = f"{low:.0f} Å" if f"{low:.0f}" == f"{high:.0f}" else f"{low:.0f} to {high:.0f} Å"
         lines[0] += f" of {str(row['material']).replace(',', ', ')}"
         defects = int(row["planar_defects"])
-        lines.append(f"radius {radius}, {defects} planar defect{'' if defects == 1 else 's'}")
-    lines.append(f"substrate {row['substrate_thickness']:.0f} Å" if row["substrate_thickness"] > 0 else "no substrate")
+        lines.append(f"{str(row['shape']).replace(',', ', ').replace('_', ' ')}, radius {radius}")
+        if defects:
+            lines[-1] += f", {defects} planar defect{'' if defects == 1 else 's'}"
+    substrate = f"{row['substrate']}, {row['substrate_thickness']:.0f} Å"
+    lines.append(substrate if row["substrate"] else "no substrate")
     return "\n".join(lines)

@@ -1,130 +1,195 @@
-"""Amorphous slabs by random sequential addition: atoms at random places, none closer than a minimum distance."""
+"""Amorphous slabs between flat or rough faces: atoms at random places, or pieces of a bonded network."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
 import numpy as np
-from numba import njit
+from ase.data import atomic_numbers
 from numpy.typing import NDArray
+from scipy import ndimage
 
+from exitwave.config.distributions import draw
+from exitwave.config.specimen import AmorphousSubstrate
 from exitwave.errors import StructureError
+from exitwave.structures.body import Body, SiteRole, make_body
+from exitwave.structures.network import NETWORK_DENSITY, carbon_network
+from exitwave.structures.packing import random_packing
+from exitwave.structures.volumes import Polyhedron
 
-CARBON_NUMBER = 6
-CARBON_MASS = 12.011
-"""Standard atomic weight of carbon [u] (IUPAC 2021)."""
-_GRAMS_PER_CM3 = 1.66053906660
-"""Density of one u/Å³ [g/cm³] (CODATA 2018)."""
-_PROPOSALS_PER_ATOM = 1000
-"""Proposals for each atom after which the slab counts as full; 2 g/cm³ at 1.4 Å takes about 2."""
+FloatArray = NDArray[np.float64]
 
-
-def atoms_in_slab(edge: float, thickness: float, density: float) -> int:
-    """Number of carbon atoms in a square slab of edge and thickness [Å] and a mass density [g/cm³]."""
-    return round(density / (CARBON_MASS * _GRAMS_PER_CM3) * edge**2 * thickness)
+_SHORTEST_ROUGHNESS = 2.0
+"""Shortest correlation length of a rough face [Å]: below it the distances of atoms are the roughness."""
 
 
-def amorphous_carbon(
-    edge: float, thickness: float, density: float, minimum_distance: float, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Random positions of carbon atoms in a square slab, laterally periodic.
+@dataclass(frozen=True)
+class AmorphousMaterial:
+    """Atoms per formula unit, mass density [g/cm³] and smallest distances of pairs of elements [Å]."""
 
-    Random sequential addition of hard spheres (B. Widom, J. Chem. Phys. 44 (1966) 3888), which saturates at a volume
-    fraction of about 0.38.
+    elements: Mapping[str, float]
+    density: float
+    minimum_distances: Mapping[str, float]
+
+
+# Densities: evaporated carbon is at 1.9-2.0 (J. Robertson, Mater. Sci. Eng. R 37 (2002) 129, at second hand), fused
+# silica at 2.20, stoichiometric films of nitride from the gas phase at 2.9-3.1 g/cm³.
+# Distances: bonds are 1.62 Å long in silica (R. L. Mozzi, B. E. Warren, J. Appl. Cryst. 2 (1969) 164), about 1.73 Å in
+# amorphous Si3N4 (M. Misawa et al., J. Non-Cryst. Solids 34 (1979) 313, at second hand), with like atoms at 2.6-3.1 Å;
+# 1.42 Å in graphite. The smallest ones allowed stay below, those of like atoms most: atoms placed at random
+# could not reach the density otherwise.
+AMORPHOUS_MATERIALS = {
+    "a-C": AmorphousMaterial({"C": 1}, 2.0, {"C-C": 1.4}),
+    "a-SiNx": AmorphousMaterial({"Si": 3, "N": 4}, 3.0, {"Si-N": 1.6, "N-N": 2.0, "Si-Si": 2.2}),
+    "a-SiO2": AmorphousMaterial({"Si": 1, "O": 2}, 2.2, {"Si-O": 1.5, "O-O": 2.2, "Si-Si": 2.6}),
+}
+"""Materials that a substrate can be of, each with its defaults."""
+
+
+@dataclass(frozen=True)
+class RoughProfile:
+    """Heights of a rough face that is periodic in a square cell.
+
+    Attributes
+    ----------
+    edge : float
+        Edge of the cell [Å].
+    heights : ndarray [m, m]
+        Heights [Å] on a regular grid over the cell, x along the first axis; their mean is 0.
+    coefficients : ndarray [m, m]
+        Coefficients of the periodic cubic spline through them.
+    """
+
+    edge: float
+    heights: FloatArray
+    coefficients: FloatArray
+
+    def __call__(self, places: FloatArray) -> FloatArray:
+        """Heights [n] at places (x, y) [n, 2] [Å]."""
+        steps = places.T / self.edge * len(self.heights)
+        found = ndimage.map_coordinates(self.coefficients, steps, order=3, mode="grid-wrap", prefilter=False)
+        return np.asarray(found, dtype=np.float64)
+
+
+def rough_profile(edge: float, rms: float, length: float, rng: np.random.Generator) -> RoughProfile:
+    """Draw the heights of a rough face: a Gaussian random field, periodic in a square cell.
+
+    Two heights at a distance r are correlated by exp(-r²/length²), the usual model of a rough surface (e.g. Y. Zhao,
+    G.-C. Wang, T.-M. Lu, Characterization of Amorphous and Crystalline Rough Surface, Academic Press 2001). Over the
+    cell the mean is 0 and the root mean square is ``rms``, whatever the draw; waves longer than the cell are left out.
 
     Parameters
     ----------
-    edge, thickness : float
-        Lateral edge and thickness [Å]. Atom centres fill the slab up to its faces.
-    density : float
-        Mass density [g/cm³]; the number of atoms follows from it exactly.
-    minimum_distance : float
-        Smallest distance of two atoms [Å], held across the periodic boundary.
+    edge : float
+        Edge of the cell [Å].
+    rms : float
+        Root mean square of the heights [Å].
+    length : float
+        Correlation length [Å].
     rng : Generator
         Source of all randomness.
 
     Returns
     -------
-    ndarray [n, 3]
-        Positions [Å], x and y in [0, edge), z in [0, thickness].
+    RoughProfile
+        Called with places (x, y) [n, 2] [Å] it gives the heights [n] [Å].
 
     Raises
     ------
     StructureError
-        If the field is too small for the minimum distance, or the density cannot be reached by random packing.
+        If the correlation length is below the distances of atoms.
     """
-    if edge < 2 * minimum_distance:
+    if length < _SHORTEST_ROUGHNESS:
         raise StructureError(
-            f"field_of_view is {edge:g} Å, but a periodic slab with substrate.minimum_distance {minimum_distance:g} Å "
-            f"needs {2 * minimum_distance:g} Å or more"
+            f"roughness_length is {length:g} Å, below the distances of atoms; "
+            f"allowed: {_SHORTEST_ROUGHNESS:g} Å or more"
         )
-    count = atoms_in_slab(edge, thickness, density)
-    positions = np.empty((count, 3))
-    # An edge of at most d/√3 leaves room for one atom in a grid cell, so that a cell is a single index.
-    finest = minimum_distance / np.sqrt(3)
-    shape = np.array([np.ceil(edge / finest), np.ceil(edge / finest), np.ceil(thickness / finest)], dtype=np.int64)
-    occupant = np.full(tuple(shape), -1, dtype=np.int32)
-    box = np.array([edge, edge, thickness])
-    placed, proposed = 0, 0
-    while placed < count:
-        proposals = rng.random((max(4096, 2 * (count - placed)), 3))
-        placed = _add_sequentially(positions, placed, proposals, occupant, box, minimum_distance)
-        proposed += len(proposals)
-        if placed < count and proposed >= _PROPOSALS_PER_ATOM * count:
-            reached = density * placed / count
+    # At the edge of the band of such a grid the amplitude has fallen to e^-20 of that of the longest waves.
+    size = max(8, 2 * int(np.ceil(2 * edge / length)))
+    k = 2 * np.pi * np.fft.fftfreq(size, edge / size)
+    squared = k[:, None] ** 2 + k[None, : size // 2 + 1] ** 2
+    squared[0, 0] = np.inf
+    # The longest waves that fit are the unit of amplitude, lest all vanish in a cell far below the correlation length.
+    amplitude = np.exp((k[1] ** 2 - squared) * length**2 / 8)
+    heights = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((size, size))) * amplitude, s=(size, size))
+    heights *= rms / np.sqrt(np.mean(heights**2))
+    return RoughProfile(edge, heights, ndimage.spline_filter(heights, order=3, mode="grid-wrap"))
+
+
+def amorphous_slab(block: AmorphousSubstrate, edge: float, rng: np.random.Generator) -> Body:
+    """Amorphous slab, laterally periodic: z from 0 to the thickness, each face with its own roughness about that.
+
+    Both faces keep their mean height. Where the lower one would come to lie above the upper one there is a hole.
+
+    Parameters
+    ----------
+    block : AmorphousSubstrate
+        The substrate block of the config; thickness and roughness are drawn here.
+    edge : float
+        Lateral edge of the cell [Å].
+    rng : Generator
+        Source of all randomness.
+
+    Returns
+    -------
+    Body
+        Its solid is the smooth slab, laterally everywhere; every atom has the role AMORPHOUS.
+
+    Raises
+    ------
+    StructureError
+        If the slab holds no atom, is too small for its minimum distances, or its density cannot be reached.
+    """
+    thickness = float(draw(block.thickness, rng))
+    roughness = float(draw(block.roughness, rng))
+    low, high = 0.0, thickness
+    faces = None
+    if roughness > 0:
+        faces = [rough_profile(edge, roughness, block.roughness_length, rng) for _ in range(2)]
+        low, high = float(faces[0].heights.min()), thickness + float(faces[1].heights.max())
+    if block.structure == "network":
+        density = NETWORK_DENSITY
+        positions = carbon_network(edge, high - low, rng)
+        numbers = np.full(len(positions), atomic_numbers["C"], dtype=np.uint8)
+    else:
+        material = AMORPHOUS_MATERIALS[block.material]
+        density = block.density or material.density
+        distances = _with_changes(material.minimum_distances, block.minimum_distances, block.material)
+        positions, numbers = random_packing(material.elements, density, distances, edge, high - low, rng)
+    positions[:, 2] += low
+    if faces is not None:
+        bottom, top = (face(positions[:, :2]) for face in faces)
+        inside = (positions[:, 2] >= bottom) & (positions[:, 2] <= thickness + top)
+        positions, numbers = positions[inside], numbers[inside]
+    if len(positions) == 0:
+        raise StructureError(
+            f"substrate.thickness is {thickness:g} Å and a slab of {block.material} of that thickness holds no atom; "
+            "allowed: a thicker one"
+        )
+    slab = Polyhedron(np.array([[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]]), np.array([thickness, 0.0]))
+    body = make_body(
+        positions,
+        numbers,
+        slab,
+        block.material,
+        structure=block.structure,
+        thickness=thickness,
+        density=density,
+        roughness=roughness,
+    )
+    return replace(body, role=np.full(len(body), SiteRole.AMORPHOUS, dtype=np.uint8))
+
+
+def _with_changes(defaults: Mapping[str, float], changes: Mapping[str, float], material: str) -> dict[str, float]:
+    """Minimum distances with some of them changed, the elements of a pair in either order."""
+    distances = dict(defaults)
+    for pair, distance in changes.items():
+        known = [name for name in (pair, "-".join(reversed(pair.split("-")))) if name in defaults]
+        if not known:
             raise StructureError(
-                f"substrate.density is {density:g} g/cm³, but random packing with substrate.minimum_distance "
-                f"{minimum_distance:g} Å stops at about {reached:.2f} g/cm³; allowed: a density clearly below that"
+                f"substrate.minimum_distances names '{pair}', not a pair of elements of {material}; "
+                f"allowed: {', '.join(defaults)}"
             )
-    return positions
-
-
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _add_sequentially(
-    positions: NDArray[np.float64],
-    placed: int,
-    proposals: NDArray[np.float64],
-    occupant: NDArray[np.int32],
-    box: NDArray[np.float64],
-    minimum_distance: float,
-) -> int:
-    """Take over those proposals [m, 3] in [0, 1) that keep their distance; returns the number of atoms then placed."""
-    nx, ny, nz = occupant.shape
-    reach_x = int(np.ceil(minimum_distance * nx / box[0]))
-    reach_y = int(np.ceil(minimum_distance * ny / box[1]))
-    reach_z = int(np.ceil(minimum_distance * nz / box[2]))
-    limit = minimum_distance**2
-    for m in range(len(proposals)):
-        if placed == len(positions):
-            break
-        # The product with a number just below 1 can round up to the edge itself.
-        x = min(proposals[m, 0] * box[0], np.nextafter(box[0], 0.0))
-        y = min(proposals[m, 1] * box[1], np.nextafter(box[1], 0.0))
-        z = proposals[m, 2] * box[2]
-        i = min(int(x / box[0] * nx), nx - 1)
-        j = min(int(y / box[1] * ny), ny - 1)
-        k = min(int(z / box[2] * nz), nz - 1)
-        free = occupant[i, j, k] < 0
-        for di in range(-reach_x, reach_x + 1):
-            if not free:
-                break
-            for dj in range(-reach_y, reach_y + 1):
-                if not free:
-                    break
-                for kk in range(max(0, k - reach_z), min(nz, k + reach_z + 1)):
-                    other = occupant[(i + di) % nx, (j + dj) % ny, kk]
-                    if other < 0:
-                        continue
-                    dx = x - positions[other, 0]
-                    dy = y - positions[other, 1]
-                    dz = z - positions[other, 2]
-                    dx -= box[0] * np.round(dx / box[0])
-                    dy -= box[1] * np.round(dy / box[1])
-                    if dx * dx + dy * dy + dz * dz < limit:
-                        free = False
-                        break
-        if free:
-            positions[placed, 0] = x
-            positions[placed, 1] = y
-            positions[placed, 2] = z
-            occupant[i, j, k] = placed
-            placed += 1
-    return placed
+        distances[known[0]] = distance
+    return distances

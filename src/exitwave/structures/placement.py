@@ -1,4 +1,4 @@
-"""Where particles go: beside each other in the plane, and down onto their substrate."""
+"""Where bodies go: beside each other in the plane, and down onto what they rest on."""
 
 from __future__ import annotations
 
@@ -6,22 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from exitwave.errors import StructureError
-from exitwave.structures.transforms import lateral_distances, wrap_laterally
+from exitwave.structures.body import Body
+from exitwave.structures.contacts import box_around, distances_to, first_contact, in_box, in_the_way
+from exitwave.structures.transforms import lateral_distances
 
 FloatArray = NDArray[np.float64]
 
-CLOSEST_CONTACT = 2.0
-"""Smallest distance of a particle atom to a substrate atom [Å], about the length of an Au-C bond."""
-WIDEST_CONTACT = 3.0
-"""A particle rests when its nearest substrate atom is at most this far [Å]; below a van der Waals contact."""
-_LOWERED_CONTACT = 2.5
-"""Distance [Å] at which lowering a particle stops, between the two."""
+CONTACT_TOLERANCE = 0.5
+"""The nearest atoms of a body and of what it rests on are within this [Å] of the contact distance aimed at."""
 _ATTEMPTS = 200
-_SEARCH_DEPTH = 12.0
-"""Substrate atoms further [Å] than this from the sphere cannot be the nearest of a particle near contact."""
 
 
 def place_discs(
@@ -29,8 +24,8 @@ def place_discs(
 ) -> list[FloatArray | None]:
     """Uniformly random places of discs in the periodic plane, none of them overlapping.
 
-    Each disc in turn is tried at up to 200 places. Discs apart by a gap are the projections of spheres that are apart
-    by at least that gap at any height.
+    Each disc in turn is tried at up to 200 places. Bodies whose projections lie in discs that are apart by a gap are
+    apart by at least that gap at any height.
 
     Parameters
     ----------
@@ -57,12 +52,7 @@ def place_discs(
     clearances: list[float] = []
     places: list[FloatArray | None] = []
     for radius in radii:
-        if 2 * radius + gap > field_of_view:
-            raise StructureError(
-                f"particles.radius is {radius:g} Å, but with particles.minimum_gap {gap:g} Å to its periodic image the "
-                f"particle does not fit into field_of_view {field_of_view:g} Å; allowed: "
-                f"{(field_of_view - gap) / 2:g} Å or less"
-            )
+        check_fits(radius, field_of_view, gap)
         candidates = rng.random((_ATTEMPTS, 2)) * field_of_view
         free = np.ones(_ATTEMPTS, dtype=bool)
         for centre, clearance in zip(taken, clearances, strict=True):
@@ -77,64 +67,103 @@ def place_discs(
     return places
 
 
-def settle(
-    particle: FloatArray, centre: FloatArray, radius: float, substrate: FloatArray, floor: float, field_of_view: float
-) -> tuple[float, NDArray[np.bool_]]:
-    """Clear a particle's room in the substrate and lower the particle until it rests.
+def check_fits(reach: float, field_of_view: float, gap: float) -> None:
+    """Raise a StructureError if a body of lateral reach [Å] would come closer than a gap to its periodic image."""
+    if 2 * reach + gap > field_of_view:
+        raise StructureError(
+            f"a particle reaches {reach:.4g} Å from its centre, but with particles.minimum_gap {gap:g} Å to its "
+            f"periodic image it does not fit into field_of_view {field_of_view:g} Å; allowed: a smaller "
+            f"particles.radius, or a field_of_view of {2 * reach + gap:.4g} Å or more"
+        )
 
-    Substrate atoms inside the sphere, or closer than `CLOSEST_CONTACT` to a particle atom, are taken away. If the
-    nearest one left is further than `WIDEST_CONTACT` the particle is lowered.
+
+def place_beside(
+    radius: float, places: Sequence[FloatArray], radii: Sequence[float], gap: float, rng: np.random.Generator
+) -> FloatArray:
+    """A random place [2] at which a disc touches or overlaps the projection of a disc that is there already.
+
+    Uniform over the disc about a random one of the ``places`` [2] whose radius is the sum of both radii and the gap
+    [Å]. Dropped from above (`first_contact`), bodies placed one after another so form an agglomerate.
+    """
+    chosen = int(rng.integers(len(places)))
+    distance = (radius + radii[chosen] + gap) * np.sqrt(rng.random())
+    angle = rng.random() * 2 * np.pi
+    return np.asarray(places[chosen] + distance * np.array([np.cos(angle), np.sin(angle)]), dtype=np.float64)
+
+
+def settle(
+    body: Body,
+    substrate: FloatArray,
+    others: FloatArray,
+    *,
+    sink: float,
+    contact: float,
+    gap: float,
+    field_of_view: float,
+) -> tuple[float, NDArray[np.bool_]]:
+    """Lower a body onto its substrate and other bodies, sink it into the substrate and clear its room there.
+
+    The body comes down until it touches. It then sinks on, but not below the lowest atom of the substrate nor closer
+    to other bodies. Substrate atoms in its way are taken out (`in_the_way`). If the nearest atom that is left is
+    further than the contact distance and `CONTACT_TOLERANCE`, the body is lowered again.
 
     Parameters
     ----------
-    particle : ndarray [n, 3]
-        Particle atoms relative to the centre of the sphere [Å].
-    centre : ndarray [3]
-        Where that is [Å].
-    radius : float
-        Radius of the sphere [Å].
+    body : Body
+        Anywhere above the others.
     substrate : ndarray [m, 3]
-        Substrate atoms [Å].
-    floor : float
-        Height of the lower face of the substrate [Å], below which no particle atom may go.
+        Substrate atoms [Å]; there may be none.
+    others : ndarray [k, 3]
+        Atoms of bodies that are settled already [Å].
+    sink : float
+        How far it sinks into the substrate below first contact [Å].
+    contact : float
+        Distance of atoms at contact with the substrate [Å].
+    gap : float
+        Smallest distance to atoms of other bodies [Å].
     field_of_view : float
         Edge of the periodic plane [Å].
 
     Returns
     -------
     drop : float
-        How far the particle is lowered [Å].
+        How far the body is lowered [Å].
     keep : ndarray, bool [m]
         The substrate atoms that stay.
 
     Raises
     ------
     StructureError
-        If the particle finds nothing to rest on.
+        If the body finds nothing to rest on.
     """
-    # The lateral positions stay the same while the particle is lowered, so one tree serves all heights.
-    resting = wrap_laterally(particle + np.array([centre[0], centre[1], 0.0]), field_of_view)
-    tree = cKDTree(resting, boxsize=[field_of_view, field_of_view, 0.0])
-    keep = np.ones(len(substrate), dtype=bool)
-    lateral = lateral_distances(substrate[:, :2], centre[:2], field_of_view)
-    lowest = particle[:, 2].min()
-    drop = 0.0
-    while True:
-        height = centre[2] - drop
-        beside = np.hypot(lateral, substrate[:, 2] - height)
-        near = np.flatnonzero(keep & (beside < radius + _SEARCH_DEPTH))
-        distances = tree.query(substrate[near] - np.array([0.0, 0.0, height]))[0]
-        stays = (beside[near] > radius) & (distances >= CLOSEST_CONTACT)
-        keep[near[~stays]] = False
-        gap = distances[stays].min() if stays.any() else np.inf
-        if gap <= WIDEST_CONTACT:
+    furthest = contact + CONTACT_TOLERANCE
+    floor = substrate[:, 2].min() if len(substrate) else -np.inf
+    # Only the substrate below and beside the body matters, and it stays there while the body is lowered.
+    centre, half = box_around(body.positions, furthest)
+    solid_centre, reach = body.solid.bounding_sphere()
+    half[:2] = np.maximum(half[:2], np.abs(solid_centre - centre)[:2] + reach)
+    half[2] = np.inf
+    column = in_box(substrate, centre, half, field_of_view)
+    substrate = substrate[column]
+    stays = np.ones(len(substrate), dtype=bool)
+    onto_others = first_contact(body.positions, others, gap, field_of_view)
+    onto_substrate = first_contact(body.positions, substrate, contact, field_of_view)
+    lowest = body.positions[:, 2].min() - floor
+    drop = min(onto_others, min(onto_substrate + sink, max(lowest, onto_substrate)))
+    while np.isfinite(drop):
+        lowered = body.moved(translation=np.array([0.0, 0.0, -drop]))
+        stays &= ~in_the_way(substrate, lowered, contact - CONTACT_TOLERANCE, field_of_view)
+        left = substrate[stays]
+        if drop >= onto_others or np.isfinite(distances_to(lowered, left, furthest, field_of_view)).any():
+            keep = ~column
+            keep[column] = stays
             return drop, keep
-        # Lowering by less than the excess cannot bring any pair closer than the contact aimed at.
-        step = min(gap, _SEARCH_DEPTH) - _LOWERED_CONTACT
-        room = height + lowest - floor
-        if room < 1e-6:
-            raise StructureError(
-                f"a particle of radius {radius:g} Å finds no substrate atom within {WIDEST_CONTACT:g} Å to rest on; "
-                "allowed: a larger substrate.thickness or substrate.density"
-            )
-        drop += min(step, room)
+        again = first_contact(lowered.positions, left, contact, field_of_view)
+        room = min(lowest, onto_others) - drop
+        if room <= 1e-6 or again <= 1e-6:
+            break
+        drop += min(again, room)
+    raise StructureError(
+        f"a particle finds no atom within {furthest:g} Å to rest on; allowed: a larger substrate.thickness or "
+        "substrate.density"
+    )

@@ -3,40 +3,55 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from exitwave.config.blocks import NanoparticlesOnSubstrate, Particles
 from exitwave.config.distributions import draw
+from exitwave.config.specimen import (
+    AmorphousSubstrate,
+    CrystallineSubstrate,
+    LayeredSubstrate,
+    NanoparticlesOnSubstrate,
+)
 from exitwave.errors import StructureError
-from exitwave.structures.amorphous import CARBON_NUMBER, amorphous_carbon
-from exitwave.structures.materials import load_material
-from exitwave.structures.nanoparticle import Nanoparticle, make_nanoparticle
-from exitwave.structures.placement import place_discs, settle
+from exitwave.structures.amorphous import amorphous_slab
+from exitwave.structures.body import Body
+from exitwave.structures.contacts import distances_to, first_contact
+from exitwave.structures.layers import layered_slab
+from exitwave.structures.particles import make_particle
+from exitwave.structures.placement import (
+    CONTACT_TOLERANCE,
+    check_fits,
+    place_beside,
+    place_discs,
+    settle,
+)
+from exitwave.structures.scene import Scene
+from exitwave.structures.slabs import crystal_slab
 from exitwave.structures.structure import Structure
-from exitwave.structures.transforms import wrap_laterally
 
 FloatArray = NDArray[np.float64]
 
-_MOST_PARTICLES = 255
-
-
-@dataclass
-class _Placed:
-    particle: Nanoparticle
-    centre: FloatArray
+_EMBEDDING = 0.2
+"""Depth in amorphous substrates, if not given: in the archived scripts of Rangel DaCosta et al. 2024."""
+_SHADOW_RADIUS = 1.5
+"""Radius [Å] of the disc that an atom covers in the projected area, about half a distance of neighbours in a metal."""
+_SHADOW_PIXEL = 0.5
 
 
 def build_structure(block: NanoparticlesOnSubstrate, rng: np.random.Generator) -> Structure:
-    """Nanoparticles at random places on an amorphous slab that is different in every structure.
+    """Nanoparticles at random places on a substrate that is different in every structure.
 
-    The largest particle is placed first. A particle for which 200 random places are all taken is left out. The slab
-    begins at the height ``block.vacuum``; a particle is sunk into its upper face by ``particles.embedding`` of its
-    radius, at most to the lower face of the slab, substrate atoms in its way are taken out, and it is lowered until it
-    touches the substrate (`exitwave.structures.placement.settle`). Without a substrate all centres are at one height.
+    The largest particle is placed first. Dispersed particles lie side by side: one for which 200 random places are all
+    taken is left out. Of an agglomerate each particle is dropped beside or onto the ones before. A particle comes
+    down until it touches, sinks into the substrate by ``particles.embedding`` of its radius, and substrate atoms in its
+    way are taken out (`exitwave.structures.placement.settle`). The lowest atom of the substrate is at the height
+    ``block.vacuum``. Without a substrate dispersed particles have their centres at one height.
 
     Parameters
     ----------
@@ -48,142 +63,245 @@ def build_structure(block: NanoparticlesOnSubstrate, rng: np.random.Generator) -
     Returns
     -------
     Structure
-        Its metadata are what was drawn: ``material`` (distinct names, comma-joined), ``particles_drawn``,
-        ``particles_placed``, ``radius_mean``, ``radius_min``, ``radius_max`` (of the placed ones; nan if none),
-        ``planar_defects`` (made, in all particles), ``substrate_thickness``, ``substrate_density`` (0 and nan without
-        substrate), ``cell_height``, ``n_atoms_substrate``, ``n_atoms_particles`` and ``particles``, a JSON list with
-        the material, radius, centre, quaternion (x, y, z, w; crystal to cell) and planar defects (kind, unit normal,
-        point of the plane nearest to the centre, in cell coordinates) of every particle.
+        Its metadata are what was drawn and made, described in `exitwave.data.columns`; ``particles`` is a JSON list
+        with all that was drawn of every particle, its centre [Å], quaternion (x, y, z, w; crystal to cell) and planar
+        defects (kind, unit normal, point of the plane, in cell coordinates).
 
     Raises
     ------
     StructureError
         If the structure cannot be built as described.
     """
-    drawn, placed = _draw_particles(block, rng)
-    thickness, density, substrate = 0.0, float("nan"), np.empty((0, 3))
-    if block.substrate is not None:
-        thickness, density = float(draw(block.substrate.thickness, rng)), block.substrate.density
-        substrate = amorphous_carbon(block.field_of_view, thickness, density, block.substrate.minimum_distance, rng)
-        substrate[:, 2] += block.vacuum
-        substrate = _rest_on_substrate(block, placed, substrate, thickness, rng)
+    number = int(draw(block.particles.number, rng))
+    drawn = [make_particle(block.particles, rng) for _ in range(number)]
+    drawn.sort(key=_reach, reverse=True)
+    places = _places(block, drawn, rng)
+    particles = [body for body, place in zip(drawn, places, strict=True) if place is not None]
+    placed = [place for place in places if place is not None]
+    substrate = None if block.substrate is None else _substrate(block.substrate, block.field_of_view, rng)
+    if substrate is not None:
+        low = substrate.positions[:, 2].min()
+        substrate = substrate.moved(translation=np.array([0.0, 0.0, block.vacuum - low]))
+        particles, substrate = _rest_on_substrate(block, particles, placed, substrate, rng)
     else:
-        for item in placed:
-            item.centre[2] = block.vacuum + max(other.particle.radius for other in placed)
-
-    atoms = [item.particle.positions + item.centre for item in placed]
-    positions = wrap_laterally(np.concatenate([substrate, *atoms]), block.field_of_view)
-    numbers = np.concatenate(
-        [np.full(len(substrate), CARBON_NUMBER, dtype=np.uint8), *[item.particle.numbers for item in placed]]
-    )
-    counts = [len(substrate), *[len(part) for part in atoms]]
-    tops = [block.vacuum + thickness, *[item.centre[2] + item.particle.radius for item in placed]]
-    height = max(tops) + block.vacuum if block.cell_height is None else block.cell_height
-    if height < max(tops) + block.vacuum - 1e-6:
-        raise StructureError(
-            f"cell_height is {height:g} Å, but this structure reaches {max(tops):g} Å and needs vacuum above; "
-            f"allowed: {max(tops) + block.vacuum:g} Å or more"
-        )
-    return Structure(
-        positions=positions,
-        numbers=numbers,
-        object_id=np.repeat(np.arange(len(counts), dtype=np.uint8), counts),
-        cell=np.array([block.field_of_view, block.field_of_view, height]),
-        metadata={
-            **_particle_metadata(placed, drawn),
-            "substrate_thickness": thickness,
-            "substrate_density": density,
-            "cell_height": float(height),
-            "n_atoms_substrate": counts[0],
-            "n_atoms_particles": sum(counts[1:]),
-        },
-    )
+        particles = _in_vacuum(block, particles, placed)
+    return _assemble(block, particles, substrate, number)
 
 
-def _draw_particles(block: NanoparticlesOnSubstrate, rng: np.random.Generator) -> tuple[int, list[_Placed]]:
-    """Number drawn, and the particles that found a place, the largest first, with their height left open."""
-    particles = block.particles
-    number = int(draw(particles.number, rng))
-    if number > _MOST_PARTICLES:
-        raise StructureError(f"particles.number is {number}; allowed: {_MOST_PARTICLES} or less")
-    sizes = [(float(draw(particles.radius, rng)), str(draw(particles.material, rng))) for _ in range(number)]
-    sizes.sort(key=lambda size: -size[0])
-    places = place_discs([radius for radius, _ in sizes], block.field_of_view, particles.minimum_gap, rng)
-    crystals = {material: load_material(material) for _, material in sizes}
-    return number, [
-        _Placed(
-            make_nanoparticle(crystals[material], radius, _draw_defects(particles, rng), rng),
-            np.array([place[0], place[1], 0.0]),
-        )
-        for (radius, material), place in zip(sizes, places, strict=True)
-        if place is not None
-    ]
+def _reach(body: Body) -> float:
+    """Lateral reach of a body about its origin [Å]."""
+    return float(np.hypot(body.positions[:, 0], body.positions[:, 1]).max())
 
 
-def _draw_defects(particles: Particles, rng: np.random.Generator) -> list[str]:
-    kinds = particles.planar_defects.kinds
-    return [kinds[int(rng.integers(len(kinds)))] for _ in range(int(draw(particles.planar_defects.number, rng)))]
+def _substrate(
+    block: AmorphousSubstrate | CrystallineSubstrate | LayeredSubstrate, edge: float, rng: np.random.Generator
+) -> Body:
+    """A slab, laterally periodic."""
+    if isinstance(block, AmorphousSubstrate):
+        return amorphous_slab(block, edge, rng)
+    if isinstance(block, CrystallineSubstrate):
+        return crystal_slab(block, edge, rng)
+    return layered_slab(block, edge, rng)
+
+
+def _places(block: NanoparticlesOnSubstrate, bodies: list[Body], rng: np.random.Generator) -> list[FloatArray | None]:
+    """Lateral places [2] of the bodies; None for one that finds none."""
+    edge, gap = block.field_of_view, _contacts(block)[0]
+    reaches = [_reach(body) for body in bodies]
+    if block.particles.arrangement == "dispersed":
+        return place_discs(reaches, edge, gap, rng)
+    places: list[FloatArray | None] = []
+    taken: list[FloatArray] = []
+    for number, reach in enumerate(reaches):
+        check_fits(reach, edge, gap)
+        taken.append(rng.random(2) * edge if number == 0 else place_beside(reach, taken, reaches[:number], gap, rng))
+        places.append(taken[-1])
+    return places
+
+
+def _contacts(block: NanoparticlesOnSubstrate) -> tuple[float, float]:
+    """Smallest distance [Å] of the atoms of two particles, and of those of a particle and its substrate."""
+    closest = block.particles.contact - CONTACT_TOLERANCE
+    return max(closest, block.particles.minimum_gap), closest
+
+
+def _in_vacuum(block: NanoparticlesOnSubstrate, bodies: list[Body], places: list[FloatArray]) -> list[Body]:
+    """Particles beside each other at one height, or dropped onto each other."""
+    gap = _contacts(block)[0]
+    settled: list[Body] = []
+    obstacles = np.empty((0, 3))
+    for body, place in zip(bodies, places, strict=True):
+        moved = body.moved(translation=np.array([place[0], place[1], 0.0]))
+        if block.particles.arrangement == "agglomerate" and settled:
+            above = obstacles[:, 2].max() - moved.positions[:, 2].min() + gap
+            moved = moved.moved(translation=np.array([0.0, 0.0, above]))
+            drop = first_contact(moved.positions, obstacles, gap, block.field_of_view)
+            # One that would fall past all others stays beside them.
+            moved = moved.moved(translation=np.array([0.0, 0.0, -min(drop, above)]))
+        settled.append(moved)
+        obstacles = np.concatenate([obstacles, moved.positions])
+    lowest = obstacles[:, 2].min()
+    return [body.moved(translation=np.array([0.0, 0.0, block.vacuum - lowest])) for body in settled]
 
 
 def _rest_on_substrate(
     block: NanoparticlesOnSubstrate,
-    placed: list[_Placed],
-    substrate: FloatArray,
-    thickness: float,
+    bodies: list[Body],
+    places: list[FloatArray],
+    substrate: Body,
     rng: np.random.Generator,
-) -> FloatArray:
-    """Set the height of every particle; returns the substrate atoms that are left."""
-    upper_face = block.vacuum + thickness
-    for item in placed:
-        radius = item.particle.radius
-        depth = min(float(draw(block.particles.embedding, rng)) * radius, thickness)
-        item.centre[2] = upper_face + radius - depth
-    # A particle may take away what its neighbour rested on, so all are looked at until none moves.
-    moved = True
-    while moved:
-        moved = False
-        for item in placed:
-            drop, keep = settle(
-                item.particle.positions,
-                item.centre,
-                item.particle.radius,
-                substrate,
-                block.vacuum,
-                block.field_of_view,
-            )
-            item.centre[2] -= drop
-            moved |= drop > 0 or not keep.all()
-            substrate = substrate[keep]
-    return substrate
+) -> tuple[list[Body], Body]:
+    """Set the height of every particle; returns them and the substrate that is left."""
+    gap, _ = _contacts(block)
+    top = substrate.positions[:, 2].max()
+    settled: list[Body] = []
+    for body, place in zip(bodies, places, strict=True):
+        highest = max([top, *[other.positions[:, 2].max() for other in settled]])
+        height = highest - body.positions[:, 2].min() + gap + block.particles.contact
+        settled.append(body.moved(translation=np.array([place[0], place[1], height])))
+        sink = float(draw(_embedding(block), rng)) * body.details["radius"]
+        settled[-1], substrate = _settled(block, settled[-1], settled[:-1], substrate, sink)
+    # A particle may take away what another rested on, so all but the one that came last are looked at again.
+    latest, unchecked = len(settled) - 1, set(range(len(settled)))
+    while unchecked := unchecked - {latest}:
+        number = min(unchecked)
+        unchecked.discard(number)
+        others = settled[:number] + settled[number + 1 :]
+        if not _rests(block, settled[number], others, substrate):
+            settled[number], substrate = _settled(block, settled[number], others, substrate, 0.0)
+            latest, unchecked = number, set(range(len(settled)))
+    return settled, substrate
 
 
-def _particle_metadata(placed: list[_Placed], drawn: int) -> dict[str, Any]:
-    radii = [item.particle.radius for item in placed] or [float("nan")]
+def _embedding(block: NanoparticlesOnSubstrate) -> Any:
+    """Depth below first contact as a fraction of the radius: a number or a distribution."""
+    if block.particles.embedding is not None:
+        return block.particles.embedding
+    return _EMBEDDING if isinstance(block.substrate, AmorphousSubstrate) else 0.0
+
+
+def _settled(
+    block: NanoparticlesOnSubstrate, body: Body, others: list[Body], substrate: Body, sink: float
+) -> tuple[Body, Body]:
+    """One particle lowered to rest, and the substrate that is left."""
+    drop, keep = settle(
+        body,
+        substrate.positions,
+        np.concatenate([np.empty((0, 3)), *[other.positions for other in others]]),
+        sink=sink,
+        contact=block.particles.contact,
+        gap=_contacts(block)[0],
+        field_of_view=block.field_of_view,
+    )
+    return body.moved(translation=np.array([0.0, 0.0, -drop])), substrate.kept(keep)
+
+
+def _rests(block: NanoparticlesOnSubstrate, body: Body, others: list[Body], substrate: Body) -> bool:
+    gap, _ = _contacts(block)
+    within = block.particles.contact + CONTACT_TOLERANCE
+    touched = [(substrate, within), *[(other, gap + CONTACT_TOLERANCE) for other in others]]
+    return any(
+        np.isfinite(distances_to(body, other.positions, reach, block.field_of_view)).any() for other, reach in touched
+    )
+
+
+def _assemble(block: NanoparticlesOnSubstrate, particles: list[Body], substrate: Body | None, drawn: int) -> Structure:
+    """The scene of particles and substrate, with its metadata."""
+    top = max(body.positions[:, 2].max() for body in [*particles, *([] if substrate is None else [substrate])])
+    height = float(top) + block.vacuum if block.cell_height is None else block.cell_height
+    if height < top + block.vacuum - 1e-6:
+        raise StructureError(
+            f"cell_height is {height:g} Å, but this structure reaches {top:.4g} Å and needs vacuum above; "
+            f"allowed: {top + block.vacuum:.4g} Å or more"
+        )
+    edge = block.field_of_view
+    _, closest = _contacts(block)
+    scene = Scene(np.array([edge, edge, height]))
+    if substrate is not None:
+        scene.add(substrate, minimum_distance=closest, object_id=0)
+    for number, body in enumerate(particles, start=1):
+        # Room in the substrate is made already. With one precedence for all, the scene checks that it is.
+        scene.add(body, minimum_distance=closest, object_id=number)
+    structure = scene.structure()
+    return replace(
+        structure,
+        metadata={
+            **_particle_metadata(particles, drawn),
+            **_substrate_metadata(substrate),
+            "cell_height": float(height),
+            "n_atoms_substrate": int((structure.object_id == 0).sum()) if substrate is not None else 0,
+            "n_atoms_particles": sum(len(body) for body in particles),
+            "projected_area": _projected_area(structure),
+            "content_hash": structure.content_hash(),
+        },
+    )
+
+
+def _substrate_metadata(substrate: Body | None) -> dict[str, Any]:
+    details: Mapping[str, Any] = {"material": "", "thickness": 0.0} if substrate is None else substrate.details
+    missing = float("nan")
     return {
-        "material": ",".join(sorted({item.particle.material for item in placed})),
+        "substrate": details["material"],
+        "substrate_thickness": float(details["thickness"]),
+        **{
+            f"substrate_{key}": float(details.get(key, missing))
+            for key in ("density", "roughness", "strain", "in_plane", "layers", "twist")
+        },
+    }
+
+
+def _particle_metadata(particles: list[Body], drawn: int) -> dict[str, Any]:
+    details = [body.details for body in particles]
+    radii = [detail["radius"] for detail in details] or [float("nan")]
+    largest: Mapping[str, Any] = details[int(np.argmax(radii))] if details else {}
+
+    def mean(key: str) -> float:
+        return float(np.mean([detail.get(key, 0.0) for detail in details])) if details else float("nan")
+
+    return {
+        "material": ",".join(sorted({detail["material"] for detail in details})),
+        "shape": ",".join(sorted({detail["shape"] for detail in details})),
         "particles_drawn": drawn,
-        "particles_placed": len(placed),
+        "particles_placed": len(particles),
         "radius_mean": float(np.mean(radii)),
         "radius_min": float(min(radii)),
         "radius_max": float(max(radii)),
-        "planar_defects": sum(len(item.particle.defects) for item in placed),
-        "particles": json.dumps(
-            [
-                {
-                    "material": item.particle.material,
-                    "radius": item.particle.radius,
-                    "center": item.centre.tolist(),
-                    "quaternion": item.particle.quaternion.tolist(),
-                    "defects": [
-                        {
-                            "kind": defect.kind,
-                            "normal": defect.normal.tolist(),
-                            "point": (defect.point + item.centre).tolist(),
-                        }
-                        for defect in item.particle.defects
-                    ],
-                }
-                for item in placed
-            ]
-        ),
+        "planar_defects": sum(len(body.defects) for body in particles),
+        "grains": max([detail.get("grains", 1) for detail in details], default=0),
+        "shell_thickness": mean("shell_thickness"),
+        "vacancies": mean("vacancies"),
+        "ligands": sum(detail.get("ligands", 0) for detail in details),
+        "zone_axis": " ".join(str(index) for index in largest.get("zone_axis", [])),
+        "zone_axis_tilt": float(largest.get("zone_axis_tilt", float("nan"))),
+        "particles": json.dumps([_described(body) for body in particles]),
     }
+
+
+def _described(body: Body) -> dict[str, Any]:
+    """All that is known of a particle, in the coordinates of the cell."""
+    return {
+        **body.details,
+        "n_atoms": len(body),
+        "center": body.origin.tolist(),
+        "quaternion": body.quaternion.tolist(),
+        "defects": [
+            {"kind": defect.kind, "normal": defect.normal.tolist(), "point": defect.point.tolist()}
+            for defect in body.defects
+        ],
+    }
+
+
+def _projected_area(structure: Structure) -> float:
+    """Area [Å²] that the particles cover as seen along the beam, counted once where they overlap."""
+    particles = structure.only_particles().positions[:, :2]
+    pixels = max(1, round(structure.cell[0] / _SHADOW_PIXEL))
+    pixel = structure.cell[0] / pixels
+    free = np.ones((pixels, pixels), dtype=bool)
+    index = (particles / pixel).astype(int) % pixels
+    free[index[:, 0], index[:, 1]] = False
+    if free.all():
+        return 0.0
+    margin = int(np.ceil(_SHADOW_RADIUS / pixel)) + 1
+    distance = ndimage.distance_transform_edt(np.pad(free, margin, mode="wrap"))
+    inner = distance[margin:-margin, margin:-margin]
+    return float((inner * pixel <= _SHADOW_RADIUS).sum() * pixel**2)

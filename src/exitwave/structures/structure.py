@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exitwave.structures.body import SiteRole
+
 if TYPE_CHECKING:
     from ase import Atoms
+
+STORED_DECIMALS = 4
+"""Decimals of positions [Å] that are stored, and that the content hash sees."""
 
 
 @dataclass(frozen=True)
 class Structure:
-    """Atoms in an orthogonal cell, periodic in x and y; the beam runs along +z.
+    """Atoms in an orthogonal cell; the beam runs along +z.
 
     Attributes
     ----------
@@ -26,6 +32,12 @@ class Structure:
         0: substrate; 1, 2, ...: particles.
     cell : ndarray, float64 [3]
         Edges of the cell [Å].
+    role : ndarray, uint8 [n]
+        Sum of `exitwave.structures.body.SiteRole`: surface, dopant, adsorbate ...; 0 for all if left out.
+    grain : ndarray, uint8 [n]
+        Domain within the object: core and shell, grains, twins, layers; 0 for all if left out.
+    periodic : bool
+        Whether x and y are periodic; z never is.
     metadata : dict
         What was drawn and made, as flat scalars and strings (see `exitwave.structures.recipes.build_structure`).
     """
@@ -34,17 +46,54 @@ class Structure:
     numbers: NDArray[np.uint8]
     object_id: NDArray[np.uint8]
     cell: NDArray[np.float64]
+    role: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
+    grain: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
+    periodic: bool = True
     metadata: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in ("role", "grain"):
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, np.zeros(len(self.positions), dtype=np.uint8))
+
     def only_particles(self) -> Structure:
-        """The particles in the same cell, without their substrate."""
-        keep = self.object_id > 0
-        return replace(self, positions=self.positions[keep], numbers=self.numbers[keep], object_id=self.object_id[keep])
+        """The particles in the same cell, without their substrate and without molecules on them."""
+        keep = (self.object_id > 0) & (self.role & SiteRole.ADSORBATE == 0)
+        return replace(
+            self,
+            positions=self.positions[keep],
+            numbers=self.numbers[keep],
+            object_id=self.object_id[keep],
+            role=self.role[keep],
+            grain=self.grain[keep],
+        )
+
+    def stored_arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays as they are stored, by name."""
+        return {
+            "positions": self.positions.round(STORED_DECIMALS).astype(np.float32),
+            "numbers": self.numbers,
+            "object_id": self.object_id,
+            "role": self.role,
+            "grain": self.grain,
+            "cell": self.cell,
+        }
+
+    def content_hash(self) -> str:
+        """Sixteen hexadecimal digits that change with any atom, role or edge, as stored."""
+        digest = hashlib.sha256()
+        for name, array in self.stored_arrays().items():
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:16]
 
     def to_ase(self) -> Atoms:
-        """As `ase.Atoms`, periodic in x and y, with the array ``object_id``."""
+        """As `ase.Atoms`, with the arrays ``object_id``, ``role`` and ``grain``."""
         from ase import Atoms
 
-        atoms = Atoms(numbers=self.numbers, positions=self.positions, cell=self.cell, pbc=(True, True, False))
-        atoms.set_array("object_id", self.object_id)
+        atoms = Atoms(
+            numbers=self.numbers, positions=self.positions, cell=self.cell, pbc=(self.periodic, self.periodic, False)
+        )
+        for name in ("object_id", "role", "grain"):
+            atoms.set_array(name, getattr(self, name))
         return atoms

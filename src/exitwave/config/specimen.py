@@ -1,0 +1,408 @@
+"""The blocks of the structures stage: particles, their shapes and what they rest on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from exitwave.config.block import Block, NonNegative, NonNegativeReal, Positive, PositiveReal, Whole
+from exitwave.config.distributions import Integer, Name, Real, bounds, names, within
+
+
+def _not_zero(indices: tuple[int, int, int]) -> tuple[int, int, int]:
+    if indices == (0, 0, 0):
+        raise ValueError("all three indices are 0; allowed: at least one that is not")
+    return indices
+
+
+def _miller_text(text: str) -> str:
+    if not re.fullmatch(r"(-?\d){3}|-?\d+(\s*,\s*-?\d+){2}", text):
+        raise ValueError(f"'{text}' is not a plane; allowed: three indices in quotes, such as '111', '00-1', '1,0,12'")
+    return text
+
+
+Miller = Annotated[tuple[Whole, Whole, Whole], AfterValidator(_not_zero)]
+Energies = Annotated[
+    dict[
+        Annotated[
+            str, BeforeValidator(lambda key: str(key) if isinstance(key, int) else key), AfterValidator(_miller_text)
+        ],
+        Positive,
+    ],
+    Field(min_length=1),
+]
+SmallFraction = Annotated[Real, within(low=0, high=0.5)]
+
+FORMS = (
+    "sphere",
+    "cube",
+    "truncated_cube",
+    "cuboctahedron",
+    "truncated_octahedron",
+    "octahedron",
+    "tetrahedron",
+    "rhombic_dodecahedron",
+    "decahedron",
+    "icosahedron",
+)
+"""Shapes that need nothing but a name."""
+
+
+def _known_form(value: Any) -> Any:
+    unknown = [name for name in names(value) if name not in FORMS]
+    if unknown:
+        raise ValueError(f"'{unknown[0]}' is not a shape; allowed: {', '.join(FORMS)}, or a block with a kind")
+    return value
+
+
+class Ellipsoid(Block):
+    """An ellipsoid."""
+
+    kind: Literal["ellipsoid"]
+    axes: tuple[Positive, Positive, Positive] = Field(
+        description="relative lengths of the axes along x, y, z of the crystal"
+    )
+
+
+class Wulff(Block):
+    """The shape of least surface energy of a free particle."""
+
+    kind: Literal["wulff"]
+    energies: Energies = Field(description="relative surface energies by plane, such as {111: 1, 100: 1.15}")
+
+
+class Winterbottom(Block):
+    """The shape of least surface energy of a particle on a flat substrate; it lies on its interface."""
+
+    kind: Literal["winterbottom"]
+    energies: Energies = Field(description="relative surface energies by plane, such as {111: 1, 100: 1.15}")
+    interface: Miller = Field((1, 1, 1), description="plane that lies on the substrate")
+    interface_energy: Real = Field(
+        0.0, description="energy of the interface less that of the bare substrate, on the scale of energies"
+    )
+
+
+class Decahedron(Block):
+    """Five twins about one axis, with the shape that surface energies give."""
+
+    kind: Literal["decahedron"]
+    energies: Energies = Field(description="relative surface energies by plane, such as {111: 1, 100: 1.15, 110: 1.3}")
+    twin_energy: NonNegative = Field(0.02, description="energy of a twin boundary, on the scale of energies")
+
+
+class Rod(Block):
+    """A rod."""
+
+    kind: Literal["rod"]
+    aspect: Annotated[Real, within(low=1)] = Field(description="length over diameter")
+    axis: Miller = Field((0, 0, 1), description="crystal direction of the rod")
+    ends: Literal["round", "flat"] = Field("round", description="hemispherical or flat ends")
+
+
+class Platelet(Block):
+    """A flat prism."""
+
+    kind: Literal["platelet"]
+    aspect: Annotated[Real, within(low=1)] = Field(description="diameter over thickness; of a circle of the same area")
+    normal: Miller = Field((1, 1, 1), description="plane that is its large face")
+    outline: Literal["circle", "hexagon", "triangle", "square"] = Field("hexagon", description="outline of that face")
+
+
+class Island(Block):
+    """A few layers of a layered material; it lies flat. Its radius is that of a circle of the same area."""
+
+    kind: Literal["island"]
+    layers: Annotated[Integer, within(low=1)] = Field(1, description="number of layers")
+    outline: Literal["circle", "hexagon", "triangle"] = Field("triangle", description="outline")
+
+
+def _alternatives(tag: Callable[[Any], str | None], allowed: str) -> Discriminator:
+    """Tell alternatives apart, so that an error speaks of the one that is meant."""
+    return Discriminator(tag, custom_error_type="alternatives", custom_error_message=f"allowed: {allowed}")
+
+
+def _shape_tag(value: Any) -> str | None:
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return kind if isinstance(kind, str) else "form"
+
+
+Shape = Annotated[
+    Annotated[Name, AfterValidator(_known_form), Tag("form")]
+    | Annotated[Ellipsoid, Tag("ellipsoid")]
+    | Annotated[Wulff, Tag("wulff")]
+    | Annotated[Winterbottom, Tag("winterbottom")]
+    | Annotated[Decahedron, Tag("decahedron")]
+    | Annotated[Rod, Tag("rod")]
+    | Annotated[Platelet, Tag("platelet")]
+    | Annotated[Island, Tag("island")],
+    _alternatives(
+        _shape_tag, "a name or a block of kind ellipsoid, wulff, winterbottom, decahedron, rod, platelet, island"
+    ),
+]
+
+
+class Orientation(Block):
+    """A crystal direction or plane normal along the beam."""
+
+    zone_axis: Miller | None = Field(None, description="crystal direction [uvw] along the beam; or else give facet")
+    facet: Miller | None = Field(None, description="crystal plane (hkl) across the beam")
+    tilt: NonNegativeReal = Field(0.0, description="angle off that direction, towards a random side [°]")
+    in_plane: Real | None = Field(None, description="angle about the beam [°]; random if left out")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Orientation:
+        if (self.zone_axis is None) == (self.facet is None):
+            raise ValueError("zone_axis and facet are both given or both left out; allowed: one of the two")
+        return self
+
+
+def _orientation_tag(value: Any) -> str | None:
+    return "Orientation" if isinstance(value, (dict, Orientation)) else "random"
+
+
+class PlanarDefects(Block):
+    """Planar defects through the particle."""
+
+    number: Annotated[Integer, within(low=0)] = Field(0, description="planar defects in a particle")
+    kinds: list[Literal["twin", "stacking_fault"]] = Field(
+        ["twin", "stacking_fault"], min_length=1, description="kinds, each equally likely"
+    )
+
+
+class Shell(Block):
+    """Another material around the core."""
+
+    material: Name = Field(description="name in the library of materials, or path of a CIF file")
+    thickness: PositiveReal = Field(description="thickness [Å]; the radius of the particle includes it")
+    orientation: Literal["aligned", "random"] = Field("aligned", description="axes along those of the core, or not")
+    grains: Annotated[Integer, within(low=1, high=200)] = Field(
+        1, description="grains of the shell; above 1 all but the first are turned at random"
+    )
+
+
+class Strain(Block):
+    """Homogeneous strain in the frame of the crystal."""
+
+    xx: Real = Field(0.0, description="strain along x")
+    yy: Real = Field(0.0, description="strain along y")
+    zz: Real = Field(0.0, description="strain along z")
+    yz: Real = Field(0.0, description="engineering shear strain, twice the tensor component")
+    xz: Real = Field(0.0, description="engineering shear strain")
+    xy: Real = Field(0.0, description="engineering shear strain")
+
+
+class Dopant(Block):
+    """Atoms of another element in the places of some."""
+
+    element: str = Field(description="chemical symbol of the dopant")
+    host: str | None = Field(None, description="element replaced; any if left out")
+    fraction: Annotated[Real, within(low=0, high=1)] = Field(description="fraction of the host's atoms replaced")
+
+
+class Ligands(Block):
+    """Molecules bound to the surface of the particle; not part of its label."""
+
+    molecule: str = Field(description="name of a molecule in ASE's g2 set, such as CH3S, or path of an .xyz file")
+    anchor: str = Field(description="element of the molecule that binds to the surface")
+    density: NonNegativeReal = Field(description="molecules aimed at for each nm² of surface")
+
+
+class Particles(Block):
+    """Nanoparticles cut from a crystal."""
+
+    material: Name = Field("Au", description="name in the library of materials, or path of a CIF file")
+    shape: Shape = Field("sphere", description="outer shape: " + ", ".join(FORMS) + ", or a block with a kind")
+    number: Annotated[Integer, within(low=0, high=255)] = Field(
+        1, description="particles aimed at in a field; one that finds no free place is left out, and recorded so"
+    )
+    radius: PositiveReal = Field(description="radius of a sphere of the same volume [Å]")
+    planar_defects: PlanarDefects = Field(PlanarDefects(), description="twins and stacking faults")
+    grains: Annotated[Integer, within(low=1, high=200)] = Field(
+        1, description="grains (Voronoi cells); above 1 all but the first are turned at random"
+    )
+    shell: Shell | None = Field(None, description="shell around the particle's core; none: one material")
+    strain: Strain = Field(Strain(), description="homogeneous strain")
+    surface_relaxation: Annotated[Real, within(low=-0.1, high=0.1)] = Field(
+        0.0, description="radial strain at the surface, decaying inwards; negative: contraction"
+    )
+    dopants: list[Dopant] = Field([], description="substituted atoms")
+    vacancies: SmallFraction = Field(0.0, description="fraction of the atoms taken out")
+    antisites: SmallFraction = Field(0.0, description="fraction of the atoms of a compound that trade places")
+    ligands: Ligands | None = Field(None, description="molecules on the surface; none: bare")
+    orientation: Annotated[
+        Annotated[Literal["random"], Tag("random")] | Annotated[Orientation, Tag("Orientation")],
+        _alternatives(_orientation_tag, "random, or a block with zone_axis or facet"),
+    ] = Field("random", description="random: uniform over SO(3), and for winterbottom and island about the beam")
+    arrangement: Literal["dispersed", "agglomerate"] = Field(
+        "dispersed",
+        description="dispersed: side by side, never overlapping in projection; agglomerate: dropped onto each other, "
+        "so that they may overlap in projection",
+    )
+    embedding: Annotated[Real, within(low=0, high=1)] | None = Field(
+        None,
+        description="depth sunk into the substrate below first contact, as a fraction of the radius; if left out "
+        "0.2 in an amorphous substrate and 0 on others",
+    )
+    contact: Annotated[float, Field(ge=1.5, le=5)] = Field(
+        2.5,
+        description="distance aimed at between the nearest atoms of a particle and of what it rests on [Å]; "
+        "it is kept within ± 0.5",
+    )
+    minimum_gap: NonNegative = Field(2.0, description="smallest gap between the surfaces of two particles [Å]")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Particles:
+        shapes = names(self.shape) if not isinstance(self.shape, Block) else [self.shape.kind]
+        twinned = sorted({"decahedron", "icosahedron", "island"} & set(shapes))
+        for key, value, most in (
+            ("planar_defects.number", bounds(self.planar_defects.number)[1], 0),
+            ("grains", bounds(self.grains)[1], 1),
+        ):
+            if twinned and value > most:
+                raise ValueError(f"{key} reaches up to {value} for the shape {twinned[0]}; allowed: {most}")
+        if twinned and self.shell is not None:
+            raise ValueError(f"shell is given for the shape {twinned[0]}; allowed: none")
+        if bounds(self.grains)[1] > 1 and bounds(self.planar_defects.number)[1] > 0:
+            raise ValueError("grains reaches above 1 and planar_defects.number above 0; allowed: one of the two")
+        if self.shell is not None and bounds(self.shell.thickness)[1] >= bounds(self.radius)[0]:
+            raise ValueError(
+                f"shell.thickness reaches up to {bounds(self.shell.thickness)[1]:g} Å, but radius reaches down to "
+                f"{bounds(self.radius)[0]:g} Å; allowed: a thickness below every radius"
+            )
+        if shapes[0] in ("winterbottom", "island") and self.orientation != "random":
+            raise ValueError(f"orientation is given, but a particle of shape {shapes[0]} lies flat; allowed: random")
+        return self
+
+
+class _Substrate(Block):
+    roughness: NonNegativeReal = Field(0.0, description="rms roughness of each face [Å]")
+    roughness_length: Positive = Field(30.0, description="correlation length of the roughness along the face [Å]")
+
+
+class AmorphousSubstrate(_Substrate):
+    """Amorphous slab below the particles, another one in every item."""
+
+    kind: Literal["amorphous"] = Field("amorphous", description="kind of substrate")
+    material: Literal["a-C", "a-SiNx", "a-SiO2"] = Field("a-C", description="substrate material")
+    structure: Literal["random", "network"] = Field(
+        "random",
+        description="random: atoms at random, none too close; network: pieces of a bonded network, for a-C",
+    )
+    thickness: PositiveReal = Field(description="thickness [Å]")
+    density: Positive | None = Field(
+        None, description="mass density [g/cm³]; if left out 2.0 (a-C), 3.0 (a-SiNx) or 2.2 (a-SiO2)"
+    )
+    minimum_distances: dict[str, Positive] = Field(
+        {}, description="smallest distances of pairs of elements, such as {C-C: 1.4} [Å]; the rest keep their defaults"
+    )
+
+    @model_validator(mode="after")
+    def _network_as_made(self) -> AmorphousSubstrate:
+        if self.structure == "network" and self.material != "a-C":
+            raise ValueError(f"structure is network for '{self.material}'; allowed: a-C, or structure: random")
+        if self.structure == "network" and (self.density is not None or self.minimum_distances):
+            raise ValueError(
+                "density or minimum_distances is given for structure: network, whose block has its own; "
+                "allowed: leave both out"
+            )
+        return self
+
+
+class CrystallineSubstrate(_Substrate):
+    """Crystalline slab below the particles, stretched slightly to be periodic in the square cell."""
+
+    kind: Literal["crystal"]
+    material: Name = Field(description="name in the library of materials, or path of a CIF file")
+    surface: Miller = Field((1, 1, 1), description="plane (hkl) that is its face")
+    thickness: PositiveReal = Field(description="thickness [Å]")
+    in_plane: Real | None = Field(
+        None, description="angle of the first in-plane lattice vector to x [°]; random if left out"
+    )
+    in_plane_search: NonNegative = Field(3.0, description="how far the angle may be moved to lower the strain [°]")
+    largest_strain: Annotated[float, Field(gt=0, le=0.1)] = Field(
+        0.02, description="largest principal strain allowed to make it periodic"
+    )
+
+
+class LayeredSubstrate(Block):
+    """Layers of a two-dimensional material below the particles, stretched slightly to be periodic in the cell."""
+
+    kind: Literal["layers"]
+    material: Name = Field(description="name of a layered material in the library")
+    layers: Annotated[Integer, within(low=1)] = Field(1, description="number of layers")
+    twist: Real = Field(0.0, description="angle of each layer to the one below, over the crystal's own stacking [°]")
+    in_plane: Real | None = Field(
+        None, description="angle of the first in-plane lattice vector to x [°]; random if left out"
+    )
+    in_plane_search: NonNegative = Field(3.0, description="how far an angle may be moved to lower the strain [°]")
+    largest_strain: Annotated[float, Field(gt=0, le=0.1)] = Field(
+        0.02, description="largest principal strain allowed to make it periodic"
+    )
+    ripple: NonNegativeReal = Field(0.0, description="rms height of ripples [Å]")
+    ripple_length: Positive = Field(60.0, description="correlation length of the ripples [Å]")
+
+
+def _substrate_tag(value: Any) -> str | None:
+    kind = value.get("kind", "amorphous") if isinstance(value, dict) else getattr(value, "kind", None)
+    return kind if isinstance(kind, str) else None
+
+
+Substrate = Annotated[
+    Annotated[AmorphousSubstrate, Tag("amorphous")]
+    | Annotated[CrystallineSubstrate, Tag("crystal")]
+    | Annotated[LayeredSubstrate, Tag("layers")],
+    _alternatives(_substrate_tag, "a block of kind amorphous (the default), crystal or layers"),
+]
+
+
+class NanoparticlesOnSubstrate(Block):
+    """Nanoparticles resting on a substrate; laterally periodic."""
+
+    VERSION = 2
+    COUNTS = frozenset({"count", "shard_size"})
+    kind: Literal["nanoparticles_on_substrate"]
+    count: Whole = Field(ge=1, description="number of structures; more only adds to what is there")
+    shard_size: Whole = Field(32, ge=1, le=256, description="structures in a shard, which is one job")
+    field_of_view: Positive = Field(description="lateral edge of the square, periodic cell [Å]")
+    cell_height: Positive | None = Field(
+        None, description="height of the cell along the beam [Å]; fitted to each structure if left out"
+    )
+    vacuum: NonNegative = Field(4.0, description="empty space above and below the atoms [Å]")
+    particles: Particles = Field(description="the particles")
+    substrate: Substrate | None = Field(None, description="the substrate; none: particles in vacuum")
+
+    @model_validator(mode="after")
+    def _fits(self) -> NanoparticlesOnSubstrate:
+        radius, gap = bounds(self.particles.radius)[1], self.particles.minimum_gap
+        # How far other shapes reach is known when they are made.
+        if self.particles.shape == "sphere" and 2 * radius + gap > self.field_of_view:
+            raise ValueError(
+                f"particles.radius reaches up to {radius:g} Å, but a particle and its minimum_gap must fit into "
+                f"field_of_view {self.field_of_view:g} Å; allowed: {(self.field_of_view - gap) / 2:g} Å or less"
+            )
+        if self.substrate is None and bounds(self.particles.number)[0] == 0:
+            raise ValueError("particles.number can be 0 and there is no substrate; allowed: 1 or more in vacuum")
+        if self.cell_height is not None and self.particles.shape == "sphere":
+            thickness = bounds(getattr(self.substrate, "thickness", 0.0))[1]
+            needed = thickness + 2 * radius + 2 * self.vacuum
+            if needed > self.cell_height:
+                raise ValueError(
+                    f"cell_height is {self.cell_height:g} Å, but substrate ({thickness:g} Å), particle "
+                    f"({2 * radius:g} Å) and vacuum need {needed:g} Å or more"
+                )
+        return self
+
+    def may_be_files(self) -> list[str]:
+        """Values that are the path of a file, if they are no name in a library."""
+        particles, substrate = self.particles, self.substrate
+        found = names(particles.material)
+        if particles.shell is not None:
+            found += names(particles.shell.material)
+        if particles.ligands is not None:
+            found.append(particles.ligands.molecule)
+        if substrate is not None and not isinstance(substrate, AmorphousSubstrate):
+            found += names(substrate.material)
+        return found

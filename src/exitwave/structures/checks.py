@@ -1,0 +1,105 @@
+"""What can be said about a structures block before anything is made: is it possible, and of which elements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from exitwave.config import specimen
+from exitwave.config.block import Block
+from exitwave.config.distributions import bounds, names
+from exitwave.errors import StructureError
+from exitwave.structures.materials import check_material, load_material
+
+
+def check_block(block: specimen.NanoparticlesOnSubstrate) -> None:
+    """Check the materials, shapes, dopants and molecules of a block.
+
+    Raises
+    ------
+    StructureError
+        A sentence that begins with the key.
+    """
+    particles = block.particles
+    planar_defects = bounds(particles.planar_defects.number)[1] > 0
+    for material in names(particles.material):
+        layered = isinstance(particles.shape, specimen.Island)
+        _at("particles", check_material, material, planar_defects, layered)
+        for shape in [particles.shape] if isinstance(particles.shape, Block) else names(particles.shape):
+            _at("particles.shape", _check_shape, shape, material)
+        for dopant in particles.dopants:
+            _at("particles.dopants", _check_dopant, dopant, material)
+        if bounds(particles.antisites)[1] > 0 and len(_elements(material)) < 2:
+            raise StructureError(
+                f"particles.antisites: reaches above 0 for '{material}', which has one element; allowed: 0"
+            )
+    if particles.shell is not None:
+        for material in names(particles.shell.material):
+            _at("particles.shell", check_material, material)
+    if particles.ligands is not None:
+        _at("particles.ligands", _check_ligands, particles.ligands)
+    if isinstance(block.substrate, specimen.CrystallineSubstrate | specimen.LayeredSubstrate):
+        for material in names(block.substrate.material):
+            layered = isinstance(block.substrate, specimen.LayeredSubstrate)
+            _at("substrate", check_material, material, False, layered)
+
+
+def elements_of(block: specimen.NanoparticlesOnSubstrate) -> set[str]:
+    """Chemical symbols of all that a block can put into a structure."""
+    from exitwave.structures.amorphous import AMORPHOUS_MATERIALS
+
+    particles, substrate = block.particles, block.substrate
+    materials = [*names(particles.material), *([] if particles.shell is None else names(particles.shell.material))]
+    found = {dopant.element for dopant in particles.dopants}
+    if particles.ligands is not None:
+        from exitwave.structures.surface import read_molecule
+
+        found |= set(read_molecule(particles.ligands.molecule).get_chemical_symbols())
+    if isinstance(substrate, specimen.AmorphousSubstrate):
+        found |= set(AMORPHOUS_MATERIALS[substrate.material].elements)
+    elif substrate is not None:
+        materials += names(substrate.material)
+    return found.union(*(_elements(material) for material in materials))
+
+
+def _at(key: str, check: Any, *arguments: Any) -> None:
+    """Run a check; its error begins with the key."""
+    try:
+        check(*arguments)
+    except StructureError as error:
+        raise StructureError(f"{key}: {error}") from error
+
+
+def _elements(material: str) -> set[str]:
+    from ase.data import chemical_symbols
+
+    return {chemical_symbols[number] for number in load_material(material).numbers}
+
+
+def _check_shape(shape: Any, material: str) -> None:
+    from exitwave.structures.particles import check_shape
+
+    check_shape(shape, load_material(material))
+
+
+def _check_dopant(dopant: specimen.Dopant, material: str) -> None:
+    from ase.data import atomic_numbers
+
+    for key, symbol in (("element", dopant.element), ("host", dopant.host)):
+        if symbol is not None and symbol not in atomic_numbers:
+            raise StructureError(f"{key} is '{symbol}'; allowed: the symbol of an element")
+    if dopant.host is not None and dopant.host not in _elements(material):
+        raise StructureError(
+            f"host is '{dopant.host}', which '{material}' does not hold; allowed: "
+            f"{', '.join(sorted(_elements(material)))}"
+        )
+
+
+def _check_ligands(ligands: specimen.Ligands) -> None:
+    from exitwave.structures.surface import read_molecule
+
+    symbols = read_molecule(ligands.molecule).get_chemical_symbols()
+    if ligands.anchor not in symbols:
+        raise StructureError(
+            f"anchor is '{ligands.anchor}', which '{ligands.molecule}' does not hold; allowed: "
+            f"{', '.join(sorted(set(symbols)))}"
+        )

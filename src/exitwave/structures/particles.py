@@ -1,0 +1,190 @@
+"""Particles: from the particles of a structures block to one body, drawn, cut, faulted, dressed and turned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exitwave.config import specimen
+from exitwave.config.block import Block
+from exitwave.config.distributions import bounds, draw
+from exitwave.structures.body import Body
+from exitwave.structures.composites import core_shell, polycrystal
+from exitwave.structures.crystal import Crystal, cut
+from exitwave.structures.layers import island
+from exitwave.structures.materials import load_material
+from exitwave.structures.point_defects import substituted, with_antisites, with_vacancies
+from exitwave.structures.shapes import (
+    EllipsoidForm,
+    Form,
+    PlateletForm,
+    RodForm,
+    WinterbottomForm,
+    WulffForm,
+    make_solid,
+)
+from exitwave.structures.stacking import cut_with_defects
+from exitwave.structures.strain import strain_tensor, strained, surface_relaxation
+from exitwave.structures.surface import marked_surface, with_ligands
+from exitwave.structures.transforms import nearest_zone_axis, orient, random_quaternion, rotation_matrix
+from exitwave.structures.twinned import decahedron, icosahedron
+
+FloatArray = NDArray[np.float64]
+
+DECAHEDRON = specimen.Decahedron(kind="decahedron", energies={"111": 1.0, "100": 1.15, "110": 1.3})
+"""What the bare name stands for."""
+_TRIAL_RADIUS = 10.0
+"""Radius [Å] at which a shape is tried."""
+
+
+def make_particle(block: specimen.Particles, rng: np.random.Generator) -> Body:
+    """Draw one particle, about the origin, in its orientation to the beam.
+
+    Parameters
+    ----------
+    block : Particles
+        The particles of a structures block of the config.
+    rng : Generator
+        Source of all randomness.
+
+    Returns
+    -------
+    Body
+        Its details are what was drawn: ``material``, ``shape``, ``radius`` [Å], and those of ``shell_material``,
+        ``shell_thickness`` [Å], ``grains``, ``strain``, ``surface_relaxation``, ``dopants``, ``vacancies``,
+        ``antisites`` and ``ligands`` that the block asks for; then ``zone_axis``, the low-index direction of the
+        crystal nearest to the beam, and ``zone_axis_tilt``, its angle to the beam [°].
+
+    Raises
+    ------
+    StructureError
+        If the particle cannot be made as described, such as one that holds no atom.
+    """
+    material, radius = str(draw(block.material, rng)), float(draw(block.radius, rng))
+    crystal = load_material(material)
+    shape = block.shape if isinstance(block.shape, Block) else str(draw(block.shape, rng))
+    body = _cut(block, shape, crystal, radius, rng)
+    body = body.with_details(shape=shape if isinstance(shape, str) else shape.kind, radius=radius)
+    body = marked_surface(_with_defects(block, body, rng))
+    if block.ligands is not None:
+        density = float(draw(block.ligands.density, rng))
+        body = with_ligands(body, block.ligands.molecule, block.ligands.anchor, density, rng)
+    rotation = _rotation(block, shape, crystal, rng)
+    zone_axis, tilt = nearest_zone_axis(crystal.cell, rotation)
+    return body.moved(rotation).with_details(zone_axis=list(zone_axis), zone_axis_tilt=tilt)
+
+
+def check_shape(shape: Any, crystal: Crystal) -> None:
+    """Raise a StructureError if a crystal cannot have a shape: a name or a block, such as an octahedron of wurtzite."""
+    if isinstance(shape, specimen.Island):
+        return
+    twinned = _twinned(shape, crystal, _TRIAL_RADIUS)
+    if twinned is None:
+        make_solid(_form(shape, np.random.default_rng(0)), crystal, _TRIAL_RADIUS)
+
+
+def _twinned(shape: Any, crystal: Crystal, radius: float) -> Body | None:
+    """The multiply twinned particle, if the shape is one."""
+    if shape == "icosahedron":
+        return icosahedron(crystal, radius)
+    if shape == "decahedron" or isinstance(shape, specimen.Decahedron):
+        chosen = DECAHEDRON if isinstance(shape, str) else shape
+        return decahedron(crystal, radius, chosen.energies, chosen.twin_energy)
+    return None
+
+
+def _cut(block: specimen.Particles, shape: Any, crystal: Crystal, radius: float, rng: np.random.Generator) -> Body:
+    """The particle of its crystals, with planar defects, grains or shell."""
+    if isinstance(shape, specimen.Island):
+        return island(crystal, int(draw(shape.layers, rng)), shape.outline, radius)
+    twinned = _twinned(shape, crystal, radius)
+    if twinned is not None:
+        return twinned
+    form = _form(shape, rng)
+    if block.shell is None:
+        return _core(block, form, crystal, radius, rng)
+    thickness = float(draw(block.shell.thickness, rng))
+    core = _core(block, form, crystal, radius - thickness, rng)
+    shell = load_material(str(draw(block.shell.material, rng)))
+    body = core_shell(
+        core,
+        crystal,
+        shell,
+        make_solid(form, crystal, radius),
+        aligned=block.shell.orientation == "aligned",
+        grains=int(draw(block.shell.grains, rng)),
+        rng=rng,
+    )
+    return body.with_details(shell_material=shell.name, shell_thickness=thickness)
+
+
+def _core(block: specimen.Particles, form: Form, crystal: Crystal, radius: float, rng: np.random.Generator) -> Body:
+    solid = make_solid(form, crystal, radius)
+    grains = int(draw(block.grains, rng))
+    kinds = block.planar_defects.kinds
+    wanted = [kinds[int(rng.integers(len(kinds)))] for _ in range(int(draw(block.planar_defects.number, rng)))]
+    if grains > 1:
+        return polycrystal(crystal, solid, grains, rng)
+    return cut_with_defects(crystal, solid, wanted, rng) if wanted else cut(crystal, solid, rng)
+
+
+def _form(shape: Any, rng: np.random.Generator) -> Form:
+    """The shape with plain numbers."""
+    if isinstance(shape, specimen.Ellipsoid):
+        return EllipsoidForm(shape.axes)
+    if isinstance(shape, specimen.Wulff):
+        return WulffForm(tuple(shape.energies.items()))
+    if isinstance(shape, specimen.Winterbottom):
+        energy = float(draw(shape.interface_energy, rng))
+        return WinterbottomForm(tuple(shape.energies.items()), shape.interface, energy)
+    if isinstance(shape, specimen.Rod):
+        return RodForm(float(draw(shape.aspect, rng)), shape.axis, shape.ends)
+    if isinstance(shape, specimen.Platelet):
+        return PlateletForm(float(draw(shape.aspect, rng)), shape.normal, shape.outline)
+    return str(shape)
+
+
+def _with_defects(block: specimen.Particles, body: Body, rng: np.random.Generator) -> Body:
+    """Strain, relaxation and point defects, each recorded when the block asks for it."""
+    strain = [float(draw(getattr(block.strain, name), rng)) for name in ("xx", "yy", "zz", "yz", "xz", "xy")]
+    if any(strain):
+        body = strained(body, strain_tensor(*strain), frame="crystal").with_details(strain=strain)
+    relaxation = float(draw(block.surface_relaxation, rng))
+    if relaxation:
+        body = surface_relaxation(body, relaxation).with_details(surface_relaxation=relaxation)
+    dopants = []
+    for dopant in block.dopants:
+        fraction = float(draw(dopant.fraction, rng))
+        body = substituted(body, dopant.element, fraction, rng, host=dopant.host)
+        dopants.append({"element": dopant.element, "host": dopant.host, "fraction": fraction})
+    if dopants:
+        body = body.with_details(dopants=dopants)
+    if bounds(block.antisites)[1] > 0:
+        fraction = float(draw(block.antisites, rng))
+        body = with_antisites(body, fraction, rng).with_details(antisites=fraction)
+    if bounds(block.vacancies)[1] > 0:
+        fraction = float(draw(block.vacancies, rng))
+        body = with_vacancies(body, fraction, rng).with_details(vacancies=fraction)
+    return body
+
+
+def _rotation(block: specimen.Particles, shape: Any, crystal: Crystal, rng: np.random.Generator) -> FloatArray:
+    """Matrix [3, 3] from the frame of the crystal to that of the scene."""
+    if isinstance(shape, specimen.Winterbottom):
+        below = (-shape.interface[0], -shape.interface[1], -shape.interface[2])
+        return orient(crystal.cell, facet=below, in_plane=rng.uniform(0, 360))
+    if isinstance(shape, specimen.Island):
+        return orient(crystal.cell, facet=(0, 0, 1), in_plane=rng.uniform(0, 360))
+    wanted = block.orientation
+    if isinstance(wanted, str):
+        return rotation_matrix(random_quaternion(rng))
+    return orient(
+        crystal.cell,
+        zone_axis=wanted.zone_axis,
+        facet=wanted.facet,
+        in_plane=rng.uniform(0, 360) if wanted.in_plane is None else float(draw(wanted.in_plane, rng)),
+        tilt=float(draw(wanted.tilt, rng)),
+        tilt_towards=rng.uniform(0, 360),
+    )
