@@ -16,13 +16,14 @@ from ase.data.colors import jmol_colors
 from matplotlib.colors import to_rgb
 from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
+from PIL import Image
 
 from exitwave.config.specimen import FORMS, AmorphousSubstrate, NanoparticlesOnSubstrate, Particles
 from exitwave.report import style
 from exitwave.report.structures import SUBSTRATE, render
 from exitwave.structures.amorphous import amorphous_slab
 from exitwave.structures.body import Body, SiteRole
-from exitwave.structures.composites import bicrystal
+from exitwave.structures.composites import grain_boundary
 from exitwave.structures.crystal import cut
 from exitwave.structures.layers import stacked_layers
 from exitwave.structures.materials import load_material
@@ -124,8 +125,8 @@ def defects() -> Iterator[Panel]:
     yield particle("growth faults I1", "CdSe, beam [100]", material="CdSe", planar_defects=twins, orientation=basal)
     yield particle("twins", "ZnS, beam [1-10]", material="ZnS-zb", planar_defects=twins, orientation=ON_110)
     yield particle("grains", "Au, 6 Voronoi cells; half", True, True, radius=18, grains=6)
-    gold, turns = load_material("Au"), [axis_rotation([0, 0, 1], angle) for angle in (18.435, -18.435)]
-    boundary = bicrystal(gold, box([36, 36, 20]), np.array([1.0, 0, 0]), *turns)
+    gold, turns = load_material("Au"), (axis_rotation([0, 0, 1], 18.435), axis_rotation([0, 0, 1], -18.435))
+    boundary = grain_boundary(gold, box([36, 36, 20]), [1, 0, 0], turns)
     yield of_body("grain boundary", "Au, tilt Σ5, beam [001]", boundary, by_grain=True)
     bow = bent(cut(gold, rod([1, 0, 0], 14, 4)), 60.0, [1, 0, 0], [0, 1, 0])
     yield of_body("bent rod", "Au, beam [001]", bow)
@@ -150,10 +151,15 @@ def layers() -> Iterator[Panel]:
     for count, outline in ((1, "triangle"), (2, "hexagon")):
         shape = {"kind": "island", "layers": count, "outline": outline}
         yield particle(
-            f"island, {outline}", f"MoS2, layers: {count}", True, material="MoS2", shape=shape, orientation="random"
+            f"island, {outline}",
+            f"MoS2, layers: {count}",
+            count > 1,
+            material="MoS2",
+            shape=shape,
+            orientation="random",
         )
     for name, twist in (("graphene", 7.34), ("hBN", 0.0), ("WSe2", 0.0)):
-        slab = stacked_layers(load_material(name), 2, 40.0, np.random.default_rng(2), twist=twist, in_plane=0)
+        slab = stacked_layers(load_material(name), 2, 40.0, np.random.default_rng(2), twist=twist)
         remark = f"2 layers, twist {slab.details['twist']:.1f}°"
         yield of_body(name, remark, slab, by_grain=twist > 0, bonds=0 if name == "WSe2" else 1.8)
 
@@ -169,7 +175,7 @@ def slabs() -> Iterator[Panel]:
     for options, remark, edge in sets:
         body = amorphous_slab(AmorphousSubstrate.model_validate(options), edge, np.random.default_rng(5))
         yield of_body(str(options["material"]), remark, body, bonds=1.85 if edge < 30 else 0)
-    slab = cut_slab(load_material("CeO2"), (1, 1, 1), 20, 40.0, np.random.default_rng(4), in_plane=0)
+    slab = cut_slab(load_material("CeO2"), (1, 1, 1), 20, 40.0, np.random.default_rng(4))
     yield of_body("CeO2 (111)", f"periodic, strain {100 * slab.details['strain']:.1f} %", slab)
 
 
@@ -185,8 +191,8 @@ def scenes() -> Iterator[Panel]:
     island = {"material": "WS2", "radius": 17, "contact": 3.2, "shape": {"kind": "island"}}
     yield scene("island", "WS2 on MoS2", 70, island, {"kind": "layers", "material": "MoS2"})
     ligands = {"molecule": "CH3SH", "anchor": "S", "density": 3}
-    coated = {"number": 2, "radius": 13, "material": "CdSe", "ligands": ligands, "minimum_gap": 4}
-    yield scene("in vacuum", "CdSe with CH3SH", 80, coated, None)
+    coated = {"radius": 13, "material": "CdSe", "ligands": ligands}
+    yield scene("in vacuum", "CdSe with CH3SH", 45, coated, None)
 
 
 def draw(part: SubFigure, panel: Panel) -> None:
@@ -216,6 +222,10 @@ def main(path: Path) -> None:
         )
         for part, panel in zip(drawing.subfigures(rows, COLUMNS).ravel(), panels, strict=False):
             draw(part, panel)
+    # A palette of 256 colours holds what is seen in a fifth of the size.
+    with Image.open(path) as sheet:
+        small = sheet.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE)
+    small.save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from exitwave.errors import StructureError
 from exitwave.structures.body import make_body
 from exitwave.structures.contacts import distances_to, first_contact, in_the_way
-from exitwave.structures.placement import place_beside, settle
+from exitwave.structures.placement import place_pile, settle
+from exitwave.structures.transforms import lateral_distances
 from exitwave.structures.volumes import sphere
 
 EDGE = 30.0
@@ -105,10 +106,34 @@ def test_a_body_over_a_hole_is_an_error():
         )
 
 
-def test_places_of_an_agglomerate_reach_from_overlap_to_touch_evenly():
-    rng = np.random.default_rng(0)
-    there = np.array([10.0, 12.0])
-    distances = np.array([np.linalg.norm(place_beside(5.0, [there], [7.0], 2.0, rng) - there) for _ in range(4000)])
-    assert distances.max() <= 14
-    # Uniform over a disc: half of the places lie within 1/√2 of its radius.
-    assert np.mean(distances < 14 / np.sqrt(2)) == pytest.approx(0.5, abs=0.03)
+def test_every_ball_of_a_pile_meets_an_earlier_one_in_projection():
+    radii, gap = [6.0, 5.0, 5.0, 4.0, 3.0], 2.0
+    overlaps = 0
+    for seed in range(40):
+        places = place_pile(radii, 60.0, gap, np.random.default_rng(seed))
+        for number in range(1, len(radii)):
+            apart = [
+                lateral_distances(places[number], places[other], 60.0) - radii[number] - radii[other]
+                for other in range(number)
+            ]
+            assert min(apart) <= gap + 1e-9
+            overlaps += min(apart) < 0
+    assert overlaps > 30
+
+
+def test_a_pile_is_wider_than_high():
+    """Balls that stayed where they first hit would pile up as high as wide."""
+    radius, heights = 5.0, []
+    for seed in range(40):
+        places = np.array(place_pile([radius] * 6, 200.0, 0.0, np.random.default_rng(seed)))
+        z = []
+        for number, place in enumerate(places):
+            rise = 4 * radius**2 - lateral_distances(place, places[:number], 200.0) ** 2
+            z.append(max([radius, *(np.array(z)[rise > 0] + np.sqrt(rise[rise > 0]))]))
+        heights.append(max(z) + radius)
+    assert np.median(heights) < 4 * radius
+
+
+def test_a_ball_that_does_not_fit_beside_its_image_is_an_error():
+    with pytest.raises(StructureError, match="does not fit into field_of_view 20 Å"):
+        place_pile([9.5], 20.0, 2.0, np.random.default_rng(0))

@@ -19,6 +19,19 @@ from exitwave.data.columns import EXIT_WAVES, IMAGES, STRUCTURES, UNITS
 from exitwave.data.shards import read_table
 from exitwave.report.style import BLUE, GREEN, ORANGE, figure
 
+PER_PARTICLE = {
+    "radius": "Å",
+    "material": "",
+    "shape": "",
+    "grains": "",
+    "shell_thickness": "Å",
+    "surface_relaxation": "",
+    "vacancies": "",
+    "antisites": "",
+    "ligands": "",
+    "zone_axis_tilt": "°",
+}
+"""What is shown of every particle, not of the structure, with its unit."""
 BOOKKEEPING = frozenset(
     {"item", "seed", "split_position", "draw", "offset_y", "offset_x", "radius_mean", "radius_min", "radius_max"}
     | {
@@ -31,12 +44,10 @@ BOOKKEEPING = frozenset(
         "exit_waves",
         "images",
     }
-    | {"material", "structures_hash", "exit_waves_hash", "images_hash", "structure_id", "image_id", "particles"}
+    | {"content_hash", "zone_axis", *PER_PARTICLE}
+    | {"structures_hash", "exit_waves_hash", "images_hash", "structure_id", "image_id", "particles"}
 )
-"""Columns that are no property of the sample or the microscope, or follow from another; radii and
-materials are shown for every particle instead."""
-
-PER_PARTICLE = {"radius": "Å"}
+"""Columns that are no property of the sample or the microscope, or follow from another."""
 LABELS = {
     "radius": "particle radius",
     "n_atoms_substrate": "substrate atoms",
@@ -66,8 +77,8 @@ def parameter_histograms(tables: Sequence[str | Path], path: str | Path, title: 
     panels: list[tuple[str, str, pd.Series[Any]]] = []
     if "particles" in structures:
         particles = [particle for text in structures["particles"].dropna() for particle in json.loads(text)]
-        panels.append(("particle", "radius", pd.Series([p["radius"] for p in particles], dtype=float)))
-        panels.append(("particle", "material", pd.Series([p["material"] for p in particles], dtype=str)))
+        drawn = pd.DataFrame(particles)
+        panels += [("particle", name, drawn[name]) for name in PER_PARTICLE if name in drawn]
     for kind, names, source in (
         ("structure", {**STRUCTURES, **EXIT_WAVES}, structures),
         ("image", IMAGES, table),

@@ -67,13 +67,15 @@ def make_particle(block: specimen.Particles, rng: np.random.Generator) -> Body:
     shape = block.shape if isinstance(block.shape, Block) else str(draw(block.shape, rng))
     body = _cut(block, shape, crystal, radius, rng)
     body = body.with_details(shape=shape if isinstance(shape, str) else shape.kind, radius=radius)
-    body = marked_surface(_with_defects(block, body, rng))
+    # Marked before any substitution: too few dopants tell nothing of their coordination in the bulk.
+    body = _with_defects(block, marked_surface(body), rng)
     if block.ligands is not None:
         density = float(draw(block.ligands.density, rng))
         body = with_ligands(body, block.ligands.molecule, block.ligands.anchor, density, rng)
-    rotation = _rotation(block, shape, crystal, rng)
-    zone_axis, tilt = nearest_zone_axis(crystal.cell, rotation)
-    return body.moved(rotation).with_details(zone_axis=list(zone_axis), zone_axis_tilt=tilt)
+    body = body.moved(_rotation(block, shape, crystal, rng))
+    # Of the first grain that holds an atom, which need not be the one along the axes of the body.
+    zone_axis, tilt = nearest_zone_axis(crystal.cell, rotation_matrix(body.quaternion))
+    return body.with_details(zone_axis=list(zone_axis), zone_axis_tilt=tilt)
 
 
 def check_shape(shape: Any, crystal: Crystal) -> None:
@@ -110,7 +112,6 @@ def _cut(block: specimen.Particles, shape: Any, crystal: Crystal, radius: float,
     shell = load_material(str(draw(block.shell.material, rng)))
     body = core_shell(
         core,
-        crystal,
         shell,
         make_solid(form, crystal, radius),
         aligned=block.shell.orientation == "aligned",

@@ -17,6 +17,7 @@ FloatArray = NDArray[np.float64]
 CONTACT_TOLERANCE = 0.5
 """The nearest atoms of a body and of what it rests on are within this [Å] of the contact distance aimed at."""
 _ATTEMPTS = 200
+_PILE_TRIES = 4
 
 
 def place_discs(
@@ -77,18 +78,37 @@ def check_fits(reach: float, field_of_view: float, gap: float) -> None:
         )
 
 
-def place_beside(
-    radius: float, places: Sequence[FloatArray], radii: Sequence[float], gap: float, rng: np.random.Generator
-) -> FloatArray:
-    """A random place [2] at which a disc touches or overlaps the projection of a disc that is there already.
+def place_pile(
+    radii: Sequence[float], field_of_view: float, gap: float, rng: np.random.Generator
+) -> list[FloatArray | None]:
+    """Lateral places of an agglomerate: each ball touches or overlaps, in projection, one that was there before.
 
-    Uniform over the disc about a random one of the ``places`` [2] whose radius is the sum of both radii and the gap
-    [Å]. Dropped from above (`first_contact`), bodies placed one after another so form an agglomerate.
+    Of `_PILE_TRIES` places, uniform over the disc in which a ball dropped from above meets a random earlier one, the
+    one is taken at which it comes to lie lowest: a stand-in for rolling, without which piles become towers.
+
+    Parameters and errors are those of `place_discs`; every ball finds a place.
     """
-    chosen = int(rng.integers(len(places)))
-    distance = (radius + radii[chosen] + gap) * np.sqrt(rng.random())
-    angle = rng.random() * 2 * np.pi
-    return np.asarray(places[chosen] + distance * np.array([np.cos(angle), np.sin(angle)]), dtype=np.float64)
+    places: list[FloatArray | None] = []
+    taken, heights = np.empty((0, 2)), np.empty(0)
+    for number, radius in enumerate(radii):
+        check_fits(radius, field_of_view, gap)
+        before = np.asarray(radii[:number])
+        if number == 0:
+            tried = rng.random((1, 2)) * field_of_view
+        else:
+            chosen = rng.integers(number, size=_PILE_TRIES)
+            distance = (radius + before[chosen] + gap) * np.sqrt(rng.random(_PILE_TRIES))
+            angle = rng.random(_PILE_TRIES) * 2 * np.pi
+            tried = taken[chosen] + distance[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        beside = lateral_distances(tried[:, None], taken, field_of_view)
+        rise = (radius + before + gap) ** 2 - beside**2
+        # On the ground, or on the highest of those that it meets.
+        lies = np.where(rise > 0, heights + np.sqrt(np.maximum(rise, 0)), 0).max(axis=1, initial=radius)
+        lowest = int(np.argmin(lies))
+        taken = np.concatenate([taken, tried[lowest : lowest + 1]])
+        heights = np.append(heights, lies[lowest])
+        places.append(tried[lowest])
+    return places
 
 
 def settle(

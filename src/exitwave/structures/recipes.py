@@ -26,9 +26,8 @@ from exitwave.structures.layers import layered_slab
 from exitwave.structures.particles import make_particle
 from exitwave.structures.placement import (
     CONTACT_TOLERANCE,
-    check_fits,
-    place_beside,
     place_discs,
+    place_pile,
     settle,
 )
 from exitwave.structures.scene import Scene
@@ -106,23 +105,14 @@ def _substrate(
 
 def _places(block: NanoparticlesOnSubstrate, bodies: list[Body], rng: np.random.Generator) -> list[FloatArray | None]:
     """Lateral places [2] of the bodies; None for one that finds none."""
-    edge, gap = block.field_of_view, _contacts(block)[0]
-    reaches = [_reach(body) for body in bodies]
-    if block.particles.arrangement == "dispersed":
-        return place_discs(reaches, edge, gap, rng)
-    places: list[FloatArray | None] = []
-    taken: list[FloatArray] = []
-    for number, reach in enumerate(reaches):
-        check_fits(reach, edge, gap)
-        taken.append(rng.random(2) * edge if number == 0 else place_beside(reach, taken, reaches[:number], gap, rng))
-        places.append(taken[-1])
-    return places
+    place = place_discs if block.particles.arrangement == "dispersed" else place_pile
+    return place([_reach(body) for body in bodies], block.field_of_view, _contacts(block)[0], rng)
 
 
 def _contacts(block: NanoparticlesOnSubstrate) -> tuple[float, float]:
     """Smallest distance [Å] of the atoms of two particles, and of those of a particle and its substrate."""
-    closest = block.particles.contact - CONTACT_TOLERANCE
-    return max(closest, block.particles.minimum_gap), closest
+    contact = block.particles.contact
+    return max(contact, block.particles.minimum_gap), contact - CONTACT_TOLERANCE
 
 
 def _in_vacuum(block: NanoparticlesOnSubstrate, bodies: list[Body], places: list[FloatArray]) -> list[Body]:
@@ -267,7 +257,7 @@ def _particle_metadata(particles: list[Body], drawn: int) -> dict[str, Any]:
         "radius_min": float(min(radii)),
         "radius_max": float(max(radii)),
         "planar_defects": sum(len(body.defects) for body in particles),
-        "grains": max([detail.get("grains", 1) for detail in details], default=0),
+        "grains": max([_grains(body) for body in particles], default=0),
         "shell_thickness": mean("shell_thickness"),
         "vacancies": mean("vacancies"),
         "ligands": sum(detail.get("ligands", 0) for detail in details),
@@ -277,11 +267,17 @@ def _particle_metadata(particles: list[Body], drawn: int) -> dict[str, Any]:
     }
 
 
+def _grains(body: Body) -> int:
+    """Domains of a particle: grains, twins, layers, core and shell."""
+    return len(np.unique(body.grain))
+
+
 def _described(body: Body) -> dict[str, Any]:
     """All that is known of a particle, in the coordinates of the cell."""
     return {
         **body.details,
         "n_atoms": len(body),
+        "grains": _grains(body),
         "center": body.origin.tolist(),
         "quaternion": body.quaternion.tolist(),
         "defects": [

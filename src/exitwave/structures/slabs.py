@@ -104,6 +104,11 @@ def commensurate_at_random(
     """As `commensurate` of least strain, about a random angle if none is given.
 
     Where a random angle has no supercell within the limits, the nearest angle that has one is taken.
+
+    Raises
+    ------
+    StructureError
+        If no supercell is within the limits, about the angle given or at all.
     """
     if angle is not None:
         return commensurate(vectors, edge, angle, search, largest_strain)
@@ -211,7 +216,7 @@ def cut_slab(
     supercell, _, angle, strain = commensurate_at_random(
         face.vectors, edge, in_plane, in_plane_search, largest_strain, rng
     )
-    top = int(rng.integers(face.layers))
+    top, shift = int(rng.integers(face.layers)), rng.random(2)
     count = _layers_within(face, top, thickness, crystal.name, surface)
     _, heights, _, _ = face.stack(top + 1 - count, count)
     low, height = float(heights.min()), float(np.ptp(heights))
@@ -220,7 +225,7 @@ def cut_slab(
     more = int(np.ceil(tallest / face.repeat)) * face.layers
     sites, heights, numbers, _ = face.stack(top + 1 - count - more, count + 2 * more)
 
-    places = tiled(sites + rng.random(2), supercell, edge)
+    places = tiled(sites + shift, supercell, edge)
     positions = np.empty((*places.shape[:2], 3))
     positions[..., :2], positions[..., 2] = places, heights - low
     positions, numbers = positions.reshape(-1, 3), np.tile(numbers, len(places))

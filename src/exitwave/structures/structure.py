@@ -95,5 +95,5 @@ class Structure:
             numbers=self.numbers, positions=self.positions, cell=self.cell, pbc=(self.periodic, self.periodic, False)
         )
         for name in ("object_id", "role", "grain"):
-            atoms.set_array(name, getattr(self, name))
+            atoms.set_array(name, getattr(self, name).astype(int))  # ASE writes no unsigned integers
         return atoms
