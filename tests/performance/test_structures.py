@@ -1,20 +1,26 @@
-"""Amorphous slabs: the compiled loop against the same algorithm in plain Python."""
+"""Structures: the compiled loops against the same algorithms in plain Python."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
+from exitwave.structures.body import make_body
+from exitwave.structures.materials import load_material
 from exitwave.structures.network import carbon_network
 from exitwave.structures.packing import atoms_in_slab, random_packing
+from exitwave.structures.placement import CONTACT_TOLERANCE, settle
+from exitwave.structures.stacking import fill_stack
+from exitwave.structures.volumes import SKIN, sphere
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark(timer=time.process_time)]
 
 EDGE, THICKNESS, DENSITY, DISTANCE = 100.0, 50.0, 2.0, 1.4
-AT_LEAST = 50
+RADIUS, TWIN, ABOVE, SINK, CONTACT = 25.0, 2, (50.0, 50.0, 90.0), 5.0, 2.5
 
 
 def ours() -> np.ndarray:
@@ -66,7 +72,7 @@ def is_free(
     return True
 
 
-def test_slab_of_amorphous_carbon(side_by_side: Any, benchmark: Any) -> None:
+def test_slab_of_amorphous_carbon(side_by_side: Any) -> None:
     results = side_by_side(
         "carbon slab, 10 x 10 x 5 nm",
         ours,
@@ -75,8 +81,97 @@ def test_slab_of_amorphous_carbon(side_by_side: Any, benchmark: Any) -> None:
     )
     # Both draw the same proposals, so that they take the same atoms.
     np.testing.assert_allclose(results["ours"], np.array(results["plain Python loop"]), atol=1e-9)
-    if not benchmark.disabled:
-        assert np.median(benchmark.extra_info["plain Python loop / ours"]) >= AT_LEAST
+
+
+def scene() -> tuple[np.ndarray, np.ndarray]:
+    """Particle and slab atoms of a twinned gold sphere that has sunk into a carbon slab."""
+    slab = ours()
+    gold = load_material("Au")
+    solid = sphere(RADIUS)
+    atoms, numbers, _ = fill_stack(gold.stacking, {TWIN: "twin"}, solid)
+    body = make_body(atoms, numbers, solid, "Au").moved(translation=np.array(ABOVE))
+    drop, keep = settle(body, slab, np.empty((0, 3)), sink=SINK, contact=CONTACT, gap=CONTACT, field_of_view=EDGE)
+    return body.positions - [0, 0, drop], slab[keep]
+
+
+def plain_scene() -> tuple[list[tuple[float, float, float]], list[tuple[float, float, float]]]:
+    """The same, atom by atom."""
+    slab = random_sequential_addition(np.random.default_rng(0))
+    particle = [(x + ABOVE[0], y + ABOVE[1], z + ABOVE[2]) for x, y, z in twinned_sphere()]
+    drop = smallest_drop(particle, slab) + SINK
+    particle = [(x, y, z - drop) for x, y, z in particle]
+    return particle, list(left_over(slab, particle, ABOVE[2] - drop))
+
+
+def twinned_sphere() -> list[tuple[float, float, float]]:
+    """Close-packed layers about an atom at the origin, along [111], the steps between them inverted from one on."""
+    stacking = load_material("Au").stacking
+    (ax, ay, az), (bx, by, bz) = stacking.in_plane.tolist()
+    (nx, ny, nz), (sx, sy, sz) = (stacking.spacing * stacking.normal).tolist(), stacking.shift.tolist()
+    atoms = []
+    reach = int(RADIUS / stacking.spacing) + 1
+    across = 2 * int(RADIUS / np.linalg.norm(stacking.in_plane[0])) + 3
+    for layer in range(-reach, reach + 1):
+        step = layer if layer <= TWIN else 2 * TWIN - layer
+        x0, y0, z0 = layer * nx + step * sx, layer * ny + step * sy, layer * nz + step * sz
+        for i in range(-across, across + 1):
+            for j in range(-across, across + 1):
+                x, y, z = x0 + i * ax + j * bx, y0 + i * ay + j * by, z0 + i * az + j * bz
+                if x * x + y * y + z * z <= (RADIUS + SKIN) ** 2:
+                    atoms.append((x, y, z))
+    return atoms
+
+
+def smallest_drop(above: list[tuple[float, float, float]], below: list[tuple[float, float, float]]) -> float:
+    """Way down to first contact, by a cell list in the plane."""
+    cells: dict[tuple[int, int], list[tuple[float, float, float]]] = {}
+    for atom in below:
+        cells.setdefault((int(atom[0] / CONTACT), int(atom[1] / CONTACT)), []).append(atom)
+    smallest = float("inf")
+    for x, y, z in above:
+        i, j = int(x / CONTACT), int(y / CONTACT)
+        for ii in (i - 1, i, i + 1):
+            for jj in (j - 1, j, j + 1):
+                for other_x, other_y, other_z in cells.get((ii, jj), ()):
+                    dz = z - other_z
+                    if dz - CONTACT < smallest:
+                        rest = CONTACT**2 - (x - other_x) ** 2 - (y - other_y) ** 2
+                        if rest > 0:
+                            smallest = min(smallest, dz - rest**0.5)
+    return smallest
+
+
+def left_over(
+    slab: list[tuple[float, float, float]], particle: list[tuple[float, float, float]], height: float
+) -> Iterator[tuple[float, float, float]]:
+    """Slab atoms outside the sphere and not too close to its atoms, by a cell list."""
+    closest = CONTACT - CONTACT_TOLERANCE
+    cells: dict[tuple[int, int, int], list[tuple[float, float, float]]] = {}
+    for x, y, z in particle:
+        cells.setdefault((int(x // closest), int(y // closest), int(z // closest)), []).append((x, y, z))
+    for x, y, z in slab:
+        from_centre = (x - ABOVE[0]) ** 2 + (y - ABOVE[1]) ** 2 + (z - height) ** 2
+        if from_centre <= (RADIUS + SKIN) ** 2:
+            continue
+        i, j, k = int(x // closest), int(y // closest), int(z // closest)
+        if from_centre > (RADIUS + CONTACT) ** 2 or not any(
+            (x - other_x) ** 2 + (y - other_y) ** 2 + (z - other_z) ** 2 < closest**2
+            for ii in (i - 1, i, i + 1)
+            for jj in (j - 1, j, j + 1)
+            for kk in (k - 1, k, k + 1)
+            for other_x, other_y, other_z in cells.get((ii, jj, kk), ())
+        ):
+            yield x, y, z
+
+
+def test_twinned_sphere_on_a_carbon_slab(side_by_side: Any) -> None:
+    results = side_by_side(
+        "twinned Au sphere of 2.5 nm radius on that slab", scene, {"plain Python loops": plain_scene}, rounds=5
+    )
+    for mine, plain in zip(results["ours"], results["plain Python loops"], strict=True):
+        mine, plain = np.array(sorted(map(tuple, mine.round(6)))), np.array(sorted(map(tuple, np.round(plain, 6))))
+        assert len(mine) == len(plain)
+        np.testing.assert_allclose(mine, plain, atol=2e-6)
 
 
 def test_slab_of_bonded_carbon(side_by_side: Any) -> None:

@@ -122,8 +122,8 @@ def test_every_ball_of_a_pile_meets_an_earlier_one_in_projection():
 
 
 def test_a_pile_is_wider_than_high():
-    """Balls that stayed where they first hit would pile up as high as wide."""
-    radius, heights = 5.0, []
+    """Balls that stayed where they first hit would pile up higher than wide."""
+    radius, heights, widths = 5.0, [], []
     for seed in range(40):
         places = np.array(place_pile([radius] * 6, 200.0, 0.0, np.random.default_rng(seed)))
         z = []
@@ -131,7 +131,9 @@ def test_a_pile_is_wider_than_high():
             rise = 4 * radius**2 - lateral_distances(place, places[:number], 200.0) ** 2
             z.append(max([radius, *(np.array(z)[rise > 0] + np.sqrt(rise[rise > 0]))]))
         heights.append(max(z) + radius)
-    assert np.median(heights) < 4 * radius
+        offsets = places - places[0]
+        widths.append(np.ptp(offsets - 200 * np.round(offsets / 200), axis=0).max() + 2 * radius)
+    assert np.median(heights) < np.median(widths)
 
 
 def test_a_ball_that_does_not_fit_beside_its_image_is_an_error():

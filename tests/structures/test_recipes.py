@@ -1,6 +1,11 @@
 """Whole structures: particles on their substrate in the periodic cell."""
 
+import hashlib
 import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -8,13 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 from scipy.stats import kstest
 
 from exitwave.config.blocks import NanoparticlesOnSubstrate
 from exitwave.data.columns import STRUCTURES
 from exitwave.errors import StructureError
+from exitwave.structures.amorphous import AMORPHOUS_MATERIALS
+from exitwave.structures.body import SiteRole
 from exitwave.structures.materials import load_material
 from exitwave.structures.placement import CONTACT_TOLERANCE, place_discs
+from exitwave.structures.network import CLOSEST as CLOSEST_IN_NETWORK
 from exitwave.structures.recipes import build_structure
 
 CONTACT = 2.5
@@ -167,7 +176,8 @@ def test_no_particles_is_a_bare_substrate():
     assert structure.metadata["material"] == ""
     assert np.isnan(structure.metadata["radius_mean"])
     assert len(structure.only_particles().numbers) == 0
-    assert structure.cell[2] == pytest.approx(10 + 2 * 4)
+    assert structure.cell[2] == pytest.approx(np.ptp(structure.positions[:, 2]) + 2 * 4)
+    assert structure.cell[2] == pytest.approx(10 + 2 * 4, abs=0.3)
 
 
 def test_particle_touching_its_own_image_is_an_error():
@@ -177,7 +187,7 @@ def test_particle_touching_its_own_image_is_an_error():
 
 def test_substrate_too_sparse_to_rest_on_is_an_error():
     with pytest.raises(StructureError, match="no atom within 3 Å to rest on"):
-        build(particles={"radius": 3.0}, substrate={"thickness": 1, "density": 0.001})
+        build(particles={"radius": 3.0}, substrate={"thickness": 1, "density": 0.02})
 
 
 def test_given_cell_height_is_kept():
@@ -217,53 +227,381 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_others():
         "substrate": {"thickness": {"uniform": [3, 9]}},
     }
     first, again, other = build(1, **keys), build(1, **keys), build(2, **keys)
-    for name in ("positions", "numbers", "object_id", "role", "grain", "cell"):
-        assert getattr(first, name).tobytes() == getattr(again, name).tobytes()
-    assert first.metadata == again.metadata
+    assert digest(first) == digest(again)
     assert first.positions.tobytes() != other.positions.tobytes()
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+
+def digest(structure):
+    """All bytes of a structure, and all that is said of it."""
+    found = hashlib.sha256()
+    for name in ("positions", "numbers", "object_id", "role", "grain", "cell"):
+        found.update(getattr(structure, name).tobytes())
+    found.update(json.dumps(structure.metadata, sort_keys=True).encode())
+    return found.hexdigest()
+
+
+SUBSTRATES = {
+    "carbon": {"thickness": 12},
+    "rough silica": {"thickness": 12, "material": "a-SiO2", "roughness": 1.5},
+    "nitride": {"thickness": 10, "material": "a-SiNx"},
+    "network": {"thickness": 10, "structure": "network"},
+    "ceria": {"kind": "crystal", "material": "CeO2", "thickness": 8, "largest_strain": 0.05},
+    "rough silicon": {
+        "kind": "crystal",
+        "material": "Si",
+        "surface": [1, 0, 0],
+        "thickness": 9,
+        "roughness": 1,
+        "largest_strain": 0.05,
+    },
+    "graphene": {"kind": "layers", "material": "graphene", "layers": 2, "twist": 5, "largest_strain": 0.05},
+    "MoS2": {"kind": "layers", "material": "MoS2", "largest_strain": 0.05, "ripple": 0.3},
+}
+PARTICLES = {
+    "spheres": {"planar_defects": {"number": 1}},
+    "wulff": {"material": "Pt", "shape": {"kind": "wulff", "energies": {"111": 1, "100": 1.15}}},
+    "winterbottom": {"shape": {"kind": "winterbottom", "energies": {"111": 1, "100": 1.15}}},
+    "twinned": {"shape": {"choice": ["decahedron", "icosahedron"]}},
+    "rods": {"material": "CdSe", "shape": {"kind": "rod", "aspect": 1.5}},
+    "core-shell": {"shell": {"material": "Pd", "thickness": 2.5, "grains": 2}},
+    "grains": {"material": "CeO2", "grains": 3, "shape": "octahedron"},
+    "islands": {"material": "WS2", "shape": {"kind": "island", "layers": 2}},
+    "defective": {
+        "material": "CdSe",
+        "vacancies": 0.03,
+        "antisites": 0.05,
+        "dopants": [{"element": "Te", "host": "Se", "fraction": 0.2}],
+        "strain": {"zz": -0.02},
+    },
+    "ligands": {"radius": 5, "ligands": {"molecule": "CH3SH", "anchor": "S", "density": 1.5}},
+}
+
+
+def closest_in_particle(name):
+    """Smallest distance of the atoms of a particle that its kind allows [Å]."""
+    keys = PARTICLES[name]
+    materials = [keys.get("material", "Au"), keys.get("shell", {}).get("material", "Au")]
+    bond = min(load_material(material).nearest_neighbour_distance() for material in materials)
+    # Strains of at most a few %; where grains meet 0.85 of a bond is kept.
+    return bond * (0.85 if {"grains", "shell"} & set(keys) else 0.95) - 1e-6
+
+
+def closest_in_substrate(name):
+    keys = SUBSTRATES[name]
+    if keys.get("structure") == "network":
+        return CLOSEST_IN_NETWORK
+    if "kind" not in keys:
+        return min(AMORPHOUS_MATERIALS[keys.get("material", "a-C")].minimum_distances.values())
+    # Stretched by at most 0.05; the layers of a twisted stack are further apart than that.
+    return load_material(keys["material"]).nearest_neighbour_distance() * 0.94
+
+
+def touching(structure, contact, gap):
+    """Whether every particle has the substrate, or else another particle, as near as at contact."""
+    found = []
+    atoms = particle_atoms(structure)
+    substrate = structure.positions[structure.object_id == 0]
+    for number, own in enumerate(atoms):
+        others = np.concatenate([np.empty((0, 3)), *[a for other, a in enumerate(atoms) if other != number]])
+        near = [(substrate, contact + CONTACT_TOLERANCE), (others, gap + CONTACT_TOLERANCE)]
+        found.append(
+            any(len(o) and periodic_tree(o, structure.cell).query(own)[0].min() <= d + 1e-9 for o, d in near)
+        )
+    return found
+
+
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    field=st.floats(24, 45),
+    field=st.floats(40, 50),
     number=st.integers(1, 4),
-    radius=st.floats(3.5, 10),
-    material=st.sampled_from(["Au", "Cu", "CdSe"]),
-    defects=st.integers(0, 3),
-    embedding=st.floats(0, 1),
-    thickness=st.one_of(st.none(), st.floats(3, 15)),
-    minimum_gap=st.floats(1, 4),
-    minimum_distance=st.floats(1.2, 1.6),
+    radius=st.floats(5, 7),
+    particles=st.sampled_from(sorted(PARTICLES)),
+    substrate=st.sampled_from([None, *sorted(SUBSTRATES)]),
+    arrangement=st.sampled_from(["dispersed", "agglomerate"]),
+    embedding=st.one_of(st.none(), st.floats(0, 1)),
+    contact=st.floats(1.8, 3.5),
+    minimum_gap=st.floats(0, 4),
     vacuum=st.floats(0, 6),
 )
 def test_every_valid_config_keeps_its_atoms_in_the_cell_and_apart(
-    seed, field, number, radius, material, defects, embedding, thickness, minimum_gap, minimum_distance, vacuum
+    seed, field, number, radius, particles, substrate, arrangement, embedding, contact, minimum_gap, vacuum
 ):
+    if substrate in ("graphene", "MoS2"):
+        embedding = 0.0  # what sinks through a layer or two has nothing left to rest on
     structure = build(
         seed,
         field_of_view=field,
         vacuum=vacuum,
         particles={
-            "number": number,
             "radius": {"uniform": [radius - 0.5, radius]},
-            "material": material,
-            "planar_defects": {"number": defects},
+            **PARTICLES[particles],
+            "number": number,
+            "arrangement": arrangement,
             "embedding": embedding,
+            "contact": contact,
             "minimum_gap": minimum_gap,
         },
-        substrate=None if thickness is None else {"thickness": thickness, "minimum_distance": minimum_distance},
+        substrate=None if substrate is None else SUBSTRATES[substrate],
     )
     assert_in_cell(structure, vacuum)
-    particles = particle_atoms(structure)
-    assert len(particles) >= 1
-    bond = load_material(material).nearest_neighbour_distance()
-    for atoms in particles:
-        assert nearest_pair(atoms, structure.cell) > min(0.9 * bond, minimum_gap)
-    for first, second in combinations(particles, 2):
-        assert periodic_tree(first, structure.cell).query(second)[0].min() >= minimum_gap - 1e-9
-    if thickness is not None:
-        carbon = structure.positions[structure.object_id == 0]
-        assert nearest_pair(carbon, structure.cell) >= minimum_distance - 1e-9
-        for gap in contact_gaps(structure):
-            assert CLOSEST_CONTACT - 1e-9 <= gap <= WIDEST_CONTACT + 1e-9
+    gap = max(contact, minimum_gap)
+    atoms = particle_atoms(structure)
+    assert len(atoms) >= 1
+    for i in range(1, len(atoms) + 1):
+        own = (structure.object_id == i) & (structure.role & SiteRole.ADSORBATE == 0)
+        # Nearer neither to each other nor, as the particle fits into the cell with its gap, to a periodic image.
+        assert nearest_pair(structure.positions[own], structure.cell) >= min(closest_in_particle(particles), gap - 1e-6)
+    for first, second in combinations(atoms, 2):
+        assert periodic_tree(first, structure.cell).query(second)[0].min() >= gap - 1e-6
+    if substrate is not None:
+        slab = structure.positions[structure.object_id == 0]
+        assert nearest_pair(slab, structure.cell) >= closest_in_substrate(substrate) - 1e-6
+        for distance in contact_gaps(structure):
+            assert distance >= contact - CONTACT_TOLERANCE - 1e-6
+            assert arrangement == "agglomerate" or distance <= contact + CONTACT_TOLERANCE + 1e-6
+        assert all(touching(structure, contact, gap))
+
+
+@pytest.mark.parametrize("name", sorted(SUBSTRATES))
+def test_every_substrate_fills_the_whole_periodic_plane(name):
+    structure = build(1, substrate=SUBSTRATES[name], particles={"number": 0}, field_of_view=44.0)
+    assert set(structure.object_id) == {0}
+    keys, metadata = SUBSTRATES[name], structure.metadata
+    material = keys.get("material", "a-C")
+    assert metadata["substrate"] == material
+    lateral = structure.positions[:, :2]
+    # No gap at the seam that is wider than any gap inside.
+    probes = np.random.default_rng(0).random((4000, 2)) * 44
+    empty = cKDTree(lateral, boxsize=44).query(probes)[0]
+    seam = np.minimum(probes, 44 - probes).min(axis=1) < 2
+    assert empty[seam].max() <= 1.3 * empty[~seam].max()
+    elements = set(structure.numbers.tolist())
+    if "kind" in keys:
+        assert elements == set(load_material(material).numbers.tolist())
+        assert abs(metadata["substrate_strain"]) <= 0.05
+        assert 0 <= metadata["substrate_in_plane"] < 360
+    else:
+        density = keys.get("density", AMORPHOUS_MATERIALS[material].density)
+        assert metadata["substrate_density"] == density
+        from ase.data import atomic_masses
+
+        grams = atomic_masses[structure.numbers].sum() * 1.66053907e-24
+        # Rough faces keep the mean thickness.
+        made = grams / (44**2 * keys["thickness"] * 1e-24)
+        assert made == pytest.approx(density, rel=0.06 if "roughness" in keys else 0.02)
+        assert (structure.role == SiteRole.AMORPHOUS).all()
+    if keys.get("kind") == "layers":
+        assert metadata["substrate_layers"] == keys.get("layers", 1) == len(np.unique(structure.grain))
+
+
+def test_roughness_moves_the_faces_and_is_recorded():
+    smooth, rough = (
+        build(2, substrate={"thickness": 30, "roughness": roughness}, particles={"number": 0}, field_of_view=80.0)
+        for roughness in (0.0, 3.0)
+    )
+
+    def relief(structure):
+        """Standard deviation of the highest atom over squares of the face."""
+        squares = (structure.positions[:, :2] // 8).astype(int) @ [10, 1]
+        return np.std([structure.positions[squares == square, 2].max() for square in np.unique(squares)])
+
+    assert relief(smooth) < 1
+    assert 1.5 < relief(rough) < 6
+    assert (smooth.metadata["substrate_roughness"], rough.metadata["substrate_roughness"]) == (0, 3)
+
+
+@pytest.mark.parametrize("substrate", [None, "carbon", "ceria"])
+def test_agglomerates_touch_and_overlap_in_projection(substrate):
+    overlaps = 0
+    for seed in range(12):
+        structure = build(
+            seed,
+            particles={"number": 5, "radius": {"uniform": [4, 7]}, "arrangement": "agglomerate", "embedding": 0.1},
+            substrate=None if substrate is None else SUBSTRATES[substrate],
+            field_of_view=50.0,
+        )
+        assert structure.metadata["particles_placed"] == 5
+        assert all(touching(structure, CONTACT, CONTACT))
+        for first, second in combinations(particle_atoms(structure), 2):
+            assert periodic_tree(first, structure.cell).query(second)[0].min() >= CONTACT - 1e-6
+            flat = cKDTree(first[:, :2], boxsize=50).query(second[:, :2])[0]
+            overlaps += (flat < 1.5).sum() > 5
+        # Each is bound to the rest: the gaps between surfaces make one cluster.
+        described = json.loads(structure.metadata["particles"])
+        centres, radii = np.array([p["center"] for p in described]), np.array([p["radius"] for p in described])
+        difference = centres[:, None] - centres
+        difference[..., :2] -= 50 * np.round(difference[..., :2] / 50)
+        near = np.hypot(difference[..., 0], difference[..., 1]) < radii[:, None] + radii + CONTACT + 1
+        reached = {0}
+        for _ in range(5):
+            reached |= {int(j) for i in reached for j in np.flatnonzero(near[i])}
+        assert len(reached) == 5
+    assert overlaps > 0
+
+
+def test_dispersed_particles_never_overlap_in_projection():
+    for seed in range(8):
+        structure = build(seed, particles={"number": 4, "radius": 5.0, "shape": "cube"}, substrate={"thickness": 5})
+        for first, second in combinations(particle_atoms(structure), 2):
+            assert cKDTree(first[:, :2], boxsize=40).query(second[:, :2])[0].min() >= CONTACT - 1e-6
+
+
+def test_core_and_shell_keep_their_places_in_the_scene():
+    structure = build(
+        3,
+        particles={"radius": 9, "shell": {"material": "Ag", "thickness": 3, "grains": 2}},
+        substrate={"thickness": 8},
+    )
+    (particle,) = json.loads(structure.metadata["particles"])
+    own = structure.object_id == 1
+    relative = structure.positions[own] - particle["center"]
+    relative[:, :2] -= 40 * np.round(relative[:, :2] / 40)
+    distance = np.linalg.norm(relative, axis=1)
+    assert distance[structure.grain[own] == 0].max() <= 6 + 1e-6
+    assert distance.max() <= 9 + 1e-6
+    assert set(structure.numbers[own]) == {79, 47}
+    np.testing.assert_array_equal(structure.numbers[own] == 79, structure.grain[own] == 0)
+    assert structure.metadata["shell_thickness"] == 3
+    assert (particle["shell_material"], particle["grains"]) == ("Ag", 3)
+
+
+def test_ligands_are_no_particles_and_are_counted():
+    structure = build(3, particles={"radius": 6, **PARTICLES["ligands"]}, substrate={"thickness": 5})
+    adsorbed = structure.role & SiteRole.ADSORBATE > 0
+    assert structure.metadata["ligands"] == adsorbed.sum() / 6 > 0
+    assert set(structure.only_particles().numbers) == {79}
+    assert structure.metadata["n_atoms_particles"] == (structure.object_id == 1).sum()
+
+
+def test_a_winterbottom_particle_lies_on_its_substrate_with_its_interface():
+    structure = build(5, particles={"radius": 9, **PARTICLES["winterbottom"]}, substrate=SUBSTRATES["ceria"])
+    (atoms,) = particle_atoms(structure)
+    lowest = atoms[atoms[:, 2] < atoms[:, 2].min() + 1e-3]
+    top = structure.positions[structure.object_id == 0, 2].max()
+    assert len(lowest) > 15
+    assert 1.5 < lowest[0, 2] - top < CONTACT
+
+
+def test_embedding_left_out_is_shallow_in_amorphous_and_none_on_crystals():
+    def height(substrate, embedding):
+        structure = build(2, particles={"radius": 10, "embedding": embedding}, substrate=substrate)
+        return particle_atoms(structure)[0][:, 2].min()
+
+    carbon, ceria = {"thickness": 20}, SUBSTRATES["ceria"]
+    assert height(carbon, None) == pytest.approx(height(carbon, 0.0) - 0.2 * 10)
+    assert height(ceria, None) == pytest.approx(height(ceria, 0.0))
+
+
+# What is said of a structure
+
+
+def test_the_projected_area_is_that_of_a_disc_and_of_the_atoms_seen():
+    shape = {"kind": "platelet", "aspect": 4, "outline": "circle", "normal": [0, 0, 1]}
+    for seed in range(5):
+        structure = build(
+            seed,
+            particles={"radius": 12, "shape": shape, "orientation": {"facet": [0, 0, 1]}},
+            substrate={"thickness": 5},
+            field_of_view=60.0,
+        )
+        disc = np.pi * (12 * np.cbrt(2 / 3 * 4)) ** 2
+        # Atoms are counted by their centres, up to a spacing of columns inside the disc, with a reach of 1.5 Å.
+        assert structure.metadata["projected_area"] == pytest.approx(disc, rel=0.12)
+        points = np.random.default_rng(1).random((40000, 2)) * 60
+        shadow = cKDTree(structure.only_particles().positions[:, :2], boxsize=60).query(points)[0] <= 1.5
+        assert structure.metadata["projected_area"] == pytest.approx(shadow.mean() * 60**2, rel=0.04)
+
+
+def test_what_overlaps_is_counted_once_in_the_projected_area():
+    structure = build(1, particles={"number": 6, "radius": 7, "arrangement": "agglomerate"}, field_of_view=60.0)
+    points = np.random.default_rng(1).random((40000, 2)) * 60
+    shadow = cKDTree(structure.positions[:, :2], boxsize=60).query(points)[0] <= 1.5
+    assert structure.metadata["projected_area"] == pytest.approx(shadow.mean() * 60**2, rel=0.04)
+
+
+def test_the_content_hash_changes_with_every_atom_and_only_with_what_is_stored():
+    structure = build(substrate={"thickness": 5})
+    known = structure.metadata["content_hash"]
+    assert structure.content_hash() == known
+    for index in (0, len(structure.numbers) // 2, -1):
+        moved, other = structure.positions.copy(), structure.numbers.copy()
+        moved[index, 1] += 1e-3
+        other[index] += 1
+        for changed in (replace(structure, positions=moved), replace(structure, numbers=other)):
+            assert changed.content_hash() != known
+    for name in ("object_id", "role", "grain"):
+        array = getattr(structure, name).copy()
+        array[3] += 1
+        assert replace(structure, **{name: array}).content_hash() != known
+    assert replace(structure, cell=structure.cell + [0, 0, 1]).content_hash() != known
+    assert replace(structure, metadata={}).content_hash() == known
+
+
+def test_every_particle_is_described_with_its_place_and_orientation():
+    structure = build(
+        4,
+        particles={"number": 3, "radius": 6, "material": "Cu", "orientation": {"zone_axis": [1, 1, 0], "tilt": 4}},
+        substrate={"thickness": 8},
+        field_of_view=50.0,
+    )
+    described = json.loads(structure.metadata["particles"])
+    assert len(described) == structure.metadata["particles_placed"] == 3
+    for atoms, particle in zip(particle_atoms(structure), described, strict=True):
+        relative = atoms - particle["center"]
+        relative[:, :2] -= 50 * np.round(relative[:, :2] / 50)
+        assert particle["n_atoms"] == len(atoms)
+        assert np.linalg.norm(relative, axis=1).max() <= 6 + 1e-6
+        crystal = relative @ Rotation.from_quat(particle["quaternion"]).as_matrix() / 3.6150 * 2
+        # Sites of a face-centred lattice differ by whole halves of its edge, even in their sum.
+        steps = crystal - crystal[0]
+        np.testing.assert_allclose(steps, np.round(steps), atol=1e-6)
+        assert (np.round(steps).sum(axis=1) % 2 == 0).all()
+        assert (particle["zone_axis"], particle["zone_axis_tilt"]) == ([1, 1, 0], pytest.approx(4))
+    assert structure.metadata["zone_axis"] == "1 1 0"
+    assert structure.metadata["zone_axis_tilt"] == pytest.approx(4)
+
+
+# Reproducibility
+
+SCENES = [
+    ("spheres", "carbon", "dispersed"),
+    ("wulff", "rough silica", "agglomerate"),
+    ("twinned", "network", "dispersed"),
+    ("rods", "ceria", "agglomerate"),
+    ("core-shell", "nitride", "dispersed"),
+    ("grains", "rough silicon", "dispersed"),
+    ("islands", "MoS2", "dispersed"),
+    ("defective", "graphene", "agglomerate"),
+    ("ligands", None, "agglomerate"),
+]
+ELSEWHERE = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("scenes", sys.argv[1])
+scenes = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(scenes)
+print("\\n".join(scenes.digests()))
+"""
+
+
+def digests():
+    return [
+        digest(
+            build(
+                number,
+                particles={"number": 3, **PARTICLES[particles], "arrangement": arrangement},
+                substrate=None if substrate is None else SUBSTRATES[substrate],
+            )
+        )
+        for number, (particles, substrate, arrangement) in enumerate(SCENES)
+    ]
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_same_seed_gives_the_same_bytes_in_a_fresh_process_on_any_number_of_threads(threads):
+    limits = {f"{name}_NUM_THREADS": threads for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
+    command = [sys.executable, "-c", ELSEWHERE, __file__]
+    environment = {**os.environ, **limits, "PYTHONHASHSEED": threads}
+    elsewhere = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert elsewhere.stdout.split() == digests()

@@ -20,7 +20,7 @@ from exitwave.errors import StructureError
 from exitwave.structures.body import Body, PlanarDefect, SiteRole, make_body
 from exitwave.structures.crystal import Crystal, bounded_sphere, fill
 from exitwave.structures.transforms import matrix_quaternion, random_quaternion, rotation_matrix, unit_vector
-from exitwave.structures.volumes import SKIN, Volume, sphere
+from exitwave.structures.volumes import SKIN, Volume, convex_hull, sphere
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -45,9 +45,9 @@ def core_shell(
 ) -> Body:
     """A body with a shell of another crystal around it.
 
-    The atoms of the core stay as they are. An aligned shell has its axes along those of the core, and its lattice is
-    laid through the atom next to the middle of the core so that the two match best there: a shell of the core's own
-    crystal continues it without a seam.
+    The atoms of the core stay as they are, and none of the shell come between them. An aligned shell has its axes
+    along those of the core, and its lattice is laid through the atom next to the middle of the core so that the two
+    match best there: a shell of the core's own crystal continues it without a seam. A misfit is not strained away.
 
     Parameters
     ----------
@@ -89,6 +89,7 @@ def core_shell(
     tree = cKDTree(core.positions)
     mean = spacing if np.isnan(core_spacing) else (core_spacing + spacing) / 2
     free = tree.query(positions, distance_upper_bound=CLOSEST_AT_BOUNDARY * mean)[0] >= CLOSEST_AT_BOUNDARY * mean
+    free[free] = ~_within(core, positions[free])
     positions, numbers, grain = positions[free], numbers[free], grain[free]
     keep, boundary = _meet(positions, grain, spacing)
     positions, numbers, grain, boundary = positions[keep], numbers[keep], grain[keep], boundary[keep]
@@ -306,6 +307,17 @@ def _reaches(solid: Volume, seeds: FloatArray) -> FloatArray:
     distance = cdist(grid, seeds)
     near = distance <= distance.min(axis=1, keepdims=True) + 2 * margin
     return np.asarray(np.where(near, distance, 0).max(axis=0) + margin)
+
+
+def _within(core: Body, points: FloatArray) -> BoolArray:
+    """Which points [n, 3] are among the atoms of a core: in the holes of an open crystal, or in its vacancies."""
+    inside = core.solid.contains(points)
+    try:
+        # Not all of the solid, whose rim, up to a plane thick, is empty and is for the shell to fill.
+        inside[inside] = convex_hull(core.positions).contains(points[inside])
+    except StructureError:
+        return np.zeros(len(points), dtype=bool)  # so few atoms, or in a plane, that nothing is among them
+    return inside
 
 
 def _points_inside(solid: Volume, hollow: Volume | None, number: int, rng: np.random.Generator) -> FloatArray:

@@ -46,6 +46,21 @@ def first_contact(body: FloatArray, obstacles: FloatArray, contact: float, field
     return float(_smallest_drop(above, below[order], starts, across, contact, field_of_view))
 
 
+def contact_along(
+    body: FloatArray, obstacles: FloatArray, direction: FloatArray, contact: float, field_of_view: float
+) -> float:
+    """How far a body can be moved along a unit vector [3] [Å] until it is at the contact distance from an obstacle.
+
+    As `first_contact`, which is the way down.
+    """
+    steps = np.array([[i, j, 0] for i in (-1, 0, 1) for j in (-1, 0, 1)])
+    images = (obstacles + field_of_view * steps[:, None]).reshape(-1, 3)
+    # Any two directions across will do, and a plane so wide that nothing of it is seen twice.
+    across = np.linalg.svd(direction[None])[2][1:]
+    turned, below = (part @ np.stack([*across, -direction]).T for part in (body, images))
+    return first_contact(turned, below, contact, 10 * field_of_view)
+
+
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _smallest_drop(
     above: FloatArray,
@@ -95,6 +110,14 @@ def in_the_way(positions: FloatArray, body: Body, distance: float, field_of_view
     -------
     ndarray, bool [n]
     """
+    inside = in_solid(positions, body, field_of_view)
+    left = np.flatnonzero(~inside)
+    inside[left] = distances_to(body, positions[left], distance, field_of_view) < distance
+    return inside
+
+
+def in_solid(positions: FloatArray, body: Body, field_of_view: float | None) -> NDArray[np.bool_]:
+    """Tell which positions [n, 3] lie in the solid of a body; the last argument is as in `in_the_way`."""
     centre, reach = body.solid.bounding_sphere()
     near = np.flatnonzero(in_box(positions, centre, np.full(3, reach), field_of_view or 0.0))
     images = positions[near]
@@ -103,8 +126,6 @@ def in_the_way(positions: FloatArray, body: Body, distance: float, field_of_view
         images[:, :2] -= field_of_view * np.round((images[:, :2] - centre[:2]) / field_of_view)
     inside = np.zeros(len(positions), dtype=bool)
     inside[near] = body.solid.contains(images)
-    left = np.flatnonzero(~inside)
-    inside[left] = distances_to(body, positions[left], distance, field_of_view) < distance
     return inside
 
 

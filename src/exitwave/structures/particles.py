@@ -52,7 +52,7 @@ def make_particle(block: specimen.Particles, rng: np.random.Generator) -> Body:
     Returns
     -------
     Body
-        Its details are what was drawn: ``material``, ``shape``, ``radius`` [Å], and those of ``shell_material``,
+        Its details are what was drawn: ``material`` (``core@shell``), ``shape``, ``radius`` [Å], and those of
         ``shell_thickness`` [Å], ``grains``, ``strain``, ``surface_relaxation``, ``dopants``, ``vacancies``,
         ``antisites`` and ``ligands`` that the block asks for; then ``zone_axis``, the low-index direction of the
         crystal nearest to the beam, and ``zone_axis_tilt``, its angle to the beam [°].
@@ -118,7 +118,7 @@ def _cut(block: specimen.Particles, shape: Any, crystal: Crystal, radius: float,
         grains=int(draw(block.shell.grains, rng)),
         rng=rng,
     )
-    return body.with_details(shell_material=shell.name, shell_thickness=thickness)
+    return body.with_details(material=f"{crystal.name}@{shell.name}", shell_thickness=thickness)
 
 
 def _core(block: specimen.Particles, form: Form, crystal: Crystal, radius: float, rng: np.random.Generator) -> Body:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from exitwave.errors import StructureError
 from exitwave.structures.body import Body
-from exitwave.structures.contacts import box_around, distances_to, first_contact, in_box, in_the_way
+from exitwave.structures.contacts import box_around, distances_to, first_contact, in_box, in_solid
 from exitwave.structures.transforms import lateral_distances
 
 FloatArray = NDArray[np.float64]
@@ -17,7 +17,7 @@ FloatArray = NDArray[np.float64]
 CONTACT_TOLERANCE = 0.5
 """The nearest atoms of a body and of what it rests on are within this [Å] of the contact distance aimed at."""
 _ATTEMPTS = 200
-_PILE_TRIES = 4
+_PILE_TRIES = 6
 
 
 def place_discs(
@@ -83,7 +83,7 @@ def place_pile(
 ) -> list[FloatArray | None]:
     """Lateral places of an agglomerate: each ball touches or overlaps, in projection, one that was there before.
 
-    Of `_PILE_TRIES` places, uniform over the disc in which a ball dropped from above meets a random earlier one, the
+    Of six places, uniform over the disc in which a ball dropped from above meets a random earlier one, the
     one is taken at which it comes to lie lowest: a stand-in for rolling, without which piles become towers.
 
     Parameters and errors are those of `place_discs`; every ball finds a place.
@@ -124,7 +124,7 @@ def settle(
     """Lower a body onto its substrate and other bodies, sink it into the substrate and clear its room there.
 
     The body comes down until it touches. It then sinks on, but not below the lowest atom of the substrate nor closer
-    to other bodies. Substrate atoms in its way are taken out (`in_the_way`). If the nearest atom that is left is
+    to other bodies. Substrate atoms in its way are taken out. If the nearest atom that is left is
     further than the contact distance and `CONTACT_TOLERANCE`, the body is lowered again.
 
     Parameters
@@ -172,18 +172,18 @@ def settle(
     drop = min(onto_others, min(onto_substrate + sink, max(lowest, onto_substrate)))
     while np.isfinite(drop):
         lowered = body.moved(translation=np.array([0.0, 0.0, -drop]))
-        stays &= ~in_the_way(substrate, lowered, contact - CONTACT_TOLERANCE, field_of_view)
-        left = substrate[stays]
-        if drop >= onto_others or np.isfinite(distances_to(lowered, left, furthest, field_of_view)).any():
+        distances = distances_to(lowered, substrate, furthest, field_of_view)
+        stays &= (distances >= contact - CONTACT_TOLERANCE) & ~in_solid(substrate, lowered, field_of_view)
+        if drop >= onto_others or np.isfinite(distances[stays]).any():
             keep = ~column
             keep[column] = stays
             return drop, keep
-        again = first_contact(lowered.positions, left, contact, field_of_view)
+        again = first_contact(lowered.positions, substrate[stays], contact, field_of_view)
         room = min(lowest, onto_others) - drop
         if room <= 1e-6 or again <= 1e-6:
             break
         drop += min(again, room)
     raise StructureError(
-        f"a particle finds no atom within {furthest:g} Å to rest on; allowed: a larger substrate.thickness or "
-        "substrate.density"
+        f"a particle finds no atom within {furthest:g} Å to rest on; allowed: a smaller particles.embedding, or "
+        "a larger substrate.thickness or substrate.density"
     )

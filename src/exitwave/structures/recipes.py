@@ -21,7 +21,7 @@ from exitwave.config.specimen import (
 from exitwave.errors import StructureError
 from exitwave.structures.amorphous import amorphous_slab
 from exitwave.structures.body import Body
-from exitwave.structures.contacts import distances_to, first_contact
+from exitwave.structures.contacts import contact_along, distances_to, first_contact
 from exitwave.structures.layers import layered_slab
 from exitwave.structures.particles import make_particle
 from exitwave.structures.placement import (
@@ -126,12 +126,26 @@ def _in_vacuum(block: NanoparticlesOnSubstrate, bodies: list[Body], places: list
             above = obstacles[:, 2].max() - moved.positions[:, 2].min() + gap
             moved = moved.moved(translation=np.array([0.0, 0.0, above]))
             drop = first_contact(moved.positions, obstacles, gap, block.field_of_view)
-            # One that would fall past all others stays beside them.
+            # One that would fall past all others comes to lie beside them.
             moved = moved.moved(translation=np.array([0.0, 0.0, -min(drop, above)]))
+            moved = _drawn_near(moved, settled, obstacles, gap, block.field_of_view)
         settled.append(moved)
         obstacles = np.concatenate([obstacles, moved.positions])
     lowest = obstacles[:, 2].min()
     return [body.moved(translation=np.array([0.0, 0.0, block.vacuum - lowest])) for body in settled]
+
+
+def _drawn_near(body: Body, others: list[Body], obstacles: FloatArray, gap: float, field_of_view: float) -> Body:
+    """A body that touches nothing, moved up to others, whose atoms are the obstacles, towards the nearest of them."""
+    if np.isfinite(distances_to(body, obstacles, gap + CONTACT_TOLERANCE, field_of_view)).any():
+        return body
+    ways = np.array([other.origin - body.origin for other in others])
+    ways[:, :2] -= field_of_view * np.round(ways[:, :2] / field_of_view)
+    lengths = np.linalg.norm(ways, axis=1)
+    nearest = int(np.argmin(lengths - [_reach(other) for other in others]))
+    direction = ways[nearest] / lengths[nearest]
+    way = contact_along(body.positions, obstacles, direction, gap, field_of_view)
+    return body.moved(translation=way * direction)
 
 
 def _rest_on_substrate(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 CLOSEST_TO_LIGAND = 2.0
-"""Smallest distance [Å] of the atoms of a molecule, but the one that binds, to the particle and to other molecules."""
+"""Smallest distance [Å] of atoms of a molecule to other molecules and, but for the one that binds, to the particle."""
 _SHELL = 1.25
 """Neighbours are within this many distances to the nearest atom; second ones are at 1.41 in fcc, 1.63 in wurtzite."""
 _UNDERCOORDINATED = 0.87
@@ -29,8 +29,12 @@ _UNDERCOORDINATED = 0.87
 of 12 beside a vacancy."""
 _COMMON = 0.05
 """A coordination that fewer atoms than this share have is not that of the bulk."""
-_ALPHA = 1.5
-"""Radius of the probe of the alpha shape in nearest-neighbour distances: larger than any hole of a crystal."""
+_ALPHA = 1.6
+"""Radius of the probe of the alpha shape in nearest-neighbour distances.
+
+It is larger than the holes of crystals, of up to 1.2 (wurtzite), and than 1.5, at which it reaches the lower, saturated
+atoms of a {111} double layer of zinc blende.
+"""
 _BOND_TOLERANCE = 0.2
 """By how much [Å] another surface atom may be closer to the binding atom than the one it stands on."""
 _TRIES = 6
@@ -51,13 +55,21 @@ def surface_atoms(
     numbers : ndarray, uint8 [n], optional
         Atomic numbers: the coordination in the bulk is found for each element on its own.
     method : {'coordination', 'alpha_shape'}
-        Fewer neighbours than in the bulk; or on the alpha shape, what a ball of 1.5 neighbour distances can touch
-        (H. Edelsbrunner and E. P. Mücke, ACM Trans. Graph. 13 (1994) 43), which sees no inner defects.
+        Fewer neighbours than in the bulk, which the atoms beside inner defects have too and those of a single layer
+        that covers another element have not; or on the alpha shape, which a ball of 1.6 neighbour distances touches
+        (H. Edelsbrunner and E. P. Mücke, ACM Trans. Graph. 13 (1994) 43), at 20 times the cost.
 
     Returns
     -------
     ndarray, bool [n]
+
+    Raises
+    ------
+    StructureError
+        If the method is another one.
     """
+    if method not in ("coordination", "alpha_shape"):
+        raise StructureError(f"method is '{method}'; allowed: coordination, alpha_shape")
     if len(positions) < 5:
         return np.ones(len(positions), dtype=bool)
     if method == "alpha_shape":
@@ -66,7 +78,7 @@ def surface_atoms(
         on_surface[kept] = False
         on_surface[faces] = True
         return on_surface
-    coordination = _coordination(positions)
+    coordination = _coordination(positions, np.zeros(len(positions), np.uint8) if numbers is None else numbers)
     on_surface = np.zeros(len(positions), dtype=bool)
     for element in np.unique(numbers) if numbers is not None else [None]:
         chosen = np.ones(len(positions), dtype=bool) if element is None else numbers == element
@@ -77,7 +89,7 @@ def surface_atoms(
 
 
 def surface_area(positions: FloatArray) -> float:
-    """Area of the alpha shape of a particle [Å²], through the centres of its outermost atoms."""
+    """Area of the alpha shape of a particle [Å²], through the centres of its outermost atoms; 0 of a flat sheet."""
     _, faces = _alpha_shape(positions)
     first, second, third = positions[faces[:, 0]], positions[faces[:, 1]], positions[faces[:, 2]]
     return float(np.linalg.norm(np.cross(second - first, third - first), axis=1).sum() / 2)
@@ -95,10 +107,17 @@ def surface_normals(positions: FloatArray, atoms: NDArray[np.int64]) -> FloatArr
 
 
 def marked_surface(body: Body) -> Body:
-    """The body with the role SURFACE on those of its own atoms that are on its surface, by coordination."""
+    """The body with the role SURFACE on those of its own atoms that are on its surface.
+
+    By coordination, so that faces of a layered crystal, whose atoms have all their bonds, do not count; and of a body
+    with grain boundaries, which coordination does not tell from a surface, by the alpha shape. Vacancies and dopants
+    are best made after it.
+    """
     own = np.flatnonzero((body.role & SiteRole.ADSORBATE.value) == 0)
+    bounded = bool((body.role[own] & SiteRole.GRAIN_BOUNDARY.value).any())
+    found = surface_atoms(body.positions[own], body.numbers[own], "alpha_shape" if bounded else "coordination")
     role = body.role & ~np.uint8(SiteRole.SURFACE.value)
-    role[own[surface_atoms(body.positions[own], body.numbers[own])]] |= SiteRole.SURFACE.value
+    role[own[found]] |= SiteRole.SURFACE.value
     return replace(body, role=role)
 
 
@@ -112,7 +131,7 @@ def with_ligands(body: Body, molecule: str, anchor: str, density: float, rng: np
     Parameters
     ----------
     body : Body
-        The bare particle.
+        The particle; its surface is marked (`marked_surface`) if it is not yet.
     molecule : str
         Name in ASE's g2 set, or path of an .xyz file.
     anchor : str
@@ -125,7 +144,8 @@ def with_ligands(body: Body, molecule: str, anchor: str, density: float, rng: np
     Returns
     -------
     Body
-        Its details hold ``ligand`` and ``ligands``, the number of molecules.
+        Atoms of the molecules come last and have the role ADSORBATE. Details hold ``ligand`` and ``ligands``, the
+        number of molecules.
 
     Raises
     ------
@@ -134,13 +154,16 @@ def with_ligands(body: Body, molecule: str, anchor: str, density: float, rng: np
     """
     atoms = read_molecule(molecule)
     upright, first = _upright(atoms, anchor, molecule)
-    surface = np.flatnonzero(surface_atoms(body.positions, body.numbers))
-    wanted = round(density * surface_area(body.positions) / 100) if len(body) > 4 else 0
-    places = rng.permutation(surface)
+    if not (body.role & SiteRole.SURFACE.value).any():
+        body = marked_surface(body)
+    own = (body.role & SiteRole.ADSORBATE.value) == 0
+    wanted = round(density * surface_area(body.positions[own]) / 100)
+    places = rng.permutation(np.flatnonzero(own & (body.role & SiteRole.SURFACE.value > 0)))
     normals = surface_normals(body.positions, places)
     bonds = _covalent_radii()[body.numbers[places]] + _covalent_radii()[atoms.numbers[first]]
     tree = cKDTree(body.positions)
     others = np.arange(len(atoms)) != first
+    reach = 2 * np.linalg.norm(upright, axis=1).max() + CLOSEST_TO_LIGAND
     bound = np.empty((0, len(atoms), 3))
     for place, normal, bond in zip(places, normals, bonds, strict=True):
         if len(bound) == wanted:
@@ -150,7 +173,8 @@ def with_ligands(body: Body, molecule: str, anchor: str, density: float, rng: np
         to_body = tree.query(tried)[0]
         # The binding atom may be near other atoms of the surface, but not nearer than to the one it is bound to.
         fits = (to_body[:, first] > bond - _BOND_TOLERANCE) & (to_body[:, others] >= CLOSEST_TO_LIGAND).all(axis=1)
-        apart = np.linalg.norm(tried[:, :, None] - bound.reshape(-1, 3), axis=-1).min(axis=(1, 2), initial=np.inf)
+        near = bound[np.linalg.norm(bound[:, first] - tried[0, first], axis=1) <= reach].reshape(-1, 3)
+        apart = np.linalg.norm(tried[:, :, None] - near, axis=-1).min(axis=(1, 2), initial=np.inf)
         chosen = np.flatnonzero(fits & (apart >= CLOSEST_TO_LIGAND))
         if len(chosen):
             bound = np.concatenate([bound, tried[chosen[:1]]])
@@ -182,15 +206,14 @@ def read_molecule(molecule: str) -> Atoms:
         return build(molecule)
     if not molecule.lower().endswith(".xyz") or not Path(molecule).is_file():
         raise StructureError(
-            f"ligands.molecule is '{molecule}', which is neither a molecule of ASE's g2 set, such as CH3S, CH3NH2 or "
+            f"molecule is '{molecule}', which is neither a molecule of ASE's g2 set, such as CH3S, CH3NH2 or "
             "CH3COOH, nor an .xyz file that there is"
         )
     try:
         return read(molecule)
     except Exception as error:  # ASE's readers raise whatever the parsing runs into
         raise StructureError(
-            f"ligands.molecule is '{molecule}', which cannot be read ({type(error).__name__}: {error}); allowed: an "
-            ".xyz file"
+            f"molecule is '{molecule}', which cannot be read ({type(error).__name__}: {error}); allowed: an .xyz file"
         ) from error
 
 
@@ -199,8 +222,7 @@ def _upright(atoms: Atoms, anchor: str, molecule: str) -> tuple[FloatArray, int]
     symbols = atoms.get_chemical_symbols()
     if anchor not in symbols:
         raise StructureError(
-            f"ligands.anchor is '{anchor}', which '{molecule}' does not hold; allowed: "
-            f"{', '.join(sorted(set(symbols)))}"
+            f"anchor is '{anchor}', which '{molecule}' does not hold; allowed: {', '.join(sorted(set(symbols)))}"
         )
     first = symbols.index(anchor)
     relative = atoms.positions - atoms.positions[first]
@@ -223,34 +245,43 @@ def _nearest_distance(positions: FloatArray) -> float:
     return float(np.median(cKDTree(positions).query(positions, k=2)[0][:, 1]))
 
 
-def _coordination(positions: FloatArray) -> NDArray[np.int64]:
-    """Neighbours of every atom, within a reach that goes with its own nearest one."""
+def _coordination(positions: FloatArray, numbers: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Neighbours of every atom, within a reach that goes with the nearest ones of its element."""
     tree = cKDTree(positions)
-    reach = _SHELL * np.median(tree.query(positions, k=2)[0][:, 1])
-    pairs = tree.query_pairs(reach, output_type="ndarray")
-    return np.bincount(pairs.ravel(), minlength=len(positions))
+    nearest = tree.query(positions, k=2)[0][:, 1]
+    reach = np.empty(len(positions))
+    for element in np.unique(numbers):
+        reach[numbers == element] = _SHELL * np.median(nearest[numbers == element])
+    return np.asarray(tree.query_ball_point(positions, reach, return_length=True) - 1, dtype=np.int64)
 
 
 def _alpha_shape(positions: FloatArray) -> tuple[NDArray[Any], NDArray[Any]]:
     """Atoms of all tetrahedra that the probe does not fit into [k], and the triangles around them [m, 3]."""
     from scipy.spatial import Delaunay, QhullError
 
+    nothing = np.empty(0, dtype=int), np.empty((0, 3), dtype=int)
+    if len(positions) < 4:
+        return nothing
     try:
-        simplices = Delaunay(positions).simplices
+        found = Delaunay(positions)
     except QhullError:  # all in one plane: every atom is on the surface
-        return np.empty(0, dtype=int), np.empty((0, 3), dtype=int)
-    corner = positions[simplices[:, 0]]
-    edges = positions[simplices[:, 1:]] - corner[:, None]
-    volume = np.linalg.det(edges)
-    flat = np.abs(volume) < 1e-9
-    squares = np.einsum("ijk,ijk->ij", edges, edges)
-    crosses = np.stack([np.cross(edges[:, (i + 1) % 3], edges[:, (i + 2) % 3]) for i in range(3)], axis=1)
-    centre = np.einsum("ij,ijk->ik", squares, crosses)
-    radius = np.linalg.norm(centre, axis=1) / np.where(flat, 1.0, np.abs(2 * volume))
-    kept = simplices[~flat & (radius < _ALPHA * _nearest_distance(positions))]
-    faces = np.sort(np.concatenate([kept[:, [1, 2, 3]], kept[:, [0, 2, 3]], kept[:, [0, 1, 3]], kept[:, [0, 1, 2]]]))
-    unique, counts = np.unique(faces, axis=0, return_counts=True)
-    return np.unique(kept), unique[counts == 1]
+        return nothing
+    # The circumsphere of a tetrahedron is where the hyperplane of its corners cuts the paraboloid that they are lifted
+    # to, whose facets the hull merges: so the flat tetrahedra among the many cospherical atoms of a crystal have the
+    # sphere of the hole that they are part of, and those that lie in a facet of the particle an infinite one.
+    normal, height, offset = found.equations[:, :3], found.equations[:, 3], found.equations[:, 4]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        centre = -normal / (2 * height * found.paraboloid_scale)[:, None]
+        squared = (centre**2).sum(axis=1) - (height * found.paraboloid_shift + offset) / (
+            height * found.paraboloid_scale
+        )
+    kept = squared < (_ALPHA * _nearest_distance(positions)) ** 2
+    # A neighbour of -1 is none.
+    outside = np.append(~kept, True)[found.neighbors] & kept[:, None]
+    corners = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])  # of the face that is opposite to each
+    tetrahedron, opposite = np.nonzero(outside)
+    faces = found.simplices[tetrahedron[:, None], corners[opposite]]
+    return np.unique(found.simplices[kept]), faces
 
 
 @cache
