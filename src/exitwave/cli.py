@@ -86,14 +86,22 @@ def export(
     format: Annotated[
         Literal["extxyz", "cif", "pdb", "prismatic"] | None, typer.Option(help="format, where the suffix is not enough")
     ] = None,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, help="temperature [K] of the rms displacements in prismatic; 0: atoms at rest")
+    ] = 0.0,
 ) -> None:
     """Write one structure for OVITO, ASE, Prismatic and other tools."""
+    from ase.data import chemical_symbols
+
     from exitwave.data.shards import open_shard
     from exitwave.jobs.simulate import read_structure
     from exitwave.structures.export import write_structure
+    from exitwave.waves.thermal import rms_displacement
 
     structure = read_structure(open_shard(shard), item)
-    write_structure(structure, output, format)
+    elements = {chemical_symbols[number] for number in structure.numbers}
+    rms = {symbol: rms_displacement(symbol, temperature) for symbol in elements} if temperature > 0 else None
+    write_structure(structure, output, format, rms)
     typer.echo(f"{len(structure.numbers)} atoms written to {output}")
 
 

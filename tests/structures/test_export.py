@@ -52,7 +52,8 @@ def test_cif_and_pdb_keep_atoms_and_cell(structure, tmp_path, suffix, tolerance)
 
 def test_prismatic_file_has_its_columns_and_the_beam_enters_from_the_top(structure, tmp_path):
     path = tmp_path / "atoms.XYZ"
-    write_structure(structure, path, format="prismatic", temperature=200.0)
+    rms = {symbol: rms_displacement(symbol, 200.0) for symbol in ("Au", "C")}
+    write_structure(structure, path, format="prismatic", rms_displacements=rms)
     lines = path.read_text().splitlines()
     assert len(lines) == 43
     np.testing.assert_allclose(np.array(lines[1].split(), dtype=float), structure.cell)
@@ -62,12 +63,20 @@ def test_prismatic_file_has_its_columns_and_the_beam_enters_from_the_top(structu
     np.testing.assert_allclose(table[:, 1:3], structure.positions[:, :2], atol=1e-6)
     np.testing.assert_allclose(table[:, 3], structure.cell[2] - structure.positions[:, 2], atol=1e-6)
     np.testing.assert_array_equal(table[:, 4], 1)
-    expected = np.repeat([rms_displacement("Au", 200.0), rms_displacement("C", 200.0)], 20)
+    expected = np.repeat([rms["Au"], rms["C"]], 20)
     np.testing.assert_allclose(table[:, 5], expected, atol=1e-5)
     # Independently: ASE reads it too, with B = 8 π² rms².
     atoms = read_prismatic(path)
     np.testing.assert_array_equal(atoms.numbers, structure.numbers)
     np.testing.assert_allclose(atoms.arrays["debye_waller_factors"], 8 * np.pi**2 * expected**2, atol=1e-3)
+
+
+def test_prismatic_without_displacements_has_atoms_at_rest_and_half_a_table_is_refused(structure, tmp_path):
+    path = tmp_path / "atoms.XYZ"
+    write_structure(structure, path, format="prismatic")
+    np.testing.assert_array_equal(np.loadtxt(path, skiprows=2, comments="-1")[:, 5], 0)
+    with pytest.raises(StructureError, match="rms_displacements has none for C; allowed"):
+        write_structure(structure, path, format="prismatic", rms_displacements={"Au": 0.08})
 
 
 def test_unknown_suffix_lists_what_is_allowed(structure, tmp_path):

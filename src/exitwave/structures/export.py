@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +24,10 @@ _MOST_IN_PDB = 99_999
 
 
 def write_structure(
-    structure: Structure, path: str | Path, format: Format | None = None, temperature: float = 300.0
+    structure: Structure,
+    path: str | Path,
+    format: Format | None = None,
+    rms_displacements: Mapping[str, float] | None = None,
 ) -> None:
     """Write a structure to a file.
 
@@ -40,8 +44,9 @@ def write_structure(
         occupancy rms-displacement``, and -1. Prismatic slices from the largest z down, so z is counted there from
         the top of the cell, against the beam: its waves come out as ours, but the atoms read as if they were seen in
         a mirror.
-    temperature : float
-        Temperature of the rms displacements in ``prismatic`` [K].
+    rms_displacements : mapping of str to float, optional
+        Thermal displacement along one axis of every element [Å], for ``prismatic``; atoms at rest if left out. Those of
+        the exit waves are from `exitwave.waves.thermal.rms_displacement`.
 
     Raises
     ------
@@ -59,7 +64,7 @@ def write_structure(
         )
     try:
         if chosen == "prismatic":
-            _write_prismatic(structure, path, temperature)
+            _write_prismatic(structure, path, rms_displacements)
         else:
             _write_by_ase(structure.to_ase(), path, chosen)
     except OSError as error:
@@ -79,21 +84,23 @@ def _write_by_ase(atoms: Atoms, path: Path, format: str) -> None:
     write(path, atoms, format={"pdb": "proteindatabank"}.get(format, format))
 
 
-def _write_prismatic(structure: Structure, path: Path, temperature: float) -> None:
+def _write_prismatic(structure: Structure, path: Path, rms_displacements: Mapping[str, float] | None) -> None:
     from ase.data import chemical_symbols
 
-    from exitwave.waves.thermal import rms_displacement
-
     x, y, z = structure.positions.T
-    rms = {int(n): rms_displacement(chemical_symbols[n], temperature) for n in np.unique(structure.numbers)}
+    elements = {int(number): chemical_symbols[number] for number in np.unique(structure.numbers)}
+    if rms_displacements is not None and (unknown := sorted(set(elements.values()) - set(rms_displacements))):
+        raise StructureError(
+            f"rms_displacements has none for {', '.join(unknown)}; allowed: one for every element, or none at all"
+        )
+    rms = {number: (rms_displacements or {}).get(symbol, 0.0) for number, symbol in elements.items()}
     columns: list[Any] = [structure.numbers, x, y, structure.cell[2] - z, np.ones(len(z))]
     a, b, c = structure.cell
     np.savetxt(
         path,
         np.column_stack([*columns, [rms[int(n)] for n in structure.numbers]]),
         fmt="%d %.6f %.6f %.6f %g %.5f",
-        header=f"exitwave: {len(z)} atoms, rms displacements at {temperature:g} K, z against the beam\n"
-        f"{a:.6f} {b:.6f} {c:.6f}",
+        header=f"exitwave: {len(z)} atoms, z against the beam\n{a:.6f} {b:.6f} {c:.6f}",
         footer="-1",
         comments="",
     )

@@ -145,7 +145,7 @@ def _drawn_near(body: Body, others: list[Body], obstacles: FloatArray, gap: floa
     nearest = int(np.argmin(lengths - [_reach(other) for other in others]))
     direction = ways[nearest] / lengths[nearest]
     way = contact_along(body.positions, obstacles, direction, gap, field_of_view)
-    return body.moved(translation=way * direction)
+    return body.moved(translation=way * direction) if np.isfinite(way) else body
 
 
 def _rest_on_substrate(
