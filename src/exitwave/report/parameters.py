@@ -28,6 +28,7 @@ PER_PARTICLE = {
     "surface_relaxation": "",
     "vacancies": "",
     "antisites": "",
+    "embedding": "",
     "ligands": "",
     "zone_axis_tilt": "°",
 }

@@ -62,11 +62,11 @@ def elements_of(block: specimen.NanoparticlesOnSubstrate) -> set[str]:
 
 
 def _at(key: str, check: Any, *arguments: Any) -> None:
-    """Run a check; its error begins with the key."""
+    """Run a check; its error begins with the key, once."""
     try:
         check(*arguments)
     except StructureError as error:
-        raise StructureError(f"{key}: {error}") from error
+        raise StructureError(str(error) if str(error).startswith(f"{key} ") else f"{key}: {error}") from error
 
 
 def _elements(material: str) -> set[str]:
@@ -85,8 +85,10 @@ def _check_dopant(dopant: specimen.Dopant, material: str) -> None:
     from ase.data import atomic_numbers
 
     for key, symbol in (("element", dopant.element), ("host", dopant.host)):
-        if symbol is not None and symbol not in atomic_numbers:
+        if symbol is not None and not atomic_numbers.get(symbol, 0):
             raise StructureError(f"{key} is '{symbol}'; allowed: the symbol of an element")
+    if dopant.element == dopant.host:
+        raise StructureError(f"element and host are both '{dopant.host}'; allowed: two elements")
     if dopant.host is not None and dopant.host not in _elements(material):
         raise StructureError(
             f"host is '{dopant.host}', which '{material}' does not hold; allowed: "

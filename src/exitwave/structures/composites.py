@@ -105,12 +105,13 @@ def core_shell(
     boundary = np.concatenate([covered, boundary | at_core])
     made, grain = np.unique(grain, return_inverse=True)
     role = np.concatenate([core.role, np.zeros(len(positions), dtype=np.uint8)])
+    role[boundary] |= SiteRole.GRAIN_BOUNDARY.value
     return replace(
         core,
         positions=np.concatenate([core.positions, positions]),
         numbers=np.concatenate([core.numbers, numbers]),
         solid=solid if solid.contains(core.positions).all() else solid | core.solid,
-        role=role | np.where(boundary, SiteRole.GRAIN_BOUNDARY.value, 0).astype(np.uint8),
+        role=role,
         grain=np.concatenate([core.grain, (first + grain).astype(np.uint8)]),
     ).with_details(
         shell_material=crystal.name,

@@ -163,7 +163,9 @@ def _rest_on_substrate(
         highest = max([top, *[other.positions[:, 2].max() for other in settled]])
         height = highest - body.positions[:, 2].min() + gap + block.particles.contact
         settled.append(body.moved(translation=np.array([place[0], place[1], height])))
-        sink = float(draw(_embedding(block), rng)) * body.details["radius"]
+        embedding = float(draw(_embedding(block), rng))
+        settled[-1] = settled[-1].with_details(embedding=embedding)
+        sink = embedding * body.details["radius"]
         settled[-1], substrate = _settled(block, settled[-1], settled[:-1], substrate, sink)
     # A particle may take away what another rested on, so all but the one that came last are looked at again.
     latest, unchecked = len(settled) - 1, set(range(len(settled)))

@@ -114,8 +114,8 @@ def marked_surface(body: Body) -> Body:
     are best made after it.
     """
     own = np.flatnonzero((body.role & SiteRole.ADSORBATE.value) == 0)
-    bounded = bool((body.role[own] & SiteRole.GRAIN_BOUNDARY.value).any())
-    found = surface_atoms(body.positions[own], body.numbers[own], "alpha_shape" if bounded else "coordination")
+    with_boundaries = bool((body.role[own] & SiteRole.GRAIN_BOUNDARY.value).any())
+    found = surface_atoms(body.positions[own], body.numbers[own], "alpha_shape" if with_boundaries else "coordination")
     role = body.role & ~np.uint8(SiteRole.SURFACE.value)
     role[own[found]] |= SiteRole.SURFACE.value
     return replace(body, role=role)
@@ -206,7 +206,7 @@ def read_molecule(molecule: str) -> Atoms:
         return build(molecule)
     if not molecule.lower().endswith(".xyz") or not Path(molecule).is_file():
         raise StructureError(
-            f"molecule is '{molecule}', which is neither a molecule of ASE's g2 set, such as CH3S, CH3NH2 or "
+            f"molecule is '{molecule}', which is neither a molecule of ASE's g2 set, such as CH3S, H3CNH2 or "
             "CH3COOH, nor an .xyz file that there is"
         )
     try:
