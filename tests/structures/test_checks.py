@@ -139,10 +139,10 @@ def test_what_cannot_be_made_is_one_sentence_that_begins_with_its_key(particles,
     with pytest.raises(StructureError, match=pattern) as error:
         check_block(block(particles, substrate))
     message = str(error.value)
-    assert message.startswith(f"{key}: ")
+    assert message.startswith((f"{key}: ", f"{key} "))
     assert "\n" not in message
     assert not message.rstrip().endswith(".")
-    assert message.count(f"{key}:") == 1
+    assert message.count(key) == 1
 
 
 @pytest.mark.parametrize(

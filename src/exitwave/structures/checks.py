@@ -24,6 +24,7 @@ def check_block(block: specimen.NanoparticlesOnSubstrate) -> None:
     for material in names(particles.material):
         layered = isinstance(particles.shape, specimen.Island)
         _at("particles", check_material, material, planar_defects, layered)
+        _at("particles", load_material, material)
         for shape in [particles.shape] if isinstance(particles.shape, Block) else names(particles.shape):
             _at("particles.shape", _check_shape, shape, material)
         for dopant in particles.dopants:
@@ -34,13 +35,14 @@ def check_block(block: specimen.NanoparticlesOnSubstrate) -> None:
             )
     if particles.shell is not None:
         for material in names(particles.shell.material):
-            _at("particles.shell", check_material, material)
+            _at("particles.shell", load_material, material)
     if particles.ligands is not None:
         _at("particles.ligands", _check_ligands, particles.ligands)
     if isinstance(block.substrate, specimen.CrystallineSubstrate | specimen.LayeredSubstrate):
         for material in names(block.substrate.material):
             layered = isinstance(block.substrate, specimen.LayeredSubstrate)
             _at("substrate", check_material, material, False, layered)
+            _at("substrate", load_material, material)
 
 
 def elements_of(block: specimen.NanoparticlesOnSubstrate) -> set[str]:
