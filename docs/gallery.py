@@ -142,8 +142,8 @@ def compositions() -> Iterator[Panel]:
     yield particle("dopants", "Si with 5 % Ge", material="Si", dopants=[{"element": "Ge", "fraction": 0.05}])
     options = {"shape": "cube", "vacancies": 0.1, "antisites": 0.1}
     yield particle("vacancies, antisites", "PbS, 10 % each", material="PbS", **options)
-    ligands = {"molecule": "CH3SH", "anchor": "S", "density": 4}
-    yield particle("ligands", "Au with CH3SH", shape="cuboctahedron", radius=12, ligands=ligands)
+    ligands = {"molecule": "CH3S", "anchor": "S", "density": 4}
+    yield particle("ligands", "Au with CH3S", shape="cuboctahedron", radius=12, ligands=ligands)
 
 
 def layers() -> Iterator[Panel]:
@@ -190,9 +190,9 @@ def scenes() -> Iterator[Panel]:
     yield scene("Winterbottom", "Pt (111) on CeO2 (111)", 70, {"material": "Pt", "radius": 14, "shape": lying}, ceria)
     island = {"material": "WS2", "radius": 17, "contact": 3.2, "shape": {"kind": "island"}}
     yield scene("island", "WS2 on MoS2", 70, island, {"kind": "layers", "material": "MoS2"})
-    ligands = {"molecule": "CH3SH", "anchor": "S", "density": 3}
+    ligands = {"molecule": "CH3S", "anchor": "S", "density": 3}
     coated = {"radius": 13, "material": "CdSe", "ligands": ligands}
-    yield scene("in vacuum", "CdSe with CH3SH", 45, coated, None)
+    yield scene("in vacuum", "CdSe with CH3S", 45, coated, None)
 
 
 def draw(part: SubFigure, panel: Panel) -> None:

@@ -12,9 +12,10 @@ from scipy.stats import kstest
 
 from exitwave.errors import StructureError
 from exitwave.structures.body import SiteRole, make_body
-from exitwave.structures.composites import polycrystal
+from exitwave.structures.composites import core_shell, polycrystal
 from exitwave.structures.crystal import cut, fill
 from exitwave.structures.materials import load_material
+from exitwave.structures.shapes import make_solid
 from exitwave.structures.surface import (
     CLOSEST_TO_LIGAND,
     marked_surface,
@@ -187,3 +188,91 @@ def test_too_few_atoms_for_a_solid_are_all_surface(shape):
 def test_what_cannot_bind_is_one_clear_error(name, anchor, message):
     with pytest.raises(StructureError, match=message):
         with_ligands(cut(GOLD, sphere(9.0)), name, anchor, 1.0, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("material", "shape"),
+    [
+        *(("Au", shape) for shape in ("cube", "octahedron", "cuboctahedron")),
+        *(("PbS", shape) for shape in ("cube", "octahedron", "sphere")),
+        *(("CdSe-zb", shape) for shape in ("cube", "octahedron", "cuboctahedron", "sphere")),
+        ("CdSe", "sphere"),
+        ("Si", "octahedron"),
+    ],
+)
+def test_both_methods_find_the_same_surface_of_a_convex_particle_however_it_is_turned(material, shape):
+    # Crystals whose holes have six or eight atoms at one distance, which make the Delaunay tetrahedra degenerate.
+    crystal = load_material(material)
+    body = cut(crystal, make_solid(shape, crystal, 14.0))
+    found = surface_atoms(body.positions, body.numbers)
+    turned = body.moved(rotation_matrix(random_quaternion(np.random.default_rng(3))))
+    for positions in (body.positions, turned.positions):
+        np.testing.assert_array_equal(surface_atoms(positions, method="alpha_shape"), found)
+
+
+@pytest.mark.parametrize("material", ["Au", "CdSe", "PbS", "TiO2", "CeO2"])
+def test_the_area_is_that_of_a_sphere_through_the_outermost_atoms(material):
+    crystal = load_material(material)
+    area = surface_area(cut(crystal, sphere(24.0), np.random.default_rng(0)).positions)
+    # They lie up to the distance of neighbours inside the sphere that cuts; the rough surface of an oxide adds to it.
+    assert (24 - crystal.nearest_neighbour_distance()) ** 2 < area / (4 * np.pi) < 1.03 * 24**2
+
+
+def test_vacancies_inside_are_seen_by_coordination_but_not_on_the_alpha_shape():
+    selenide = load_material("CdSe")
+    body = cut(selenide, sphere(16.0), np.random.default_rng(0))
+    whole = surface_atoms(body.positions, method="alpha_shape")
+    depth = 16 - np.linalg.norm(body.positions, axis=1)
+    gone = np.zeros(len(body), dtype=bool)
+    gone[np.argsort(-depth)[:30:7]] = True
+    left = body.kept(~gone)
+    np.testing.assert_array_equal(surface_atoms(left.positions, method="alpha_shape"), whole[~gone])
+    assert surface_atoms(left.positions, left.numbers)[depth[~gone] > 8].any()
+
+
+def test_boundaries_and_interfaces_inside_a_particle_are_not_marked_as_its_surface():
+    for shell, thickness in (("Pt", 3.0), ("Pt", 7.0), ("Fe3O4", 7.0)):
+        rng = np.random.default_rng(0)
+        core = cut(GOLD, sphere(12.0), rng)
+        body = marked_surface(core_shell(core, load_material(shell), sphere(12 + thickness), False, 2, rng))
+        depth = 12 + thickness - np.linalg.norm(body.positions, axis=1)
+        marked = has(body, SiteRole.SURFACE)
+        assert marked[depth < 0.3].all()
+        assert not marked[depth > 4.5].any()
+    grains = marked_surface(polycrystal(GOLD, sphere(16.0), 6, np.random.default_rng(1)))
+    assert not has(grains, SiteRole.SURFACE)[np.linalg.norm(grains.positions, axis=1) < 11.5].any()
+
+
+def test_ligands_stand_upright_on_a_facet_with_the_binding_atom_below():
+    edge = 8 * GOLD.cell[0, 0]
+    positions, numbers = fill(GOLD, box([edge] * 3))
+    bare = make_body(positions, numbers, box([edge] * 3), "Au")
+    body = with_ligands(bare, "CH3SH", "S", 2.0, np.random.default_rng(0))
+    ligands = body.positions[len(bare) :].reshape(body.details["ligands"], -1, 3)
+    sulphur, rest = build("CH3SH").symbols.indices()["S"][0], np.arange(len(build("CH3SH"))) != 1
+    top = positions[:, 2].max()
+    above = ligands[(ligands[:, sulphur, 2] > top) & (np.abs(ligands[:, sulphur, :2]) < edge / 2 - 7).all(axis=1)]
+    assert len(above) > 3
+    np.testing.assert_allclose(above[:, sulphur, 2] - top, covalent_radii[79] + covalent_radii[16])
+    direction = above[:, rest].mean(axis=1) - above[:, sulphur]
+    assert (direction[:, 2] / np.linalg.norm(direction, axis=1) > 0.99).all()
+    # They are turned about the normal at random: all copies differ.
+    bonds = (above[:, 0] - above[:, sulphur])[:, :2]
+    assert len(np.unique(np.arctan2(bonds[:, 1], bonds[:, 0]).round(3))) == len(above)
+
+
+def test_the_same_seed_binds_the_same_molecules():
+    bare = cut(GOLD, sphere(10.0))
+    first, again, other = (with_ligands(bare, "CH3S", "S", 2.0, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert first.positions.tobytes() == again.positions.tobytes() != other.positions.tobytes()
+    # And the surface that they bind to is marked.
+    np.testing.assert_array_equal(has(first, SiteRole.SURFACE)[: len(bare)], surface_atoms(bare.positions))
+
+
+def test_an_unreadable_file_or_method_is_one_clear_error(tmp_path):
+    path = tmp_path / "broken.xyz"
+    path.write_text("three\natoms\n")
+    with pytest.raises(StructureError, match=r"molecule is '.*broken.xyz', which cannot be read \("):
+        with_ligands(cut(GOLD, sphere(9.0)), str(path), "S", 1.0, np.random.default_rng(0))
+    with pytest.raises(StructureError, match=r"^method is 'convex'; allowed: coordination, alpha_shape$"):
+        surface_atoms(np.zeros((9, 3)), method="convex")

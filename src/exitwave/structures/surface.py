@@ -96,9 +96,10 @@ def surface_area(positions: FloatArray) -> float:
 
 
 def surface_normals(positions: FloatArray, atoms: NDArray[np.int64]) -> FloatArray:
-    """Outward unit normals [m, 3] at some atoms: away from the mean of what is within two neighbour distances."""
+    """Outward unit normals [m, 3] at some atoms: away from the mean of what is within about two neighbour distances."""
     tree = cKDTree(positions)
-    reach = 2 * _nearest_distance(positions)
+    # Not 2, the distance of atoms in many crystals, of which rounding would pick some.
+    reach = 2.1 * _nearest_distance(positions)
     away = np.array(
         [positions[atom] - positions[tree.query_ball_point(positions[atom], reach)].mean(0) for atom in atoms]
     )
