@@ -100,6 +100,8 @@ PARTICLES = "structures.gold.particles"
         (f"{PARTICLES}.material", {"choice": ["Au", "Unobtainium"]}, ["'Unobtainium'"]),
         ("exit_waves.thermal.energy", 300, ["exit_waves.thermal.energy: found 300", "20000"]),
         ("exit_waves.thermal.sampling", 0.3, ["exit_waves.thermal.sampling", "0.3 Å", "whole number"]),
+        ("exit_waves.thermal.rms_displacements", {"Xx": 0.1}, ["rms_displacements: found 'Xx'", "symbols of elements"]),
+        ("exit_waves.thermal.rms_displacements", {"Au": -1}, ["rms_displacements.Au: found -1", "greater than 0"]),
         ("images.noisy.dose", -5, ["images.noisy.dose: found -5", "above 0"]),
         ("images.noisy.dose", {"uniform": [-5, 5]}, ["found {'uniform': [-5, 5]}; reaches down to -5", "above 0"]),
         ("images.noisy.plasmon_weight", 2, ["reaches up to 2; allowed: 1 or less"]),

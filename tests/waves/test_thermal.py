@@ -66,6 +66,17 @@ def test_unknown_element_is_refused_with_those_known() -> None:
         check_elements(["Au", "U", "Pu"])
 
 
+def test_given_displacements_hold_at_any_temperature_beside_those_of_the_table() -> None:
+    numbers = np.repeat(np.array([8, 58, 79], np.uint8), 20_000)
+    drawn = displacements(numbers, 600.0, np.random.default_rng(0), {"O": 0.08, "Ce": 0.06})
+    expected = {8: 0.08, 58: 0.06, 79: rms_displacement("Au", 600.0)}
+    for number, rms in expected.items():
+        np.testing.assert_allclose(drawn[numbers == number].std(axis=0), rms, rtol=0.02)
+    check_elements(["O", "Ce", "Au"], ["O", "Ce"])
+    with pytest.raises(ConfigError, match=r"none for Ce; allowed: .*rms_displacements"):
+        check_elements(["O", "Ce"], ["O"])
+
+
 def test_mistake_01_phonons_differ_and_their_average_converges() -> None:
     """Earlier code read one phonon eight times, so that nothing was averaged."""
     waves = simulate_exit_waves(gold_on_carbon(), block(frozen_phonons=128), np.random.default_rng(1)).waves

@@ -39,6 +39,11 @@ class PlaneWave(Block):
     slice_thickness: Positive = Field(2.0, description="slice thickness [Å]")
     frozen_phonons: Whole = Field(0, ge=0, description="thermal configurations averaged; 0: atoms at rest")
     temperature: Positive = Field(300.0, description="temperature of the thermal motion [K]")
+    rms_displacements: dict[str, Positive] = Field(
+        {},
+        description="root-mean-square displacement along one axis by element, such as {Ce: 0.06, O: 0.08} [Å], at that "
+        "temperature; in place of, or beside, those of the table of Debye-Waller factors",
+    )
     parametrization: Literal["lobato", "kirkland"] = Field("lobato", description="scattering factors")
 
 

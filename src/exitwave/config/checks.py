@@ -58,9 +58,14 @@ def _check_exit_waves(member: Member) -> None:
         output_grid(structures.field_of_view, member.block.sampling)
     except ExitwaveError as error:
         raise ConfigError(f"sampling: {error}") from error
+    from ase.data import atomic_numbers
+
+    for symbol in member.block.rms_displacements:
+        if not atomic_numbers.get(symbol, 0):
+            raise ConfigError(f"rms_displacements: found '{symbol}'; allowed: symbols of elements")
     if member.block.frozen_phonons:
         try:
-            check_elements(elements_of(structures))
+            check_elements(elements_of(structures), member.block.rms_displacements)
         except ExitwaveError as error:
             raise ConfigError(f"frozen_phonons: {error}") from error
 

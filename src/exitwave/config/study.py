@@ -271,7 +271,7 @@ def _locate(location: tuple[int | str, ...], title: str) -> tuple[str, type[Base
             model = next((m for m in inside if issubclass(m, Block)), None)
         elif isinstance(key, int):
             path += f"[{key}]"
-        elif place and str(location[place - 1]).startswith("dict["):
+        elif place and (str(location[place - 1]).startswith("dict[") or location[place - 1] in _MAPPINGS):
             path += f".{key}"
         elif key in _TAGS and (model is None or key != location[-1]):
             model = next((m for m in inside if key in m.model_fields), None)
@@ -280,8 +280,10 @@ def _locate(location: tuple[int | str, ...], title: str) -> tuple[str, type[Base
     return path, model
 
 
-_PLAIN_TAGS = {"form", "random"}
-"""Tags of alternatives that are no blocks."""
+_MAPPINGS = {"energies", "minimum_distances", "rms_displacements"}
+"""Keys whose values are mappings with keys of the user's."""
+_PLAIN_TAGS = {"form", "random", "[key]"}
+"""Tags of alternatives that are no blocks, and of the keys of mappings."""
 
 
 def _kinds(model: type[BaseModel]) -> tuple[str, ...]:

@@ -91,7 +91,7 @@ def simulate_exit_waves(structure: Structure, block: PlaneWave, rng: np.random.G
     for phonon in range(waves.shape[1]):
         positions = structure.positions
         if block.frozen_phonons:
-            positions = positions + displacements(structure.numbers, block.temperature, rng)
+            positions = positions + displacements(structure.numbers, block.temperature, rng, block.rms_displacements)
         particles, substrate = (
             SlicedPotential(positions[chosen], structure.numbers[chosen], height, n_slices, grid, block.parametrization)
             for chosen in (in_particle, ~in_particle)

@@ -12,7 +12,7 @@ from the handbook at second hand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,13 +51,13 @@ DEBYE_WALLER: dict[str, tuple[float, float, str]] = {
 """Debye-Waller factor B [Å²], the temperature it holds for [K], and its source."""
 
 
-def check_elements(symbols: Iterable[str]) -> None:
-    """Raise a ConfigError naming the elements whose thermal motion is not known."""
-    unknown = sorted(set(symbols) - DEBYE_WALLER.keys())
+def check_elements(symbols: Iterable[str], given: Iterable[str] = ()) -> None:
+    """Raise a ConfigError naming the elements whose thermal motion is neither known nor given."""
+    unknown = sorted(set(symbols) - DEBYE_WALLER.keys() - set(given))
     if unknown:
         raise ConfigError(
-            f"frozen_phonons needs a Debye-Waller factor, and there is none for {', '.join(unknown)}; "
-            f"allowed: {', '.join(sorted(DEBYE_WALLER))}, or frozen_phonons: 0"
+            f"thermal motion needs a Debye-Waller factor, and there is none for {', '.join(unknown)}; allowed: "
+            f"{', '.join(sorted(DEBYE_WALLER))}, those given as rms_displacements, or frozen_phonons: 0"
         )
 
 
@@ -81,7 +81,12 @@ def rms_displacement(symbol: str, temperature: float = 300.0) -> float:
     return float(np.sqrt(debye_waller * temperature / reference / (8 * np.pi**2)))
 
 
-def displacements(numbers: NDArray[np.uint8], temperature: float, rng: np.random.Generator) -> NDArray[np.float64]:
+def displacements(
+    numbers: NDArray[np.uint8],
+    temperature: float,
+    rng: np.random.Generator,
+    given: Mapping[str, float] | None = None,
+) -> NDArray[np.float64]:
     """Draw the displacement of every atom in one frozen-phonon configuration.
 
     Parameters
@@ -91,6 +96,8 @@ def displacements(numbers: NDArray[np.uint8], temperature: float, rng: np.random
     temperature : float
         Temperature [K].
     rng : numpy.random.Generator
+    given : mapping of str to float, optional
+        Root-mean-square displacements along one axis by element [Å], whatever the table and the temperature say.
 
     Returns
     -------
@@ -99,7 +106,8 @@ def displacements(numbers: NDArray[np.uint8], temperature: float, rng: np.random
     """
     from ase.data import chemical_symbols
 
-    rms = np.zeros(256)
+    rms, known = np.zeros(256), given or {}
     for number in np.unique(numbers):
-        rms[number] = rms_displacement(chemical_symbols[number], temperature)
+        symbol = chemical_symbols[number]
+        rms[number] = known[symbol] if symbol in known else rms_displacement(symbol, temperature)
     return rng.standard_normal((len(numbers), 3)) * rms[numbers, None]
