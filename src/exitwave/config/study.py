@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -261,17 +261,20 @@ def _locate(location: tuple[int | str, ...], title: str) -> tuple[str, type[Base
     """
     model: type[BaseModel] | None = next(m for kinds in STAGES.values() for m in kinds.values() if m.__name__ == title)
     path, inside = "", list(_models(model))
+    own_key = -1  # where a key stands that the user has chosen
     for place, key in enumerate(location):
         tagged = next((m for m in inside if key in (m.__name__, *_kinds(m))), None)
         if tagged is not None and (model is None or key not in model.model_fields):
             model = tagged
         elif model is not None and key in model.model_fields:
             path += f".{key}"
-            inside = list(_models(model.model_fields[str(key)].annotation))
+            annotation = model.model_fields[str(key)].annotation
+            own_key = place + 1 if get_origin(annotation) is dict else -1
+            inside = list(_models(annotation))
             model = next((m for m in inside if issubclass(m, Block)), None)
         elif isinstance(key, int):
             path += f"[{key}]"
-        elif place and (str(location[place - 1]).startswith("dict[") or location[place - 1] in _MAPPINGS):
+        elif place and (str(location[place - 1]).startswith("dict[") or place == own_key):
             path += f".{key}"
         elif key in _TAGS and (model is None or key != location[-1]):
             model = next((m for m in inside if key in m.model_fields), None)
@@ -280,8 +283,6 @@ def _locate(location: tuple[int | str, ...], title: str) -> tuple[str, type[Base
     return path, model
 
 
-_MAPPINGS = {"energies", "minimum_distances", "rms_displacements"}
-"""Keys whose values are mappings with keys of the user's."""
 _PLAIN_TAGS = {"form", "random", "[key]"}
 """Tags of alternatives that are no blocks, and of the keys of mappings."""
 
