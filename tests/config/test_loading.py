@@ -96,6 +96,15 @@ def test_like_lays_a_block_over_another(changed: Any) -> None:
     assert block.size == origin.size
 
 
+def test_a_block_of_another_kind_is_replaced_as_a_whole() -> None:
+    film = {"material": "a-C", "thickness": 30}
+    slab = {"kind": "crystal", "material": "CeO2"}
+    assert merge({"substrate": film}, {"substrate": slab}) == {"substrate": slab}
+    assert merge({"substrate": slab}, {"substrate": {"material": "MgO"}}) == {"substrate": {**slab, "material": "MgO"}}
+    named = {"kind": "amorphous", "thickness": 10}
+    assert merge({"substrate": film}, {"substrate": named}) == {"substrate": {**film, **named}}
+
+
 def test_a_distribution_is_replaced_as_a_whole() -> None:
     assert merge({"radius": {"uniform": [1, 2]}}, {"radius": {"normal": [3, 1]}}) == {"radius": {"normal": [3, 1]}}
     assert merge({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}}) == {"a": {"x": 1, "y": 3}}

@@ -211,10 +211,11 @@ def test_misorientation_is_the_angle_of_the_matrix_between():
         assert analysis.misorientation_angles(first, -second) == pytest.approx(expected, abs=1e-6)
 
 
-def test_haar_density_is_the_derivative_of_its_distribution():
+def test_haar_distribution_is_the_integral_of_its_density():
     class Density:
         def pdf(self, angle):
-            return float(analysis.haar_angle_density(angle))
+            # (1 - cos w) / pi: R. E. Miles, Biometrika 52 (1965) 636.
+            return float((1 - np.cos(angle)) / np.pi)
 
     numerical = NumericalInversePolynomial(Density(), domain=(0, np.pi), random_state=1)
     angles = np.linspace(0.3, 3.0, 10)

@@ -383,11 +383,42 @@ def test_a_shell_drawn_at_random_keeps_the_radius_of_the_whole():
         thickness = body.details["shell_thickness"]
         crystal = body.positions @ matrix(body)
         half = 11 * np.cbrt(np.pi / 6)  # of a cube of the volume of the sphere
-        inner = (11 - thickness) * np.cbrt(np.pi / 6)
+        inner = half - thickness
         assert 2 <= thickness <= 5
         assert np.abs(crystal).max() <= half + 1e-6
         assert np.abs(crystal[body.numbers == 79]).max() <= inner + 1e-6
         assert np.abs(crystal[body.numbers == 46]).max(axis=1).min() > inner - 2.75 / 2
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "octahedron",
+        {"kind": "wulff", "energies": ENERGIES},
+        {"kind": "winterbottom", "energies": ENERGIES, "interface_energy": -0.2},
+        {"kind": "platelet", "aspect": 3, "outline": "hexagon"},
+    ],
+    ids=str,
+)
+def test_a_shell_is_as_thick_on_every_facet_and_not_below_an_interface(shape):
+    for seed in range(4):
+        body = make(seed, radius=16.0, shape=shape, shell={"material": "Ag", "thickness": 4.0})
+        outer, core = body.solid, body.positions[body.numbers == 79]
+        depth = outer.distances - (core @ outer.normals.T).max(axis=0)
+        winterbottom = isinstance(shape, dict) and shape["kind"] == "winterbottom"
+        interface = (outer.normals[:, 2] < -1 + 1e-9) & winterbottom
+        assert interface.sum() == winterbottom
+        # Atoms come as near to the surface of the core as the planes across the facet lie.
+        assert (depth >= np.where(interface, 0.0, 4.0) - 1e-6).all()
+        assert (depth < np.where(interface, 0.0, 4.0) + 2.4).all()
+        assert body.details["radius"] == 16
+        assert len(body) == pytest.approx(4 / 3 * np.pi * 16**3 * 4 / 4.08**3, rel=0.12)
+
+
+def test_a_shell_that_leaves_no_core_is_an_error():
+    shell = {"material": "Ag", "thickness": 5.0}
+    with pytest.raises(StructureError, match=r"shell\.thickness is 5 Å, which leaves nothing"):
+        make(radius=10.0, shape={"kind": "platelet", "aspect": 6}, shell=shell)
 
 
 def test_grains_are_lattices_turned_as_recorded():

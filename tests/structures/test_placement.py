@@ -118,6 +118,8 @@ def test_every_ball_of_a_pile_meets_an_earlier_one_in_projection():
             ]
             assert min(apart) <= gap + 1e-9
             overlaps += min(apart) < 0
+        assert np.min(places) >= 0
+        assert np.max(places) < 60
     assert overlaps > 30
 
 

@@ -56,6 +56,30 @@ def test_without_a_host_every_element_but_the_dopant_is_replaced():
     assert {48, 34} == set(COMPOUND.numbers[mixed.role == SiteRole.DOPANT].tolist())
 
 
+def test_later_dopants_leave_earlier_ones_and_take_their_fraction_of_the_rest():
+    rng = np.random.default_rng(0)
+    made = substituted(substituted(METAL, "Ag", 0.5, rng), "Cu", 0.5, rng)
+    assert Counter(made.numbers.tolist()) == {79: len(METAL) // 4, 47: len(METAL) // 2, 29: len(METAL) // 4}
+    assert np.array_equal(made.role == SiteRole.DOPANT, made.numbers != 79)
+    # A host that is named is another matter.
+    swapped = substituted(made, "Pd", 1.0, rng, host="Ag")
+    assert Counter(swapped.numbers.tolist()) == {79: len(METAL) // 4, 46: len(METAL) // 2, 29: len(METAL) // 4}
+
+
+@given(seed=seeds, fraction=st.floats(0, 0.8))
+def test_dopants_that_trade_places_take_their_role_along(seed, fraction):
+    rng = np.random.default_rng(seed)
+    doped = substituted(COMPOUND, "Mn", 0.3, rng, host="Cd")
+    made = with_antisites(doped, fraction, rng)
+    assert np.array_equal((made.role & SiteRole.DOPANT) > 0, made.numbers == 25)
+    assert np.array_equal((made.role & SiteRole.ANTISITE) > 0, made.numbers != doped.numbers)
+    # Dopants of an element of the crystal itself are told by their role alone; none is lost or made.
+    doped = substituted(COMPOUND, "Se", 0.3, rng, host="Cd")
+    made = with_antisites(doped, fraction / 2, rng)
+    assert ((made.role & SiteRole.DOPANT) > 0).sum() == (doped.role > 0).sum()
+    assert np.all(made.numbers[(made.role & SiteRole.DOPANT) > 0] == 34)
+
+
 @pytest.mark.parametrize(
     "change",
     [

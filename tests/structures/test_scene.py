@@ -137,3 +137,13 @@ def test_roles_grains_and_objects_stay_with_their_atoms():
         order = cdist(body.positions, structure.positions[atoms]).argmin(axis=1)
         np.testing.assert_array_equal(structure.role[atoms][order], body.role)
         np.testing.assert_array_equal(structure.grain[atoms][order], body.grain)
+
+
+def test_a_body_wider_than_a_periodic_cell_is_an_error():
+    scene = Scene([30, 30, 80])
+    scene.add(ball(16, [15, 15, 40]))
+    with pytest.raises(StructureError, match=r"object 0 is 3.* Å wide and would meet .* allowed: .* 30 Å, or less"):
+        scene.structure()
+    alone = Scene([30, 30, 80], periodic=False)
+    alone.add(ball(16, [15, 15, 40]))
+    assert len(alone.structure().positions)

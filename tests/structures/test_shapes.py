@@ -18,10 +18,11 @@ from exitwave.structures.shapes import (
     RodForm,
     WinterbottomForm,
     WulffForm,
+    inset,
     make_solid,
     shortest_in_plane,
 )
-from exitwave.structures.volumes import Polyhedron
+from exitwave.structures.volumes import Complement, Polyhedron, sphere
 from exitwave.structures.wulff import volume_and_centre
 
 GOLD = crystal_from_ase(bulk("Au", a=4.078, cubic=True), "Au")
@@ -40,6 +41,12 @@ FORMS_WITH_NUMBERS = [
 
 def sphere_volume(radius: float) -> float:
     return 4 / 3 * np.pi * radius**3
+
+
+def reach(solid, direction):
+    """Distance [Å] from the origin to the surface."""
+    steps = np.linspace(0, 60, 60001)
+    return steps[solid.contains(steps[:, None] * direction)].max()
 
 
 def radius_of(volume: float) -> float:
@@ -117,12 +124,7 @@ def test_rods_have_their_aspect_along_their_axis(form):
     solid = make_solid(form, GOLD, 20.0)
     axis = np.array(form.axis) / np.linalg.norm(form.axis)
     across = np.cross(axis, [0.3, -0.5, 0.8])
-    steps = np.linspace(0, 60, 60001)
-
-    def reach(direction):
-        return steps[solid.contains(steps[:, None] * direction)].max()
-
-    length, diameter = reach(axis) + reach(-axis), 2 * reach(across / np.linalg.norm(across))
+    length, diameter = reach(solid, axis) + reach(solid, -axis), 2 * reach(solid, across / np.linalg.norm(across))
     assert length / diameter == pytest.approx(form.aspect, abs=1e-3)
     parts = {"round": length * diameter**2 / 4 - diameter**3 / 12, "flat": length * diameter**2 / 4}
     assert np.pi * parts[form.ends] == pytest.approx(sphere_volume(20.0), rel=1e-3)
@@ -212,3 +214,132 @@ def test_other_shapes_are_made_of_any_crystal(form):
 def test_impossible_shapes_are_refused(form, radius, message):
     with pytest.raises(StructureError, match=message):
         make_solid(form, GOLD, radius)
+
+
+# Insets
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        *POLYHEDRA,
+        WulffForm(BONDS),
+        WinterbottomForm(BONDS, (1, 1, 1), 0.2),
+        *[PlateletForm(3.0, (1, 1, 1), outline) for outline in ("hexagon", "triangle", "square")],
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("thickness", [0.0, 2.0, 4.0])
+def test_every_face_of_an_inset_is_as_deep_as_the_thickness(form, thickness):
+    outer = make_solid(form, GOLD, 20.0)
+    inner = inset(outer, thickness)
+    depths = (outer.vertices() @ outer.normals.T).max(axis=0) - (inner.vertices() @ outer.normals.T).max(axis=0)
+    np.testing.assert_allclose(depths, thickness, atol=1e-9)
+
+
+@given(st.floats(0.1, 6.0), st.sampled_from(["cube", "octahedron", WulffForm(BONDS)]), st.integers(0, 2**32 - 1))
+@settings(max_examples=20)
+def test_an_inset_is_all_that_is_further_than_the_thickness_from_the_outside(thickness, form, seed):
+    outer = make_solid(form, GOLD, 15.0)
+    inner = inset(outer, thickness)
+    rng = np.random.default_rng(seed)
+    points, directions = rng.uniform(-15, 15, (500, 3)), rng.standard_normal((4000, 3))
+    directions /= np.linalg.norm(directions, axis=1)[:, None]
+    # Of the ball about a point inside, all is in the solid; of that about another, the part beyond a face is not.
+    for point, inside in zip(points, inner.contains(points), strict=True):
+        if inside:
+            assert outer.contains(point + thickness * directions).all()
+        else:
+            assert not outer.contains(point + (thickness + 1e-4) * outer.normals).all()
+
+
+@pytest.mark.parametrize("interface", [(1, 1, 1), (1, 0, 0), (-1, 1, 1)])
+def test_the_interface_of_an_inset_can_stay(interface):
+    outer = make_solid(WinterbottomForm(BONDS, interface, 0.2), GOLD, 20.0)
+    normal = np.array(interface) / np.linalg.norm(interface)
+    inner = inset(outer, 4.0, kept=normal)
+    depths = (outer.vertices() @ outer.normals.T).max(axis=0) - (inner.vertices() @ outer.normals.T).max(axis=0)
+    np.testing.assert_allclose(depths, np.where(outer.normals @ normal > 1 - 1e-6, 0.0, 4.0), atol=1e-9)
+    assert (depths < 1).sum() == 1
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "sphere",
+        EllipsoidForm((1.0, 2.0, 3.0)),
+        RodForm(1.0),
+        RodForm(3.5, (1, 1, 0)),
+        RodForm(2.0, (1, 1, 1), "flat"),
+        PlateletForm(3.0, (1, 1, 1), "circle"),
+    ],
+    ids=str,
+)
+def test_insets_of_round_bodies_are_as_deep_along_and_across_their_axis(form):
+    outer = make_solid(form, GOLD, 20.0)
+    inner = inset(outer, 4.0)
+    axis = np.array(getattr(form, "axis", getattr(form, "normal", (0, 0, 1)))) / 1.0
+    axis /= np.linalg.norm(axis)
+    across = np.eye(3)[:2] if isinstance(form, EllipsoidForm) else np.cross(axis, [[0.3, -0.5, 0.8], [0.9, 0.1, -0.2]])
+    for direction in (axis, -axis, *across):
+        direction = direction / np.linalg.norm(direction)
+        assert reach(outer, direction) - reach(inner, direction) == pytest.approx(4.0, abs=3e-3)
+
+
+@given(st.floats(0.1, 5.0), st.integers(0, 2**32 - 1))
+@settings(max_examples=20)
+def test_the_inset_of_a_round_rod_is_as_deep_everywhere(thickness, seed):
+    outer = make_solid(RodForm(3.0), GOLD, 12.0)
+    inner = inset(outer, thickness)
+    # A rod with hemispheres is all that is within its radius of a segment.
+    radius = 12 * np.cbrt(2 / 8)
+    points = np.random.default_rng(seed).uniform(-20, 20, (2000, 3))
+    beyond = np.maximum(np.abs(points[:, 2]) - 2 * radius, 0)
+    depth = radius - np.hypot(np.hypot(points[:, 0], points[:, 1]), beyond)
+    np.testing.assert_array_equal(outer.contains(points), depth >= 0)
+    np.testing.assert_array_equal(inner.contains(points), depth >= thickness)
+
+
+@given(st.floats(0.0, 7.0), st.tuples(*[st.floats(1, 3)] * 3))
+@settings(max_examples=20)
+def test_the_inset_of_an_ellipsoid_is_off_by_a_sixth_at_most(thickness, axes):
+    outer = make_solid(EllipsoidForm(axes), GOLD, 20.0)
+    lengths = np.diag(outer.axes)
+    thickness = min(thickness, lengths.min() / 3)
+    inner = inset(outer, thickness)
+    np.testing.assert_allclose(np.diag(inner.axes), lengths - thickness)
+    # Distance of the planes that touch the two across every direction.
+    directions = np.random.default_rng(0).standard_normal((500, 3))
+    directions /= np.linalg.norm(directions, axis=1)[:, None]
+    depth = np.linalg.norm(directions @ outer.axes, axis=1) - np.linalg.norm(directions @ inner.axes, axis=1)
+    assert depth.max() <= thickness + 1e-9
+    assert depth.min() >= thickness * 5 / 6 - 1e-9
+
+
+@pytest.mark.parametrize(
+    ("form", "largest"),
+    [
+        ("sphere", 12.0),
+        ("cube", 12.0 * np.cbrt(np.pi / 6)),
+        (EllipsoidForm((1.0, 1.0, 8.0)), 6.0),
+        (RodForm(3.0), 12.0 * np.cbrt(2 / 8)),
+        (RodForm(3.0, (0, 0, 1), "flat"), 12.0 * np.cbrt(2 / 9)),
+        (PlateletForm(4.0, (1, 1, 1), "circle"), 12.0 * np.cbrt(2 / 3 * 4) / 4),
+        (PlateletForm(4.0), 12.0 * np.cbrt(2 / 3 * 4) / 4),
+    ],
+    ids=str,
+)
+def test_a_thickness_that_leaves_nothing_is_refused(form, largest):
+    solid = make_solid(form, GOLD, 12.0)
+    inset(solid, largest - 0.01)
+    for thickness in (largest + 0.01, 30.0):
+        with pytest.raises(StructureError, match=rf"shell.thickness is {thickness:g} Å, which leaves nothing"):
+            inset(solid, thickness)
+
+
+def test_insets_of_nothing_known_are_refused():
+    with pytest.raises(StructureError, match="type Complement"):
+        inset(Complement(sphere(1.0)), 0.1)
+    for thickness in (-1.0, float("nan")):
+        with pytest.raises(StructureError, match="shell.thickness is"):
+            inset(sphere(10.0), thickness)

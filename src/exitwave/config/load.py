@@ -53,6 +53,10 @@ def read_yaml(path: Path) -> Raw:
     return content
 
 
+UNNAMED_KIND = "amorphous"
+"""The one kind, of substrate, that need not be named."""
+
+
 def merge(base: Any, change: Any) -> Any:
     """Lay ``change`` over ``base``: mappings are merged key by key, everything else is replaced.
 
@@ -63,7 +67,7 @@ def merge(base: Any, change: Any) -> Any:
         isinstance(base, dict)
         and isinstance(change, dict)
         and not values & (set(base) | set(change))
-        and change.get("kind", base.get("kind")) == base.get("kind", change.get("kind"))
+        and change.get("kind", base.get("kind")) in (base.get("kind", UNNAMED_KIND), None)
     ):
         return {**base, **{key: merge(base.get(key), value) for key, value in change.items()}}
     return change

@@ -25,6 +25,7 @@ def _miller_text(text: str) -> str:
 
 
 Miller = Annotated[tuple[Whole, Whole, Whole], AfterValidator(_not_zero)]
+Length = Annotated[float, Field(ge=2)]  # roughness finer than the distances of atoms is none
 Energies = Annotated[
     dict[
         Annotated[
@@ -49,6 +50,10 @@ FORMS = (
     "icosahedron",
 )
 """Shapes that need nothing but a name."""
+FLAT = ("winterbottom", "island")
+"""Shapes that lie on the substrate with one face."""
+EMBEDDING = 0.2
+"""Depth in amorphous substrates, if not given: in the archived scripts of Rangel DaCosta et al. 2024."""
 
 
 def _known_form(value: Any) -> Any:
@@ -244,14 +249,16 @@ class Particles(Block):
     embedding: Annotated[Real, within(low=0, high=1)] | None = Field(
         None,
         description="depth sunk into the substrate below first contact, as a fraction of the radius; if left out "
-        "0.2 in an amorphous substrate and 0 on others",
+        "0.2 in an amorphous substrate, and 0 on others and for winterbottom and island",
     )
     contact: Annotated[float, Field(ge=1.5, le=5)] = Field(
         2.5,
         description="distance aimed at between the nearest atoms of a particle and of what it rests on [Å]; "
         "it is kept within ± 0.5",
     )
-    minimum_gap: NonNegative = Field(2.0, description="smallest gap between the surfaces of two particles [Å]")
+    minimum_gap: Annotated[float, Field(ge=1.5)] = Field(
+        2.5, description="smallest distance between atoms of two particles [Å]"
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> Particles:
@@ -272,14 +279,18 @@ class Particles(Block):
                 f"shell.thickness reaches up to {bounds(self.shell.thickness)[1]:g} Å, but radius reaches down to "
                 f"{bounds(self.radius)[0]:g} Å; allowed: a thickness below every radius"
             )
-        if shapes[0] in ("winterbottom", "island") and self.orientation != "random":
+        if shapes[0] in FLAT and self.orientation != "random":
             raise ValueError(f"orientation is given, but a particle of shape {shapes[0]} lies flat; allowed: random")
+        if shapes[0] in FLAT and self.ligands is not None:
+            raise ValueError(f"ligands are given, but a particle of shape {shapes[0]} lies flat; allowed: none")
+        if self.shell is not None and bounds(self.antisites)[1] > 0:
+            raise ValueError("antisites reaches above 0 and there is a shell; allowed: one of the two")
         return self
 
 
 class _Substrate(Block):
     roughness: NonNegativeReal = Field(0.0, description="rms roughness of each face [Å]")
-    roughness_length: Positive = Field(30.0, description="correlation length of the roughness along the face [Å]")
+    roughness_length: Length = Field(30.0, description="correlation length of the roughness along the face [Å]")
 
 
 class AmorphousSubstrate(_Substrate):
@@ -342,7 +353,7 @@ class LayeredSubstrate(Block):
         0.02, description="largest principal strain allowed to make it periodic"
     )
     ripple: NonNegativeReal = Field(0.0, description="rms height of ripples [Å]")
-    ripple_length: Positive = Field(60.0, description="correlation length of the ripples [Å]")
+    ripple_length: Length = Field(60.0, description="correlation length of the ripples [Å]")
 
 
 def _substrate_tag(value: Any) -> str | None:
@@ -385,15 +396,25 @@ class NanoparticlesOnSubstrate(Block):
             )
         if self.substrate is None and bounds(self.particles.number)[0] == 0:
             raise ValueError("particles.number can be 0 and there is no substrate; allowed: 1 or more in vacuum")
+        if self.substrate is None and self.particles.embedding is not None:
+            raise ValueError("particles.embedding is given and there is no substrate; allowed: leave it out")
         if self.cell_height is not None and self.particles.shape == "sphere":
             thickness = bounds(getattr(self.substrate, "thickness", 0.0))[1]
-            needed = thickness + 2 * radius + 2 * self.vacuum
+            sunk = min(thickness, bounds(self.embedding())[1] * radius)
+            needed = thickness + 2 * radius - sunk + 2 * self.vacuum
             if needed > self.cell_height:
                 raise ValueError(
                     f"cell_height is {self.cell_height:g} Å, but substrate ({thickness:g} Å), particle "
                     f"({2 * radius:g} Å) and vacuum need {needed:g} Å or more"
                 )
         return self
+
+    def embedding(self) -> Any:
+        """Depth below first contact as a fraction of the radius, number or distribution, given or by default."""
+        if self.particles.embedding is not None:
+            return self.particles.embedding
+        flat = getattr(self.particles.shape, "kind", None) in FLAT
+        return EMBEDDING if isinstance(self.substrate, AmorphousSubstrate) and not flat else 0.0
 
     def may_be_files(self) -> list[str]:
         """Values that are the path of a file, if they are no name in a library."""

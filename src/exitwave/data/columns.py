@@ -20,7 +20,7 @@ STRUCTURES = {
     "radius_min": "Å",
     "radius_max": "Å",
     "planar_defects": "",
-    "grains": "",
+    "domains": "",
     "shell_thickness": "Å",
     "vacancies": "",
     "ligands": "",

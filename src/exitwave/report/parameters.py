@@ -23,7 +23,7 @@ PER_PARTICLE = {
     "radius": "Å",
     "material": "",
     "shape": "",
-    "grains": "",
+    "domains": "",
     "shell_thickness": "Å",
     "surface_relaxation": "",
     "vacancies": "",

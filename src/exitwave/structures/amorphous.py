@@ -155,7 +155,7 @@ def amorphous_slab(block: AmorphousSubstrate, edge: float, rng: np.random.Genera
     else:
         material = AMORPHOUS_MATERIALS[block.material]
         density = block.density or material.density
-        distances = _with_changes(material.minimum_distances, block.minimum_distances, block.material)
+        distances = pair_distances(material.minimum_distances, block.minimum_distances, block.material)
         positions, numbers = random_packing(material.elements, density, distances, edge, high - low, rng)
     positions[:, 2] += low
     if faces is not None:
@@ -181,7 +181,7 @@ def amorphous_slab(block: AmorphousSubstrate, edge: float, rng: np.random.Genera
     return replace(body, role=np.full(len(body), SiteRole.AMORPHOUS, dtype=np.uint8))
 
 
-def _with_changes(defaults: Mapping[str, float], changes: Mapping[str, float], material: str) -> dict[str, float]:
+def pair_distances(defaults: Mapping[str, float], changes: Mapping[str, float], material: str) -> dict[str, float]:
     """Minimum distances with some of them changed, the elements of a pair in either order."""
     distances = dict(defaults)
     for pair, distance in changes.items():

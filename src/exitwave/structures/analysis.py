@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-_DALTON = 1.66053906660
-"""Mass of one dalton [g/cm³ Å³] (CODATA 2018)."""
 _QUADRATURE = 30_000
 """Points strewn about a region to measure its volume: to better than 1 % unless it fills little of its sphere."""
 
@@ -157,11 +155,13 @@ def density_profile(structure: Structure, axis: int = 2, bins: int = 50) -> tupl
     """
     from ase.data import atomic_masses
 
+    from exitwave.structures.packing import GRAMS_PER_CM3
+
     edges = np.linspace(0, structure.cell[axis], bins + 1)
     volume = structure.cell.prod() / bins
     along = structure.positions[:, axis]
     atoms = np.histogram(along, edges)[0] / volume
-    mass = np.histogram(along, edges, weights=atomic_masses[structure.numbers])[0] / volume * _DALTON
+    mass = np.histogram(along, edges, weights=atomic_masses[structure.numbers])[0] / volume * GRAMS_PER_CM3
     return (edges[1:] + edges[:-1]) / 2, atoms, mass
 
 
@@ -261,16 +261,11 @@ def misorientation_angles(first: FloatArray, second: FloatArray) -> FloatArray:
     return np.asarray(2 * np.arccos(np.clip(along, 0, 1)))
 
 
-def haar_angle_density(angle: ArrayLike) -> FloatArray:
-    """Probability density [1/rad] of the angle [rad], 0 to π, of a rotation uniform over SO(3): (1 - cos ω) / π.
+def haar_angle_distribution(angle: ArrayLike) -> FloatArray:
+    """Probability that a rotation uniform over SO(3) has at most that angle [rad], 0 to π: (ω - sin ω) / π.
 
     The Haar measure of SO(3) in axis and angle (R. E. Miles, Biometrika 52 (1965) 636).
     """
-    return np.asarray((1 - np.cos(angle)) / np.pi)
-
-
-def haar_angle_distribution(angle: ArrayLike) -> FloatArray:
-    """Probability that a rotation uniform over SO(3) has at most that angle [rad], 0 to π: (ω - sin ω) / π."""
     return np.asarray((np.asarray(angle) - np.sin(angle)) / np.pi)
 
 

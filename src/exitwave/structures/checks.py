@@ -8,6 +8,7 @@ from exitwave.config import specimen
 from exitwave.config.block import Block
 from exitwave.config.distributions import bounds, names
 from exitwave.errors import StructureError
+from exitwave.structures.amorphous import AMORPHOUS_MATERIALS, pair_distances
 from exitwave.structures.materials import check_material, load_material
 
 
@@ -21,23 +22,28 @@ def check_block(block: specimen.NanoparticlesOnSubstrate) -> None:
     """
     particles = block.particles
     planar_defects = bounds(particles.planar_defects.number)[1] > 0
+    if particles.shell is not None:
+        for material in names(particles.shell.material):
+            _at("particles.shell", load_material, material)
     for material in names(particles.material):
         layered = isinstance(particles.shape, specimen.Island)
         _at("particles", check_material, material, planar_defects, layered)
         _at("particles", load_material, material)
         for shape in [particles.shape] if isinstance(particles.shape, Block) else names(particles.shape):
             _at("particles.shape", _check_shape, shape, material)
+        shells = [] if particles.shell is None else names(particles.shell.material)
+        held = _elements(material).union(*(_elements(shell) for shell in shells))
         for dopant in particles.dopants:
-            _at("particles.dopants", _check_dopant, dopant, material)
+            _at("particles.dopants", _check_dopant, dopant, material, held)
         if bounds(particles.antisites)[1] > 0 and len(_elements(material)) < 2:
             raise StructureError(
                 f"particles.antisites: reaches above 0 for '{material}', which has one element; allowed: 0"
             )
-    if particles.shell is not None:
-        for material in names(particles.shell.material):
-            _at("particles.shell", load_material, material)
     if particles.ligands is not None:
         _at("particles.ligands", _check_ligands, particles.ligands)
+    if isinstance(block.substrate, specimen.AmorphousSubstrate):
+        defaults = AMORPHOUS_MATERIALS[block.substrate.material].minimum_distances
+        pair_distances(defaults, block.substrate.minimum_distances, block.substrate.material)
     if isinstance(block.substrate, specimen.CrystallineSubstrate | specimen.LayeredSubstrate):
         for material in names(block.substrate.material):
             layered = isinstance(block.substrate, specimen.LayeredSubstrate)
@@ -47,8 +53,6 @@ def check_block(block: specimen.NanoparticlesOnSubstrate) -> None:
 
 def elements_of(block: specimen.NanoparticlesOnSubstrate) -> set[str]:
     """Chemical symbols of all that a block can put into a structure."""
-    from exitwave.structures.amorphous import AMORPHOUS_MATERIALS
-
     particles, substrate = block.particles, block.substrate
     materials = [*names(particles.material), *([] if particles.shell is None else names(particles.shell.material))]
     found = {dopant.element for dopant in particles.dopants}
@@ -83,7 +87,7 @@ def _check_shape(shape: Any, material: str) -> None:
     check_shape(shape, load_material(material))
 
 
-def _check_dopant(dopant: specimen.Dopant, material: str) -> None:
+def _check_dopant(dopant: specimen.Dopant, material: str, elements: set[str]) -> None:
     from ase.data import atomic_numbers
 
     for key, symbol in (("element", dopant.element), ("host", dopant.host)):
@@ -91,10 +95,10 @@ def _check_dopant(dopant: specimen.Dopant, material: str) -> None:
             raise StructureError(f"{key} is '{symbol}'; allowed: the symbol of an element")
     if dopant.element == dopant.host:
         raise StructureError(f"element and host are both '{dopant.host}'; allowed: two elements")
-    if dopant.host is not None and dopant.host not in _elements(material):
+    if dopant.host is not None and dopant.host not in elements:
         raise StructureError(
-            f"host is '{dopant.host}', which '{material}' does not hold; allowed: "
-            f"{', '.join(sorted(_elements(material)))}"
+            f"host is '{dopant.host}', which a particle of '{material}' does not hold; allowed: "
+            f"{', '.join(sorted(elements))}"
         )
 
 

@@ -13,7 +13,7 @@ from exitwave.errors import StructureError
 
 FloatArray = NDArray[np.float64]
 
-_GRAMS_PER_CM3 = 1.66053906660
+GRAMS_PER_CM3 = 1.66053906660
 """Density of one u/Å³ [g/cm³] (CODATA 2018)."""
 _PROPOSALS_PER_ATOM = 1000
 """Proposals for each atom after which the slab counts as full; carbon of 2 g/cm³ at 1.4 Å takes about 2."""
@@ -204,7 +204,7 @@ def atoms_in_slab(elements: Mapping[str, float], density: float, edge: float, th
     """
     shares = np.array(list(elements.values()), dtype=np.float64) / sum(elements.values())
     mass = shares @ np.array([atomic_masses[atomic_numbers[symbol]] for symbol in elements])
-    exact = shares * round(density / (mass * _GRAMS_PER_CM3) * edge**2 * thickness)
+    exact = shares * round(density / (mass * GRAMS_PER_CM3) * edge**2 * thickness)
     counts: NDArray[np.int64] = np.floor(exact).astype(np.int64)
     counts[np.argsort(counts - exact, kind="stable")[: round(exact.sum()) - counts.sum()]] += 1
     return counts

@@ -23,6 +23,7 @@ from exitwave.structures.shapes import (
     RodForm,
     WinterbottomForm,
     WulffForm,
+    inset,
     make_solid,
 )
 from exitwave.structures.stacking import cut_with_defects
@@ -30,6 +31,7 @@ from exitwave.structures.strain import strain_tensor, strained, surface_relaxati
 from exitwave.structures.surface import marked_surface, with_ligands
 from exitwave.structures.transforms import nearest_zone_axis, orient, random_quaternion, rotation_matrix
 from exitwave.structures.twinned import decahedron, icosahedron
+from exitwave.structures.volumes import Volume, miller_half_space
 
 FloatArray = NDArray[np.float64]
 
@@ -105,15 +107,18 @@ def _cut(block: specimen.Particles, shape: Any, crystal: Crystal, radius: float,
     if twinned is not None:
         return twinned
     form = _form(shape, rng)
+    outer = make_solid(form, crystal, radius)
     if block.shell is None:
-        return _core(block, form, crystal, radius, rng)
+        return _core(block, outer, crystal, rng)
     thickness = float(draw(block.shell.thickness, rng))
-    core = _core(block, form, crystal, radius - thickness, rng)
+    # A core of a particle on a substrate stands on it too.
+    kept = miller_half_space(crystal.cell, form.interface).normals[0] if isinstance(form, WinterbottomForm) else None
+    core = _core(block, inset(outer, thickness, kept), crystal, rng)
     shell = load_material(str(draw(block.shell.material, rng)))
     body = core_shell(
         core,
         shell,
-        make_solid(form, crystal, radius),
+        outer,
         aligned=block.shell.orientation == "aligned",
         grains=int(draw(block.shell.grains, rng)),
         rng=rng,
@@ -121,8 +126,7 @@ def _cut(block: specimen.Particles, shape: Any, crystal: Crystal, radius: float,
     return body.with_details(material=f"{crystal.name}@{shell.name}", shell_thickness=thickness)
 
 
-def _core(block: specimen.Particles, form: Form, crystal: Crystal, radius: float, rng: np.random.Generator) -> Body:
-    solid = make_solid(form, crystal, radius)
+def _core(block: specimen.Particles, solid: Volume, crystal: Crystal, rng: np.random.Generator) -> Body:
     grains = int(draw(block.grains, rng))
     kinds = block.planar_defects.kinds
     wanted = [kinds[int(rng.integers(len(kinds)))] for _ in range(int(draw(block.planar_defects.number, rng)))]

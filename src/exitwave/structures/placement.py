@@ -105,9 +105,9 @@ def place_pile(
         # On the ground, or on the highest of those that it meets.
         lies = np.where(rise > 0, heights + np.sqrt(np.maximum(rise, 0)), 0).max(axis=1, initial=radius)
         lowest = int(np.argmin(lies))
-        taken = np.concatenate([taken, tried[lowest : lowest + 1]])
+        taken = np.concatenate([taken, tried[lowest : lowest + 1] % field_of_view])
         heights = np.append(heights, lies[lowest])
-        places.append(tried[lowest])
+        places.append(taken[-1])
     return places
 
 

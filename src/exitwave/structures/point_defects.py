@@ -23,11 +23,13 @@ def substituted(body: Body, element: str, fraction: float, rng: np.random.Genera
     element : str
         Chemical symbol of the dopant.
     fraction : float
-        Fraction of the host's atoms, of those there are at present.
+        Fraction of the host's atoms, of those there are at present: of two dopants of 0.5 for the same host the
+        second takes half of what the first has left.
     rng : Generator
         Chooses the atoms.
     host : str, optional
-        Element that is replaced; by default every other than the dopant.
+        Element that is replaced; by default every other than the dopant, and no atom that is a dopant already. The
+        element that is named is replaced wherever it is, be it a dopant itself.
 
     Returns
     -------
@@ -43,7 +45,8 @@ def substituted(body: Body, element: str, fraction: float, rng: np.random.Genera
     number = _atomic_number(element, "dopants.element")
     own = _own_atoms(body)
     if host is None:
-        sites = own[body.numbers[own] != number]
+        # Else a later dopant would take from an earlier one, and less of that be there than asked for.
+        sites = own[(body.numbers[own] != number) & ((body.role[own] & SiteRole.DOPANT) == 0)]
     else:
         if _atomic_number(host, "dopants.host") == number:
             raise StructureError(f"dopants.element and dopants.host are both '{host}'; allowed: two elements")
@@ -108,7 +111,8 @@ def with_antisites(body: Body, fraction: float, rng: np.random.Generator) -> Bod
     Returns
     -------
     Body
-        The traded atoms have the role ``ANTISITE``; the composition is the same.
+        The traded atoms have the role ``ANTISITE``, and a dopant takes its role ``DOPANT`` along; the composition is
+        the same.
 
     Raises
     ------
@@ -141,8 +145,10 @@ def with_antisites(body: Body, fraction: float, rng: np.random.Generator) -> Bod
     first, second = np.concatenate(pairs).T
     numbers, role = body.numbers.copy(), body.role.copy()
     numbers[first], numbers[second] = body.numbers[second], body.numbers[first]
-    role[first] |= SiteRole.ANTISITE.value
-    role[second] |= SiteRole.ANTISITE.value
+    # A bit that only one of a pair has changes sides when it is flipped in both.
+    moving = (role[first] ^ role[second]) & SiteRole.DOPANT.value
+    role[first] = role[first] ^ moving | SiteRole.ANTISITE.value
+    role[second] = role[second] ^ moving | SiteRole.ANTISITE.value
     return replace(body, numbers=numbers, role=role)
 
 

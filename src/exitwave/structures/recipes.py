@@ -36,8 +36,6 @@ from exitwave.structures.structure import Structure
 
 FloatArray = NDArray[np.float64]
 
-_EMBEDDING = 0.2
-"""Depth in amorphous substrates, if not given: in the archived scripts of Rangel DaCosta et al. 2024."""
 _SHADOW_RADIUS = 1.5
 """Radius [Å] of the disc that an atom covers in the projected area, about half a distance of neighbours in a metal."""
 _SHADOW_PIXEL = 0.5
@@ -106,18 +104,12 @@ def _substrate(
 def _places(block: NanoparticlesOnSubstrate, bodies: list[Body], rng: np.random.Generator) -> list[FloatArray | None]:
     """Lateral places [2] of the bodies; None for one that finds none."""
     place = place_discs if block.particles.arrangement == "dispersed" else place_pile
-    return place([_reach(body) for body in bodies], block.field_of_view, _contacts(block)[0], rng)
-
-
-def _contacts(block: NanoparticlesOnSubstrate) -> tuple[float, float]:
-    """Smallest distance [Å] of the atoms of two particles, and of those of a particle and its substrate."""
-    contact = block.particles.contact
-    return max(contact, block.particles.minimum_gap), contact - CONTACT_TOLERANCE
+    return place([_reach(body) for body in bodies], block.field_of_view, block.particles.minimum_gap, rng)
 
 
 def _in_vacuum(block: NanoparticlesOnSubstrate, bodies: list[Body], places: list[FloatArray]) -> list[Body]:
     """Particles beside each other at one height, or dropped onto each other."""
-    gap = _contacts(block)[0]
+    gap = block.particles.minimum_gap
     settled: list[Body] = []
     obstacles = np.empty((0, 3))
     for body, place in zip(bodies, places, strict=True):
@@ -156,14 +148,14 @@ def _rest_on_substrate(
     rng: np.random.Generator,
 ) -> tuple[list[Body], Body]:
     """Set the height of every particle; returns them and the substrate that is left."""
-    gap, _ = _contacts(block)
+    gap = block.particles.minimum_gap
     top = substrate.positions[:, 2].max()
     settled: list[Body] = []
     for body, place in zip(bodies, places, strict=True):
         highest = max([top, *[other.positions[:, 2].max() for other in settled]])
         height = highest - body.positions[:, 2].min() + gap + block.particles.contact
         settled.append(body.moved(translation=np.array([place[0], place[1], height])))
-        embedding = float(draw(_embedding(block), rng))
+        embedding = float(draw(block.embedding(), rng))
         settled[-1] = settled[-1].with_details(embedding=embedding)
         sink = embedding * body.details["radius"]
         settled[-1], substrate = _settled(block, settled[-1], settled[:-1], substrate, sink)
@@ -179,13 +171,6 @@ def _rest_on_substrate(
     return settled, substrate
 
 
-def _embedding(block: NanoparticlesOnSubstrate) -> Any:
-    """Depth below first contact as a fraction of the radius: a number or a distribution."""
-    if block.particles.embedding is not None:
-        return block.particles.embedding
-    return _EMBEDDING if isinstance(block.substrate, AmorphousSubstrate) else 0.0
-
-
 def _settled(
     block: NanoparticlesOnSubstrate, body: Body, others: list[Body], substrate: Body, sink: float
 ) -> tuple[Body, Body]:
@@ -196,14 +181,14 @@ def _settled(
         np.concatenate([np.empty((0, 3)), *[other.positions for other in others]]),
         sink=sink,
         contact=block.particles.contact,
-        gap=_contacts(block)[0],
+        gap=block.particles.minimum_gap,
         field_of_view=block.field_of_view,
     )
     return body.moved(translation=np.array([0.0, 0.0, -drop])), substrate.kept(keep)
 
 
 def _rests(block: NanoparticlesOnSubstrate, body: Body, others: list[Body], substrate: Body) -> bool:
-    gap, _ = _contacts(block)
+    gap = block.particles.minimum_gap
     within = block.particles.contact + CONTACT_TOLERANCE
     touched = [(substrate, within), *[(other, gap + CONTACT_TOLERANCE) for other in others]]
     return any(
@@ -221,7 +206,7 @@ def _assemble(block: NanoparticlesOnSubstrate, particles: list[Body], substrate:
             f"allowed: {top + block.vacuum:.4g} Å or more"
         )
     edge = block.field_of_view
-    _, closest = _contacts(block)
+    closest = min(block.particles.contact - CONTACT_TOLERANCE, block.particles.minimum_gap)
     scene = Scene(np.array([edge, edge, height]))
     if substrate is not None:
         scene.add(substrate, minimum_distance=closest, object_id=0)
@@ -236,7 +221,7 @@ def _assemble(block: NanoparticlesOnSubstrate, particles: list[Body], substrate:
             **_substrate_metadata(substrate),
             "cell_height": float(height),
             "n_atoms_substrate": int((structure.object_id == 0).sum()) if substrate is not None else 0,
-            "n_atoms_particles": sum(len(body) for body in particles),
+            "n_atoms_particles": len(structure.only_particles().numbers),
             "projected_area": _projected_area(structure),
             "content_hash": structure.content_hash(),
         },
@@ -273,7 +258,7 @@ def _particle_metadata(particles: list[Body], drawn: int) -> dict[str, Any]:
         "radius_min": float(min(radii)),
         "radius_max": float(max(radii)),
         "planar_defects": sum(len(body.defects) for body in particles),
-        "grains": max([_grains(body) for body in particles], default=0),
+        "domains": max([_domains(body) for body in particles], default=0),
         "shell_thickness": mean("shell_thickness"),
         "vacancies": mean("vacancies"),
         "ligands": sum(detail.get("ligands", 0) for detail in details),
@@ -283,7 +268,7 @@ def _particle_metadata(particles: list[Body], drawn: int) -> dict[str, Any]:
     }
 
 
-def _grains(body: Body) -> int:
+def _domains(body: Body) -> int:
     """Domains of a particle: grains, twins, layers, core and shell."""
     return len(np.unique(body.grain))
 
@@ -293,7 +278,7 @@ def _described(body: Body) -> dict[str, Any]:
     return {
         **body.details,
         "n_atoms": len(body),
-        "grains": _grains(body),
+        "domains": _domains(body),
         "center": body.origin.tolist(),
         "quaternion": body.quaternion.tolist(),
         "defects": [

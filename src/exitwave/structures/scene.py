@@ -91,7 +91,8 @@ class Scene:
         Raises
         ------
         StructureError
-            If two bodies of the same precedence overlap or come too close, or atoms lie above or below the cell.
+            If two bodies of the same precedence overlap or come too close, one is wider than a periodic cell, or atoms
+            lie above or below the cell.
         """
         bodies: list[Body] = []
         for number, entry in enumerate(self._entries):
@@ -99,6 +100,7 @@ class Scene:
             for other in self._entries:
                 if other.precedence > entry.precedence:
                     keep &= ~in_the_way(entry.body.positions, other.body, other.minimum_distance, self._edge())
+            self._check_width(entry)
             for earlier in self._entries[:number]:
                 if earlier.precedence == entry.precedence:
                     self._check_apart(earlier, entry)
@@ -129,6 +131,16 @@ class Scene:
             raise StructureError(
                 f"objects {first.object_id} and {second.object_id} have the same precedence, {first.precedence}, and "
                 f"atoms {found:.3g} Å apart; allowed: {distance:g} Å or more, or different precedences"
+            )
+
+    def _check_width(self, entry: _Entry) -> None:
+        """A body wider than the cell would lie over its own periodic images."""
+        edge = self._edge()
+        width = np.ptp(entry.body.positions[:, :2], axis=0).max() if len(entry.body) else 0.0
+        if edge is not None and width > edge + _ROUNDING:
+            raise StructureError(
+                f"object {entry.object_id} is {width:.4g} Å wide and would meet its periodic images; allowed: "
+                f"the edge of the cell, {edge:g} Å, or less"
             )
 
     def _clipped(self, body: Body) -> Body:

@@ -6,7 +6,7 @@ Archimedean bodies with equal edges. Every other shape is defined for any crysta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import permutations, product
 from typing import Literal
@@ -37,6 +37,8 @@ _FACES: dict[str, dict[Indices, float]] = {
 }
 _CUBIC = 1e-3
 """How far edges and angles of a cell may be off those of a cube, as strain, for it to have the forms of one."""
+_SAME_NORMAL = 1e-9
+"""How far the cosine of the angle between two normals may be below 1 for them to be the same."""
 _SIDES = {"triangle": 3, "square": 4, "hexagon": 6}
 
 
@@ -124,6 +126,58 @@ def make_solid(form: Form, crystal: Crystal, radius: float) -> Volume:
             return wulff_solid(crystal, dict(form.energies), radius)
         case WinterbottomForm():
             return winterbottom_solid(crystal, dict(form.energies), form.interface, form.interface_energy, radius)
+
+
+def inset(solid: Volume, thickness: float, kept: ArrayLike | None = None) -> Volume:
+    """The solid whose surface lies a thickness inside that of a solid of `make_solid`, such as the core of a shell.
+
+    Parameters
+    ----------
+    solid : Volume
+        A polyhedron, an ellipsoid, a cylinder or a rod with round ends.
+    thickness : float
+        Distance of the two surfaces [Å]. It is the same everywhere but for an ellipsoid, whose semi-axes are shorter by
+        it: between the axes its surface lies less deep, by up to a sixth where one is 3 times as long as another.
+    kept : array_like [3], optional
+        Unit normal of a face of a polyhedron that stays where it is: the interface of a particle on a substrate.
+
+    Returns
+    -------
+    Volume
+        In the frame of the solid; about its origin, which need not be the centre of mass of what is left.
+
+    Raises
+    ------
+    StructureError
+        If the thickness is negative or not finite, it leaves nothing, or the solid is of another kind.
+    """
+    if not 0 <= thickness < np.inf:
+        raise StructureError(f"shell.thickness is {thickness:g} Å; allowed: a finite number from 0")
+    match solid:
+        case Polyhedron():
+            moves = np.ones(len(solid.normals)) if kept is None else solid.normals @ np.asarray(kept) < 1 - _SAME_NORMAL
+            inner = Polyhedron(solid.normals, solid.distances - thickness * moves)
+            if inner.bounding_sphere()[1] > 0:
+                return inner
+        case Ellipsoid():
+            lengths = np.linalg.norm(solid.axes, axis=1)
+            if thickness < lengths.min():
+                return Ellipsoid(solid.centre, solid.axes * (1 - thickness / lengths)[:, None])
+        case Cylinder():
+            if thickness < min(solid.radius, solid.length / 2):
+                return replace(solid, radius=solid.radius - thickness, length=solid.length - 2 * thickness)
+        case Union((Cylinder() as straight, Ellipsoid() as one, Ellipsoid() as other)):
+            if thickness < straight.radius:
+                narrower = replace(straight, radius=straight.radius - thickness)
+                return Union((narrower, inset(one, thickness), inset(other, thickness)))
+        case _:
+            raise StructureError(
+                f"the solid is of type {type(solid).__name__}; allowed: a polyhedron, an ellipsoid, a cylinder or a rod"
+            )
+    raise StructureError(
+        f"shell.thickness is {thickness:g} Å, which leaves nothing of a solid within a sphere of radius "
+        f"{solid.bounding_sphere()[1]:.3g} Å; allowed: less than the depth of its innermost point"
+    )
 
 
 def polyhedral_form(name: str, crystal: Crystal, radius: float) -> Polyhedron:

@@ -103,7 +103,7 @@ def strained(body: Body, tensor: FloatArray, frame: Literal["crystal", "lab"] = 
         turn = rotation_matrix(body.quaternion)
         gradient = turn @ gradient @ turn.T
     moved = displaced(body, lambda points: points @ (gradient - np.eye(3)).T)
-    return replace(moved, solid=_deformed_solid(body.solid, gradient))
+    return replace(moved, solid=deformed_solid(body.solid, gradient))
 
 
 def strained_crystal(crystal: Crystal, tensor: FloatArray) -> Crystal:
@@ -135,7 +135,8 @@ def _deformation(tensor: FloatArray) -> FloatArray:
     return np.asarray(np.eye(3) + strain)
 
 
-def _deformed_solid(solid: Volume, gradient: FloatArray) -> Volume:
+def deformed_solid(solid: Volume, gradient: FloatArray) -> Volume:
+    """A volume after every point r has become ``gradient @ r``, for a regular matrix [3, 3]."""
     if isinstance(solid, Polyhedron):
         # A face n·r = d becomes n·(F⁻¹ r) = d; its new normal is brought back to length 1.
         normals = solid.normals @ np.linalg.inv(gradient)
@@ -146,9 +147,9 @@ def _deformed_solid(solid: Volume, gradient: FloatArray) -> Volume:
         _, lengths, directions = np.linalg.svd(solid.axes @ gradient.T)
         return Ellipsoid(gradient @ solid.centre, lengths[:, None] * directions)
     if isinstance(solid, Complement):
-        return Complement(_deformed_solid(solid.volume, gradient))
+        return Complement(deformed_solid(solid.volume, gradient))
     if isinstance(solid, Intersection | Union):
-        return type(solid)(tuple(_deformed_solid(volume, gradient) for volume in solid.volumes))
+        return type(solid)(tuple(deformed_solid(volume, gradient) for volume in solid.volumes))
     if isinstance(solid, Everywhere):
         return solid
     centre, radius = solid.bounding_sphere()

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from exitwave.errors import StructureError
 from exitwave.structures.body import Body, PlanarDefect, SiteRole, make_body
 from exitwave.structures.crystal import Crystal, fill
+from exitwave.structures.strain import deformed_solid
 from exitwave.structures.transforms import axis_rotation
 from exitwave.structures.volumes import Polyhedron, Union, Volume
 from exitwave.structures.wulff import Energies, reached_faces, surface_faces, volume_and_centre
@@ -102,7 +103,7 @@ def decahedron(crystal: Crystal, radius: float, energies: Mapping[str, float], t
     shared = ~on_plane[:, 1]
     members = [shared | on_axis, shared, shared, shared, shared]
     normal = _TWINS[0] @ axes @ np.linalg.inv(strain)
-    solid = _strained(wedge.scaled(radius), strain)
+    solid = deformed_solid(wedge.scaled(radius), strain)
     return _twinned_body(
         crystal,
         [positions[some] @ (turn @ strain).T for some, turn in zip(members, turns, strict=True)],
@@ -231,12 +232,6 @@ def _unit_wedge(lattice: Crystal, energies: Energies, twin_energy: float) -> tup
     reached = reached_faces(normals, depths, corners)
     face = np.unique(corners[np.abs(corners @ normals[-2]) < 1e-9].round(10), axis=0)
     return Polyhedron(normals[reached], depths[reached]), face.mean(axis=0)
-
-
-def _strained(solid: Polyhedron, matrix: FloatArray) -> Polyhedron:
-    normals = solid.normals @ np.linalg.inv(matrix)
-    lengths = np.linalg.norm(normals, axis=1)
-    return Polyhedron(normals / lengths[:, None], solid.distances / lengths)
 
 
 @dataclass(frozen=True)
