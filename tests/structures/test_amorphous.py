@@ -192,7 +192,10 @@ def test_drawn_values_are_recorded():
         (lambda: carbon(2, 10), "field_of_view is 2 Å.*needs 2.8 Å or more"),
         (lambda: slab(minimum_distances={"C-Si": 1.0}), "'C-Si', not a pair of elements of a-C; allowed: C-C"),
         (lambda: slab(thickness=0.001), r"thickness is 0\.001 Å and a slab of a-C.* no atom"),
-        (lambda: slab(roughness=1, roughness_length=0.5), r"roughness_length is 0\.5 Å.*allowed: 2 Å or more"),
+        (
+            lambda: rough_profile(30.0, 1.0, 0.5, np.random.default_rng(0)),
+            r"roughness_length is 0\.5 Å.*allowed: 2 Å or more",
+        ),
         (
             lambda: random_packing({"Si": 1, "O": 2}, 2.2, {"Si-O": 1.5}, 30, 20, np.random.default_rng(0)),
             "has Si-O; allowed: a distance of every pair, also of Si-Si",

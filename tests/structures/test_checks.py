@@ -57,6 +57,21 @@ IMPOSSIBLE = [
         "particles.shape",
         "shape.energies",
     ),
+    (
+        {
+            "material": "Pt",
+            "shape": {"kind": "winterbottom", "energies": {"111": 1}, "interface_energy": {"uniform": [-1.5, 0.5]}},
+        },
+        None,
+        "particles.shape",
+        "interface_energy is -1.5",
+    ),
+    (
+        {"material": "Au", "shape": "octahedron", "radius": 10, "shell": {"material": "Ag", "thickness": 9}},
+        None,
+        "particles.shape",
+        "shell.thickness is 9",
+    ),
     ({"material": "Au", "shape": {"kind": "island"}}, None, "particles", "'Au'.*not a layered material.*MoS2"),
     ({}, {"kind": "layers", "material": "CeO2"}, "substrate", "'CeO2'.*not a layered material.*MoS2"),
     (

@@ -341,5 +341,5 @@ def test_insets_of_nothing_known_are_refused():
     with pytest.raises(StructureError, match="type Complement"):
         inset(Complement(sphere(1.0)), 0.1)
     for thickness in (-1.0, float("nan")):
-        with pytest.raises(StructureError, match="shell.thickness is"):
+        with pytest.raises(StructureError, match=r"shell\.thickness is"):
             inset(sphere(10.0), thickness)

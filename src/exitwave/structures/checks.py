@@ -30,7 +30,7 @@ def check_block(block: specimen.NanoparticlesOnSubstrate) -> None:
         _at("particles", check_material, material, planar_defects, layered)
         _at("particles", load_material, material)
         for shape in [particles.shape] if isinstance(particles.shape, Block) else names(particles.shape):
-            _at("particles.shape", _check_shape, shape, material)
+            _at("particles.shape", _check_shape, particles, shape, material)
         shells = [] if particles.shell is None else names(particles.shell.material)
         held = _elements(material).union(*(_elements(shell) for shell in shells))
         for dopant in particles.dopants:
@@ -81,10 +81,10 @@ def _elements(material: str) -> set[str]:
     return {chemical_symbols[number] for number in load_material(material).numbers}
 
 
-def _check_shape(shape: Any, material: str) -> None:
+def _check_shape(particles: specimen.Particles, shape: Any, material: str) -> None:
     from exitwave.structures.particles import check_shape
 
-    check_shape(shape, load_material(material))
+    check_shape(particles, shape, load_material(material))
 
 
 def _check_dopant(dopant: specimen.Dopant, material: str, elements: set[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ FloatArray = NDArray[np.float64]
 DECAHEDRON = specimen.Decahedron(kind="decahedron", energies={"111": 1.0, "100": 1.15, "110": 1.3})
 """What the bare name stands for."""
 _TRIAL_RADIUS = 10.0
-"""Radius [Å] at which a shape is tried."""
+"""Radius [Å] at which a multiply twinned particle is tried."""
 
 
 def make_particle(block: specimen.Particles, rng: np.random.Generator) -> Body:
@@ -80,13 +81,23 @@ def make_particle(block: specimen.Particles, rng: np.random.Generator) -> Body:
     return body.with_details(zone_axis=list(zone_axis), zone_axis_tilt=tilt)
 
 
-def check_shape(shape: Any, crystal: Crystal) -> None:
-    """Raise a StructureError if a crystal cannot have a shape: a name or a block, such as an octahedron of wurtzite."""
-    if isinstance(shape, specimen.Island):
+def check_shape(block: specimen.Particles, shape: Any, crystal: Crystal) -> None:
+    """Raise a StructureError if a crystal cannot have a shape, or no core is left under a shell.
+
+    What is drawn is tried at both ends of its distribution, with the smallest radius and the thickest shell.
+    """
+    radius = float(bounds(block.radius)[0])
+    if isinstance(shape, specimen.Island) or _twinned(shape, crystal, _TRIAL_RADIUS) is not None:
         return
-    twinned = _twinned(shape, crystal, _TRIAL_RADIUS)
-    if twinned is None:
-        make_solid(_form(shape, np.random.default_rng(0)), crystal, _TRIAL_RADIUS)
+    for form in (_form(shape, lambda value: bounds(value)[0]), _form(shape, lambda value: bounds(value)[1])):
+        outer = make_solid(form, crystal, radius)
+        if block.shell is not None:
+            inset(outer, float(bounds(block.shell.thickness)[1]), _kept(form, crystal))
+
+
+def _kept(form: Form, crystal: Crystal) -> FloatArray | None:
+    """Normal of the face that a shell leaves bare: a core of a particle on a substrate stands on it too."""
+    return miller_half_space(crystal.cell, form.interface).normals[0] if isinstance(form, WinterbottomForm) else None
 
 
 def _twinned(shape: Any, crystal: Crystal, radius: float) -> Body | None:
@@ -106,14 +117,12 @@ def _cut(block: specimen.Particles, shape: Any, crystal: Crystal, radius: float,
     twinned = _twinned(shape, crystal, radius)
     if twinned is not None:
         return twinned
-    form = _form(shape, rng)
+    form = _form(shape, lambda value: draw(value, rng))
     outer = make_solid(form, crystal, radius)
     if block.shell is None:
         return _core(block, outer, crystal, rng)
     thickness = float(draw(block.shell.thickness, rng))
-    # A core of a particle on a substrate stands on it too.
-    kept = miller_half_space(crystal.cell, form.interface).normals[0] if isinstance(form, WinterbottomForm) else None
-    core = _core(block, inset(outer, thickness, kept), crystal, rng)
+    core = _core(block, inset(outer, thickness, _kept(form, crystal)), crystal, rng)
     shell = load_material(str(draw(block.shell.material, rng)))
     body = core_shell(
         core,
@@ -135,19 +144,19 @@ def _core(block: specimen.Particles, solid: Volume, crystal: Crystal, rng: np.ra
     return cut_with_defects(crystal, solid, wanted, rng) if wanted else cut(crystal, solid, rng)
 
 
-def _form(shape: Any, rng: np.random.Generator) -> Form:
-    """The shape with plain numbers."""
+def _form(shape: Any, value: Callable[[Any], Any]) -> Form:
+    """The shape with plain numbers, each of which ``value`` takes from a number or distribution."""
     if isinstance(shape, specimen.Ellipsoid):
         return EllipsoidForm(shape.axes)
     if isinstance(shape, specimen.Wulff):
         return WulffForm(tuple(shape.energies.items()))
     if isinstance(shape, specimen.Winterbottom):
-        energy = float(draw(shape.interface_energy, rng))
+        energy = float(value(shape.interface_energy))
         return WinterbottomForm(tuple(shape.energies.items()), shape.interface, energy)
     if isinstance(shape, specimen.Rod):
-        return RodForm(float(draw(shape.aspect, rng)), shape.axis, shape.ends)
+        return RodForm(float(value(shape.aspect)), shape.axis, shape.ends)
     if isinstance(shape, specimen.Platelet):
-        return PlateletForm(float(draw(shape.aspect, rng)), shape.normal, shape.outline)
+        return PlateletForm(float(value(shape.aspect)), shape.normal, shape.outline)
     return str(shape)
 
 
