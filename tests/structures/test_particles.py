@@ -504,6 +504,6 @@ def test_a_particle_that_holds_no_atom_is_an_error():
 def test_shapes_that_a_crystal_cannot_have_are_refused_before_any_is_made():
     for shape, material in (("octahedron", "CdSe"), ("icosahedron", "CdSe"), ("decahedron", "Fe"), ("cube", "TiO2")):
         with pytest.raises(StructureError, match=f"'{material}'"):
-            check_shape(shape, load_material(material))
+            check_shape(block(), shape, load_material(material))
     for shape in SHAPES:
-        check_shape(block(shape=shape).shape, GOLD)
+        check_shape(block(), block(shape=shape).shape, GOLD)
