@@ -7,7 +7,6 @@ from numba import njit
 from numpy.typing import NDArray
 
 from exitwave.structures.body import Body
-from exitwave.structures.transforms import wrap_laterally
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -37,13 +36,11 @@ def first_contact(body: FloatArray, obstacles: FloatArray, contact: float, field
     obstacles = obstacles[in_box(obstacles, centre, half, field_of_view)]
     if len(obstacles) == 0:
         return float("inf")
-    above, below = wrap_laterally(body, field_of_view), wrap_laterally(obstacles, field_of_view)
-    across = max(3, int(field_of_view / contact))
-    bins = (below[:, :2] / field_of_view * across).astype(np.int64).clip(0, across - 1)
-    flat = bins[:, 0] * across + bins[:, 1]
-    order = np.argsort(flat, kind="stable")
-    starts = np.searchsorted(flat[order], np.arange(across * across + 1))
-    return float(_smallest_drop(above, below[order], starts, across, contact, field_of_view))
+    bins = np.array([max(3, int(field_of_view / contact)), 1])
+    origin = np.zeros(3)
+    order, starts = _by_cell(_cells(obstacles, origin, bins, field_of_view, np.inf), bins[0] ** 2)
+    cells = _cells(body, origin, bins, field_of_view, np.inf)
+    return float(_smallest_drop(body, cells, obstacles[order], starts, bins[0], contact, field_of_view))
 
 
 def contact_along(
@@ -64,17 +61,17 @@ def contact_along(
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _smallest_drop(
     above: FloatArray,
+    cells: IntArray,
     below: FloatArray,
-    starts: NDArray[np.int64],
+    starts: IntArray,
     across: int,
     contact: float,
     edge: float,
 ) -> float:
-    """Smallest vertical way to contact over all pairs; obstacles are sorted by lateral bin."""
+    """Smallest vertical way to contact over all pairs; obstacles are sorted by lateral cell."""
     smallest = np.inf
     for m in range(len(above)):
-        i = min(int(above[m, 0] / edge * across), across - 1)
-        j = min(int(above[m, 1] / edge * across), across - 1)
+        i, j = cells[m] // across, cells[m] % across
         for di in range(-1, 2):
             for dj in range(-1, 2):
                 cell = ((i + di) % across) * across + (j + dj) % across
@@ -140,47 +137,59 @@ def distances_to(body: Body, positions: FloatArray, within: float, field_of_view
     near = np.flatnonzero(in_box(positions, *box_around(body.positions, within), field_of_view or 0.0))
     if not len(near):
         return distances
-    corner, edge = np.zeros(3), field_of_view
+    corner = body.positions.min(axis=0) - within
+    edge = field_of_view
     if edge is None:  # a cell so wide that no image is near
-        corner = body.positions.min(axis=0) - within
         edge = float(np.ptp(body.positions[:, :2], axis=0).max()) + 4 * within
-    corner[2] = body.positions[:, 2].min() - within
     height = float(body.positions[:, 2].max() + within - corner[2])
-    atoms, others = (wrap_laterally(part - corner, edge) for part in (body.positions, positions[near]))
     bins = np.array([max(1, int(edge / within)), max(1, int(height / within))])
-    cells = _cells(atoms, bins, edge, height)
-    order = np.argsort(cells, kind="stable")
-    starts = np.searchsorted(cells[order], np.arange(bins[0] ** 2 * bins[1] + 1))
-    distances[near] = _nearest(others, atoms[order], starts, bins, edge, height, within)
+    order, starts = _by_cell(_cells(body.positions, corner, bins, edge, height), bins[0] ** 2 * bins[1])
+    others = positions[near]
+    cells = _cells(others, corner, bins, edge, height)
+    distances[near] = _nearest(others, cells, body.positions[order], starts, bins, edge, within)
     return distances
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _cells(positions: FloatArray, bins: IntArray, edge: float, height: float) -> IntArray:
-    """Index of the cell of every position; x and y in [0, edge), z in [0, height]."""
+def _cells(positions: FloatArray, corner: FloatArray, bins: IntArray, edge: float, height: float) -> IntArray:
+    """Index of the cell of every position: bins of a lateral period from a corner on, and of a height above it."""
     across, up = bins
     cells = np.empty(len(positions), dtype=np.int64)
     for m in range(len(positions)):
-        i = min(int(positions[m, 0] / edge * across), across - 1)
-        j = min(int(positions[m, 1] / edge * across), across - 1)
-        k = min(int(positions[m, 2] / height * up), up - 1)
+        x, y = (positions[m, 0] - corner[0]) / edge, (positions[m, 1] - corner[1]) / edge
+        i = min(int((x - np.floor(x)) * across), across - 1)
+        j = min(int((y - np.floor(y)) * across), across - 1)
+        k = min(max(int((positions[m, 2] - corner[2]) / height * up), 0), up - 1)
         cells[m] = (i * across + j) * up + k
     return cells
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
+def _by_cell(cells: IntArray, count: int) -> tuple[IntArray, IntArray]:
+    """Order that sorts by cell, and where each of a number of cells starts in it."""
+    starts = np.zeros(count + 1, dtype=np.int64)
+    for cell in cells:
+        starts[cell + 1] += 1
+    starts = np.cumsum(starts)
+    filled, order = starts[:-1].copy(), np.empty(len(cells), dtype=np.int64)
+    for m in range(len(cells)):
+        order[filled[cells[m]]] = m
+        filled[cells[m]] += 1
+    return order, starts
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def _nearest(
     positions: FloatArray,
+    cells: IntArray,
     atoms: FloatArray,
     starts: IntArray,
     bins: IntArray,
     edge: float,
-    height: float,
     within: float,
 ) -> FloatArray:
     """Distance of every position to the nearest of the atoms, which are sorted by cell; infinite beyond ``within``."""
     across, up = bins
-    cells = _cells(positions, bins, edge, height)
     distances = np.empty(len(positions))
     for m in range(len(positions)):
         smallest = within * within
