@@ -36,9 +36,11 @@ rule all:
 onstart:
     # On a cluster the GPU is on the node of the job, and cannot be looked for here.
     if workflow.local_exec and any(
-        t.block.device == "cuda" for t in STUDY.stage("trainings")
+        member.block.device == "cuda"
+        for stage in ("exit_waves", "trainings")
+        for member in STUDY.stage(stage)
     ):
-        from exitwave.training.hardware import resolve_device
+        from exitwave.hardware import resolve_device
 
         resolve_device("cuda")
 

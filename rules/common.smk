@@ -89,6 +89,10 @@ def training_of(wildcards):
     return STUDY.member(f"trainings/{wildcards.training}")
 
 
+def device_of_waves(wildcards):
+    return member_of("exit_waves", "block")(wildcards).block.device
+
+
 def how_to_train(wildcards, input):
     """Device, precision and threads. Takes ``input`` so that Snakemake does not rerun for a change of them."""
     block = training_of(wildcards).block

@@ -39,15 +39,17 @@ def show(file: Annotated[Path, typer.Argument(help="config or study file")] = DE
     table = Table(
         title=f"{file}: what it makes", caption="disk is an estimate; what is there already is not made again"
     )
-    for heading in ("stage", "block", "jobs", "items", "disk [GB]", "folder below results/"):
-        table.add_column(heading, justify="right" if heading in ("jobs", "items", "disk [GB]") else "left")
+    numbers = ("jobs", "items", "item [MB]", "disk [GB]")
+    for heading in ("stage", "block", *numbers, "folder below results/"):
+        table.add_column(heading, justify="right" if heading in numbers else "left")
     rows = plan(study)
     for row in rows:
-        cells = (row.stage, row.name, str(row.jobs), str(row.items), f"{row.gigabytes:.2f}", row.folder)
+        disk = (f"{row.bytes_per_item / 1e6:.3g}", f"{row.gigabytes:.2f}")
+        cells = (row.stage, row.name, str(row.jobs), str(row.items), *disk, row.folder)
         table.add_row(*(cell.replace("[", r"\[") for cell in cells))
-    jobs, disk = sum(row.jobs for row in rows), sum(row.gigabytes for row in rows)
+    jobs, total = sum(row.jobs for row in rows), sum(row.gigabytes for row in rows)
     table.add_section()
-    table.add_row("total", "", str(jobs), "", f"{disk:.2f}", "")
+    table.add_row("total", "", str(jobs), "", "", f"{total:.2f}", "")
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 

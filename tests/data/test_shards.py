@@ -1,3 +1,8 @@
+import errno
+import os
+import re
+import subprocess
+import sys
 import time
 import zipfile
 
@@ -153,27 +158,101 @@ def test_a_flipped_byte_in_the_values_of_a_table_is_an_error(tmp_path):
             read_table(path)
 
 
-@pytest.mark.parametrize("step", ["zip", "table"])
-def test_an_interrupted_write_leaves_nothing_at_the_final_name(tmp_path, arrays, monkeypatch, step):
+FULL = r"cannot be written \({}\): it needs [\d,.]+ MB, and [\d,.]+ MB are free on its disk; make room"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("member", [0, 3, 12])
+def test_a_full_disk_leaves_nothing_of_the_shard_and_is_said_in_a_sentence(tmp_path, arrays, monkeypatch, code, member):
     path = tmp_path / "shard.zarr.zip"
+    written = zipfile.ZipFile.writestr
+    members = iter(range(member))
 
-    def full_disk(*args, **kwargs):
-        raise OSError(28, "No space left on device")
+    def writestr(*args):
+        if next(members, None) is None:
+            raise OSError(code, os.strerror(code))
+        written(*args)
 
-    if step == "zip":
-        written = zipfile.ZipFile.writestr
-        members = iter(range(3))
-        monkeypatch.setattr(
-            zipfile.ZipFile,
-            "writestr",
-            lambda *args: written(*args) if next(members, None) is not None else full_disk(),
-        )
-    else:
-        monkeypatch.setattr(shards.pq, "write_table", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", writestr)
+    with pytest.raises(ShardError, match=r"shard\.zarr\.zip: " + FULL.format(os.strerror(code))) as caught:
         write_shard(path, arrays, TABLE, {})
+    assert "\n" not in str(caught.value)
     assert not path.exists()
     assert not list(tmp_path.glob(".*"))
+    monkeypatch.undo()
+    write_shard(path, arrays, TABLE, {})
+    np.testing.assert_array_equal(open_shard(path).read("waves"), arrays["waves"])
+
+
+def test_a_full_disk_is_noticed_as_late_as_when_the_file_is_flushed(tmp_path, monkeypatch):
+    def fsync(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(ShardError, match=r"table\.parquet: " + FULL.format("No space left on device")):
+        write_table(tmp_path / "table.parquet", TABLE)
+    assert not list(tmp_path.iterdir())
+
+
+LIMITED = """
+import resource, sys
+import numpy as np
+import pandas as pd
+from exitwave.data.shards import write_shard, write_table
+from exitwave.errors import ShardError
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+numbers = np.random.default_rng(0).random(20_000)
+for write in (
+    lambda: write_shard(sys.argv[1] + "/shard.zarr.zip", {"waves": numbers}, pd.DataFrame({"item": [0]}), {}),
+    lambda: write_table(sys.argv[1] + "/table.parquet", pd.DataFrame({"dose": numbers})),
+):
+    try:
+        write()
+    except ShardError as error:
+        print(error)
+"""
+
+
+def test_a_real_limit_to_the_size_of_files_is_said_in_a_sentence_and_leaves_nothing(tmp_path):
+    done = subprocess.run([sys.executable, "-c", LIMITED, tmp_path], capture_output=True, text=True, check=True)
+    shard, table = done.stdout.splitlines()
+    assert re.search(r"shard\.zarr\.zip: " + FULL.format("File too large"), shard)
+    assert re.search(r"table\.parquet: " + FULL.format("File too large"), table)
+    assert done.stderr == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["shard.parquet"]
+
+
+def test_a_folder_that_cannot_be_is_an_error_that_names_the_file(tmp_path, arrays):
+    (tmp_path / "results").write_bytes(b"a file in the place of the folder")
+    with pytest.raises(ShardError, match=r"results/shard\.parquet: cannot be written \(.*\); allowed: a folder"):
+        write_shard(tmp_path / "results" / "shard.zarr.zip", arrays, TABLE, {})
+
+
+def test_the_table_of_another_shard_is_noticed(shard, tmp_path, arrays):
+    """Same items and columns, as of a shard made with another seed."""
+    other = tmp_path / "other" / shard.name
+    write_shard(other, arrays, TABLE.assign(dose=[100.0, 200.0, 300.0]), {})
+    table_path(shard).write_bytes(table_path(other).read_bytes())
+    with pytest.raises(ShardError, match=r"000003\.parquet: is damaged, or is not the table .*; delete both"):
+        open_shard(shard)
+
+
+def test_a_shard_without_its_table_still_opens(shard, arrays):
+    table_path(shard).unlink()
+    np.testing.assert_array_equal(open_shard(shard).read("counts"), arrays["counts"])
+    with pytest.raises(ShardError, match=r"000003\.parquet: is missing"):
+        read_table(table_path(shard))
+
+
+def test_items_too_large_for_one_chunk_are_split_and_come_back(tmp_path, arrays, monkeypatch):
+    monkeypatch.setattr(shards, "_LARGEST_CHUNK", 1000)
+    path = tmp_path / "shard.zarr.zip"
+    write_shard(path, arrays, TABLE, {})
+    opened = open_shard(path)
+    assert opened.group["waves"].chunks == (1, 1, 8, 8)  # of 1024 bytes an item
+    assert opened.group["counts"].chunks == (1, 1, 16)
+    for name, values in arrays.items():
+        np.testing.assert_array_equal(opened.read(name), values)
 
 
 def test_an_interrupted_rewrite_leaves_the_shard_that_was_there(shard, arrays, monkeypatch):

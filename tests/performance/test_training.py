@@ -14,7 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 import exitwave.training.loop as loop
 from exitwave.config.blocks import Segmentation
-from exitwave.training.hardware import resolve_precision
+from exitwave.hardware import resolve_precision
 from exitwave.training.networks import build_network
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark(timer=time.process_time)]

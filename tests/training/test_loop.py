@@ -5,9 +5,9 @@ import torch
 
 import exitwave.training.loop as loop
 from exitwave.config.blocks import Segmentation
-from exitwave.errors import TrainingError
+from exitwave.errors import ConfigError, TrainingError
+from exitwave.hardware import resolve_device, resolve_precision
 from exitwave.training.checkpoint import load_checkpoint, save_checkpoint
-from exitwave.training.hardware import resolve_device, resolve_precision
 from exitwave.training.loop import train, update_average, validate
 
 IDS = [f"image-{i}" for i in range(100)]
@@ -247,7 +247,7 @@ def test_empty_validation_set_is_refused(data, tmp_path):
 
 def test_cuda_asked_for_but_absent_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(TrainingError, match="device is cuda, but PyTorch finds no CUDA device"):
+    with pytest.raises(ConfigError, match="device is cuda, but PyTorch finds no CUDA device"):
         resolve_device("cuda")
     assert resolve_device("auto") == "cpu"
 

@@ -20,7 +20,9 @@ THICKNESS = HEIGHT / SLICES
 
 
 def block(**changes: object) -> PlaneWave:
-    return PlaneWave(**{"kind": "plane_wave", "structures": "s", "sampling": SAMPLING, "energy": ENERGY, **changes})
+    """Set as abTEM is, unless told otherwise."""
+    given = {"sampling": SAMPLING, "energy": ENERGY, "scheme": "conventional", **changes}
+    return PlaneWave(**{"kind": "plane_wave", "structures": "s", **given})
 
 
 def sphere(crystal: Atoms, radius: float) -> Atoms:
@@ -187,7 +189,7 @@ def test_metadata_tell_what_was_simulated() -> None:
     metadata = simulate_exit_waves(scene(GOLD), block(slice_thickness=1.9), np.random.default_rng(0)).metadata
     assert metadata["simulation_grid"] == 96
     assert metadata["n_slices"] == 16
-    assert metadata["slice_thickness"] == HEIGHT / 16
+    assert metadata["slice_thickness"] == 1.9
     assert 0 < metadata["intensity_lost"] < 0.05
 
 

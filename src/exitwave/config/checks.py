@@ -51,6 +51,7 @@ def _check_structures(member: Member) -> None:
 def _check_exit_waves(member: Member) -> None:
     from exitwave.structures.checks import elements_of
     from exitwave.waves.grid import output_grid
+    from exitwave.waves.scattering import check_parametrization
     from exitwave.waves.thermal import check_elements
 
     structures = member.source("structures").block
@@ -63,6 +64,10 @@ def _check_exit_waves(member: Member) -> None:
     for symbol in member.block.rms_displacements:
         if not atomic_numbers.get(symbol, 0):
             raise ConfigError(f"rms_displacements: found '{symbol}'; allowed: symbols of elements")
+    try:
+        check_parametrization(elements_of(structures), member.block.parametrization)
+    except ExitwaveError as error:
+        raise ConfigError(f"parametrization: {error}") from error
     if member.block.frozen_phonons:
         try:
             check_elements(elements_of(structures), member.block.rms_displacements)

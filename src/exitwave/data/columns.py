@@ -49,10 +49,18 @@ EXIT_WAVES = {
     "slice_thickness": "Å",
     "frozen_phonons": "",
     "temperature": "K",
+    "engine": "",
+    "scheme": "",
+    "projection": "",
     "parametrization": "",
+    "tilt_x": "mrad",
+    "tilt_y": "mrad",
     "simulation_grid": "px",
     "n_slices": "",
+    "series_step": "Å",
+    "storage_error": "",
     "intensity_lost": "",
+    "loss_alarm": "",
     "abtem_version": "",
 }
 IMAGES = {

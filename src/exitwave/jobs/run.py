@@ -23,6 +23,7 @@ def job(name: str, log_file: str | Path) -> Iterator[None]:
         logging.FileHandler(log_file, mode="w", encoding="utf-8"),
         logging.StreamHandler(sys.stderr),
     ]
+    logging.raiseExceptions = False  # a log that cannot grow on a full disk must not bury the sentence in tracebacks
     logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s {name}: %(message)s", handlers=handlers)
     logger = logging.getLogger("exitwave")
     logger.setLevel(logging.DEBUG)

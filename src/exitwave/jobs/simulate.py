@@ -83,22 +83,41 @@ def read_structure(shard: Shard, item: int) -> Structure:
     )
 
 
-def make_exit_waves(description: dict[str, Any], structures: Path, output: Path) -> None:
-    """Simulate the exit waves of a shard of structures."""
+def make_exit_waves(description: dict[str, Any], structures: Path, output: Path, device: str = "auto") -> None:
+    """Simulate the exit waves of a shard of structures.
+
+    Parameters
+    ----------
+    description : dict
+        The block, as :func:`exitwave.config.plan.describe` gives it.
+    structures : path
+        Shard of structures.
+    output : path
+        Shard to write.
+    device : {'auto', 'cpu', 'cuda'}
+        Where to simulate.
+    """
     from importlib.metadata import version
 
-    from exitwave.waves.plane_wave import simulate_exit_waves
+    import torch
 
-    block = block_from(description)
-    shard, table = open_shard(structures), read_table(table_path(structures))
-    waves, rows = [], []
-    for number, row in enumerate(_rows(table), start=1):
-        item = int(row["item"])
+    from exitwave.data.rounding import round_waves
+    from exitwave.waves.plane_wave import simulate_each
+
+    torch.set_num_threads(1)  # the core that the job has
+    block = block_from(description, device=device)
+    shard, table = open_shard(structures), _rows(read_table(table_path(structures)))
+    items = ((read_structure(shard, int(row["item"])), _rng(description, int(row["item"]))) for row in table)
+    results = simulate_each(items, block)
+    waves, rows, arrays = [], [], {}
+    for number, row in enumerate(table, start=1):
         try:
-            result = simulate_exit_waves(read_structure(shard, item), block, _rng(description, item))
+            result = next(results)
         except ExitwaveError as error:
-            raise type(error)(f"exit_waves.{description['name']}: structure {row['structure_id']}: {error}") from error
-        waves.append(result.waves)
+            raise type(error)(f"exit_waves.{description['name']}: {error}") from error
+        waves.append(round_waves(result.waves, block.storage_error))
+        if len(result.series):
+            arrays[f"series/{row['item']}"] = round_waves(result.series, block.storage_error)
         rows.append(
             {
                 **row,
@@ -118,7 +137,7 @@ def make_exit_waves(description: dict[str, Any], structures: Path, output: Path)
         "units": {"energy": "eV", "sampling": "Å"},
         "block": description["block"],
     }
-    write_shard(output, {"waves": np.stack(waves)}, pd.DataFrame(rows), attributes)
+    write_shard(output, {"waves": np.stack(waves), **arrays}, pd.DataFrame(rows), attributes)
 
 
 def make_images(description: dict[str, Any], exit_waves: Path, output: Path) -> None:

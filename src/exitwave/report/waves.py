@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from exitwave.data.shards import open_shard, read_table, table_path
-from exitwave.report.style import figure, picture, scale_bar, spread
+from exitwave.data.shards import Shard, open_shard, read_table, table_path
+from exitwave.report.style import BLUE, GREEN, ORANGE, figure, picture, scale_bar, spread
 
 COLUMNS = (
     "whole structure, phase",
@@ -22,6 +23,8 @@ COLUMNS = (
 
 def draw_exit_waves(shard: str | Path, path: str | Path, n: int = 3, title: str = "") -> None:
     """Draw phase and amplitude of the exit waves of a few structures, first thermal configuration.
+
+    Below them, where there is a thickness series, how the direct beam fades and what is scattered grows with depth.
 
     Parameters
     ----------
@@ -38,8 +41,12 @@ def draw_exit_waves(shard: str | Path, path: str | Path, n: int = 3, title: str 
     sampling = float(opened.attributes["sampling"])
     order = table.sort_values(["particles_placed", "radius_mean", "item"], na_position="first").index
     places = order[spread(len(order), n)]
-    with figure(path, 12.0, 2.4 * len(places) + 0.7) as drawing:
-        axes = drawing.subplots(len(places), len(COLUMNS), squeeze=False)
+    has_series = "series_step" in table and bool(table["series_step"].notna().any())
+    with figure(path, 12.0, 2.4 * (len(places) + has_series) + 0.7) as drawing:
+        layout = drawing.add_gridspec(len(places) + has_series, len(COLUMNS))
+        axes = layout[: len(places), :].subgridspec(len(places), len(COLUMNS)).subplots(squeeze=False)
+        if has_series:
+            _draw_series(drawing.add_subplot(layout[-1, :]), opened, table.loc[places])
         for row, place in zip(axes, places, strict=True):
             waves = opened.read("waves", int(place))[:, 0]
             for column, (axis, values) in enumerate(zip(row, _maps(waves), strict=True)):
@@ -54,7 +61,25 @@ def draw_exit_waves(shard: str | Path, path: str | Path, n: int = 3, title: str 
         for axis, name in zip(axes[0], COLUMNS, strict=True):
             axis.set_title(name)
         energy = float(opened.attributes["energy"]) / 1e3
-        drawing.suptitle(f"Simulated exit waves at {energy:g} kV" + (f": {title}" if title else ""))
+        alarms = int(table["loss_alarm"].sum()) if "loss_alarm" in table else 0
+        drawing.suptitle(
+            f"Simulated exit waves at {energy:g} kV"
+            + (f": {title}" if title else "")
+            + (f"\n{alarms} of {len(table)} lost too much intensity to the band limit" if alarms else "")
+        )
+
+
+def _draw_series(axes: Axes, shard: Shard, rows: pd.DataFrame) -> None:
+    """Intensity of the direct beam (solid) and of all that is scattered (dashed) against depth."""
+    for colour, (_, row) in zip((BLUE, ORANGE, GREEN), rows.iterrows(), strict=False):
+        series = shard.read(f"series/{row['item']}")
+        direct = np.abs(series.mean(axis=(-2, -1))) ** 2
+        total = np.mean(np.abs(series) ** 2, axis=(-2, -1), dtype=np.float64)
+        depth = row["series_step"] * np.arange(1, len(series) + 1)
+        axes.plot(depth, direct.mean(axis=1), color=colour, label=f"item {row['item']}, direct beam")
+        axes.plot(depth, (total - direct).mean(axis=1), color=colour, linestyle="--", label="scattered")
+    axes.set(xlabel="depth [Å]", ylabel="intensity", ylim=(0, None))
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _maps(waves: NDArray[np.complex64]) -> list[NDArray[Any]]:

@@ -87,6 +87,18 @@ class Structure:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
 
+    def padded(self, margin: float) -> Structure:
+        """The structure in the middle of a cell that is wider by ``margin`` [Å] of vacuum on all four sides.
+
+        For structures of one's own that end within their cell, so that they are farther from their periodic images.
+        What the recipes make is periodic itself, and would be cut at the edges.
+        """
+        return replace(
+            self,
+            positions=self.positions + np.array([margin, margin, 0.0]),
+            cell=self.cell + np.array([2 * margin, 2 * margin, 0.0]),
+        )
+
     def to_ase(self) -> Atoms:
         """As `ase.Atoms`, with the arrays ``object_id``, ``role`` and ``grain``."""
         from ase import Atoms

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from exitwave.config.blocks import Segmentation
 from exitwave.errors import TrainingError
+from exitwave.hardware import resolve_device, resolve_precision
 from exitwave.training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
-from exitwave.training.hardware import resolve_device, resolve_precision
 from exitwave.training.losses import f1, segmentation_loss, soft_sums
 from exitwave.training.networks import build_network
 from exitwave.training.symmetry import augment
@@ -79,7 +79,7 @@ def train(
     model : Segmentation
     seed : int
     device, precision
-        As in the config; see :mod:`exitwave.training.hardware`.
+        As in the config; see :mod:`exitwave.hardware`.
     threads : int
         Processor cores used.
     checkpoint : Path

@@ -1,11 +1,22 @@
-"""Grids of the exit wave: the output grid and the simulation grid 1.5 times finer."""
+"""Grids of the exit wave, and what acts on their spectra.
+
+The stored wave has M points along an edge. The simulation grid has N = 1.5 M: of its spectrum the multislice keeps
+2/3, the band, which is then all that the stored wave can hold.
+"""
 
 from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from exitwave.errors import ConfigError
 
 OVERSAMPLING = 1.5
 """Simulation grid over output grid: the multislice keeps 2/3 of its band, which is then all of the output's."""
+TAPER = 0.01
+"""Width of the soft edge of the band, over the sampling of the simulation grid; abTEM's default."""
 MINIMUM_GRID = 32
 _TOLERANCE = 1e-6
 
@@ -50,3 +61,69 @@ def output_grid(field_of_view: float, sampling: float) -> int:
 def simulation_grid(field_of_view: float, sampling: float) -> int:
     """Pixels along an edge of the multislice grid, 1.5 times :func:`output_grid`."""
     return output_grid(field_of_view, sampling) * 3 // 2
+
+
+@lru_cache(maxsize=4)
+def aperture(size: int, edge: float) -> NDArray[np.float32]:
+    """Aperture of the band, abTEM's, whatever the user's abTEM configuration says.
+
+    Parameters
+    ----------
+    size : int
+        Pixels along an edge of the stored wave, M.
+    edge : float
+        Edge of the field [Å].
+
+    Returns
+    -------
+    float32 array [M, M]
+        1 inside, 0 outside a circle, in the order of ``fftfreq``.
+    """
+    import abtem
+    from abtem.antialias import antialias_aperture
+
+    grid = size * 3 // 2
+    with abtem.config.set({"antialias.cutoff": 1 / OVERSAMPLING, "antialias.taper": TAPER}):
+        whole = antialias_aperture((grid, grid), (edge / grid, edge / grid), np)
+    return np.ascontiguousarray(cut_to_band(np.asarray(whole, np.float32), size))
+
+
+def cut_to_band(spectrum: NDArray, size: int) -> NDArray:  # type: ignore[type-arg]
+    """The ``size`` lowest frequencies along the last two axes of a spectrum in the order of ``fftfreq``."""
+    kept = np.r_[: size // 2, -(size // 2) : 0]
+    return spectrum[..., kept[:, None], kept]
+
+
+def fresnel(
+    size: int, edge: float, distance: float, energy: float, tilt: tuple[float, float] = (0.0, 0.0)
+) -> NDArray[np.complex64]:
+    """Propagator of free space, ``exp(-i π λ d k² - 2 π i d (kx tan tx + ky tan ty))``.
+
+    Kirkland, *Advanced Computing in Electron Microscopy*, eq. 6.65, with abTEM's sign of the tilt.
+
+    Parameters
+    ----------
+    size : int
+        Pixels along an edge.
+    edge : float
+        Edge of the field [Å].
+    distance : float
+        Distance along the beam [Å].
+    energy : float
+        Beam energy [eV].
+    tilt : tuple of float
+        Tilt of the beam towards x and y [mrad].
+
+    Returns
+    -------
+    complex64 array [size, size]
+        Rows ky, columns kx, in the order of ``fftfreq``.
+    """
+    from abtem.core.energy import energy2wavelength
+
+    k = np.fft.fftfreq(size, edge / size)
+    across_x, across_y = (
+        np.exp(-1j * np.pi * distance * k * (energy2wavelength(energy) * k + 2 * np.tan(angle * 1e-3)))
+        for angle in tilt
+    )
+    return np.outer(across_y, across_x).astype(np.complex64)

@@ -1,4 +1,4 @@
-"""Where a network is trained and in which arithmetic."""
+"""On which device a job computes, and in which arithmetic."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from typing import Literal
 
 import torch
 
-from exitwave.errors import TrainingError
+from exitwave.errors import ConfigError
 
 Device = Literal["cpu", "cuda"]
 Precision = Literal["32", "bf16"]
 
 
 def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> Device:
-    """Device that a training runs on.
+    """Device that a job runs on.
 
     Raises
     ------
-    TrainingError
+    ConfigError
         If ``cuda`` is asked for and there is none. Call this before anything expensive.
     """
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
-        raise TrainingError("device is cuda, but PyTorch finds no CUDA device; allowed here: cpu or auto")
+        raise ConfigError("device is cuda, but PyTorch finds no CUDA device; allowed here: cpu or auto")
     if device == "auto":
         return "cuda" if available else "cpu"
     return device
