@@ -47,8 +47,7 @@ class PlaneWave(Block):
         "temperature; in place of, or beside, those of the table of Debye-Waller factors",
     )
     engine: Literal["exitwave", "abtem"] = Field(
-        "exitwave",
-        description="what simulates: our multislice, or abTEM, the slower reference that it is tested against",
+        "exitwave", description="what simulates: our multislice, or abTEM, the reference that it is tested against"
     )
     scheme: Literal["conventional", "accurate"] = Field(
         "accurate",

@@ -79,8 +79,8 @@ def bytes_per_pixel(storage_error: float) -> tuple[float, float]:
         Bytes a complex pixel of the wave of the whole structure, and of that of the particles alone, after
         compression. Lossless 5.9 and 5.6. With rounding to multiples of 2^-n (`exitwave.data.rounding`) n/4 and
         n/4 - 1: real and imaginary part cost one bit more each time that the step is halved. For errors of
-        1e-3 ... 3e-5 the sum of the two was within 15 % of that for nine of eleven sets of exit waves (metals, CdSe,
-        MoS2 and oxides on carbon, oxides and graphene, 80 and 300 kV); up to a third less where particles are thin
+        1e-3 ... 3e-5 the sum of the two was within 15 % of that for nine of eleven sets of exit waves (metals,
+        CdSe and MoS2 on carbon, oxides and MoS2, 80 and 300 kV); up to a third less where particles are thin
         flakes, more where they cover most of the field.
     """
     if storage_error == 0:
