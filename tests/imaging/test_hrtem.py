@@ -6,7 +6,7 @@ import abtem
 import numpy as np
 import pytest
 
-from exitwave.config.blocks import Aberrations, Hrtem
+from exitwave.config.imaging import Aberrations, Hrtem
 from exitwave.errors import ConfigError
 from exitwave.imaging.aberrations import wavelength
 from exitwave.imaging.coherence import focal_quadrature, nodes_to_converge

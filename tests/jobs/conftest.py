@@ -44,7 +44,7 @@ images:
     focal_nodes: 3
     plasmon_weight: {uniform: [0, 0.3]}
     dose: {loguniform: [200, 2000]}
-    detector_blur: 0.5
+    detector: {kind: ideal, blur: 0.5}
 datasets:
   gold: {images: noisy, validation: 0.3, test: 0.3}
 models:

@@ -15,12 +15,11 @@ from exitwave.config.block import (
     Block,
     Fraction,
     NonNegative,
-    NonNegativeReal,
     Positive,
-    PositiveReal,
     Whole,
 )
 from exitwave.config.distributions import Real, within
+from exitwave.config.imaging import Hrtem
 from exitwave.config.specimen import NanoparticlesOnSubstrate
 
 # --- exit waves -------------------------------------------------------------------------------
@@ -95,68 +94,6 @@ class PlaneWave(Block):
         return self
 
 
-# --- images and labels ------------------------------------------------------------------------
-
-
-class Aberrations(Block):
-    """Residual aberrations in Krivanek's polar notation, as in abTEM: coefficients [Å], angles [rad].
-
-    Defocus has a key of its own; ``C10`` is not accepted here.
-    """
-
-    C12: Real = Field(0.0, description="twofold astigmatism [Å]")
-    phi12: Real = Field(0.0, description="its angle [rad]")
-    C21: Real = Field(0.0, description="axial coma [Å]")
-    phi21: Real = Field(0.0, description="its angle [rad]")
-    C23: Real = Field(0.0, description="threefold astigmatism [Å]")
-    phi23: Real = Field(0.0, description="its angle [rad]")
-    C30: Real = Field(0.0, description="spherical aberration [Å]")
-    C32: Real = Field(0.0, description="star aberration [Å]")
-    phi32: Real = Field(0.0, description="its angle [rad]")
-    C34: Real = Field(0.0, description="fourfold astigmatism [Å]")
-    phi34: Real = Field(0.0, description="its angle [rad]")
-    C41: Real = Field(0.0, description="fourth-order coma [Å]")
-    phi41: Real = Field(0.0, description="its angle [rad]")
-    C43: Real = Field(0.0, description="three-lobe aberration [Å]")
-    phi43: Real = Field(0.0, description="its angle [rad]")
-    C45: Real = Field(0.0, description="fivefold astigmatism [Å]")
-    phi45: Real = Field(0.0, description="its angle [rad]")
-    C50: Real = Field(0.0, description="fifth-order spherical aberration [Å]")
-    C52: Real = Field(0.0, description="fifth-order star aberration [Å]")
-    phi52: Real = Field(0.0, description="its angle [rad]")
-    C54: Real = Field(0.0, description="fifth-order rosette aberration [Å]")
-    phi54: Real = Field(0.0, description="its angle [rad]")
-    C56: Real = Field(0.0, description="sixfold astigmatism [Å]")
-    phi56: Real = Field(0.0, description="its angle [rad]")
-
-
-class Hrtem(Block):
-    """HRTEM images: several draws of optics, dose and position for each exit wave."""
-
-    kind: Literal["hrtem"]
-    exit_waves: str = Field(description="exit_waves block")
-    per_structure: Whole = Field(1, ge=1, description="images of each structure")
-    pixel_size: Positive = Field(description="image pixel [Å]; a whole multiple of the sampling of the exit wave")
-    size: Whole = Field(ge=16, description="edge of the square image [px]; cut at a random place of the periodic field")
-    defocus: Real = Field(0.0, description="defocus [Å]; positive is underfocus")
-    aberrations: Aberrations = Field(Aberrations(), description="residual aberrations")
-    focal_spread: NonNegativeReal = Field(0.0, description="standard deviation of the focal spread [Å]")
-    focal_nodes: Whole = Field(7, ge=1, description="Gauss-Hermite nodes of the focal spread")
-    objective_aperture: PositiveReal | None = Field(
-        None, description="semi-angle of the objective aperture [mrad]; none: open"
-    )
-    plasmon_weight: Annotated[Real, within(low=0, high=1)] = Field(
-        0.0, description="weight of the constant background that stands for plasmon losses"
-    )
-    dose: PositiveReal = Field(description="electron dose [e⁻/Å²]")
-    detector_blur: NonNegativeReal = Field(
-        0.0, description="standard deviation of the camera's Gaussian point spread, acting on the noise too [px]"
-    )
-    label_smoothing: NonNegative = Field(
-        1.0, description="standard deviation of the Gaussian laid over the phase that labels are made from [Å]"
-    )
-
-
 # --- datasets ---------------------------------------------------------------------------------
 
 
@@ -169,6 +106,21 @@ class Dataset(Block):
     size: Whole | None = Field(None, ge=1, description="training and validation images drawn; all if left out")
     where: str | None = Field(
         None, description="condition on metadata columns, such as 'defocus > 0 and dose < 500'; all if left out"
+    )
+    limit: dict[str, Whole] = Field(
+        {},
+        description="at most so many different values of a column, drawn at random before images are: {structure: 128, "
+        "defocus: 3}; structure stands for structure_id",
+    )
+    draw: Literal["random", "stratified"] = Field(
+        "random", description="random: independent of each other; stratified: equally many of each stratum"
+    )
+    strata: dict[str, Whole] = Field(
+        {},
+        description="columns that strata are made of, with the number of bins of equal counts: {defocus: 5, dose: 4}",
+    )
+    draw_per_seed: bool = Field(
+        False, description="whether each network of a training gets a draw of its own, instead of one for all"
     )
     label_threshold: Positive = Field(
         0.1, description="phase of the in-focus particle wave above which a pixel is particle [rad]"
@@ -185,6 +137,8 @@ class Dataset(Block):
                 f"validation ({self.validation:g}) and test ({self.test:g}) leave no structures for training; "
                 "allowed: a sum below 1"
             )
+        if bool(self.strata) != (self.draw == "stratified"):
+            raise ValueError("strata go with draw: stratified, and the other way round; allowed: both or neither")
         if self.validation == 0:
             raise ValueError("validation is 0; allowed: above 0, since the best network is chosen by validation loss")
         return self
@@ -244,6 +198,11 @@ class Training(Block):
     COUNTS = frozenset({"seeds", "device", "precision", "threads"})
     datasets: str = Field(description="datasets block")
     model: str = Field(description="models block")
+    streaming: bool = Field(
+        False,
+        description="whether every epoch sees newly drawn images of the same exit waves, made while training, instead "
+        "of the stored ones; validation images stay the stored ones",
+    )
     seeds: Whole = Field(5, ge=1, description="networks trained, differing in initial weights and order of images")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to train; auto: a GPU if there is one")
     precision: Literal["auto", "32", "bf16"] = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exitwave.config.blocks import Aberrations
+from exitwave.config.imaging import CAMERA_NUMBERS, Aberrations
 
 STRUCTURES = {
     "structure_id": "",
@@ -73,11 +73,21 @@ IMAGES = {
     "offset_x": "wave px",
     "defocus": "Å",
     **{name: "rad" if name.startswith("phi") else "Å" for name in Aberrations.model_fields},
+    "beam_tilt_x": "mrad",
+    "beam_tilt_y": "mrad",
     "focal_spread": "Å",
+    "focal_nodes": "",
+    "angular_spread": "mrad",
+    "vibration": "Å",
+    "drift_x": "Å",
+    "drift_y": "Å",
     "objective_aperture": "mrad",
     "plasmon_weight": "",
     "dose": "e⁻/Å²",
-    "detector_blur": "px",
+    "illumination_gradient": "",
+    "contamination": "",
+    "detector": "",
+    **{f"detector_{name}": unit for name, unit in CAMERA_NUMBERS.items()},
     "label_smoothing": "Å",
     "mean_counts": "e⁻/px",
     "particle_fraction": "",
@@ -98,10 +108,14 @@ TEXT = {
     "exitwave_version",
     "exit_waves",
     "exit_waves_hash",
+    "engine",
+    "scheme",
+    "projection",
     "parametrization",
     "abtem_version",
     "image_id",
     "images",
     "images_hash",
+    "detector",
 }
 """Columns of text; all others are numbers."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from exitwave.config.blocks import Aberrations, Hrtem
+from exitwave.config.imaging import Aberrations, Hrtem
 from exitwave.config.distributions import draw
 from exitwave.errors import ConfigError
 from exitwave.imaging.aberrations import reciprocal_grid, transfer_function

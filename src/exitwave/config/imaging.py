@@ -1,0 +1,222 @@
+"""The blocks of the images stage: microscope, exposure, camera, labels."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from exitwave.config.block import Block, Fraction, NonNegative, NonNegativeReal, Positive, PositiveReal, Whole
+from exitwave.config.distributions import Real, within
+
+UnitReal = Annotated[Real, within(low=0, high=1)]
+
+
+class Aberrations(Block):
+    """Residual aberrations in Krivanek's polar notation, as in abTEM: coefficients [Å], angles [rad].
+
+    The coefficients of Haider's notation may be given in their place: A1, B2, A2, S3, A3, B4, D4, A4, C3, C5, A5, R5
+    and S5 [Å], with the angles ``A1_angle``, ... [°]. Defocus has a key of its own; ``C10`` and ``C1`` are not
+    accepted here.
+    """
+
+    C12: Real = Field(0.0, description="twofold astigmatism [Å]")
+    phi12: Real = Field(0.0, description="its angle [rad]")
+    C21: Real = Field(0.0, description="axial coma [Å]")
+    phi21: Real = Field(0.0, description="its angle [rad]")
+    C23: Real = Field(0.0, description="threefold astigmatism [Å]")
+    phi23: Real = Field(0.0, description="its angle [rad]")
+    C30: Real = Field(0.0, description="spherical aberration [Å]")
+    C32: Real = Field(0.0, description="star aberration [Å]")
+    phi32: Real = Field(0.0, description="its angle [rad]")
+    C34: Real = Field(0.0, description="fourfold astigmatism [Å]")
+    phi34: Real = Field(0.0, description="its angle [rad]")
+    C41: Real = Field(0.0, description="fourth-order coma [Å]")
+    phi41: Real = Field(0.0, description="its angle [rad]")
+    C43: Real = Field(0.0, description="three-lobe aberration [Å]")
+    phi43: Real = Field(0.0, description="its angle [rad]")
+    C45: Real = Field(0.0, description="fivefold astigmatism [Å]")
+    phi45: Real = Field(0.0, description="its angle [rad]")
+    C50: Real = Field(0.0, description="fifth-order spherical aberration [Å]")
+    C52: Real = Field(0.0, description="fifth-order star aberration [Å]")
+    phi52: Real = Field(0.0, description="its angle [rad]")
+    C54: Real = Field(0.0, description="fifth-order rosette aberration [Å]")
+    phi54: Real = Field(0.0, description="its angle [rad]")
+    C56: Real = Field(0.0, description="sixfold astigmatism [Å]")
+    phi56: Real = Field(0.0, description="its angle [rad]")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_haider(cls, values: Any) -> Any:
+        from exitwave.config.haider import to_krivanek
+
+        return to_krivanek(values) if isinstance(values, dict) else values
+
+
+# --- cameras ----------------------------------------------------------------------------------
+
+
+class ParametricMtf(Block):
+    """Modulation transfer function ``(1 - floor) / (1 + (k / half)^power) + floor``, k in cycles per image pixel.
+
+    abTEM's form with c0 = 1, c1 = floor, c2 = half / 2 and c3 = power.
+    """
+
+    half: Positive = Field(description="frequency at which the part above the floor has fallen to half [1/px]")
+    power: Positive = Field(2.0, description="steepness")
+    floor: Fraction = Field(0.0, description="value at high frequencies")
+
+
+class MeasuredMtf(Block):
+    """Modulation transfer function from a table."""
+
+    file: PurePath = Field(
+        description="CSV with the columns frequency [1/px, Nyquist is 0.5] and mtf, relative to the working directory"
+    )
+
+
+Mtf = ParametricMtf | MeasuredMtf
+
+
+class IdealCamera(Block):
+    """Counts every electron: shot noise, blurred by a Gaussian if asked for."""
+
+    kind: Literal["ideal"]
+    blur: NonNegativeReal = Field(
+        0.0, description="standard deviation of a Gaussian point spread, acting on the noise too [px]"
+    )
+
+
+class _Camera(Block):
+    mtf: Mtf | None = Field(None, description="modulation transfer function; none: 1")
+    dead_pixels: Fraction = Field(0.0, description="share of pixels that give 0")
+    hot_pixels: Fraction = Field(0.0, description="share of pixels that give the largest count there is")
+    bit_depth: Whole = Field(16, ge=8, le=32, description="bits of a stored count")
+
+
+class ScintillatorCamera(_Camera):
+    """Scintillator, fibre optics and CCD or CMOS: counts of light, noise transferred as the light is spread."""
+
+    kind: Literal["scintillator"]
+    quantum_efficiency: UnitReal = Field(0.8, description="detective quantum efficiency at frequency 0")
+    noise_transfer: Mtf | None = Field(None, description="noise transfer function; none: the MTF")
+    gain: PositiveReal = Field(20.0, description="counts an electron")
+    gain_residue: NonNegativeReal = Field(
+        0.0, description="relative standard deviation of the pixels' gain that a gain reference has left"
+    )
+    offset: NonNegative = Field(0.0, description="counts added to all pixels, so that none falls below 0")
+    dark_residue: NonNegativeReal = Field(
+        0.0, description="standard deviation of the pixels' dark counts that a dark reference has left [counts]"
+    )
+    readout_noise: NonNegativeReal = Field(0.0, description="standard deviation of the readout noise [counts]")
+
+
+class CountingCamera(_Camera):
+    """Direct detector that counts electrons one by one."""
+
+    kind: Literal["counting"]
+    quantum_efficiency: UnitReal = Field(0.9, description="share of the electrons that are detected")
+    electrons_per_frame: NonNegativeReal = Field(
+        0.0, description="mean electrons a pixel and frame, where those in the same pixel count once; 0: no such loss"
+    )
+
+
+Camera = Annotated[IdealCamera | ScintillatorCamera | CountingCamera, Field(discriminator="kind")]
+
+
+CAMERA_NUMBERS = {
+    "blur": "px",
+    "quantum_efficiency": "",
+    "gain": "counts/e⁻",
+    "gain_residue": "",
+    "offset": "counts",
+    "dark_residue": "counts",
+    "readout_noise": "counts",
+    "electrons_per_frame": "e⁻/px",
+    "dead_pixels": "",
+    "hot_pixels": "",
+    "bit_depth": "",
+}
+"""Numbers of cameras that become columns, with their units; NaN for cameras that have no such thing."""
+
+
+class Background(Block):
+    """Uneven illumination and contamination, as slowly varying factors of the intensity."""
+
+    gradient: NonNegativeReal = Field(
+        0.0, description="relative change of the illumination from one edge of the image to the other"
+    )
+    gradient_angle: Real = Field(0.0, description="direction in which it grows, from x towards y [rad]")
+    contamination: NonNegativeReal = Field(
+        0.0, description="relative standard deviation of a smooth random factor of the intensity"
+    )
+    contamination_length: PositiveReal = Field(50.0, description="its correlation length [Å]")
+
+
+# --- images -----------------------------------------------------------------------------------
+
+LABELS = ("instances", "thickness", "atoms", "columns", "boundary", "orientation", "domains")
+
+
+class Hrtem(Block):
+    """HRTEM images: several draws of optics, dose and position for each exit wave."""
+
+    VERSION = 2
+    kind: Literal["hrtem"]
+    exit_waves: str = Field(description="exit_waves block")
+    per_structure: Whole = Field(1, ge=1, description="images of each structure")
+    pixel_size: Positive = Field(description="image pixel [Å]; a whole multiple of the sampling of the exit wave")
+    size: Whole = Field(ge=16, description="edge of the square image [px]; cut at a random place of the periodic field")
+    microscope: str | None = Field(
+        None,
+        description="preset that gives aberrations, coherence and defocus where they are left out here: team_0_5, "
+        "uncorrected_300kv or corrected_80kv (src/exitwave/config/microscopes.yaml)",
+    )
+    defocus: Real = Field(0.0, description="defocus [Å]; positive is underfocus")
+    aberrations: Aberrations = Field(Aberrations(), description="residual aberrations")
+    tilt_x: Annotated[Real, within(low=-50, high=50)] = Field(
+        0.0, description="tilt of the illumination against the optic axis, towards x [mrad]: coma and more follow"
+    )
+    tilt_y: Annotated[Real, within(low=-50, high=50)] = Field(0.0, description="the same towards y [mrad]")
+    focal_spread: NonNegativeReal = Field(0.0, description="standard deviation of the focal spread [Å]")
+    temporal_coherence: Literal["quadrature", "envelope"] = Field(
+        "quadrature",
+        description="quadrature: intensities averaged over defocus, exact; envelope: the wave's transfer damped, "
+        "right for weak objects",
+    )
+    focal_nodes: Whole | Literal["auto"] = Field(
+        "auto",
+        description="Gauss-Hermite nodes of the quadrature; auto: as many as change no pixel by more than 10⁻³ of the "
+        "mean intensity, found for each exit wave's band, aperture and spread",
+    )
+    angular_spread: NonNegativeReal = Field(
+        0.0, description="standard deviation of the angles of illumination [mrad]: spatial coherence, by its envelope"
+    )
+    vibration: NonNegativeReal = Field(0.0, description="standard deviation of random shifts during the exposure [Å]")
+    drift: NonNegativeReal = Field(0.0, description="length of a steady drift during the exposure [Å]")
+    drift_angle: Real = Field(0.0, description="its direction, from x towards y [rad]")
+    objective_aperture: PositiveReal | None = Field(
+        None, description="semi-angle of the objective aperture [mrad]; none: open"
+    )
+    plasmon_weight: UnitReal = Field(
+        0.0, description="weight of the constant background that stands for plasmon losses; 0: zero-loss filtered"
+    )
+    dose: PositiveReal = Field(description="electron dose [e⁻/Å²]")
+    background: Background = Field(Background(), description="uneven illumination and contamination")
+    detector: Camera = Field(IdealCamera(kind="ideal"), description="camera")
+    label_smoothing: NonNegative = Field(
+        1.0, description="standard deviation of the Gaussian laid over the phase that labels are made from [Å]"
+    )
+    labels: list[Literal["instances", "thickness", "atoms", "columns", "boundary", "orientation", "domains"]] = Field(
+        [],
+        description="label maps stored beside the phase (docs/labels.md): particle instances, projected thickness, "
+        "mask by projected atoms, atomic columns, boundaries, local orientation, multi-class domains",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, values: Any) -> Any:
+        from exitwave.config.microscopes import with_microscope
+
+        return with_microscope(values) if isinstance(values, dict) else values
