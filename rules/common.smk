@@ -6,28 +6,26 @@ from snakemake.exceptions import WorkflowError
 from exitwave.benchmark.micrographs import check_benchmark_folder
 from exitwave.config.load import read_yaml
 from exitwave.config.plan import describe, shard_ranges
-from exitwave.config.study import load_study, study_from, structures_of
+from exitwave.config.scale import PAPER
+from exitwave.config.study import study_from, structures_of
 from exitwave.errors import ExitwaveError
 
 ENVIRONMENT = "../envs/exitwave.yaml"
 
 
 def read_study():
-    """The study of this run: --configfile if given, else the demo."""
+    """The study of this run: --configfile if given, else the demo; keys of --config are laid over it."""
     files = [Path(f) for f in workflow.overwrite_configfiles or []]
     try:
-        if not config:
-            return load_study("config/config.yaml"), "demo"
-        source = files[-1] if files else Path("config")
         # Refuses a key given twice, of which Snakemake's own reader takes the last.
-        for file in files:
-            read_yaml(file)
-        return (
-            study_from(json.loads(json.dumps(config)), str(source), source.parent),
-            source.stem,
-        )
+        contents = [read_yaml(file) for file in files or [Path("config/config.yaml")]]
+        source = files[-1] if files else Path("config/config.yaml")
+        raw = config if files else {**contents[0], **config}
+        study = study_from(json.loads(json.dumps(raw)), str(source), source.parent)
     except ExitwaveError as error:
         raise WorkflowError(str(error)) from None
+    name = source.stem if files else "demo"
+    return study, name if study.scale == PAPER else f"{name}-{study.scale}"
 
 
 STUDY, STUDY_NAME = read_study()

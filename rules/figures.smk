@@ -1,6 +1,6 @@
 # Functions of the rules in report.smk: what each figure is drawn from, and which figures a study has.
 
-from exitwave.config.blocks import Dataset
+from exitwave.config.plan import label_threshold
 
 
 def last_simulated():
@@ -14,14 +14,6 @@ def last_simulated():
     }
     stages = ("structures", "exit_waves", "images")
     return [m for stage in stages for m in STUDY.stage(stage) if m.folder not in used]
-
-
-def label_threshold(wildcards):
-    """Threshold of the first dataset drawn from an images block."""
-    images = member_of("images", "block")(wildcards)
-    users = [d for d in STUDY.stage("datasets") if images in d.upstream["images"]]
-    default = Dataset.model_fields["label_threshold"].default
-    return users[0].block.label_threshold if users else default
 
 
 def tables_of(wildcards):
@@ -83,6 +75,11 @@ def final_targets():
     figures = [f"{figures_of(m)}/atoms.png" for m in STUDY.stage("structures")]
     figures += [f"{figures_of(m)}/waves.png" for m in STUDY.stage("exit_waves")]
     figures += [f"{figures_of(m)}/contact_sheet.png" for m in STUDY.stage("images")]
+    figures += [
+        f"{figures_of(m)}/labels.png"
+        for m in STUDY.stage("images")
+        if "atoms" in m.block.labels
+    ]
     figures += [f"{figures_of(m)}/parameters.png" for m in last_simulated()]
     figures += [
         f"{figures_of(m)}/learning_curves.png" for m in STUDY.stage("trainings")

@@ -80,12 +80,43 @@ rule figure_images:
     params:
         figure=lambda wc: figure_params(
             title=member_of("images", "block")(wc).name,
-            label_threshold=label_threshold(wc),
+            label_threshold=label_threshold(STUDY, member_of("images", "block")(wc)),
         ),
     message:
         "figure: contact sheet of {wildcards.block}"
     script:
         "../scripts/figure_images.py"
+
+
+rule figure_labels:
+    input:
+        shard=lambda wc: shards(member_of("images", "block")(wc))[0],
+    output:
+        report(
+            "results/report/{study}/images/{block}/labels.png",
+            caption="../report/labels.rst",
+            category="3 Images and labels",
+            labels={"block": "{block}", "figure": "masks by phase and by atoms"},
+        ),
+    log:
+        "results/logs/report/{study}/images/{block}/labels.log",
+    benchmark:
+        "results/benchmarks_of_jobs/report/{study}/images/{block}/labels.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1500 * attempt,
+        runtime=lambda wc, attempt: 10 * attempt,
+    params:
+        figure=lambda wc: figure_params(
+            title=member_of("images", "block")(wc).name,
+            label_threshold=label_threshold(STUDY, member_of("images", "block")(wc)),
+        ),
+    message:
+        "figure: labels of {wildcards.block}"
+    script:
+        "../scripts/figure_labels.py"
 
 
 rule figure_parameters:

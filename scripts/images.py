@@ -7,4 +7,10 @@ from exitwave.jobs.run import job
 from exitwave.jobs.simulate import make_images
 
 with job(f"images {snakemake.wildcards.start}-{snakemake.wildcards.stop}", snakemake.log[0]):
-    make_images(json.loads(snakemake.params.block), Path(snakemake.input.exit_waves), Path(snakemake.output.shard))
+    structures = Path(snakemake.input.structures) if snakemake.input.structures else None
+    make_images(
+        json.loads(snakemake.params.block),
+        Path(snakemake.input.exit_waves),
+        Path(snakemake.output.shard),
+        structures,
+    )

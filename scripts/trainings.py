@@ -15,4 +15,5 @@ with job(f"{snakemake.wildcards.training} seed {snakemake.wildcards.seed}", snak
         int(snakemake.wildcards.seed),
         json.loads(snakemake.params.how),
         Path(snakemake.output.weights).parent,
+        json.loads(snakemake.params.streams),
     )

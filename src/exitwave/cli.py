@@ -31,7 +31,7 @@ def show(file: Annotated[Path, typer.Argument(help="config or study file")] = DE
     from exitwave.config.study import load_study
 
     study = load_study(file)
-    resolved: dict[str, object] = {"seed": study.seed}
+    resolved: dict[str, object] = {"seed": study.seed, "scale": study.scale}
     for stage, members in study.members.items():
         if members:
             resolved[stage] = {name: member.block.model_dump(mode="json") for name, member in members.items()}
@@ -108,23 +108,56 @@ def export(
 
 
 @app.command()
-def catalog(
-    table: Annotated[Path, typer.Argument(help="catalog of a study, results/report/<study>/catalog.parquet")],
-    where: Annotated[str | None, typer.Option(help="condition on columns, such as 'dose < 500'")] = None,
-    output: Annotated[Path | None, typer.Option(help="CSV file for the rows found")] = None,
+def preview(
+    block: Annotated[
+        str,
+        typer.Argument(help="structures, exit_waves or images block or family; images.NAME where names are shared"),
+    ],
+    study: Annotated[Path, typer.Option(help="config or study file")] = DEFAULT_CONFIG,
+    number: Annotated[int, typer.Option(min=1, max=48, help="images of each member")] = 8,
+    output: Annotated[Path, typer.Option(help="PNG to write")] = Path("preview.png"),
+    seed: Annotated[int | None, typer.Option(min=0, help="other draws than those of the study")] = None,
 ) -> None:
-    """Count the images of a study that fulfil a condition, and summarise what was drawn for them."""
+    """Draw a sheet of what a block would give, in seconds, before anything is made."""
+    import logging
+
+    from exitwave.config.study import load_study
+    from exitwave.jobs.preview import preview as draw
+
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("exitwave").setLevel(logging.DEBUG)
+    shown = draw(load_study(study), block, output, number, seed)
+    typer.echo(f"{output}: {shown}")
+
+
+@app.command()
+def catalog(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TABLE or STUDY] [QUERY]",
+            help="name of a study, or a table such as the manifest of a dataset; and a condition on columns, such as "
+            '\'dose < 500 and material in ["Au", "Ag"]\'',
+        ),
+    ] = None,
+    study: Annotated[
+        str, typer.Option(help="the study meant where only a QUERY is given: its file's stem, or demo")
+    ] = "demo",
+    output: Annotated[Path | None, typer.Option(help="file for the rows found, .csv or .parquet")] = None,
+) -> None:
+    """Count the images of a study that fulfil a condition, and show how their parameters are spread."""
+    from rich.console import Console
+
     from exitwave.data.query import select
     from exitwave.data.shards import read_table
+    from exitwave.report.catalog import find_catalog, print_catalog, write_rows
 
-    rows = read_table(table)
-    found = rows if where is None else rows[select(rows, where)]
-    typer.echo(f"{len(found)} of {len(rows)} images, of {found['structure_id'].nunique()} structures")
-    varying = found.select_dtypes("number").loc[:, lambda part: part.nunique() > 1]
-    if not varying.empty:
-        typer.echo(varying.describe().T[["min", "50%", "mean", "max"]].to_string(float_format="%.4g"))
+    path, condition = find_catalog(what or [], study)
+    rows = read_table(path)
+    found = rows if condition is None else rows[select(rows, condition)]
+    print_catalog(Console(width=None if sys.stdout.isatty() else 140), rows, found, condition)
     if output is not None:
-        found.to_csv(output, index=False)
+        write_rows(output, found)
 
 
 @app.command()

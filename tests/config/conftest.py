@@ -34,7 +34,7 @@ images:
     aberrations: {C30: 1000}
     dose: 100
 datasets:
-  gold: {images: noisy}
+  gold: {images: noisy, validation: 0.2, test: 0.2}
 models:
   unet: {kind: segmentation}
 trainings:

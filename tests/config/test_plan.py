@@ -4,6 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from exitwave.cli import app
+from exitwave.config.imaging import LABELS
 from exitwave.config.plan import bytes_per_pixel, describe, plan
 from exitwave.data.shards import table_path
 from exitwave.jobs.simulate import make_exit_waves, make_images, make_structures
@@ -47,7 +48,8 @@ def shards(tmp_path_factory):
                     "pixel_size": 0.4,
                     "size": 128,
                     "dose": {"loguniform": [100, 1200]},
-                }
+                },
+                "labelled": {"like": "images", "labels": list(LABELS)},
             },
         },
         "study.yaml",
@@ -58,7 +60,8 @@ def shards(tmp_path_factory):
     make_structures(jobs["gold"], 0, ITEMS, paths["gold"])
     for name in WRITTEN:
         make_exit_waves(jobs[name], paths["gold"], paths[name])
-    make_images(jobs["images"], paths["lossless"], paths["images"])
+    for name in ("images", "labelled"):
+        make_images(jobs[name], paths["lossless"], paths[name], paths["gold"])
     planned = {row.name: row.bytes_per_item for row in plan(study)}
     return {
         name: (planned[name], (path.stat().st_size + table_path(path).stat().st_size) / ITEMS)
@@ -72,7 +75,7 @@ def test_planned_bytes_of_an_exit_wave_are_those_of_a_written_shard(shards, name
     assert planned == pytest.approx(written, rel=0.15)
 
 
-@pytest.mark.parametrize("name", ["gold", "images"])
+@pytest.mark.parametrize("name", ["gold", "images", "labelled"])
 def test_planned_bytes_of_structures_and_images_are_near_those_of_a_written_shard(shards, name):
     planned, written = shards[name]
     assert planned == pytest.approx(written, rel=0.3)

@@ -60,7 +60,6 @@ def test_agrees_with_numpy(low: float, high: float) -> None:
         "abs(dose, 1) > 2",
         "abs(x=dose) > 2",
         "dose ** 99 > 1",
-        "dose in (1, 2)",
         "dose is None",
         "f'{dose}' == 'a'",
         "dose if dose else dose",

@@ -61,8 +61,9 @@ class Jobs:
     """The jobs of the study, each into a folder of choice."""
 
     def __init__(self) -> None:
-        study = study_from(yaml.safe_load(TINY), "tiny.yaml")
-        stages = {stage: study.stage(stage)[0] for stage in study.members}
+        self.text = TINY
+        self.study = study_from(yaml.safe_load(TINY), "tiny.yaml")
+        stages = {stage: self.study.stage(stage)[0] for stage in self.study.members}
         self.members = SimpleNamespace(**stages)
         self.describe: Callable[[str], dict[str, Any]] = lambda stage: json.loads(describe(stages[stage]))
 

@@ -5,9 +5,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from exitwave.config.imaging import LABELS
 from exitwave.data.columns import EXIT_WAVES, IMAGES, STRUCTURES
 from exitwave.data.shards import open_shard, table_path
-from exitwave.errors import ShardError
+from exitwave.errors import ShardError, StructureError
 from exitwave.jobs.simulate import make_exit_waves, make_images, read_structure
 
 STAGES = ("structures", "exit_waves", "images")
@@ -160,3 +161,83 @@ def test_a_damaged_shard_of_structures_stops_the_exit_waves_and_is_named(jobs, d
     with pytest.raises(ShardError, match=r"damaged\.zarr\.zip: array '\d/\w+' is damaged"):
         make_exit_waves(jobs.describe("exit_waves"), damaged("structures"), tmp_path / "waves.zarr.zip")
     assert not (tmp_path / "waves.zarr.zip").exists()
+
+
+@pytest.fixture(scope="module")
+def labelled(jobs, simulated, tmp_path_factory):
+    """The images once more, with all labels."""
+    description = jobs.describe("images")
+    description["block"]["labels"] = list(LABELS)
+    path = tmp_path_factory.mktemp("labelled") / "images.zarr.zip"
+    make_images(description, simulated.exit_waves, path, simulated.structures)
+    return path
+
+
+def test_labels_stand_beside_the_same_images(jobs, simulated, labelled):
+    plain, arrays = jobs.arrays(simulated.images), jobs.arrays(labelled)
+    for name in ("counts", "phase"):
+        np.testing.assert_array_equal(arrays[name], plain[name])
+    kinds = {name: arrays[name].dtype for name in LABELS if name != "columns"}
+    assert kinds == {
+        **dict.fromkeys(("instances", "atoms", "boundary", "domains"), np.dtype("uint8")),
+        **dict.fromkeys(("thickness", "orientation"), np.dtype("float16")),
+    }
+    assert {arrays[name].shape for name in kinds} == {plain["counts"].shape}
+
+
+def test_labels_of_atoms_and_of_phase_lie_on_each_other(jobs, labelled):
+    arrays = jobs.arrays(labelled)
+    # The particles are a few atoms thick.
+    by_phase, by_atoms = arrays["phase"] > 0.03, arrays["atoms"] > 0
+    assert 2 * (by_phase & by_atoms).sum() / (by_phase.sum() + by_atoms.sum()) > 0.9
+    # A shift by one pixel, as from another convention of the cut, would be seen.
+    for shift, axis in ((1, 1), (-1, 1), (1, 2), (-1, 2)):
+        moved = np.roll(by_atoms, shift, axis)
+        assert (by_phase & moved).sum() < (by_phase & by_atoms).sum()
+    np.testing.assert_array_equal(arrays["instances"] > 0, by_atoms)
+    np.testing.assert_array_equal(arrays["domains"] > 0, by_atoms)
+    np.testing.assert_array_equal(np.isfinite(arrays["orientation"]), by_atoms)
+    assert arrays["thickness"][by_atoms].mean() > 2
+    assert (arrays["thickness"][~by_atoms & ~(arrays["boundary"] > 0)] == 0).all()
+
+
+def test_atomic_columns_lie_in_their_image_and_on_its_particles(jobs, simulated, labelled):
+    shard, atoms = open_shard(labelled), jobs.arrays(labelled)["atoms"]
+    fields = shard.attributes["columns"]
+    table = jobs.table(labelled)
+    for image, structure_id in enumerate(table["structure_id"]):
+        columns = dict(zip(fields, shard.read(f"columns/{image}").T, strict=True))
+        x, y = columns["x"].round().astype(int), columns["y"].round().astype(int)
+        assert ((x >= 0) & (x < 32) & (y >= 0) & (y < 32)).all()
+        assert atoms[image, y, x].mean() > 0.9
+        assert set(columns["number"]) == {79}
+        # The images are as large as the field, and so show all atoms.
+        structure = read_structure(open_shard(simulated.structures), int(table["item"][image]))
+        assert columns["atoms"].sum() == (structure.object_id > 0).sum(), structure_id
+
+
+def test_labels_need_the_atoms(jobs, simulated, tmp_path):
+    description = jobs.describe("images")
+    description["block"]["labels"] = ["atoms"]
+    with pytest.raises(StructureError, match="labels: atoms are made from atoms, and no structure is given"):
+        make_images(description, simulated.exit_waves, tmp_path / "images.zarr.zip")
+
+
+def test_what_an_image_was_averaged_and_recorded_with_is_noted(jobs, simulated, tmp_path):
+    table = jobs.table(simulated.images)
+    assert set(table["focal_nodes"]) == {3}
+    assert set(table["saturated"]) == {0.0}
+    assert set(table["detector"]) == {"ideal"}
+    description = jobs.describe("images")
+    description["block"] |= {
+        "focal_nodes": "auto",
+        "focal_spread": {"choice": [0.0, 60.0]},
+        "detector": {"kind": "counting", "hot_pixels": 0.02, "bit_depth": 12},
+    }
+    make_images(description, simulated.exit_waves, tmp_path / "images.zarr.zip")
+    counts, table = jobs.arrays(tmp_path / "images.zarr.zip")["counts"], jobs.table(tmp_path / "images.zarr.zip")
+    nodes = table.groupby("focal_spread")["focal_nodes"].unique()
+    assert nodes[0.0].tolist() == [1]
+    assert min(nodes[60.0]) > 1
+    np.testing.assert_allclose(table["saturated"], (counts == 4095).mean(axis=(1, 2)))
+    assert 0.005 < table["saturated"].mean() < 0.05

@@ -6,10 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from exitwave.imaging.hrtem import ImagingConditions, crop_periodic, form_image
+from exitwave.config.imaging import Hrtem
+from exitwave.imaging.conditions import ImagingConditions
+from exitwave.imaging.hrtem import crop_periodic, form_image
 from exitwave.labels.phase import phase_map
 
 SAMPLING = 0.4
+BLOCK = Hrtem(kind="hrtem", exit_waves="", pixel_size=0.8, size=48, dose=1.0)
 
 
 def disc_wave(phase: float, centre: tuple[float, float], radius: float, edge: int = 96) -> np.ndarray:
@@ -18,6 +21,11 @@ def disc_wave(phase: float, centre: tuple[float, float], radius: float, edge: in
         np.hypot(*(np.minimum(abs(a - c), edge - abs(a - c)) for a, c in zip((y, x), centre, strict=True))) < radius
     )
     return np.exp(1j * phase * inside)[None].astype(np.complex64)
+
+
+def image_of(wave: np.ndarray, conditions: ImagingConditions, offset: tuple[int, int]) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return form_image(wave, conditions, block=BLOCK, energy=300e3, sampling=SAMPLING, offset=offset, rng=rng)
 
 
 def test_label_of_a_disc_of_known_phase_is_that_disc_to_a_pixel():
@@ -53,11 +61,11 @@ def test_mistake_06_label_is_made_from_the_wave_alone():
 
 def test_mistake_06_label_is_the_same_for_every_image_of_a_structure_up_to_its_position():
     wave = disc_wave(0.5, (30, 60), 14)
-    first = ImagingConditions(50.0, {}, 0.0, None, 0.0, 300.0, 0.0)
+    first = ImagingConditions(defocus=50.0, dose=300.0)
     conditions = [first, replace(first, defocus=-400.0, aberrations={"C12": 80.0}), replace(first, focal_spread=40.0)]
     images, labels = [], []
     for item in conditions:
-        images.append(form_image(wave, item, 300e3, SAMPLING, 5, 0.8, 48, (20, 70), np.random.default_rng(0)))
+        images.append(image_of(wave, item, (20, 70)))
         labels.append(crop_periodic(phase_map(wave, SAMPLING, 1.0), (20, 70), 2, 48))
     for image, label in zip(images[1:], labels[1:], strict=True):
         assert (image != images[0]).any()
@@ -70,8 +78,7 @@ def test_label_and_image_of_a_scene_lie_on_top_of_each_other():
     # Absorbing instead of phase-shifting: the disc is dark in focus, and the label of the same disc must cover it.
     wave = disc_wave(0.8, (30, 60), 14)
     dark = np.where(np.angle(wave) > 0.4, 0.3, 1.0).astype(np.complex64)
-    sharp = ImagingConditions(0.0, {}, 0.0, None, 0.0, 1e6, 0.0)
-    image = form_image(dark, sharp, 300e3, SAMPLING, 1, 0.8, 48, (10, 33), np.random.default_rng(0)) / (1e6 * 0.64)
+    image = image_of(dark, ImagingConditions(dose=1e6), (10, 33)) / (1e6 * 0.64)
     label = crop_periodic(phase_map(wave, SAMPLING, 0.0), (10, 33), 2, 48)
     pixels = np.arange(48)
     for axis in (0, 1):

@@ -147,4 +147,4 @@ def test_samples_are_spread_from_first_to_last():
 
 def test_conditions_are_told_in_the_units_of_the_field():
     assert describe_conditions({"defocus": -123.0, "dose": 1393.4}) == "Δf −12 nm, 1393 e⁻/Å²"
-    assert describe_conditions({"defocus": -2.0, "dose": 5.55}) == "Δf +0 nm, 5.5 e⁻/Å²"
+    assert describe_conditions({"defocus": -2.0, "dose": 5.55}) == "Δf −0.2 nm, 5.5 e⁻/Å²"

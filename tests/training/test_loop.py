@@ -112,6 +112,57 @@ def test_killed_training_continues_to_the_identical_result(data, tmp_path, model
     assert_same(undisturbed, continued)
 
 
+def redrawn(data, epoch):
+    """Other bright squares in every epoch, which follow from its number."""
+    return bright_squares(len(data[0][0]), np.random.default_rng([7, epoch]))
+
+
+def test_redrawn_images_replace_those_of_the_first_epoch(data, tmp_path, monkeypatch):
+    seen, asked = [], []
+    augment = loop.augment
+
+    def spy(inputs, labels, rng):
+        seen.append((inputs.clone(), labels.clone()))
+        return augment(inputs, labels, rng)
+
+    def redraw(epoch):
+        asked.append(epoch)
+        return redrawn(data, epoch)
+
+    monkeypatch.setattr(loop, "augment", spy)
+    run(data, tiny(), tmp_path, redraw=redraw)
+    assert asked == [2, 3]
+    steps = len(seen) // 3
+    for number, expected in enumerate([data[0], redrawn(data, 2), redrawn(data, 3)]):
+        batches = seen[number * steps : (number + 1) * steps]
+        pairs = {
+            (image.numpy().tobytes(), label.numpy().tobytes())
+            for inputs, labels in batches
+            for image, label in zip(inputs, labels, strict=True)
+        }
+        assert pairs == {
+            (image.tobytes(), mask.astype(np.float32).tobytes()) for image, mask in zip(*expected, strict=True)
+        }
+
+
+def test_killed_training_on_redrawn_images_continues_to_the_identical_result(data, tmp_path):
+    def redraw(epoch):
+        return redrawn(data, epoch)
+
+    undisturbed, _ = run(data, tiny(), tmp_path / "a", redraw=redraw)
+    with pytest.raises(Killed):
+        run(data, tiny(), tmp_path / "b", redraw=redraw, progress=killing_after(2))
+    continued, lines = run(data, tiny(), tmp_path / "b", redraw=redraw)
+    assert lines[0] == "continues after epoch 2 of 3"
+    assert_same(undisturbed, continued)
+
+
+def test_checkpoint_of_a_training_on_stored_images_is_not_taken_for_one_on_redrawn_images(data, tmp_path):
+    run(data, tiny(epochs=2), tmp_path)
+    _, lines = run(data, tiny(epochs=2), tmp_path, redraw=lambda epoch: redrawn(data, epoch))
+    assert "starts anew" in lines[0]
+
+
 def test_finished_training_is_not_repeated(data, tmp_path):
     first, _ = run(data, tiny(), tmp_path)
     again, lines = run(data, tiny(), tmp_path)

@@ -100,8 +100,11 @@ class PlaneWave(Block):
 class Dataset(Block):
     """A draw of images for training: a query on their metadata, a size, a split by structure."""
 
+    VERSION = 2
+
     images: str | dict[str, Positive] = Field(
-        description="images block, or several with the share of each: {au: 0.5, cdse: 0.5}"
+        description="images block; several with the share of each, {au: 0.5, cdse: 0.5}; or a list: one pool, in which "
+        "every image is as likely"
     )
     size: Whole | None = Field(None, ge=1, description="training and validation images drawn; all if left out")
     where: str | None = Field(
@@ -109,15 +112,16 @@ class Dataset(Block):
     )
     limit: dict[str, Whole] = Field(
         {},
-        description="at most so many different values of a column, drawn at random before images are: {structure: 128, "
-        "defocus: 3}; structure stands for structure_id",
+        description="at most so many different values of a column among the images for training and validation, drawn "
+        "at random: {structure: 128, defocus: 3}; structure stands for structure_id; fewer than that are an error",
     )
     draw: Literal["random", "stratified"] = Field(
         "random", description="random: independent of each other; stratified: equally many of each stratum"
     )
     strata: dict[str, Whole] = Field(
         {},
-        description="columns that strata are made of, with the number of bins of equal counts: {defocus: 5, dose: 4}",
+        description="columns that strata are made of, with the number of bins of equal counts, or of text the "
+        "number of different values: {defocus: 5, dose: 4}",
     )
     draw_per_seed: bool = Field(
         False, description="whether each network of a training gets a draw of its own, instead of one for all"

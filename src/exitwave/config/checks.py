@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from exitwave.config.distributions import bounds
@@ -32,6 +33,7 @@ def check_study(study: Study) -> None:
         "exit_waves": _check_exit_waves,
         "images": _check_images,
         "datasets": _check_dataset,
+        "trainings": _check_training,
         "benchmarks": _check_benchmark,
     }
     for stage, check in checks.items():
@@ -76,9 +78,12 @@ def _check_exit_waves(member: Member) -> None:
 
 
 def _check_images(member: Member) -> None:
+    from exitwave.imaging.background import check_background
+    from exitwave.imaging.detector import check_camera
+
     block, waves = member.block, member.source("exit_waves")
-    field = waves.source("structures").block.field_of_view
-    sampling = waves.block.sampling
+    structures = waves.source("structures")
+    field, sampling = structures.block.field_of_view, waves.block.sampling
     binning = block.pixel_size / sampling
     if abs(binning - round(binning)) > 1e-6 or binning < 1 - 1e-6:
         raise ConfigError(
@@ -90,19 +95,46 @@ def _check_images(member: Member) -> None:
             f"size: found {block.size} px of {block.pixel_size:g} Å, which is {block.size * block.pixel_size:g} Å; "
             f"allowed: at most the field of view, {field:g} Å"
         )
-    if block.objective_aperture is not None:
-        limit = 1e3 * wavelength(waves.block.energy) / (2 * sampling)
-        largest = bounds(block.objective_aperture)[1]
-        if largest > limit * (1 + 1e-9):
-            raise ConfigError(
-                f"objective_aperture: reaches up to {largest:g} mrad; allowed: at most the band limit of the exit "
-                f"wave, {limit:.1f} mrad"
-            )
+    _check_optics(member)
+    check_camera(block.detector, bounds(block.dose), block.pixel_size)
+    check_background(block.background, block.pixel_size)
+    if isinstance(block.focal_nodes, int) and block.focal_nodes < 1:
+        raise ConfigError(f"focal_nodes: found {block.focal_nodes}; allowed: 1 or more, or auto")
+    of_crystals = sorted({"columns", "orientation"} & set(block.labels))
+    if of_crystals and bounds(structures.block.particles.number)[1] == 0:
+        raise ConfigError(
+            f"labels: found '{of_crystals[0]}', but structures '{structures.name}' has no particles; "
+            "allowed: leave it out"
+        )
+
+
+def _check_optics(member: Member) -> None:
+    from exitwave.config.microscopes import energy_of
+
+    block, waves = member.block, member.source("exit_waves")
+    if block.microscope is not None and abs(energy_of(block.microscope) / waves.block.energy - 1) > 1e-6:
+        raise ConfigError(
+            f"microscope: found '{block.microscope}', which works at {energy_of(block.microscope) / 1e3:g} kV, but "
+            f"exit_waves '{waves.name}' has {waves.block.energy / 1e3:g} kV; allowed: the same voltage"
+        )
+    if block.objective_aperture is None:
+        return
+    limit = 1e3 * wavelength(waves.block.energy) / (2 * waves.block.sampling)
+    largest = bounds(block.objective_aperture)[1]
+    # The aperture is centred on the optic axis, from which a tilted beam is displaced.
+    tilt = math.hypot(*(max(abs(edge) for edge in bounds(value)) for value in (block.tilt_x, block.tilt_y)))
+    if largest + tilt > limit * (1 + 1e-9):
+        moved = f" and the beam is tilted by up to {tilt:g} mrad" if tilt > 0 else ""
+        raise ConfigError(
+            f"objective_aperture: reaches up to {largest:g} mrad{moved}; allowed: at most the band limit of the exit "
+            f"wave, {limit:.1f} mrad{' in all' if tilt > 0 else ''}"
+        )
 
 
 def _check_dataset(member: Member) -> None:
-    from exitwave.config.study import pool_size
+    from exitwave.config.study import structures_of
     from exitwave.data.query import check_condition
+    from exitwave.data.selection import check_dataset
 
     sizes = {(m.block.size, m.block.pixel_size) for m in member.upstream["images"]}
     if len(sizes) > 1:
@@ -112,9 +144,18 @@ def _check_dataset(member: Member) -> None:
             check_condition(member.block.where)
         except ExitwaveError as error:
             raise ConfigError(f"where: {error}") from error
-    pool = sum(pool_size(m) for m in member.upstream["images"])
-    if member.block.size is not None and member.block.size > pool:
-        raise ConfigError(f"size: found {member.block.size}; allowed: at most the {pool} images there are")
+    pools = {}
+    for images in member.upstream["images"]:
+        structures = structures_of(images)
+        pools[images.name] = (structures.hash, structures.block.count, images.block.per_structure)
+    check_dataset(member.block, pools)
+
+
+def _check_training(member: Member) -> None:
+    from exitwave.data.streaming import check_streaming
+
+    if member.block.streaming:
+        check_streaming(member.source("datasets").block)
 
 
 def _check_benchmark(member: Member) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import types
@@ -19,6 +20,8 @@ from pydantic.json_schema import models_json_schema
 
 from exitwave.config.block import Block
 from exitwave.config.blocks import STAGES
+from exitwave.config.haider import ANGLES, TERMS
+from exitwave.config.scale import PAPER, SCALES
 from exitwave.config.study import REFERENCES
 from exitwave.data.columns import EXIT_WAVES, IMAGES, STRUCTURES
 
@@ -55,12 +58,13 @@ def column_table() -> str:
 
 
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Keys of a block in order; a nested block stands before its own keys, alternatives by their kind."""
+    """Keys of a block in order; a nested block stands before its own keys, alternatives by their kind if any."""
     for name, field in model.model_fields.items():
         yield prefix + name, field
         nested = list(_blocks(field.annotation))
         for block in nested:
-            kind = get_args(block.model_fields["kind"].annotation)[0] if len(nested) > 1 else ""
+            told_apart = len(nested) > 1 and "kind" in block.model_fields
+            kind = get_args(block.model_fields["kind"].annotation)[0] if told_apart else ""
             for key, inner in _fields(block, f"{prefix}{name}{f'[{kind}]' if kind else ''}."):
                 if not key.endswith("].kind"):
                     yield key, inner
@@ -151,8 +155,15 @@ def json_schema() -> dict[str, Any]:
     references, schema = models_json_schema(models, ref_template="#/$defs/{model}")  # type: ignore[arg-type]
     definitions = schema["$defs"]
     blocks = {model.__name__: model for kinds in STAGES.values() for model in kinds.values()}
+    coefficients = definitions["Aberrations"]["properties"]  # Haider's names become Krivanek's when a study is loaded
+    for names, unit in ((TERMS, "Å"), (ANGLES, "°")):
+        about = {"description": f"in Haider's notation [{unit}]"}
+        coefficients |= {name: {**copy.deepcopy(coefficients["C12"]), **about} for name in names}
     for name, definition in definitions.items():
         _relax(definition, top=name in blocks)
+    # Becomes a mapping of shares when the study is loaded.
+    pool = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+    definitions["Dataset"]["properties"]["images"]["anyOf"].append(pool)
     definitions["matrix"] = {
         "description": "one member of the block for each value",
         "type": "object",
@@ -175,6 +186,8 @@ def json_schema() -> dict[str, Any]:
         "properties": {
             "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "root of all randomness"},
             "base": {"type": "string", "description": "study file that this one is laid over"},
+            "library": {"type": "string", "description": "study file from which blocks are taken as they are needed"},
+            "scale": {"enum": list(SCALES), "default": PAPER, "description": "laptop: the same with fewer items"},
             **stages,
         },
         "additionalProperties": False,
@@ -194,6 +207,8 @@ def _relax(definition: dict[str, Any], top: bool) -> None:
     for key, schema in properties.items():
         about = {name: schema.pop(name) for name in ("description", "default") if name in schema}
         _any_of(schema)
+        if isinstance(schema.get("additionalProperties"), dict):  # a mapping with keys of the user's choice
+            schema["additionalProperties"] = {"anyOf": [schema["additionalProperties"], {"$ref": "#/$defs/matrix"}]}
         properties[key] = {**about, "anyOf": [schema, {"$ref": "#/$defs/matrix"}]}
     if top:
         properties["like"] = {"type": "string", "description": "block of the same stage that this one starts from"}

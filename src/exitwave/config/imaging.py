@@ -72,7 +72,8 @@ class MeasuredMtf(Block):
     """Modulation transfer function from a table."""
 
     file: PurePath = Field(
-        description="CSV with the columns frequency [1/px, Nyquist is 0.5] and mtf, relative to the working directory"
+        description="CSV with the columns frequency [1/px, Nyquist is 0.5] and mtf, without the pixel's own sinc; "
+        "relative to the working directory"
     )
 
 
@@ -118,7 +119,8 @@ class CountingCamera(_Camera):
     kind: Literal["counting"]
     quantum_efficiency: UnitReal = Field(0.9, description="share of the electrons that are detected")
     electrons_per_frame: NonNegativeReal = Field(
-        0.0, description="mean electrons a pixel and frame, where those in the same pixel count once; 0: no such loss"
+        0.0,
+        description="incident electrons a pixel and frame, where those in the same pixel count once; 0: no such loss",
     )
 
 
@@ -187,8 +189,8 @@ class Hrtem(Block):
     )
     focal_nodes: Whole | Literal["auto"] = Field(
         "auto",
-        description="Gauss-Hermite nodes of the quadrature; auto: as many as change no pixel by more than 10⁻³ of the "
-        "mean intensity, found for each exit wave's band, aperture and spread",
+        description="Gauss-Hermite nodes of the quadrature; auto: the fewest fitted nodes that keep the error of the "
+        "transmission cross-coefficient below 10⁻³, from band, aperture and spread",
     )
     angular_spread: NonNegativeReal = Field(
         0.0, description="standard deviation of the angles of illumination [mrad]: spatial coherence, by its envelope"
@@ -220,3 +222,8 @@ class Hrtem(Block):
         from exitwave.config.microscopes import with_microscope
 
         return with_microscope(values) if isinstance(values, dict) else values
+
+    def may_be_files(self) -> list[str]:
+        """Files whose content is part of what is made: tables of transfer functions."""
+        functions = (getattr(self.detector, key, None) for key in ("mtf", "noise_transfer"))
+        return [str(function.file) for function in functions if isinstance(function, MeasuredMtf)]

@@ -1,12 +1,10 @@
-"""Reading config files: YAML, one base file, blocks that are ``like`` another, matrix expansion.
+"""Reading config files: YAML, one base file, a library, blocks that are ``like`` another.
 
 All of this works on plain dictionaries; validation comes after it, in ``study.py``.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +83,28 @@ def with_base(raw: Raw, folder: Path, source: str) -> Raw:
     return merged
 
 
+def with_library(raw: Raw, folder: Path, source: str) -> tuple[Raw, dict[str, set[str]] | None]:
+    """Lay a study over its library, if it names one (relative to ``folder``).
+
+    Returns
+    -------
+    tuple
+        The study with all blocks of the library, and the names of the blocks by stage that the study speaks of itself;
+        none without a library. Of the others only those are to be made that these are made from.
+    """
+    if "library" not in raw:
+        return raw, None
+    path = folder / str(raw["library"])
+    library = read_yaml(path)
+    for key in ("base", "library"):
+        if key in library:
+            raise ConfigError(f"{source}: library {path} has a {key} itself; allowed: none, to rule out circles")
+    study = {key: value for key, value in raw.items() if key != "library"}
+    own = {stage: set(map(str, study[stage])) for stage in STAGES if isinstance(study.get(stage), dict)}
+    merged: Raw = merge(library, study)
+    return merged, own
+
+
 def resolve_like(blocks: Raw, stage: str, source: str) -> Raw:
     """Replace ``like: other`` in each block by the keys of the other block of the same stage."""
 
@@ -107,56 +127,11 @@ def resolve_like(blocks: Raw, stage: str, source: str) -> Raw:
     return {name: resolve(name, ()) for name in blocks}
 
 
-def _matrix_axes(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
-    if isinstance(value, dict):
-        if set(value) == {"matrix"}:
-            if not isinstance(value["matrix"], list) or not value["matrix"]:
-                raise ConfigError(f"{'.'.join(path)}.matrix: found {value['matrix']!r}, allowed: a list of values")
-            yield path, value["matrix"]
-        else:
-            for key, inner in value.items():
-                yield from _matrix_axes(inner, (*path, str(key)))
-
-
-def _replace(value: Any, path: tuple[str, ...], new: Any) -> Any:
-    if not path:
-        return new
-    return {k: _replace(v, path[1:], new) if str(k) == path[0] else v for k, v in value.items()}
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return "+".join(f"{k}:{_text(v)}" for k, v in value.items())
-    if isinstance(value, list):
-        return "..".join(_text(v) for v in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def expand_matrix(block: Raw) -> dict[str, Raw]:
-    """Expand every ``{matrix: [...]}`` of a block into members.
-
-    Returns
-    -------
-    dict
-        Label such as ``dose=100`` (empty without a matrix) to the block of that member.
-    """
-    axes = list(_matrix_axes(block))
-    names = [path[-1] for path, _ in axes]
-    # The last key names an axis; the whole path where that would be ambiguous.
-    names = [".".join(path) if names.count(path[-1]) > 1 else path[-1] for path, _ in axes]
-    members: dict[str, Raw] = {}
-    for values in itertools.product(*(values for _, values in axes)):
-        member = block
-        for (path, _), value in zip(axes, values, strict=True):
-            member = _replace(member, path, value)
-        members[",".join(f"{n}={_text(v)}" for n, v in zip(names, values, strict=True))] = member
-    return members
-
-
 def check_stages(raw: Raw, source: str) -> None:
-    """Refuse a top-level key that is neither ``seed`` nor a stage."""
+    """Refuse a top-level key that is neither ``seed`` nor ``scale`` nor a stage."""
     for key, value in raw.items():
-        if key not in {"seed", *STAGES}:
-            raise ConfigError(f"{source}: {key}: unknown key; allowed: seed, base, {', '.join(STAGES)}")
-        if key != "seed" and not isinstance(value, dict):
+        if key not in {"seed", "scale", *STAGES}:
+            allowed = ", ".join(["seed", "base", *STAGES, "library", "scale"])
+            raise ConfigError(f"{source}: {key}: unknown key; allowed: {allowed}")
+        if key in STAGES and not isinstance(value, dict):
             raise ConfigError(f"{source}: {key}: found {value!r}, allowed: a mapping of block names to blocks")

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from exitwave.config.blocks import PlaneWave
+from exitwave.config.blocks import Dataset, PlaneWave
 from exitwave.config.distributions import bounds
 from exitwave.config.specimen import AmorphousSubstrate, LayeredSubstrate, NanoparticlesOnSubstrate
 from exitwave.config.study import Member, Study, pool_size, structures_of
@@ -24,6 +24,12 @@ def describe(member: Member) -> str:
     block = member.block.model_dump(mode="json", exclude=set(member.block.COUNTS))
     content = {"stage": member.stage, "name": member.name, "hash": member.hash, "seed": member.seed, "block": block}
     return json.dumps(content, sort_keys=True)
+
+
+def label_threshold(study: Study, images: Member) -> float:
+    """Threshold [rad] that labels of an images block are shown with: that of the first dataset drawn from it."""
+    users = [dataset for dataset in study.stage("datasets") if images in dataset.upstream["images"]]
+    return float(users[0].block.label_threshold if users else Dataset.model_fields["label_threshold"].default)
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,10 @@ def bytes_per_pixel(storage_error: float) -> tuple[float, float]:
 _LOSSLESS = (5.9, 5.6)
 _LAYER_THICKNESS = 6.5
 """Thickness [Å] of a layer, about that of MX2."""
+_BYTES_OF_A_LABEL = {"thickness": 0.25}
+"""Measured, an image pixel; of maps of classes and angles, which are even, about a tenth."""
+_BYTES_OF_COLUMNS = 1.5
+"""Measured, an Å² of the image, a third of which is particles."""
 _BYTES_OF_A_ROW = 1500.0
 """Of a table, an item or image."""
 
@@ -109,7 +119,9 @@ def _bytes_per_item(member: Member) -> float:
     if member.stage == "exit_waves":
         return _bytes_of_waves(structures, member.block)
     # Counts of mostly one byte and a half-precision phase that is smooth.
-    return float(2.2 * member.block.size**2 + _BYTES_OF_A_ROW)
+    pixels = 2.2 + sum(_BYTES_OF_A_LABEL.get(name, 0.03) for name in member.block.labels if name != "columns")
+    columns = _BYTES_OF_COLUMNS * member.block.pixel_size**2 if "columns" in member.block.labels else 0.0
+    return float((pixels + columns) * member.block.size**2 + _BYTES_OF_A_ROW)
 
 
 def _bytes_of_waves(structures: NanoparticlesOnSubstrate, block: PlaneWave) -> float:

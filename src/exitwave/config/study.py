@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import itertools
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -20,7 +19,9 @@ from pydantic import BaseModel, ValidationError
 
 from exitwave.config.block import Block
 from exitwave.config.blocks import STAGES
-from exitwave.config.load import Raw, check_stages, expand_matrix, read_yaml, resolve_like, with_base
+from exitwave.config.families import Families, expand, full_name
+from exitwave.config.load import Raw, check_stages, read_yaml, resolve_like, with_base, with_library
+from exitwave.config.scale import PAPER, scaled
 from exitwave.errors import ConfigError
 
 REFERENCES: dict[str, dict[str, str]] = {
@@ -52,7 +53,8 @@ class Member:
     @property
     def folder(self) -> str:
         """Folder below ``results/``; a changed value gives another folder."""
-        slug = re.sub(r"[^A-Za-z0-9._-]+", "_", self.name.replace("=", "-")).strip("_")
+        # File systems allow 255 bytes; the hash tells apart what the name then does not.
+        slug = re.sub(r"[^A-Za-z0-9._-]+", "_", self.name.replace("=", "-")).strip("_")[:120]
         return f"{self.stage}/{slug}-{self.hash}"
 
     def source(self, key: str) -> Member:
@@ -67,6 +69,7 @@ class Study:
     source: str
     seed: int
     members: dict[str, dict[str, Member]]
+    scale: str = PAPER
 
     def stage(self, stage: str) -> list[Member]:
         return list(self.members[stage].values())
@@ -95,8 +98,8 @@ def identity(stage: str, block: Any, upstream: dict[str, list[Member]], seed: in
     }
     if stage not in ("models", "benchmarks"):
         content["seed"] = seed
-    if stage == "structures":
-        # A CIF file is part of what is made, whatever its name; materials of the library are not files.
+    if stage in ("structures", "images"):
+        # A CIF file or an MTF is part of what is made, whatever its name; materials of the library are not files.
         files = [Path(name) for name in block.may_be_files()]
         digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()]
         if digests:
@@ -138,64 +141,61 @@ def study_from(raw: Raw, source: str, folder: Path | None = None) -> Study:
     """Build a study from a config as a dictionary; ``folder`` is where a base file is looked for."""
     from exitwave.config.checks import check_study
 
-    raw = with_base(raw, folder or Path(), source)
+    folder = folder or Path()
+    raw, own = with_library(with_base(raw, folder, source), folder, source)
     check_stages(raw, source)
     seed = raw.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise ConfigError(f"{source}: seed: found {seed!r}, allowed: a whole number, 0 or more")
+    scale = raw.get("scale", PAPER)
+    blocks = {stage: resolve_like(raw.get(stage) or {}, stage, source) for stage in STAGES}
+    try:
+        blocks = scaled(blocks, scale, REFERENCES)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
     members: dict[str, dict[str, Member]] = {}
-    families: dict[str, dict[str, list[str]]] = {}
+    families: dict[str, Families] = {}
     for stage in STAGES:
         members[stage], families[stage] = {}, {}
-        blocks = resolve_like(raw.get(stage) or {}, stage, source)
-        for name, block in blocks.items():
+        references = {key: families[target] for key, target in REFERENCES[stage].items()}
+        for name, block in blocks[stage].items():
             if not re.fullmatch(r"[A-Za-z0-9_.-]+", str(name)):
                 raise ConfigError(f"{source}: {stage}.{name}: allowed in a name: letters, digits, '_', '-' and '.'")
-            families[stage][name] = []
-            for label, resolved in _expand(block, stage, name, families, source).items():
-                full = f"{name}[{label}]" if label else name
+            try:
+                expanded = expand(block, references)
+            except ConfigError as error:
+                raise ConfigError(f"{source}: {stage}.{name}.{error}") from error
+            families[stage][name] = {full_name(name, labels): labels for labels in expanded}
+            for full, resolved in zip(families[stage][name], expanded.values(), strict=True):
                 members[stage][full] = _member(resolved, stage, full, members, seed, source)
-                families[stage][name].append(full)
-    study = Study(source, seed, members)
+    if own is not None:
+        members = _needed(members, own, families)
+    study = Study(source, seed, members, scale)
     check_study(study)
     return study
 
 
-def _expand(
-    block: Raw, stage: str, name: str, families: dict[str, dict[str, list[str]]], source: str
-) -> dict[str, Raw]:
-    """Expand the block's own matrices and every family that it is made from."""
-    expanded: dict[str, Raw] = {}
-    try:
-        own = expand_matrix(block)
-    except ConfigError as error:
-        raise ConfigError(f"{source}: {stage}.{name}.{error}") from error
-    for label, member in own.items():
-        axes: list[list[tuple[str, Raw]]] = []
-        for key, target in REFERENCES[stage].items():
-            value = member.get(key)
-            if isinstance(value, list):  # a list takes in whole families
-                member = {
-                    **member,
-                    key: [m for v in value for m in (families[target].get(v, [v]) if isinstance(v, str) else [v])],
-                }
-            elif isinstance(value, dict):
-                for entry, share in value.items():
-                    axes.append([("", {key: {m: share}}) for m in families[target].get(entry, [entry])])
-            elif isinstance(value, str):
-                axes.append([("", {key: m}) for m in families[target].get(value, [value])])
-        for choice in itertools.product(*axes):
-            resolved, labels = dict(member), [label] if label else []
-            merged: Raw = {}
-            for _, part in choice:
-                for key, value in part.items():
-                    merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
-                    inherited = [
-                        v.partition("[")[2].rstrip("]") for v in (value if isinstance(value, dict) else [value])
-                    ]
-                    labels += [text for text in inherited if text and text not in labels]
-            expanded[",".join(labels)] = {**resolved, **merged}
-    return expanded
+def _needed(
+    members: dict[str, dict[str, Member]], own: dict[str, set[str]], families: dict[str, Families]
+) -> dict[str, dict[str, Member]]:
+    """Members of the blocks that a study speaks of itself, and those that these are made from."""
+    needed: dict[str, set[str]] = {stage: set() for stage in STAGES}
+
+    def need(member: Member) -> None:
+        needed[member.stage].add(member.name)
+        for sources in member.upstream.values():
+            for source in sources:
+                need(source)
+
+    for stage in STAGES:
+        for name in [full for block in own.get(stage, ()) for full in families[stage][block]]:
+            member = members[stage][name]
+            if stage == "benchmarks" and member.block.trainings is None:
+                trainings = [m for m in member.upstream["trainings"] if m.name in needed["trainings"]]
+                member = replace(member, upstream={**member.upstream, "trainings": trainings})
+                members[stage][name] = member
+            need(member)
+    return {stage: {n: m for n, m in members[stage].items() if n in needed[stage]} for stage in STAGES}
 
 
 def _member(raw: Raw, stage: str, name: str, members: dict[str, dict[str, Member]], seed: int, source: str) -> Member:
@@ -205,6 +205,12 @@ def _member(raw: Raw, stage: str, name: str, members: dict[str, dict[str, Member
     if not isinstance(kind, str) or kind not in kinds:
         found = "no kind" if kind is None else f"kind '{kind}'"
         raise ConfigError(f"{where}: found {found}; allowed: kind {' or '.join(kinds)}")
+    if stage == "datasets" and isinstance(raw.get("images"), list):
+        if not all(isinstance(entry, str) for entry in raw["images"]):
+            raise ConfigError(f"{where}.images: found {raw['images']!r}; allowed: a list of images blocks")
+        # A list is one pool, of which every image is as likely; a name that there is not is found below.
+        pools = {entry: members["images"].get(entry) for entry in raw["images"]}
+        raw = {**raw, "images": {entry: pool_size(pool) if pool else 1 for entry, pool in pools.items()}}
     try:
         block = kinds[str(kind)].model_validate(raw)
     except ValidationError as error:

@@ -69,6 +69,7 @@ IMAGES = {
     "images_hash": "",
     "draw": "",
     "pixel_size": "Å",
+    "microscope": "",
     "offset_y": "wave px",
     "offset_x": "wave px",
     "defocus": "Å",
@@ -76,6 +77,7 @@ IMAGES = {
     "beam_tilt_x": "mrad",
     "beam_tilt_y": "mrad",
     "focal_spread": "Å",
+    "temporal_coherence": "",
     "focal_nodes": "",
     "angular_spread": "mrad",
     "vibration": "Å",
@@ -89,7 +91,8 @@ IMAGES = {
     "detector": "",
     **{f"detector_{name}": unit for name, unit in CAMERA_NUMBERS.items()},
     "label_smoothing": "Å",
-    "mean_counts": "e⁻/px",
+    "mean_counts": "counts/px",
+    "saturated": "",
     "particle_fraction": "",
 }
 UNITS = {**STRUCTURES, **EXIT_WAVES, **IMAGES}
@@ -116,6 +119,8 @@ TEXT = {
     "image_id",
     "images",
     "images_hash",
+    "microscope",
+    "temporal_coherence",
     "detector",
 }
 """Columns of text; all others are numbers."""

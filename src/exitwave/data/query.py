@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import operator
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from exitwave.data.columns import TEXT, UNITS
 from exitwave.errors import DatasetError
@@ -27,7 +30,12 @@ _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
-ALLOWED = "comparisons of columns and constants, joined by and, or, not, with + - * / and abs()"
+ALLOWED = (
+    "comparisons of columns and constants, and in with a list of constants, joined by and, or, not, with + - * / and "
+    "abs()"
+)
+LONGEST, DEEPEST = 10_000, 50
+"""Characters of a condition and levels of nesting, far above what a person writes and below what Python can parse."""
 
 
 def check_condition(condition: str) -> None:
@@ -42,7 +50,7 @@ def check_condition(condition: str) -> None:
     select(pd.DataFrame({name: ["x" if name in TEXT else 1.0] for name in UNITS}), condition)
 
 
-def select(table: pd.DataFrame, condition: str) -> np.ndarray:
+def select(table: pd.DataFrame, condition: str) -> NDArray[np.bool_]:
     """Rows of a table that fulfil a condition.
 
     Parameters
@@ -50,64 +58,152 @@ def select(table: pd.DataFrame, condition: str) -> np.ndarray:
     table : DataFrame
         Metadata, one row an item.
     condition : str
-        Such as ``"defocus > 0 and (dose < 500 or material == 'Au')"``.
+        Such as ``"defocus > 0 and (dose < 500 or material in ['Au', 'Ag'])"``.
 
     Returns
     -------
     ndarray of bool, shape (rows,)
+        A missing value fulfils no comparison but ``!=`` and ``not in``.
+
+    Raises
+    ------
+    DatasetError
+        If the condition names a column that is not there, or is more, or less, than a condition.
     """
+    tree = _parsed(condition)
     try:
-        tree = ast.parse(condition, mode="eval").body
-    except (SyntaxError, ValueError) as error:
-        raise DatasetError(f"found {condition!r}, which is no expression; allowed: {ALLOWED}") from error
-    if not isinstance(tree, ast.BoolOp | ast.Compare) and not (
-        isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.Not)
-    ):
-        raise DatasetError(f"found {condition!r}, which is not true or false for each image; allowed: {ALLOWED}")
-    try:
-        result = np.asarray(_evaluate(tree, table, condition), dtype=bool)
-    except (TypeError, ZeroDivisionError) as error:
-        raise DatasetError(f"found {condition!r}, which cannot be evaluated ({error}); allowed: {ALLOWED}") from error
+        with np.errstate(all="ignore"):
+            result = _truth(tree, table, condition)
+    except (TypeError, ArithmeticError) as error:
+        raise DatasetError(f"found {_shown(condition)}, which cannot be evaluated ({error}); allowed: {ALLOWED}") from (
+            error
+        )
     # A condition on constants alone is one truth value for all rows.
     return np.broadcast_to(result, (len(table),)).copy()
 
 
-def _evaluate(node: ast.AST, table: pd.DataFrame, condition: str) -> Any:
-    def inner(child: ast.AST) -> Any:
-        return _evaluate(child, table, condition)
+def unknown_column(name: str, columns: Iterable[str]) -> str:
+    """What follows ``found unknown column`` is allowed: the columns there are, those with a similar name first."""
+    columns = list(columns)
+    # 'thickness' is to find 'substrate_thickness' too, which the ratio of letters alone puts behind 'radius'.
+    parts = [column for column in columns if len(name) > 2 and (name in column or column in name)]
+    near = list(dict.fromkeys([*parts, *difflib.get_close_matches(name, columns, n=3, cutoff=0.6)]))[:5]
+    return f"perhaps {', '.join(near)}, or any of {', '.join(columns)}" if near else ", ".join(columns)
 
+
+def _parsed(condition: str) -> ast.expr:
+    if len(condition) > LONGEST:
+        raise DatasetError(f"found a condition of {len(condition)} characters; allowed: at most {LONGEST}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the parser, about backslashes in text
+            tree = ast.parse(condition.strip().replace("\n", " "), mode="eval").body
+    except (MemoryError, RecursionError):  # how the parser refuses deep nesting
+        depth = DEEPEST + 1
+    except (SyntaxError, ValueError) as error:
+        raise DatasetError(f"found {_shown(condition)}, which is no expression; allowed: {ALLOWED}") from error
+    else:
+        depth = _depth(tree)
+    if depth > DEEPEST:
+        raise DatasetError(f"found {_shown(condition)}, which is nested too deeply; allowed: at most {DEEPEST} levels")
+    return tree
+
+
+def _depth(tree: ast.AST) -> int:
+    """Levels of a tree, counted without recursion and no further than is allowed."""
+    depth, level = 0, [tree]
+    while level and depth <= DEEPEST:
+        depth, level = depth + 1, [child for node in level for child in ast.iter_child_nodes(node)]
+    return depth
+
+
+def _shown(condition: str) -> str:
+    return repr(condition if len(condition) <= 200 else condition[:200] + "…")
+
+
+def _refusal(node: ast.AST, condition: str, why: str = "") -> DatasetError:
+    return DatasetError(f"found {_shown(ast.unparse(node))}{why} in {_shown(condition)}; allowed: {ALLOWED}")
+
+
+def _truth(node: ast.AST, table: pd.DataFrame, condition: str) -> NDArray[np.bool_]:
+    """Truth of a condition for each row, shape (rows,) or () where no column occurs in it."""
     match node:
-        case ast.BoolOp(op=ast.And(), values=values):
-            return np.logical_and.reduce([np.asarray(inner(v), dtype=bool) for v in values])
-        case ast.BoolOp(op=ast.Or(), values=values):
-            return np.logical_or.reduce([np.asarray(inner(v), dtype=bool) for v in values])
+        case ast.BoolOp(op=junction, values=values):
+            join = np.logical_and if isinstance(junction, ast.And) else np.logical_or
+            result = _truth(values[0], table, condition)
+            for value in values[1:]:
+                result = join(result, _truth(value, table, condition))
+            return result
         case ast.UnaryOp(op=ast.Not(), operand=operand):
-            return np.logical_not(np.asarray(inner(operand), dtype=bool))
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -inner(operand)
+            return np.logical_not(_truth(operand, table, condition))
         case ast.Compare(left=left, ops=ops, comparators=comparators):
-            values = [inner(v) for v in [left, *comparators]]
-            return np.logical_and.reduce(
-                [
-                    np.asarray(_COMPARE[type(op)](a, b), dtype=bool)
-                    for op, a, b in zip(ops, values, values[1:], strict=False)
-                    if _known(op, condition)
-                ]
-            )
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
-            return _ARITHMETIC[type(op)](inner(left), inner(right))
-        case ast.Call(func=ast.Name(id="abs"), args=[argument], keywords=[]):
-            return abs(inner(argument))
-        case ast.Constant(value=int() | float() | str() | bool() as value):
-            return value
+            result = np.array(True)
+            for op, right in zip(ops, comparators, strict=True):
+                result = np.logical_and(result, _comparison(left, op, right, table, condition))
+                left = right
+            return result
+        case ast.Call(func=ast.Name(id="abs")) | ast.Name() | ast.Constant() | ast.BinOp() | ast.UnaryOp():
+            raise _refusal(node, condition, ", which is not true or false for each image,")
+    raise _refusal(node, condition)
+
+
+def _comparison(
+    left: ast.expr, op: ast.cmpop, right: ast.expr, table: pd.DataFrame, condition: str
+) -> NDArray[np.bool_]:
+    value = _value(left, table, condition)
+    if isinstance(op, ast.In | ast.NotIn) and isinstance(right, ast.List | ast.Tuple | ast.Set):
+        members = [_value(_constant(member, condition), table, condition) for member in right.elts]
+        if any(_is_text(member) != _is_text(value) for member in members):
+            raise _refusal(right, condition, f", text and numbers mixed for {ast.unparse(left)},")
+        found = pd.Series(np.atleast_1d(value)).isin(members).to_numpy().reshape(np.shape(value))
+        return np.asarray(found if isinstance(op, ast.In) else ~found, dtype=bool)
+    if type(op) not in _COMPARE:
+        raise DatasetError(
+            f"found {_shown(ast.unparse(ast.Compare(left, [op], [right])))} in {_shown(condition)}; allowed: {ALLOWED}"
+        )
+    other = _value(right, table, condition)
+    if _is_text(value) != _is_text(other):
+        raise _refusal(ast.Compare(left, [op], [right]), condition, ", which compares text with a number,")
+    return np.asarray(_COMPARE[type(op)](value, other), dtype=bool)
+
+
+def _constant(node: ast.expr, condition: str) -> ast.expr:
+    inner = node.operand if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else node
+    if not isinstance(inner, ast.Constant):
+        raise _refusal(node, condition, ", which is no constant,")
+    return node
+
+
+def _value(node: ast.AST, table: pd.DataFrame, condition: str) -> Any:
+    """Numbers or text: an array of float or object of shape (rows,), a float or a str."""
+    match node:
+        case ast.Constant(value=bool() | int() | float() as number):
+            return float(number)
+        case ast.Constant(value=str() as text):
+            return text
         case ast.Name(id=name):
             if name not in table.columns:
-                raise DatasetError(f"found unknown column '{name}' in {condition!r}; allowed: {', '.join(UNITS)}")
-            return table[name].to_numpy()
-    raise DatasetError(f"found {ast.unparse(node)!r} in {condition!r}; allowed: {ALLOWED}")
+                allowed = unknown_column(name, table.columns)
+                raise DatasetError(f"found unknown column '{name}' in {_shown(condition)}; allowed: {allowed}")
+            column = table[name]
+            is_text = name in TEXT if name in UNITS else not pd.api.types.is_numeric_dtype(column)
+            return column.to_numpy(dtype=object) if is_text else column.to_numpy(dtype=float, na_value=np.nan)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
+            return _ARITHMETIC[type(op)](_number(left, table, condition), _number(right, table, condition))
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_number(operand, table, condition)
+        case ast.Call(func=ast.Name(id="abs"), args=[argument], keywords=[]):
+            return abs(_number(argument, table, condition))
+    raise _refusal(node, condition)
 
 
-def _known(op: ast.cmpop, condition: str) -> bool:
-    if type(op) not in _COMPARE:
-        raise DatasetError(f"found operator {type(op).__name__} in {condition!r}; allowed: {ALLOWED}")
-    return True
+def _number(node: ast.AST, table: pd.DataFrame, condition: str) -> Any:
+    value = _value(node, table, condition)
+    if _is_text(value):
+        # Not only senseless: 'x' * 10**12 would fill the memory.
+        raise _refusal(node, condition, ", which is text where a number is needed,")
+    return value
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, np.ndarray) and value.dtype == object)

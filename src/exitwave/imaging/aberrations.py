@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -109,30 +109,103 @@ def chi(
 
 
 def transfer_function(
-    grid: ReciprocalGrid, coefficients: Mapping[str, float], aperture: float | None = None
+    grid: ReciprocalGrid,
+    coefficients: Mapping[str, float],
+    aperture: float | None = None,
+    tilt: tuple[float, float] = (0.0, 0.0),
 ) -> NDArray[np.complex64]:
-    """Coherent transfer function ``A(k) exp(-i chi(k))`` on a grid.
+    """Coherent transfer function ``A(alpha + t) exp(-i chi_t(alpha))`` on a grid.
+
+    With the illumination tilted by ``t`` against the optic axis, a beam scattered by ``alpha`` goes through the lens at
+    ``alpha + t``. What counts is its phase against the direct beam,
+
+    ``chi_t(alpha) = chi(alpha + t) - chi(t) - alpha . grad chi(t)``.
+
+    The linear term, a shift of the whole image by ``grad chi(t) lambda / 2 pi``, is left out: the object, and with it
+    the labels, stays where it is, as it does for a microscopist who brings it back to the middle of the image. A lens
+    with spherical aberration C30 then has, at a tilt t, the coma C21 = 3 C30 t, the astigmatism C12 = C30 t² and the
+    change of focus C10 = 2 C30 t², all along the tilt (Zemlin et al., Ultramicroscopy 3 (1978) 49). The tilt acts in
+    the lens only; the exit wave has the tilt that it was simulated with.
 
     Parameters
     ----------
     grid : ReciprocalGrid
-        The grid.
+        The grid; its frequencies are those of the exit wave, counted from the direct beam.
     coefficients : mapping
         As in `chi`.
     aperture : float, optional
-        Semi-angle of the objective aperture, sharp and centred on the beam [mrad]; none: open.
+        Semi-angle of the objective aperture [mrad], sharp and centred on the optic axis, so that it is displaced
+        against a tilted beam; none: open.
+    tilt : tuple of float
+        Tilt of the illumination towards x and y [mrad].
 
     Returns
     -------
     complex64 [y, x]
         In the order of the FFT.
     """
+    angle, squared, axis = _tilted(grid, tilt)
     # In double precision up to here: chi reaches thousands of radians at high angles.
-    phase = _chi(grid.angle, grid.alpha_squared, coefficients, grid.wavelength)
+    phase = _chi(angle, squared, coefficients, grid.wavelength)
+    if axis:
+        at_axis, squared_at_axis = np.array([axis]), np.array([abs(axis) ** 2])
+        slope = _gradient(at_axis, squared_at_axis, coefficients, grid.wavelength)[0]
+        phase -= _chi(at_axis, squared_at_axis, coefficients, grid.wavelength)[0]
+        phase -= slope.real * grid.angle.real + slope.imag * grid.angle.imag
     transfer: NDArray[np.complex64] = np.exp(-1j * phase).astype(np.complex64)
     if aperture is not None:
-        transfer[grid.alpha_squared > (aperture * 1e-3) ** 2] = 0
+        transfer[squared > (aperture * 1e-3) ** 2] = 0
     return transfer
+
+
+def chi_gradient(
+    grid: ReciprocalGrid, coefficients: Mapping[str, float], tilt: tuple[float, float] = (0.0, 0.0)
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Gradient of the aberration function with the scattering angle, ``grad chi(alpha + t) - grad chi(t)``.
+
+    This is the gradient of the phase of `transfer_function`, and also the change of the phase between a scattered and
+    the direct beam with the angle of illumination, which spatial coherence is about.
+
+    Parameters
+    ----------
+    grid, coefficients, tilt
+        As in `transfer_function`.
+
+    Returns
+    -------
+    along_x, along_y : array [y, x]
+        [rad/rad], in the order of the FFT.
+
+    Notes
+    -----
+    With ``w = alpha exp(i phi)``, a term of chi is ``Re[c w^p w'^q]`` with ``p + q = n + 1`` and ``p - q = m``, and
+    ``d/dx + i d/dy = 2 d/dw'`` of it is ``q c w^p w'^(q-1) + p c' w^q w'^(p-1)``, where ``'`` is the conjugate.
+    """
+    angle, squared, axis = _tilted(grid, tilt)
+    slope = _gradient(angle, squared, coefficients, grid.wavelength)
+    if axis:
+        slope -= _gradient(np.array([axis]), np.array([abs(axis) ** 2]), coefficients, grid.wavelength)
+    return slope.real.copy(), slope.imag.copy()
+
+
+def _tilted(
+    grid: ReciprocalGrid, tilt: tuple[float, float]
+) -> tuple[NDArray[np.complex128], NDArray[np.float64], complex]:
+    """Angles to the optic axis, their squares, and the angle of the direct beam [rad]."""
+    axis = complex(*tilt) * 1e-3
+    if not axis:
+        return grid.angle, grid.alpha_squared, axis
+    angle = grid.angle + axis
+    return angle, angle.real**2 + angle.imag**2, axis
+
+
+def _terms(coefficients: Mapping[str, float], length: float) -> Iterator[tuple[int, int, complex]]:
+    """Powers p of ``w`` and q of its conjugate, and complex factor, of the terms that are not 0, by symmetry p - q."""
+    for n, m in HARMONICS:
+        coefficient = coefficients.get(f"C{n}{m}", 0.0)
+        if coefficient != 0:
+            turn = complex(np.exp(-1j * m * coefficients.get(f"phi{n}{m}", 0.0)))
+            yield (n + 1 + m) // 2, (n + 1 - m) // 2, turn * (2 * np.pi / length * coefficient / (n + 1))
 
 
 def _chi(
@@ -141,19 +214,37 @@ def _chi(
     coefficients: Mapping[str, float],
     length: float,
 ) -> NDArray[np.float64]:
-    # alpha^(n+1) cos(m (phi - phi_nm)) = alpha^(n+1-m) Re[(alpha e^(i phi))^m e^(-i m phi_nm)], where n+1-m is even:
-    # products of two arrays, and no trigonometric function of an array.
+    # Re[c w^p w'^q] = |w|^(2q) Re[c w^(p-q)]: products of two arrays, and no trigonometric function of an array.
     total = np.zeros(alpha_squared.shape)
     power, power_of = np.ones_like(angle), 0
-    for n, m in HARMONICS:
-        coefficient = coefficients.get(f"C{n}{m}", 0.0)
-        if coefficient == 0:
-            continue
-        while power_of < m:
+    for p, q, factor in _terms(coefficients, length):
+        while power_of < p - q:
             power, power_of = power * angle, power_of + 1
-        turned = np.exp(-1j * m * coefficients.get(f"phi{n}{m}", 0.0)) * (2 * np.pi / length * coefficient / (n + 1))
-        term = turned.real * power.real - turned.imag * power.imag
-        for _ in range((n + 1 - m) // 2):
+        term = factor.real * power.real - factor.imag * power.imag
+        for _ in range(q):
             term *= alpha_squared
         total += term
+    return total
+
+
+def _gradient(
+    angle: NDArray[np.complex128],
+    alpha_squared: NDArray[np.float64],
+    coefficients: Mapping[str, float],
+    length: float,
+) -> NDArray[np.complex128]:
+    """Gradient of chi, x as the real and y as the imaginary part."""
+    total = np.zeros_like(angle)
+    powers, squares = [np.ones_like(angle)], [np.ones_like(alpha_squared)]
+    for p, q, factor in _terms(coefficients, length):
+        while len(powers) < p - q + 2:
+            powers.append(powers[-1] * angle)
+        while len(squares) < p:
+            squares.append(squares[-1] * alpha_squared)
+        if p == q:
+            total += (2 * p * factor.real) * squares[p - 1] * angle
+            continue
+        total += (p * factor.conjugate()) * squares[q] * powers[p - q - 1].conj()
+        if q:
+            total += (q * factor) * squares[q - 1] * powers[p - q + 1]
     return total

@@ -58,8 +58,8 @@ class ImagingConditions:
     objective_aperture: float | None = None
     plasmon_weight: float = 0.0
     dose: float = math.inf
-    background: Background = Background()
-    camera: Camera = IdealCamera(kind="ideal")
+    background: Background = field(default_factory=Background)
+    camera: Camera = field(default_factory=lambda: IdealCamera(kind="ideal"))
 
     def as_row(self) -> dict[str, Any]:
         """Every number as a column of the metadata table; NaN where something is not there."""

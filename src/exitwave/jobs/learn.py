@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 import exitwave
 from exitwave.config.blocks import Dataset, Segmentation, Training
 from exitwave.data.batches import load_images
+from exitwave.data.fingerprint import fingerprint
 from exitwave.data.preprocess import preprocess
 from exitwave.data.random import item_rng
-from exitwave.data.selection import draw_dataset, fingerprint
+from exitwave.data.selection import draw_dataset, draw_of_network
 from exitwave.data.shards import read_table, table_path, write_table
 from exitwave.errors import ExitwaveError, TrainingError
 from exitwave.jobs.simulate import block_from
+
+if TYPE_CHECKING:
+    from exitwave.data.streaming import Stream
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +54,15 @@ def make_dataset(description: dict[str, Any], shards: dict[str, list[str]], mani
     """
     block: Dataset = block_from(description)
     tables = {name: image_table(paths) for name, paths in shards.items()}
+    rng = item_rng(description["seed"], "datasets", description["hash"])
+    # The same for all datasets of a root seed, so that a small limit keeps a part of what a larger one keeps.
+    limit_rng = item_rng(description["seed"], "limit", "0")
     try:
-        drawn = draw_dataset(tables, block, item_rng(description["seed"], "datasets", description["hash"]))
+        drawn = draw_dataset(tables, block, rng, limit_rng)
     except ExitwaveError as error:
         raise type(error)(f"datasets.{description['name']}.{error}") from error
     drawn = drawn.assign(dataset=description["name"], dataset_hash=description["hash"])
-    content = fingerprint(drawn)
+    content = fingerprint(drawn, block.label_threshold)
     write_table(manifest, drawn)
     summary.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
     log.info("images %s of structures %s", content["images"], content["structures"])
@@ -67,8 +76,11 @@ def train_network(
     seed: int,
     how: dict[str, Any],
     folder: Path,
+    streams: dict[str, Any] | None = None,
 ) -> None:
     """Train one network of a training; an interrupted one goes on where it stopped.
+
+    With ``draw_per_seed`` the images that the network has drawn are written to ``manifest.parquet`` beside it.
 
     Parameters
     ----------
@@ -82,6 +94,9 @@ def train_network(
         ``device``, ``precision`` and ``threads``, which are no part of what is trained.
     folder : path
         Where weights, description and history go.
+    streams : dict, optional
+        For streaming: description and folder of exit waves of each images block, by its identity, as ``images`` and
+        ``exit_waves``.
     """
     from exitwave.training.loop import train
     from exitwave.training.networks import save_network
@@ -89,17 +104,32 @@ def train_network(
     data_block: Dataset = block_from(dataset)
     network_block: Segmentation = block_from(model)
     resources = Training.model_validate({**description["block"], **how})
+    folder.mkdir(parents=True, exist_ok=True)
     table = read_table(manifest)
+    data = json.loads((manifest.parent / "fingerprint.json").read_text(encoding="utf-8"))
+    if data_block.draw_per_seed:
+        try:
+            table = draw_of_network(
+                table, data_block, item_rng(description["seed"], "draws", description["hash"], seed)
+            )
+        except ExitwaveError as error:
+            raise type(error)(f"datasets.{dataset['name']}.{error}") from error
+        data = fingerprint(table, data_block.label_threshold)
+        write_table(folder / "manifest.parquet", table[table["split"] != "test"])
     parts = {}
     for split in ("train", "validation"):
         loaded = load_images(table[table["split"] == split], data_block.label_threshold)
-        parts[split] = loaded, preprocess(loaded.counts, network_block.preprocessing)
+        # Few at a time, since preprocessing takes several times the memory of what it gives.
+        few = np.array_split(loaded.counts, len(loaded.counts) // 64 + 1)
+        parts[split] = loaded, np.concatenate([preprocess(counts, network_block.preprocessing) for counts in few])
     loaded, images = parts["train"]
     held, held_images = parts["validation"]
     log.info("%d images for training, %d for validation", len(images), len(held_images))
     start = int(item_rng(description["seed"], "trainings", description["hash"], seed).integers(2**31))
     checkpoint = folder / "checkpoint.pt"
-    folder.mkdir(parents=True, exist_ok=True)
+    redraw = None
+    if resources.streaming:
+        redraw = _stream(table[table["split"] == "train"], data_block, network_block, resources, streams or {}).draw
     try:
         result = train(
             (images, loaded.masks),
@@ -111,6 +141,7 @@ def train_network(
             threads=resources.threads,
             checkpoint=checkpoint,
             image_ids=loaded.image_ids,
+            redraw=redraw,
             progress=log.info,
         )
     except TrainingError as error:
@@ -123,8 +154,28 @@ def train_network(
         "best_epoch": result.best_epoch,
         "image_size": int(images.shape[-1]),
         "validation": result.history.iloc[result.best_epoch - 1].drop("seconds").to_dict(),
-        "data": json.loads((manifest.parent / "fingerprint.json").read_text(encoding="utf-8")),
+        "data": data,
     }
     result.history.to_csv(folder / "history.csv", index=False)
     save_network(folder, result.network, network_block, pixel_size=loaded.pixel_size, info=info)
     checkpoint.unlink(missing_ok=True)
+
+
+def _stream(
+    rows: pd.DataFrame, dataset: Dataset, network: Segmentation, training: Training, streams: dict[str, Any]
+) -> Stream:
+    """What draws new images for those of some rows."""
+    from exitwave.data.streaming import ImagesSource, Stream
+
+    sources = {
+        identity: ImagesSource(block_from(stream["images"]), stream["images"]["seed"], Path(stream["exit_waves"]))
+        for identity, stream in streams.items()
+    }
+    log.info("new images in every epoch after the first, of %d structures", rows["structure_id"].nunique())
+    return Stream(
+        rows,
+        sources,
+        dataset.label_threshold,
+        partial(preprocess, preprocessing=network.preprocessing),
+        training.threads,
+    )

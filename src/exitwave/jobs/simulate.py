@@ -11,15 +11,16 @@ import pandas as pd
 
 import exitwave
 from exitwave.config.block import Block
-from exitwave.config.blocks import STAGES, Dataset
+from exitwave.config.blocks import STAGES
+from exitwave.config.imaging import Hrtem
 from exitwave.data.random import item_rng, split_position
 from exitwave.data.shards import Shard, open_shard, read_table, table_path, write_shard
 from exitwave.errors import ExitwaveError, ShardError
 from exitwave.structures.structure import Structure
 
 log = logging.getLogger(__name__)
-LABEL_THRESHOLD = float(Dataset.model_fields["label_threshold"].default)
-"""Threshold [rad] behind the column ``particle_fraction``; datasets may use another."""
+MAP_UNITS = {"counts": "counts/px", "phase": "rad", "thickness": "Å", "orientation": "°"}
+"""Units of the arrays of an images shard that have one."""
 
 
 def block_from(description: dict[str, Any], **counts: Any) -> Any:
@@ -140,38 +141,45 @@ def make_exit_waves(description: dict[str, Any], structures: Path, output: Path,
     write_shard(output, {"waves": np.stack(waves), **arrays}, pd.DataFrame(rows), attributes)
 
 
-def make_images(description: dict[str, Any], exit_waves: Path, output: Path) -> None:
-    """Form the images and label maps of a shard of exit waves."""
-    from exitwave.imaging.hrtem import crop_periodic, draw_conditions, form_image
-    from exitwave.labels.phase import phase_map
+def make_images(description: dict[str, Any], exit_waves: Path, output: Path, structures: Path | None = None) -> None:
+    """Form the images and label maps of a shard of exit waves.
 
-    block = block_from(description)
+    Parameters
+    ----------
+    description : dict
+        The block, as :func:`exitwave.config.plan.describe` gives it.
+    exit_waves : path
+        Shard of exit waves.
+    output : path
+        Shard to write.
+    structures : path, optional
+        Shard of the same structures; needed if the block asks for ``labels``, which are made from atoms.
+    """
+    from exitwave.imaging.exposures import expose
+
+    block: Hrtem = block_from(description)
     shard, table = open_shard(exit_waves), read_table(table_path(exit_waves))
-    sampling, energy = shard.attributes["sampling"], shard.attributes["energy"]
-    binning = round(block.pixel_size / sampling)
-    counts, phases, rows = [], [], []
+    atoms = open_shard(structures) if structures is not None and block.labels else None
+    stacks: dict[str, list[np.ndarray]] = {}
+    columns: dict[str, np.ndarray] = {}
+    rows: list[dict[str, Any]] = []
     for place, row in enumerate(_rows(table)):
         item = int(row["item"])
-        waves = shard.read("waves", place)
-        phase = phase_map(waves[1], sampling, block.label_smoothing)
-        for draw in range(block.per_structure):
-            rng = _rng(description, item, draw)
-            conditions = draw_conditions(block, rng)
-            top, left = (int(start) for start in rng.integers(0, phase.shape))
-            image = form_image(
-                waves[0],
-                conditions,
-                energy=energy,
-                sampling=sampling,
-                focal_nodes=block.focal_nodes,
-                pixel_size=block.pixel_size,
-                size=block.size,
-                offset=(top, left),
-                rng=rng,
-            )
-            label = crop_periodic(phase, (top, left), binning, block.size)
-            counts.append(image)
-            phases.append(label.astype(np.float16))
+        exposures = expose(
+            block,
+            shard.read("waves", place),
+            energy=shard.attributes["energy"],
+            sampling=shard.attributes["sampling"],
+            rngs=[_rng(description, item, draw) for draw in range(block.per_structure)],
+            structure=None if atoms is None else read_structure(atoms, item),
+        )
+        for draw, exposure in enumerate(exposures):
+            maps: dict[str, np.ndarray] = {"counts": exposure.counts, "phase": exposure.phase.astype(np.float16)}
+            for name, values in (maps | exposure.labels).items():
+                stacks.setdefault(name, []).append(values)
+            if exposure.columns is not None:
+                columns[f"columns/{len(rows)}"] = exposure.columns.to_numpy(np.float32)
+                fields = list(exposure.columns)
             rows.append(
                 {
                     **row,
@@ -179,13 +187,7 @@ def make_images(description: dict[str, Any], exit_waves: Path, output: Path) -> 
                     "images": description["name"],
                     "images_hash": description["hash"],
                     "draw": draw,
-                    "pixel_size": block.pixel_size,
-                    "offset_y": top,
-                    "offset_x": left,
-                    **conditions.as_row(),
-                    "label_smoothing": block.label_smoothing,
-                    "mean_counts": float(image.mean()),
-                    "particle_fraction": float((label > LABEL_THRESHOLD).mean()),
+                    **exposure.row,
                 }
             )
         log.debug("images of structure %d of %d", place + 1, len(table))
@@ -193,7 +195,10 @@ def make_images(description: dict[str, Any], exit_waves: Path, output: Path) -> 
         "kind": "images",
         "dimensions": ["image", "y", "x"],
         "pixel_size": block.pixel_size,
-        "units": {"pixel_size": "Å", "counts": "e⁻/px", "phase": "rad"},
+        "units": {"pixel_size": "Å", **{name: unit for name, unit in MAP_UNITS.items() if name in stacks}},
         "block": description["block"],
     }
-    write_shard(output, {"counts": np.stack(counts), "phase": np.stack(phases)}, pd.DataFrame(rows), attributes)
+    if columns:
+        attributes["columns"] = fields
+    arrays = {name: np.stack(values) for name, values in stacks.items()}
+    write_shard(output, {**arrays, **columns}, pd.DataFrame(rows), attributes)

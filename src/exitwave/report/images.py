@@ -66,6 +66,7 @@ def contact_sheet(
 
 def describe_conditions(row: Mapping[Any, Any]) -> str:
     """Defocus and dose of an image in a line."""
-    defocus = round(row["defocus"] / 10)
+    defocus = row["defocus"] / 10
+    digits = 0 if abs(defocus) >= 9.95 else 1
     dose = f"{row['dose']:.0f}" if row["dose"] >= 10 else f"{row['dose']:.2g}"
-    return f"Δf {defocus:+d} nm, {dose} e⁻/Å²".replace("-", "−")
+    return f"Δf {defocus:+.{digits}f} nm, {dose} e⁻/Å²".replace("-", "−")

@@ -14,10 +14,13 @@ import torch
 from exitwave.config.blocks import Segmentation
 
 
-def fingerprint(model: Segmentation, seed: int, tensors: list[torch.Tensor]) -> str:
-    """Hash of all that decides a training: its block, the version of the stage, the seed and the data."""
+def fingerprint(model: Segmentation, seed: int, tensors: list[torch.Tensor], redrawn: bool) -> str:
+    """Hash of all that decides a training: its block, the version of the stage, the seed and the data.
+
+    Images that are redrawn after the first epoch follow from the block that those of the first were drawn from.
+    """
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(f"{model.VERSION} {seed} {model.model_dump_json()}".encode())
+    digest.update(f"{model.VERSION} {seed} {redrawn} {model.model_dump_json()}".encode())
     for tensor in tensors:
         digest.update(f" {tuple(tensor.shape)} {tensor.dtype} ".encode())
         digest.update(tensor.contiguous().numpy().data)

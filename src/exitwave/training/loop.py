@@ -1,4 +1,4 @@
-"""Training of a segmentation network on images held in memory.
+"""Training of a segmentation network on images held in memory, the same or new ones in every epoch.
 
 Lightning Fabric gives device and precision. The loop itself is ours: with all images in memory, workers, samplers and
 callbacks would cost more than they give, and a loop that draws everything from (seed, epoch) continues exactly.
@@ -63,13 +63,14 @@ def train(
     threads: int,
     checkpoint: Path,
     image_ids: Sequence[str],
+    redraw: Callable[[int], LabelledImages] | None = None,
     progress: Callable[[str], None] = logger.info,
 ) -> TrainingResult:
     """Train one network and keep the weights of its best validation loss.
 
     Initial weights, order and symmetries of the images follow from ``seed`` alone: on a CPU the same seed, precision
-    and number of threads give the same weights, interrupted or not. On a GPU that holds where PyTorch has
-    deterministic kernels; the bilinear upsampling of ``fpn`` has none.
+    and number of threads give the same weights, interrupted or not, if ``redraw`` gives the same images for the same
+    epoch. On a GPU that holds where PyTorch has deterministic kernels; the bilinear upsampling of ``fpn`` has none.
 
     Parameters
     ----------
@@ -87,6 +88,9 @@ def train(
         from it.
     image_ids : sequence of str
         Names of the training images, for messages.
+    redraw : callable, optional
+        Gives training images in place of ``training`` for an epoch, from 2, as many and in the same order. Without it
+        all epochs see those of the first.
     progress : callable
         Takes one line an epoch.
 
@@ -109,7 +113,7 @@ def train(
     fabric.launch()
 
     cpu_tensors = [torch.as_tensor(array) for array in (*training, *validation)]
-    identity = fingerprint(model, seed, cpu_tensors)
+    identity = fingerprint(model, seed, cpu_tensors, redrawn=redraw is not None)
     images, masks, validation_images, validation_masks = (fabric.to_device(tensor) for tensor in cpu_tensors)
 
     with _seeded(seed, epoch=0):
@@ -134,6 +138,8 @@ def train(
 
     for epoch in range(len(history) + 1, model.epochs + 1):
         start = time.perf_counter()
+        if redraw is not None and epoch > 1:
+            images, masks = (fabric.to_device(torch.as_tensor(array)) for array in redraw(epoch))
         learning_rate = model.learning_rate * model.learning_rate_decay ** (epoch - 1)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate

@@ -1,0 +1,289 @@
+"""Scales of a study: the same conditions with fewer and smaller items, to try a study before it is paid for.
+
+All of this works on plain dictionaries before families are expanded, so that names say what is made. What is not of the
+type that a key takes is left as it is, for the validation that comes after.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from exitwave.config.blocks import STAGES
+from exitwave.config.families import axis_label, matrix_axes
+from exitwave.config.load import Raw
+from exitwave.errors import ConfigError
+
+PAPER, LAPTOP = "paper", "laptop"
+SCALES = (PAPER, LAPTOP)
+"""``paper``: as written; ``laptop``: about a sixteenth of the items, and at most two of whatever is repeated."""
+FACTOR = 1 / 16
+FEWEST_STRUCTURES, MOST_STRUCTURES = 12, 64
+FEWEST = 8
+"""Size of a dataset below which none is made smaller."""
+MOST_IMAGES = 16
+"""Images of a structure, at the most."""
+REPEATS = 2
+"""Frozen phonons, epochs and networks, at the most."""
+COARSEST = 0.4
+"""[Å] Pixel up to which waves and images are made coarser; 1.25 1/Å at its Nyquist frequency."""
+UNEVEN = 3
+"""No share of at most 64 structures is this many away from its part of them, by the sequence that splits them."""
+
+Count = Callable[[int], int]
+
+
+def scaled(blocks: Mapping[str, Raw], scale: Any, references: Mapping[str, Mapping[str, str]]) -> dict[str, Raw]:
+    """Blocks of all stages at a scale.
+
+    Parameters
+    ----------
+    blocks : mapping
+        For each stage its blocks by name, matrices not expanded.
+    scale : str
+        One of ``SCALES``.
+    references : mapping
+        For each stage the keys that name blocks of another stage.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such scale.
+    """
+    if scale not in SCALES:
+        raise ConfigError(f"scale: found {scale!r}; allowed: {' or '.join(SCALES)}")
+    if scale == PAPER:
+        return dict(blocks)
+    fewest = _fewest_structures(blocks["datasets"])
+    rules: dict[str, dict[str, Count]] = {
+        "structures": {
+            "count": lambda n: max(fewest, min(MOST_STRUCTURES, round(n * FACTOR))),
+            "shard_size": lambda n: 16,
+        },
+        "exit_waves": {"frozen_phonons": lambda n: REPEATS},
+        "images": {"per_structure": lambda n: MOST_IMAGES},
+        "datasets": {},
+        "models": {"epochs": lambda n: REPEATS, "encoder_depth": lambda n: 3},
+        "trainings": {"seeds": lambda n: REPEATS},
+        "benchmarks": {"size": lambda n: 16, "bootstrap": lambda n: 200},
+    }
+    changed = {
+        stage: {name: _with(block, stage, rules[stage]) for name, block in members.items()}
+        for stage, members in blocks.items()
+    }
+    _coarsen(changed)
+    changed["datasets"] = _datasets(blocks["datasets"], _pools(blocks), _pools(changed))
+    _rename(blocks, changed, references)
+    return changed
+
+
+def _fewest_structures(datasets: Raw) -> int:
+    """So many that some fall into every split; a sequence of n covers any share above 1.9 / n."""
+    shares = [1.0]
+    for block in datasets.values():
+        held = [block.get(key, STAGES["datasets"][""].model_fields[key].default) for key in ("validation", "test")]
+        if all(isinstance(share, int | float) for share in held):
+            shares += [share for share in (*held, 1 - sum(held)) if share > 0]
+    return max(FEWEST_STRUCTURES, math.ceil(1.9 / min(shares)))
+
+
+def _with(block: Raw, stage: str, rules: Mapping[str, Count]) -> Raw:
+    """A block with counts made smaller where a rule says so; defaults are written out for that."""
+    kinds = STAGES[stage]
+    model = kinds.get(str(block.get("kind", "")))
+    result = dict(block)
+    for key, rule in rules.items():
+        default = model.model_fields[key].default if model is not None and key in model.model_fields else None
+        value = block.get(key, default)
+        if key == "encoder_depth" and not str(block.get("encoder", "resnet")).startswith("resnet"):
+            continue  # other encoders are not made at every depth
+        if isinstance(value, int | dict):
+            result[key] = _smaller(value, rule)
+    return result
+
+
+def _smaller(value: Any, rule: Count, most: float = math.inf) -> Any:
+    """A count, or a matrix of counts, made smaller; those of a matrix stay different from each other."""
+    if _is_count(value):
+        return int(min(value, rule(value), most))
+    if isinstance(value, dict) and set(value) == {"matrix"} and isinstance(value["matrix"], list):
+        counts = sorted({entry for entry in value["matrix"] if _is_count(entry)})
+        new: dict[int, int] = {}
+        last = -1
+        for count in counts:
+            last = new[count] = int(min(max(min(count, rule(count)), last + 1), most))
+        return {"matrix": [new[entry] if _is_count(entry) else entry for entry in value["matrix"]]}
+    return value
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _coarsen(blocks: dict[str, Raw]) -> None:
+    """Double all pixels, so that images have a quarter of them, if every block allows it."""
+    from exitwave.waves.grid import MINIMUM_GRID
+
+    for block in blocks["exit_waves"].values():
+        sampling = block.get("sampling")
+        for name in _named(block.get("structures")):
+            edge = blocks["structures"].get(name, {}).get("field_of_view")
+            if not _is_length(sampling) or not _is_length(edge) or 2 * sampling > COARSEST + 1e-9:
+                return
+            pixels = edge / (2 * sampling)
+            if pixels < MINIMUM_GRID or abs(pixels / 2 - round(pixels / 2)) > 1e-6:
+                return
+    for block in blocks["images"].values():
+        # Coarser waves hold smaller apertures, and larger pixels of a camera more counts.
+        camera = block.get("detector", {"kind": "ideal"})
+        if {"objective_aperture", "microscope"} & set(block) or camera.get("kind") != "ideal":
+            return
+        if not _is_count(block.get("size")) or block["size"] % 64 or not _is_length(block.get("pixel_size")):
+            return
+    for block in blocks["exit_waves"].values():
+        block["sampling"] *= 2
+    for block in blocks["images"].values():
+        block["pixel_size"] *= 2
+        block["size"] //= 2
+
+
+def _is_length(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+class _Pool(NamedTuple):
+    """Images that a block of images gives, of which its family has several."""
+
+    structures: dict[str, int]
+    per_structure: int
+    members: int
+
+    @property
+    def images(self) -> int:
+        return min(self.structures.values()) * self.per_structure
+
+
+def _pools(blocks: Mapping[str, Raw]) -> dict[str, _Pool]:
+    """Pool of every block of images that can be counted."""
+    pools = {}
+    for name, block in blocks["images"].items():
+        waves = [blocks["exit_waves"].get(wave, {}) for wave in _named(block.get("exit_waves"))]
+        origins = [origin for wave in waves for origin in _named(wave.get("structures"))]
+        found = {origin: blocks["structures"].get(origin, {}) for origin in origins}
+        counts = {origin: min(_counts(block.get("count")), default=0) for origin, block in found.items()}
+        per_structure = min(_counts(block.get("per_structure")), default=0)
+        if counts and min(counts.values()) > 0 and per_structure > 0:
+            chain = [block, *waves, *found.values()]
+            members = math.prod(len(values) for link in chain for values in _axes(link).values())
+            pools[name] = _Pool(counts, per_structure, members)
+    return pools
+
+
+def _counts(value: Any) -> list[int]:
+    values = value.get("matrix", []) if isinstance(value, dict) else [value]
+    return [entry for entry in values if _is_count(entry)]
+
+
+def _sources(images: Any, pools: Mapping[str, _Pool]) -> list[tuple[_Pool, float]]:
+    """Pools that a dataset draws from, each with its share of the draw; none if one cannot be counted."""
+    names = _named(images)
+    if not all(name in pools for name in names):
+        return []
+    if isinstance(images, dict) and "matrix" not in images:
+        shares = [share for share in images.values() if _is_length(share)]
+        return [(pools[name], share / sum(shares)) for name, share in zip(names, shares, strict=False)]
+    if isinstance(images, list):
+        total = sum(pools[name].images * pools[name].members for name in names)
+        return [(pools[name], pools[name].images / total) for name in names]
+    return [(pools[name], 1.0) for name in names]
+
+
+def _datasets(blocks: Raw, before: Mapping[str, _Pool], after: Mapping[str, _Pool]) -> Raw:
+    """Datasets with sizes, limits and strata in proportion to the images that are left.
+
+    One proportion for all of them, the smallest, so that what has the same size still has.
+    """
+    sources = {
+        name: (_sources(block.get("images"), before), _sources(block.get("images"), after))
+        for name, block in blocks.items()
+    }
+    counted = {name: (old, new) for name, (old, new) in sources.items() if old and new}
+    images, structures = 1.0, 1.0
+    for name, (old, new) in counted.items():
+        if isinstance(blocks[name]["images"], list):
+            images = min(images, sum(p.images * p.members for p, _ in new) / sum(p.images * p.members for p, _ in old))
+        for (pool, _), (fewer, _) in zip(old, new, strict=True):
+            if not isinstance(blocks[name]["images"], list):
+                images = min(images, fewer.images / pool.images)
+            structures = min(structures, *(n / pool.structures[origin] for origin, n in fewer.structures.items()))
+    rules: dict[str, Count] = {
+        "size": lambda n: max(FEWEST, math.floor(n * images)),
+        "structure": lambda n: max(FEWEST_STRUCTURES, math.ceil(n * structures)),
+        "column": lambda n: max(FEWEST, math.ceil(n * images)),
+    }
+    result = {name: dict(block) for name, block in blocks.items()}
+    for name, (_, new) in counted.items():
+        block = result[name]
+        if "size" in block:
+            block["size"] = _smaller(block["size"], rules["size"], _most(block, new))
+        for key in ("limit", "strata"):
+            if isinstance(block.get(key), dict):
+                block[key] = {
+                    column: _smaller(value, rules["structure" if column.startswith("structure") else "column"])
+                    for column, value in block[key].items()
+                }
+    return result
+
+
+def _most(block: Raw, sources: list[tuple[_Pool, float]]) -> float:
+    """Size for which every source has enough, whichever of its structures are kept for the test."""
+    test = block.get("test", STAGES["datasets"][""].model_fields["test"].default)
+    rest = 1 - test if isinstance(test, int | float) else 0.0
+    left = [(min(pool.structures.values()) * rest - UNEVEN) * pool.per_structure for pool, _ in sources]
+    return max(2.0, min((n - 1) / share for n, (_, share) in zip(left, sources, strict=True)))
+
+
+def _named(value: Any) -> list[str]:
+    """Names of blocks in a reference, without what singles out a member."""
+    if isinstance(value, str):
+        return [value.partition("[")[0]]
+    if isinstance(value, dict):
+        value = value["matrix"] if set(value) == {"matrix"} else list(value)
+    return [name for entry in value for name in _named(entry)] if isinstance(value, list) else []
+
+
+def _axes(block: Raw) -> dict[str, list[str]]:
+    """Labels of a block's own matrices, by axis."""
+    try:
+        return {axis: [axis_label(axis, v) for v in values] for axis, (_, values) in matrix_axes(block).items()}
+    except ConfigError:  # reported with its place when families are expanded
+        return {}
+
+
+def _rename(blocks: Mapping[str, Raw], changed: dict[str, Raw], references: Mapping[str, Mapping[str, str]]) -> None:
+    """Let references to single members follow the labels that have changed."""
+    renamed: dict[tuple[str, str], dict[str, str]] = {}
+    for stage, members in changed.items():
+        for name, block in members.items():
+            labels = renamed[stage, name] = {}
+            for key, target in references[stage].items():
+                for source in _named(block.get(key)):
+                    labels |= renamed.get((target, source), {})
+                if key in block:
+                    members[name][key] = _follow(block[key], target, renamed)
+            old, new = _axes(blocks[stage][name]), _axes(block)
+            for axis in old.keys() & new.keys():
+                labels |= dict(zip(old[axis], new[axis], strict=False))
+
+
+def _follow(value: Any, stage: str, renamed: Mapping[tuple[str, str], Mapping[str, str]]) -> Any:
+    if isinstance(value, str) and value.endswith("]"):
+        name, _, labels = value[:-1].partition("[")
+        known = renamed.get((stage, name), {})
+        return f"{name}[{','.join(known.get(label, label) for label in labels.split(','))}]"
+    if isinstance(value, list):
+        return [_follow(entry, stage, renamed) for entry in value]
+    if isinstance(value, dict):
+        return {_follow(key, stage, renamed): _follow(entry, stage, renamed) for key, entry in value.items()}
+    return value

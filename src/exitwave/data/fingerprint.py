@@ -1,0 +1,135 @@
+"""What a dataset is made of, written before anything is trained on it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from exitwave.data.columns import UNITS
+from exitwave.data.selection import SPLITS
+from exitwave.data.shards import open_shard
+
+SAMPLE = 64
+"""Images at most of which intensities and spectra are taken."""
+INTENSITY_EDGES = np.linspace(0, 3, 61)
+"""Edges of the intensity histogram, in units of the mean of the image."""
+RINGS = 32
+"""Rings of the power spectrum from frequency 0 to Nyquist."""
+_DESCRIPTIONS = {"particles", "seed", "shard", "row", "pool", "item", "draw"}
+"""Columns that say nothing about what is in the images."""
+
+
+def fingerprint(manifest: pd.DataFrame, label_threshold: float) -> dict[str, Any]:
+    """Statistics of a dataset: sizes, the distribution of every column, and what its training images look like.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        What :func:`exitwave.data.selection.draw_dataset` returns.
+    label_threshold : float
+        Phase above which a pixel is particle [rad].
+
+    Returns
+    -------
+    dict
+        For JSON. ``images`` and ``structures``: numbers by split. ``columns``: of numbers the quantiles, how many are
+        missing and a histogram, of texts how often each occurs. ``sample``: of at most 64 training images, always the
+        same of the same dataset, the histogram of intensities divided by the mean of the image, the radial power
+        spectrum (see :func:`power_spectrum`) and the particle fraction.
+
+    Raises
+    ------
+    ShardError
+        If a shard of the sample is missing or damaged.
+    """
+    return {
+        "images": {split: int((manifest["split"] == split).sum()) for split in SPLITS},
+        "structures": {
+            split: int(manifest.loc[manifest["split"] == split, "structure_id"].nunique()) for split in SPLITS
+        },
+        "columns": {
+            name: _of_column(manifest[name], UNITS.get(name, ""))
+            for name in sorted(set(manifest.columns) - _DESCRIPTIONS)
+        },
+        "sample": _of_images(manifest[manifest["split"] == "train"], label_threshold),
+    }
+
+
+def power_spectrum(image: NDArray[Any]) -> NDArray[np.float64]:
+    """Radial power spectrum of the contrast of an image.
+
+    Parameters
+    ----------
+    image : ndarray, shape (y, x)
+        Counts.
+
+    Returns
+    -------
+    ndarray, shape (RINGS,)
+        Mean over each ring from 0 to 0.5 / px of ``|FFT(w (I / mean(I) - 1))|² / sum(w²)``, w a Hann window, since the
+        image is no period. Uncorrelated noise of variance v in units of the squared mean gives v in every ring:
+        Poisson noise of n electrons a pixel gives 1 / n.
+    """
+    contrast = image / max(float(image.mean()), np.finfo(float).tiny) - 1
+    window = np.outer(*(np.hanning(edge + 2)[1:-1] for edge in image.shape))
+    # The window would make a peak at 0 of what it leaves of the mean.
+    contrast = contrast - (window * contrast).sum() / window.sum()
+    power = np.abs(np.fft.fft2(window * contrast)) ** 2 / (window**2).sum()
+    frequency = np.hypot(*np.meshgrid(*(np.fft.fftfreq(edge) for edge in image.shape), indexing="ij"))
+    ring = np.floor(frequency * 2 * RINGS).astype(int).ravel()
+    sums, sizes = (np.bincount(ring, weights, RINGS)[:RINGS] for weights in (power.ravel(), None))
+    return np.divide(sums, sizes, out=np.zeros(RINGS), where=sizes > 0)
+
+
+def _of_column(values: pd.Series, unit: str) -> dict[str, Any]:
+    if not pd.api.types.is_numeric_dtype(values):
+        found = values.value_counts().sort_index()
+        return {str(k): int(v) for k, v in found.items()} if len(found) <= 20 else {"different": len(found)}
+    numbers = values.to_numpy(dtype=float, na_value=np.nan)
+    finite = numbers[np.isfinite(numbers)]
+    result: dict[str, Any] = {"unit": unit, "missing": len(numbers) - len(finite)}
+    if len(finite):
+        quantiles = np.quantile(finite, [0, 0.05, 0.5, 0.95, 1])
+        result |= dict(zip(["min", "q05", "median", "q95", "max"], map(float, quantiles), strict=True))
+        if np.nextafter(quantiles[0], np.inf) < quantiles[-1]:
+            counts, edges = np.histogram(finite, bins=20)
+            result["histogram"] = {"edges": edges.tolist(), "counts": counts.tolist()}
+    return result
+
+
+def _of_images(rows: pd.DataFrame, label_threshold: float) -> dict[str, Any]:
+    order = sorted(range(len(rows)), key=lambda place: hashlib.blake2b(rows["image_id"].iloc[place].encode()).digest())
+    sample = rows.iloc[sorted(order[:SAMPLE])]
+    intensities, spectra, means, fractions = [], [], [], []
+    for path, part in sample.groupby("shard"):
+        shard = open_shard(str(path))
+        for row in part["row"]:
+            counts = shard.read("counts", row)
+            mean = float(counts.mean())
+            means.append(mean)
+            intensities.append(np.histogram(counts / mean if mean else counts, [*INTENSITY_EDGES, np.inf])[0])
+            spectra.append(power_spectrum(counts))
+            fractions.append(float((shard.read("phase", row) > label_threshold).mean()))
+    if not means:
+        return {"images": 0}
+    histogram = np.sum(intensities, axis=0) / np.sum(intensities)
+    pixel = float(sample["pixel_size"].iloc[0])
+    return {
+        "images": len(means),
+        "mean_counts": _spread(means),
+        "particle_fraction": _spread(fractions),
+        "intensity": {"edges": INTENSITY_EDGES.tolist(), "share": histogram[:-1].tolist(), "above": histogram[-1]},
+        "power_spectrum": {
+            "frequency": ((np.arange(RINGS) + 0.5) / (2 * RINGS * pixel)).tolist(),
+            "unit": "1/Å",
+            "power": np.mean(spectra, axis=0).tolist(),
+        },
+    }
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {"min": min(values), "median": float(np.median(values)), "mean": float(np.mean(values)), "max": max(values)}

@@ -1,0 +1,215 @@
+"""Streaming: images newly drawn for every epoch, from the exit waves behind the images of a manifest."""
+
+from __future__ import annotations
+
+import ast
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from exitwave.config.blocks import Dataset
+from exitwave.config.imaging import Hrtem
+from exitwave.data.columns import IMAGES
+from exitwave.data.random import item_rng
+from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.errors import ConfigError, ShardError
+
+KEPT_BYTES = 2 * 2**30
+"""Exit waves kept in memory by a training; those beyond are read from their shards in every epoch."""
+FIXED = {"image_id", "images", "images_hash", "draw", "pixel_size", "microscope", "label_smoothing"}
+REDRAWN = set(IMAGES) - FIXED
+"""Columns that a newly drawn image has other values of than the stored one it takes the place of."""
+
+
+def check_streaming(dataset: Dataset) -> None:
+    """Refuse to stream a dataset that is chosen by what streaming draws anew.
+
+    Raises
+    ------
+    ConfigError
+        One sentence that begins with the key of the training.
+    """
+    tree = ast.parse((dataset.where or "True").strip().replace("\n", " "), mode="eval")
+    named = {
+        "where": {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)},
+        "limit": set(dataset.limit),
+        "strata": set(dataset.strata),
+    }
+    for key, columns in named.items():
+        for column in sorted(columns & REDRAWN):
+            raise ConfigError(
+                f"streaming: found true with a dataset whose {key} names {column}, which every epoch draws anew; "
+                "allowed: columns of structures and exit waves in where, limit and strata, or streaming: false"
+            )
+
+
+@dataclass(frozen=True)
+class ImagesSource:
+    """What the images of one images block are drawn from.
+
+    Attributes
+    ----------
+    block : Hrtem
+    seed : int
+        Root seed of the study.
+    exit_waves : path
+        Folder of the exit waves, whose shards have the names of those of the images.
+    """
+
+    block: Hrtem
+    seed: int
+    exit_waves: Path
+
+
+@dataclass(frozen=True)
+class _Structure:
+    """Images of a manifest that come from one exit wave: their draws, and their places in the manifest."""
+
+    identity: str
+    seed: int
+    block: Hrtem
+    shard: Path
+    place: int
+    item: int
+    draws: list[int]
+    images: list[int]
+
+
+class Stream:
+    """New images for those of a manifest: of the same exit waves, with newly drawn conditions, place and noise.
+
+    The image of a row and an epoch follows from the seed of the study, the images block, item, draw and epoch, so that
+    a training that was killed goes on with the same images, in whatever number of threads.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        Rows of images, at least one.
+    sources : mapping of ImagesSource
+        By the identities of the images blocks.
+    label_threshold : float
+        Smoothed phase of the particle wave above which a pixel is particle [rad].
+    prepare : callable
+        What is done to the counts [images, y, x] of a structure before they are given out.
+    threads : int
+        Processor cores used.
+    kept_bytes : int
+        Exit waves kept in memory.
+
+    Raises
+    ------
+    ShardError
+        If a table of exit waves is missing, damaged, or lacks an item.
+    """
+
+    def __init__(
+        self,
+        manifest: pd.DataFrame,
+        sources: Mapping[str, ImagesSource],
+        label_threshold: float,
+        prepare: Callable[[NDArray[np.uint32]], NDArray[np.float32]],
+        threads: int = 1,
+        kept_bytes: int = KEPT_BYTES,
+    ) -> None:
+        self._structures = _structures(manifest, sources)
+        self._number = len(manifest)
+        self._threshold = label_threshold
+        self._prepare = prepare
+        self._threads = threads
+        self._room = kept_bytes
+        self._kept: dict[tuple[Path, int], tuple[NDArray[np.complex64], Mapping[str, Any]]] = {}
+        self._lock = threading.Lock()
+
+    def draw(self, epoch: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Images and masks of an epoch, in the order of the manifest.
+
+        Parameters
+        ----------
+        epoch : int
+            0 or more. 0 gives the stored images once more.
+
+        Returns
+        -------
+        images : float32 [images, y, x]
+        masks : bool [images, y, x]
+
+        Raises
+        ------
+        ShardError
+            If a shard of exit waves is missing or damaged.
+        """
+        size = self._structures[0].block.size
+        images = np.empty((self._number, size, size), np.float32)
+        masks = np.empty((self._number, size, size), bool)
+
+        def fill(structure: _Structure) -> None:
+            images[structure.images], masks[structure.images] = self._of(structure, epoch)
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            for _ in pool.map(fill, self._structures):
+                pass
+        return images, masks
+
+    def _of(self, structure: _Structure, epoch: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        from exitwave.imaging.exposures import expose  # not needed to check a config
+
+        waves, attributes = self._waves(structure)
+        # Without an epoch it is the generator of the stored image.
+        later = () if epoch == 0 else (epoch,)
+        key = structure.seed, "images", structure.identity, structure.item
+        rngs = [item_rng(*key, draw, *later) for draw in structure.draws]
+        exposures = expose(structure.block, waves, attributes["energy"], attributes["sampling"], rngs)
+        images = self._prepare(np.stack([exposure.counts for exposure in exposures]))
+        # Rounded as stored phases are.
+        phases = np.stack([exposure.phase for exposure in exposures]).astype(np.float16)
+        return images, phases > self._threshold
+
+    def _waves(self, structure: _Structure) -> tuple[NDArray[np.complex64], Mapping[str, Any]]:
+        """Exit waves [variant, phonon, y, x] and the attributes of their shard."""
+        key = structure.shard, structure.place
+        if key in self._kept:
+            return self._kept[key]
+        shard = open_shard(structure.shard)
+        waves, attributes = shard.read("waves", structure.place), shard.attributes
+        # The first that come are kept: in a fixed order, the least recently used are those needed next.
+        with self._lock:
+            if waves.nbytes <= self._room and key not in self._kept:
+                self._room -= waves.nbytes
+                self._kept[key] = waves, attributes
+        return waves, attributes
+
+
+def _structures(manifest: pd.DataFrame, sources: Mapping[str, ImagesSource]) -> list[_Structure]:
+    """Images of a manifest by the exit wave that they come from."""
+    found = []
+    rows = manifest.reset_index(drop=True)
+    for (identity, path), of_shard in rows.groupby(["images_hash", "shard"]):
+        source = sources[str(identity)]
+        # Label maps from atoms are no part of what a network is trained on.
+        block = source.block.model_copy(update={"labels": []})
+        shard = source.exit_waves / Path(str(path)).name
+        places = {int(item): place for place, item in enumerate(read_table(table_path(shard))["item"])}
+        for key, images in of_shard.groupby("item"):
+            item = int(str(key))
+            if item not in places:
+                raise ShardError(f"{shard}: holds no item {item}; delete the file and its table and run again")
+            found.append(
+                _Structure(
+                    str(identity),
+                    source.seed,
+                    block,
+                    shard,
+                    places[item],
+                    item,
+                    images["draw"].tolist(),
+                    images.index.tolist(),
+                )
+            )
+    return found

@@ -1,0 +1,220 @@
+"""Sheets of what a block would give, before it is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.image import imread, imsave
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from exitwave.config.imaging import Aberrations
+from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.report.images import describe_conditions
+from exitwave.report.structures import draw_structures
+from exitwave.report.style import ORANGE, figure, grey_range, outline, picture, scale_bar
+from exitwave.report.waves import draw_exit_waves
+
+if TYPE_CHECKING:
+    from exitwave.jobs.preview import Sample
+
+CAPTION_LINES = 5
+CAPTION_SIZE = 6.5
+"""Of type [pt]."""
+HIGHEST_FREQUENCY = 1.0
+"""Of the power spectra shown [1/Å]; beyond it there is only noise."""
+LABEL_LENGTH = 28
+"""Characters of the label of a row."""
+
+
+def draw_preview(samples: Sequence[Sample], path: Path, number: int, label_threshold: float, note: str) -> None:
+    """Draw a few items of a block, or of each member of a family.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        All of one stage; one a member.
+    path : path
+        PNG to write.
+    number : int
+        Images shown of each member.
+    label_threshold : float
+        Phase above which a pixel is particle [rad].
+    note : str
+        What is shown and what is not.
+    """
+    stage = samples[0].member.stage
+    if stage == "images":
+        _draw_images(samples, path, number, label_threshold, note)
+        return
+    with TemporaryDirectory(prefix="exitwave-preview-") as folder:
+        pages: list[NDArray[Any]] = []
+        for sample in samples:
+            page, title = Path(folder) / f"{len(pages)}.png", f"{sample.member.name}\n{note}"
+            if stage == "structures":
+                draw_structures(sample.shard, page, n=sample.structures, title=title)
+            else:
+                draw_exit_waves(sample.shard, page, n=sample.structures, title=title)
+            pages.append(imread(page)[..., :3])
+        width = max(page.shape[1] for page in pages)
+        padded = [np.pad(p, ((0, 0), (0, width - p.shape[1]), (0, 0)), constant_values=1.0) for p in pages]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        imsave(path, np.concatenate(padded))
+
+
+def _draw_images(samples: Sequence[Sample], path: Path, number: int, label_threshold: float, note: str) -> None:
+    tables = [read_table(table_path(sample.shard)) for sample in samples]
+    # Draw by draw, so that the structures come one after another.
+    tables = [table.sort_values(["draw", "item"], kind="stable").head(number) for table in tables]
+    everything = pd.concat(tables, ignore_index=True).to_dict("records")
+    numbers = [drawn_numbers(row) for row in everything]
+    constant = {text for text in numbers[0] if all(text in other for other in numbers)}
+    family = len(samples) > 1
+    labels = _labels([sample.member.name for sample in samples])
+    columns = number if family else min(4, len(tables[0]))
+    lines = sum(math.ceil(len(table) / columns) for table in tables)
+    panel = min(2.9, max(1.75, 12.0 / columns))
+    width = int(panel * 72 / (0.6 * CAPTION_SIZE))
+    captions = [_caption([text for text in texts if text not in constant], width) for texts in numbers]
+    tall = max(caption.count("\n") + 1 for caption in captions) * 1.45 * CAPTION_SIZE / 72
+    below = wrap(_footer(constant, samples[0]), int(columns * panel * 72 / (0.55 * 7.5)))
+    height = lines * (panel + tall + 0.08) + 0.75 + 0.14 * len(below)
+    with figure(path, columns * panel + 0.3, height) as drawing:
+        axes = drawing.subplots(lines, columns, squeeze=False)
+        for axis in axes.flat:
+            picture(axis)
+            axis.set_visible(False)
+        place, line = 0, 0
+        for sample, table in zip(samples, tables, strict=True):
+            shard = open_shard(sample.shard)
+            for position, index in enumerate(table.index):
+                axis = axes[line + position // columns, position % columns]
+                counts = shard.read("counts", int(index))
+                mask = shard.read("phase", int(index)).astype(np.float32) > label_threshold
+                _panel(axis, counts, mask, float(table.loc[index, "pixel_size"]))
+                axis.set_xlabel(captions[place], fontsize=CAPTION_SIZE, linespacing=1.3, loc="left", labelpad=3)
+                if family and position == 0:
+                    axis.set_ylabel(labels[sample.member.name], fontsize=8)
+                place += 1
+            line += math.ceil(len(table) / columns)
+        name = samples[0].member.name.partition("[")[0] if family else samples[0].member.name
+        drawing.suptitle(f"Preview of images: {name}\n{note}", fontsize=10)
+        label = f"label: phase of the particles' exit wave above {label_threshold:g} rad"
+        handles = [Line2D([], [], color=ORANGE, lw=1.6, label=label)]
+        drawing.legend(handles=handles, loc="outside lower center", title="\n".join(below), title_fontsize=7.5)
+
+
+def _panel(axes: Axes, counts: NDArray[np.uint32], mask: NDArray[np.bool_], pixel_size: float) -> None:
+    axes.set_visible(True)
+    low, high = grey_range(counts)
+    axes.imshow(counts, cmap="gray", interpolation="antialiased", vmin=low, vmax=high)
+    outline(axes, mask, ORANGE)
+    scale_bar(axes, pixel_size, counts.shape)
+    inset = axes.inset_axes((0.69, 0.69, 0.31, 0.31))
+    inset.set(xticks=[], yticks=[])
+    for spine in inset.spines.values():
+        spine.set(visible=True, color="white", linewidth=0.8)
+    power = log_power(counts)
+    edge = counts.shape[0]
+    kept = min(edge, 2 * round(HIGHEST_FREQUENCY * edge * pixel_size))
+    power = power[(edge - kept) // 2 : (edge + kept) // 2, (edge - kept) // 2 : (edge + kept) // 2]
+    inset.imshow(power, cmap="gray", interpolation="antialiased", vmin=np.percentile(power, 2), vmax=power.max())
+
+
+def log_power(image: NDArray[Any]) -> NDArray[np.float64]:
+    """Logarithm of the power spectrum of an image, frequency 0 in the middle and left out.
+
+    Parameters
+    ----------
+    image : array [y, x]
+
+    Returns
+    -------
+    float64 [y, x]
+        Frequencies up to the Nyquist frequency; a Hann window keeps the edges of the image out of it.
+    """
+    # Cut off as the grey values are, lest a few hot pixels cover all else.
+    values = np.clip(image, *grey_range(image))
+    values = (values - values.mean()) * np.hanning(image.shape[0])[:, None] * np.hanning(image.shape[1])
+    power = np.abs(np.fft.fftshift(np.fft.fft2(values))) ** 2
+    smooth = gaussian_filter(power, 0.7, mode="wrap")
+    logarithm: NDArray[np.float64] = np.log(np.maximum(smooth, np.finfo(float).tiny))
+    return logarithm
+
+
+def drawn_numbers(row: Mapping[Any, Any]) -> list[str]:
+    """What an image was taken with, in the units of the field; what is 0 or not there is left out."""
+    found = [describe_conditions(row)]
+    tilt, drift = (math.hypot(row[f"{name}_x"], row[f"{name}_y"]) for name in ("beam_tilt", "drift"))
+    values = {
+        "focal spread {} Å": row["focal_spread"],
+        "illumination ± {} mrad": row["angular_spread"],
+        "tilt {} mrad": tilt,
+        "vibration {} Å": row["vibration"],
+        "drift {} Å": drift,
+        "aperture {} mrad": row["objective_aperture"],
+        "plasmons {} %": 100 * row["plasmon_weight"],
+        "gradient {} %": 100 * row["illumination_gradient"],
+        "contamination {} %": 100 * row["contamination"],
+        "blur {} px": row["detector_blur"],
+        "efficiency {}": row["detector_quantum_efficiency"],
+        "gain {}": row["detector_gain"],
+        "gain residue {} %": 100 * row["detector_gain_residue"],
+        "readout noise {}": row["detector_readout_noise"],
+        "{} % saturated": 100 * row["saturated"],
+    }
+    found += [text.format(_short(value)) for text, value in values.items() if value and not math.isnan(value)]
+    found += [f"{name} {_length(row[name])}" for name in Aberrations.model_fields if name[0] == "C" and row[name]]
+    return found
+
+
+def _short(value: float) -> str:
+    """Two digits, or more where they stand before the point."""
+    return f"{value:.0f}" if abs(value) >= 99.5 else f"{value:.2g}"
+
+
+def _length(value: float) -> str:
+    """A coefficient [Å] in a unit that keeps it short."""
+    factor, unit = next(
+        (factor, unit) for factor, unit in ((1e7, "mm"), (1e4, "µm"), (10, "nm"), (0, "Å")) if abs(value) >= factor
+    )
+    return f"{_short(value / (factor or 1))} {unit}".replace("-", "−")
+
+
+def _caption(texts: Sequence[str], width: int) -> str:
+    """Numbers of one image in a few lines."""
+    # No line ends between a number and its unit.
+    lines = wrap(", ".join(text.replace(" ", "\N{NO-BREAK SPACE}") for text in texts), width, break_long_words=False)
+    return "\n".join([*lines[: CAPTION_LINES - 1], "…"] if len(lines) > CAPTION_LINES else lines)
+
+
+def _footer(constant: set[str], sample: Sample) -> str:
+    """What all images have in common."""
+    block = sample.member.block
+    shape = f"{block.size}² pixels of {block.pixel_size:g} Å"
+    spectrum = f"inset: power spectrum up to {min(HIGHEST_FREQUENCY, 0.5 / block.pixel_size):.3g} Å⁻¹"
+    return ", ".join([shape, *sorted(constant), spectrum])
+
+
+def _labels(names: Sequence[str]) -> dict[str, str]:
+    """Label of each member of a family: the axes in which they differ, one a line."""
+    axes = {name: name.partition("[")[2].rstrip("]").split(",") for name in names}
+    common = set.intersection(*(set(parts) for parts in axes.values()))
+    return {
+        name: "\n".join(_cut(part, LABEL_LENGTH) for part in parts if part not in common)
+        for name, parts in axes.items()
+    }
+
+
+def _cut(text: str, length: int) -> str:
+    """A text cut off after some characters."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
