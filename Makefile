@@ -50,8 +50,8 @@ lint: $(STAMP)  ## style, types and the linters of the workflow
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 
-bench: $(STAMP)  ## costs side by side, as ratios
-	$(BIN)/pytest --benchmark-enable tests/performance
+bench: $(STAMP)  ## costs side by side, as ratios; the exit waves have a target of their own
+	$(BIN)/pytest --benchmark-enable tests/performance --ignore tests/performance/test_waves.py
 
 bench-waves: $(STAMP)  ## costs of the exit waves beside abTEM; minutes
 	$(BIN)/pytest --benchmark-enable tests/performance/test_waves.py

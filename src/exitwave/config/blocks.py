@@ -38,6 +38,11 @@ class PlaneWave(Block):
         description="pixel of the stored wave [Å]; the simulation grid is 1.5 times finer, so that its band limit of "
         "2/3 is the Nyquist frequency of the stored wave"
     )
+    oversampling: Annotated[float, Field(ge=1, le=8)] = Field(
+        1.0,
+        description="simulation on a grid finer by this factor, for atoms that scatter beyond what the stored wave "
+        "holds; time grows with its square, storage does not",
+    )
     slice_thickness: Positive = Field(2.0, description="slice thickness [Å]")
     frozen_phonons: Whole = Field(0, ge=0, description="thermal configurations averaged; 0: atoms at rest")
     temperature: Positive = Field(300.0, description="temperature of the thermal motion [K]")
@@ -85,6 +90,11 @@ class PlaneWave(Block):
         if isinstance(values, dict) and values.get("engine") == "abtem":
             return {"scheme": "conventional", **values}
         return values
+
+    @property
+    def simulated_sampling(self) -> float:
+        """Pixel of a wave that would hold the whole band of the simulation [Å]."""
+        return self.sampling / self.oversampling
 
     @model_validator(mode="after")
     def _engine_can(self) -> PlaneWave:
