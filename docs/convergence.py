@@ -181,7 +181,7 @@ def sampling(path: Path) -> None:
             table(label, "pixel [Å]", lines)
         panels[2].axhline(100, color=MUTED, lw=1, zorder=0)
         panels[2].set_yscale("linear")
-        panels[2].legend(panels[2].lines, FRINGES)  # the first two lines; dashes are told above
+        panels[2].legend(panels[2].lines[: len(FRINGES)], list(FRINGES))  # dashes are told above
         legend(drawing, panels[0])
         plain_ticks(panels, (0.05, 0.1, 0.2, 0.4, 0.8))
 
