@@ -23,10 +23,10 @@ CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.14 python3.13 python3.12 
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help run test lint bench gallery docs-keys lock unlock clean FORCE
+.PHONY: help run test lint bench bench-waves convergence gallery docs-keys lock unlock clean FORCE
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*  ## /\1  /p' $(MAKEFILE_LIST) | awk -F '  ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1  /p' $(MAKEFILE_LIST) | awk -F '  ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 run: $(STAMP)  ## run the demo, or STUDY=FILE, on CORES (all); ends with the scores and the path of the report
 	@if [ -n "$(STUDY)" ] && [ ! -f "$(STUDY)" ]; then \
@@ -50,8 +50,14 @@ lint: $(STAMP)  ## style, types and the linters of the workflow
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 
-bench: $(STAMP)  ## costs side by side, as ratios
-	$(BIN)/pytest --benchmark-enable tests/performance
+bench: $(STAMP)  ## costs side by side, as ratios; the exit waves have a target of their own
+	$(BIN)/pytest --benchmark-enable tests/performance --ignore tests/performance/test_waves.py
+
+bench-waves: $(STAMP)  ## costs of the exit waves beside abTEM; minutes
+	$(BIN)/pytest --benchmark-enable tests/performance/test_waves.py
+
+convergence: $(STAMP)  ## draw the convergence figures of docs/physics.md; minutes
+	$(BIN)/python docs/convergence.py
 
 gallery: $(STAMP)  ## draw every kind of structure: docs/images/gallery.png
 	$(BIN)/python docs/gallery.py

@@ -369,6 +369,21 @@ def test_grid_that_the_fast_transforms_do_not_know_is_simulated_all_the_same(cap
     assert scattered_error(ours, reference) < 1e-4
 
 
+@pytest.mark.parametrize("engine", ["exitwave", "abtem"])
+def test_oversampling_simulates_finer_and_stores_the_same_pixels(engine: str) -> None:
+    coarse, fine = (
+        simulate_exit_waves(structure_of(GOLD), block(engine=engine, **options), np.random.default_rng(0))
+        for options in ({"oversampling": 2, "thickness_series": 8.0}, {"sampling": 0.2, "thickness_series": 8.0})
+    )
+    assert coarse.metadata["simulation_grid"] == fine.metadata["simulation_grid"] == 144
+    assert coarse.metadata["intensity_lost"] == pytest.approx(fine.metadata["intensity_lost"])
+    for ours, finer in ((coarse.waves, fine.waves), (coarse.series, fine.series)):
+        spectrum = np.fft.fft2(finer, norm="forward")
+        low = np.r_[:24, -24:0]
+        expected = np.fft.ifft2(spectrum[..., low[:, None], low], norm="forward")
+        assert scattered_error(ours, expected) < 1e-5
+
+
 def test_structures_of_different_width_are_not_simulated_as_one() -> None:
     wide = structure_of(GOLD).padded(4.8)
     items = [(structure_of(GOLD), np.random.default_rng(0)), (wide, np.random.default_rng(0))]

@@ -37,6 +37,11 @@ class PlaneWave(Block):
         description="pixel of the stored wave [Å]; the simulation grid is 1.5 times finer, so that its band limit of "
         "2/3 is the Nyquist frequency of the stored wave"
     )
+    oversampling: Annotated[float, Field(ge=1, le=8)] = Field(
+        1.0,
+        description="simulation on a grid finer by this factor, for atoms that scatter beyond what the stored wave "
+        "holds; time grows with its square, storage does not",
+    )
     slice_thickness: Positive = Field(2.0, description="slice thickness [Å]")
     frozen_phonons: Whole = Field(0, ge=0, description="thermal configurations averaged; 0: atoms at rest")
     temperature: Positive = Field(300.0, description="temperature of the thermal motion [K]")
@@ -69,10 +74,10 @@ class PlaneWave(Block):
         description="depths at which the wave of the whole structure is stored as well, every so many Å rounded to "
         "slices; none if left out",
     )
-    storage_error: NonNegative = Field(
+    storage_error: Annotated[float, Field(ge=0, le=0.1)] = Field(
         0.0,
         description="largest rounding error of the real and the imaginary part of a stored wave, whose incoming "
-        "amplitude is 1; 0: stored without loss",
+        "amplitude is 1; 0: stored without loss, 1e-3: a third of the size, no harm to images (docs/artifacts.md)",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where to simulate; auto: a GPU if there is one; no part of the block's identity"
@@ -84,6 +89,11 @@ class PlaneWave(Block):
         if isinstance(values, dict) and values.get("engine") == "abtem":
             return {"scheme": "conventional", **values}
         return values
+
+    @property
+    def simulated_sampling(self) -> float:
+        """Pixel of a wave that would hold the whole band of the simulation [Å]."""
+        return self.sampling / self.oversampling
 
     @model_validator(mode="after")
     def _engine_can(self) -> PlaneWave:

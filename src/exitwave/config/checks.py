@@ -61,6 +61,10 @@ def _check_exit_waves(member: Member) -> None:
         output_grid(structures.field_of_view, member.block.sampling)
     except ExitwaveError as error:
         raise ConfigError(f"sampling: {error}") from error
+    try:
+        output_grid(structures.field_of_view, member.block.simulated_sampling)
+    except ExitwaveError as error:
+        raise ConfigError(f"oversampling: found {member.block.oversampling:g}, with which {error}") from error
     from ase.data import atomic_numbers
 
     for symbol in member.block.rms_displacements:

@@ -46,6 +46,7 @@ EXIT_WAVES = {
     "exit_waves_hash": "",
     "energy": "eV",
     "wave_sampling": "Å",
+    "oversampling": "",
     "slice_thickness": "Å",
     "frozen_phonons": "",
     "temperature": "K",

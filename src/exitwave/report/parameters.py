@@ -39,6 +39,7 @@ BOOKKEEPING = frozenset(
         "simulation_grid",
         "slice_thickness",
         "n_slices",
+        "oversampling",
         "series_step",
         "storage_error",
         "loss_alarm",

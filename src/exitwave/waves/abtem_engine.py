@@ -17,7 +17,7 @@ class AbtemMultislice:
 
     def __init__(self, block: PlaneWave, edge: float) -> None:
         self._block, self._edge = block, edge
-        self._band = output_grid(edge, block.sampling)
+        self._band = output_grid(edge, block.simulated_sampling)
 
     def spectra(
         self,

@@ -106,7 +106,7 @@ class Multislice:
         backend: Callable[[int, Support, NDArray[np.float32]], Backend],
     ) -> None:
         self._block = block
-        self._band = output_grid(edge, block.sampling)
+        self._band = output_grid(edge, block.simulated_sampling)
         self._size = self._band * 3 // 2
         self._sampling = edge / self._size
         self._edge = edge

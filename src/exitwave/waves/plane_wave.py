@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from exitwave.config.blocks import PlaneWave
 from exitwave.config.distributions import draw
 from exitwave.errors import ConfigError, StructureError
-from exitwave.waves.grid import fresnel, output_grid, simulation_grid
+from exitwave.waves.grid import cut_to_band, fresnel, output_grid, simulation_grid
 from exitwave.waves.multislice import Configuration, Multislice, Spectra
 from exitwave.waves.thermal import displacements
 
@@ -41,11 +41,11 @@ class ExitWaves:
     series : complex64 array [plane, phonon, y, x]
         The wave of the whole structure as it is at each depth of the thickness series; no planes if none was asked for.
     metadata : dict
-        energy [eV], wave_sampling [Å], slice_thickness [Å], frozen_phonons, temperature [K], engine, scheme,
-        projection, parametrization, tilt_x and tilt_y [mrad] as drawn, simulation_grid [px], n_slices, series_step [Å]
-        between planes of the thickness series (NaN: none), storage_error, intensity_lost: the largest fraction of the
-        incoming intensity that any of the waves has lost by scattering out of the band, loss_alarm: whether that is
-        above ``LOSS_LIMIT``.
+        energy [eV], wave_sampling [Å], oversampling, slice_thickness [Å], frozen_phonons, temperature [K], engine,
+        scheme, projection, parametrization, tilt_x and tilt_y [mrad] as drawn, simulation_grid [px], n_slices,
+        series_step [Å] between planes of the thickness series (NaN: none), storage_error, intensity_lost: the largest
+        fraction of the incoming intensity that any of the waves has lost by scattering out of the simulation's band,
+        loss_alarm: whether that is above ``LOSS_LIMIT``.
     """
 
     waves: NDArray[np.complex64]
@@ -248,10 +248,10 @@ class _Simulator:
                 if spectrum is not None:
                     intensities.append(float(np.sum(np.abs(spectrum) ** 2, dtype=np.float64)))
                     focus = fresnel(self._size, self._edge, -distance, block.energy, passage.tilt)
-                    waves[variant, phonon] = _wave(spectrum * focus)
+                    waves[variant, phonon] = _wave(cut_to_band(spectrum, self._size) * focus)
             for plane, spectrum in enumerate(parts.series):
                 if spectrum is not None:
-                    series[plane, phonon] = _wave(spectrum)
+                    series[plane, phonon] = _wave(cut_to_band(spectrum, self._size))
         if not np.isfinite(intensities).all():
             raise StructureError(
                 f"{passage.name}an exit wave is not finite, though all atoms are at finite positions; allowed: finite"
@@ -260,12 +260,13 @@ class _Simulator:
         if lost > LOSS_LIMIT:
             log.warning(
                 "%s%.1f %% of the intensity is lost to the band limit, more than %.0f %%: atoms scatter beyond what a "
-                "sampling of %g Å holds, and a smaller one is needed",
-                passage.name, 100 * lost, 100 * LOSS_LIMIT, block.sampling,
+                "sampling of %g Å holds, and a smaller one, or oversampling, is needed",
+                passage.name, 100 * lost, 100 * LOSS_LIMIT, block.simulated_sampling,
             )  # fmt: skip
         metadata = {
             "energy": block.energy,
             "wave_sampling": block.sampling,
+            "oversampling": block.oversampling,
             "slice_thickness": block.slice_thickness,
             "frozen_phonons": block.frozen_phonons,
             "temperature": block.temperature,
@@ -275,7 +276,7 @@ class _Simulator:
             "parametrization": block.parametrization,
             "tilt_x": passage.tilt[0],
             "tilt_y": passage.tilt[1],
-            "simulation_grid": simulation_grid(self._edge, block.sampling),
+            "simulation_grid": simulation_grid(self._edge, block.simulated_sampling),
             "n_slices": passage.n_slices,
             "series_step": passage.series_step,
             "storage_error": block.storage_error,
@@ -305,10 +306,10 @@ def _engine(block: PlaneWave, edge: float) -> tuple[Engine, int]:
     if resolve_device(block.device) == "cuda":
         from exitwave.waves.torch_backend import TorchBackend, members_that_fit
 
-        return Multislice(block, edge, TorchBackend), members_that_fit(simulation_grid(edge, block.sampling))
+        return Multislice(block, edge, TorchBackend), members_that_fit(simulation_grid(edge, block.simulated_sampling))
     from exitwave.waves.numba_backend import NumbaBackend
 
-    size = simulation_grid(edge, block.sampling)
+    size = simulation_grid(edge, block.simulated_sampling)
     if NumbaBackend.supports(size):
         return Multislice(block, edge, NumbaBackend), 1
     from exitwave.waves.torch_backend import TorchBackend
