@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from exitwave.config.blocks import PlaneWave
 from exitwave.config.specimen import NanoparticlesOnSubstrate
-from exitwave.imaging.hrtem import ImagingConditions, intensity
+from exitwave.imaging.conditions import ImagingConditions
+from exitwave.imaging.hrtem import intensity
 from exitwave.report import style
 from exitwave.report.style import BLUE, GREEN, MUTED, ORANGE, PURPLE, SKY, VERMILLION
 from exitwave.structures.recipes import build_structure
@@ -87,7 +88,7 @@ def resampled(given: NDArray[np.complex64], size: int) -> NDArray[np.complex64]:
 
 def image(wave: NDArray[np.complex64], edge: float, energy: float, defocus: float) -> NDArray[np.float32]:
     """Noise-free image on a grid of its own."""
-    conditions = ImagingConditions(defocus, {}, 0.0, APERTURE, 0.0, 1.0, 0.0)
+    conditions = ImagingConditions(defocus=defocus, objective_aperture=APERTURE)
     on_grid = resampled(wave, round(edge / IMAGE_PIXEL))
     return intensity(on_grid, conditions, energy, IMAGE_PIXEL, 1)
 

@@ -214,8 +214,8 @@ class Training(Block):
     model: str = Field(description="models block")
     streaming: bool = Field(
         False,
-        description="whether every epoch sees newly drawn images of the same exit waves, made while training, instead "
-        "of the stored ones; validation images stay the stored ones",
+        description="whether every epoch after the first sees newly drawn images of the same exit waves, made while "
+        "training, instead of the stored ones; validation images stay the stored ones",
     )
     seeds: Whole = Field(5, ge=1, description="networks trained, differing in initial weights and order of images")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to train; auto: a GPU if there is one")

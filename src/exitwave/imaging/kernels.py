@@ -40,7 +40,7 @@ def _refocus(  # type: ignore[no-untyped-def]
 ):
     """Rows from complex numbers, ``stride`` floats apart, times a row and a number for each of them."""
     arguments = (count, stride, source, a, target, b, numbers, c)
-    return types.void(*arguments), kernels._codegen(_write_refocus)
+    return types.void(*arguments), kernels.codegen(_write_refocus)
 
 
 def _write_squares(
@@ -59,9 +59,9 @@ def _write_real(code: Any, source: Any, target: Any, numbers: Any) -> None:
     code.store_row(Complex(value, value - value), target)
 
 
-_squares = kernels._butterflies(dict.fromkeys((3, 4, 5, 7, 8, 11, 13), _write_squares))
+_squares = kernels.butterflies(dict.fromkeys((3, 4, 5, 7, 8, 11, 13), _write_squares))
 """Last step of the inverse transform; the squared moduli are added to the target, ``LANES`` floats a row."""
-_real = kernels._rowwise(_write_real, LANES)
+_real = kernels.rowwise(_write_real, LANES)
 """Real numbers to rows."""
 
 
@@ -72,7 +72,7 @@ _COST_OF_POINT, _COST_OF_RADIX = 0.6, {3: 0.2, 4: 0.17, 5: 0.2, 6: 0.1, 7: 0.27,
 def _compiled(written: str) -> tuple[Any, Any]:
     """What is called from Python; see :func:`exitwave.waves.panels._cached` about the argument."""
 
-    @njit(cache=True)
+    @njit(cache=True, nogil=True)
     def add_intensities(plan_y, plan_x, filled, band, factors, work, line, rows, squares):  # type: ignore[no-untyped-def]
         """Add the intensities of a wave at every defocus to ``squares``.
 
@@ -104,7 +104,7 @@ def _compiled(written: str) -> tuple[Any, Any]:
             for u in filled:
                 at = u * n_panels * tile
                 _refocus(plan_y.band, n_kept * ROW, band, u * ROW, rows, 0, factors[node, u], 0)
-                panels._transform(plan_y, True, True, rows, 0, work, at, False, rows, 0, rows, 0)
+                panels.transform(plan_y, True, True, rows, 0, work, at, False, rows, 0, rows, 0)
             for v in range(n_panels):
                 for u in filled:
                     kernels.transpose(1, work, (u * n_panels + v) * tile, line, u * tile, line, 0)
@@ -117,7 +117,7 @@ def _compiled(written: str) -> tuple[Any, Any]:
                         kernels.inverse_step(r, count // n, n // r, rows, at, rows, at, twiddles, w)
                     _squares(last, count // last, 1, rows, at, squares, (v * plan_x.size + first) * LANES, line, 0)
 
-    @njit(cache=True)
+    @njit(cache=True, nogil=True)
     def spectrum(plan_y, plan_x, padded, n_kept, squares, work, line, rows, frequencies):  # type: ignore[no-untyped-def]
         """Spectrum of ``squares`` at the first ``n_kept`` panels of kx.
 
@@ -134,12 +134,12 @@ def _compiled(written: str) -> tuple[Any, Any]:
         height = plan_y.band if padded else plan_y.size
         for v in range(n_panels):
             _real(plan_x.size, rows, 0, rows, 0, squares, v * plan_x.size * LANES)
-            panels._transform(plan_x, padded, False, line, 0, rows, 0, True, line, 0, line, 0)
+            panels.transform(plan_x, padded, False, line, 0, rows, 0, True, line, 0, line, 0)
             for u in range(n_kept):
                 kernels.transpose(1, line, u * tile, work, (u * n_panels + v) * tile, work, 0)
         for u in range(n_kept):
             at = u * n_panels * tile
-            panels._transform(plan_y, padded, False, line, 0, work, at, True, line, 0, line, 0)
+            panels.transform(plan_y, padded, False, line, 0, work, at, True, line, 0, line, 0)
             for row in range(height):
                 kernels.pack(1, line, row * ROW, line, 0, frequencies, (row * n_kept + u) * ROW)
 

@@ -71,7 +71,7 @@ class _Code:
         self.store(self.shuffled(row.re, row.im, order[LANES:]), array, 1)
 
 
-def _codegen(write: Callable[..., None]) -> Callable[..., Any]:
+def codegen(write: Callable[..., None]) -> Callable[..., Any]:
     """What numba calls for the code of a kernel."""
 
     def codegen(context: Any, builder: Any, signature: Any, values: Sequence[Any]) -> Any:
@@ -86,7 +86,7 @@ def _codegen(write: Callable[..., None]) -> Callable[..., Any]:
     return codegen
 
 
-def _rowwise(write_row: Callable[..., None], width: int = ROW) -> Any:
+def rowwise(write_row: Callable[..., None], width: int = ROW) -> Any:
     """``kernel(count, source, a, target, b, numbers, c)``: row by row; ``width``: floats of a row of the numbers."""
 
     def write(code: _Code, count: Any, *arrays: Any) -> None:
@@ -97,12 +97,12 @@ def _rowwise(write_row: Callable[..., None], width: int = ROW) -> Any:
     def kernel(
         typingctx: Any, count: Any, source: Any, a: Any, target: Any, b: Any, numbers: Any, c: Any
     ) -> tuple[Any, Any]:
-        return types.void(count, source, a, target, b, numbers, c), _codegen(write)
+        return types.void(count, source, a, target, b, numbers, c), codegen(write)
 
     return intrinsic(kernel)
 
 
-def _butterflies(writers: dict[int, Callable[..., None]]) -> Any:
+def butterflies(writers: dict[int, Callable[..., None]]) -> Any:
     """``kernel(radix, blocks, count, source, a, target, b, numbers, c)``: the butterflies of one step of a transform.
 
     ``blocks`` consecutive blocks of ``radix * count`` rows; butterfly p of a block takes and gives its rows p,
@@ -128,7 +128,7 @@ def _butterflies(writers: dict[int, Callable[..., None]]) -> Any:
         typingctx: Any, radix: Any, blocks: Any, count: Any,
         source: Any, a: Any, target: Any, b: Any, numbers: Any, c: Any,
     ) -> tuple[Any, Any]:  # fmt: skip
-        return types.void(radix, blocks, count, source, a, target, b, numbers, c), _codegen(write)
+        return types.void(radix, blocks, count, source, a, target, b, numbers, c), codegen(write)
 
     return intrinsic(kernel)
 
@@ -170,7 +170,7 @@ def _steps(sign: int, radices: Sequence[int], *, padded: bool = False) -> Any:
         return write
 
     variants = [signed for radix in radices for signed in ((radix, -radix) if padded else (radix,))]
-    return _butterflies({radix: writer(radix) for radix in variants})
+    return butterflies({radix: writer(radix) for radix in variants})
 
 
 def _write_through(
@@ -236,19 +236,19 @@ inverse_first = _steps(1, _FIRST_RADICES, padded=True)
 """First step of the inverse transform; a positive radix: from the band alone."""
 forward_last = _steps(-1, _FIRST_RADICES, padded=True)
 """Last step of the forward transform; a positive radix: of the band alone."""
-through = _butterflies(dict.fromkeys(_RADICES, _write_through))
+through = butterflies(dict.fromkeys(_RADICES, _write_through))
 """Last step of the inverse transform, product with complex numbers, first step of the forward transform; count is 1."""
-unpack = _rowwise(_write_unpack)
+unpack = rowwise(_write_unpack)
 """Complex numbers to rows."""
-pack = _rowwise(_write_pack)
+pack = rowwise(_write_pack)
 """Rows to complex numbers."""
-multiply = _rowwise(_write_multiply)
+multiply = rowwise(_write_multiply)
 """Rows times complex numbers."""
-accumulate = _rowwise(_write_accumulate, LANES)
+accumulate = rowwise(_write_accumulate, LANES)
 """Rows times real numbers, added to the target."""
-transpose = _rowwise(_write_transpose)
+transpose = rowwise(_write_transpose)
 """A tile of ``LANES`` rows, rows against lanes; count is 1."""
-first_phase = _rowwise(_write_phase(0))
+first_phase = rowwise(_write_phase(0))
 """``exp(i x)`` of the real parts of complex numbers, as complex numbers."""
-second_phase = _rowwise(_write_phase(1))
+second_phase = rowwise(_write_phase(1))
 """``exp(i x)`` of the imaginary parts."""

@@ -110,7 +110,7 @@ def unpanelled(panels: NDArray[_Number], columns: int) -> NDArray[_Number]:
 
 
 @njit
-def _transform(plan, padded, inverse, source, a, rows, b, forward, target, c, numbers, d):  # type: ignore[no-untyped-def]
+def transform(plan, padded, inverse, source, a, rows, b, forward, target, c, numbers, d):  # type: ignore[no-untyped-def]
     """Inverse transform from the source to the rows, or forward transform from the rows to the target.
 
     Both: one after the other, with a product of the rows with complex numbers in between. The blocks that the first
@@ -176,7 +176,7 @@ def _cached(written: str) -> tuple[Any, Any, Any, Any]:
                     kernels.transpose(1, work, (u * n_panels + v) * tile, line, u * tile, line, 0)
             else:
                 kernels.unpack(size, rows, 0, rows, 0, grid, at)
-            _transform(plan, padded, inverse, line, 0, rows, 0, forward, line, 0, grid, at)
+            transform(plan, padded, inverse, line, 0, rows, 0, forward, line, 0, grid, at)
             if forward:
                 line[kept * ROW : n_kept * tile] = 0
                 for u in range(n_kept):
@@ -212,7 +212,7 @@ def _cached(written: str) -> tuple[Any, Any, Any, Any]:
             at, end = u * n_panels * LANES * ROW, (u + 1) * n_panels * LANES * ROW
             here = u * kept * ROW
             if forward:
-                _transform(plan, padded, False, line, 0, work, at, True, line, 0, line, 0)
+                transform(plan, padded, False, line, 0, work, at, True, line, 0, line, 0)
                 if padded:
                     kernels.multiply(kept, line, 0, line, 0, factor, here)
                 else:
@@ -221,7 +221,7 @@ def _cached(written: str) -> tuple[Any, Any, Any, Any]:
                 kernels.unpack(kept, line, 0, line, 0, spectrum, here)
             if inverse:
                 source, start = (line, 0) if padded else (spectrum, here)
-                _transform(plan, padded, True, source, start, work, at, False, line, 0, line, 0)
+                transform(plan, padded, True, source, start, work, at, False, line, 0, line, 0)
                 work[at + size * ROW : end] = 0
             elif padded:
                 kernels.pack(kept, line, 0, line, 0, spectrum, here)
