@@ -61,7 +61,8 @@ def test_infinite_projection_is_abtems(parametrization: str) -> None:
             symbol, (SIZE, SIZE), (SAMPLING, SAMPLING), "cpu"
         )
         of = projection(atomic_numbers[symbol], parametrization, SIZE, SAMPLING, "infinite", 2.0)
-        np.testing.assert_allclose(of.factors, reference[np.newaxis], rtol=1e-5)
+        # abTEM adds up in single precision; Lobato's terms of carbon nearly cancel.
+        np.testing.assert_allclose(of.factors, reference[np.newaxis], rtol=1e-4)
         np.testing.assert_array_equal(of.weights(np.array([-3.0, 0.0, 1.9])), np.ones((1, 3), np.float32))
         assert of.factors.dtype == np.float32
         assert of.reach == 0
