@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Literal
-
-import torch
 
 from exitwave.errors import ConfigError
 
 Device = Literal["cpu", "cuda"]
 Precision = Literal["32", "bf16"]
+_DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
+"""What the drivers of GPUs bring along, on Linux and in its Windows subsystem."""
 
 
 def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> Device:
@@ -20,7 +22,12 @@ def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> Device:
     ConfigError
         If ``cuda`` is asked for and there is none. Call this before anything expensive.
     """
-    available = torch.cuda.is_available()
+    # Importing PyTorch takes seconds: it is not asked where there is no driver.
+    available = False
+    if device != "cpu" and (sys.platform == "win32" or any(Path(name).exists() for name in _DRIVERS)):
+        import torch
+
+        available = torch.cuda.is_available()
     if device == "cuda" and not available:
         raise ConfigError("device is cuda, but PyTorch finds no CUDA device; allowed here: cpu or auto")
     if device == "auto":
@@ -34,6 +41,8 @@ def resolve_precision(precision: Literal["auto", "32", "bf16"], device: Device) 
     Without such instructions bf16 is emulated and slower than float32. With them a step of a U-Net takes about half
     the time on a CPU. Weights, losses and the optimiser stay in float32 either way.
     """
+    import torch
+
     if precision != "auto":
         return precision
     if device == "cuda":

@@ -294,9 +294,9 @@ class Crowded:
 def crowded(monkeypatch: pytest.MonkeyPatch, room: int, at_once: int) -> list[Crowded]:
     made: list[Crowded] = []
 
-    def engine(settings: PlaneWave, edge: float) -> tuple[Crowded, int]:
+    def engine(settings: PlaneWave, edge: float) -> tuple[Crowded, int, type[Exception]]:
         made.append(Crowded(Multislice(settings, edge, NumbaBackend), room))
-        return made[-1], at_once
+        return made[-1], at_once, torch.OutOfMemoryError
 
     monkeypatch.setattr(plane_wave, "_engine", engine)
     return made

@@ -6,18 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 from exitwave.config.distributions import bounds
+from exitwave.electron import wavelength
 from exitwave.errors import ConfigError, ExitwaveError
 
 if TYPE_CHECKING:
     from exitwave.config.study import Member, Study
-
-ELECTRON_REST_ENERGY = 510998.95
-"""[eV] CODATA 2018."""
-
-
-def wavelength(energy: float) -> float:
-    """Relativistic electron wavelength [Å] at an energy [eV], h c / sqrt(E (E + 2 m c²))."""
-    return 12398.41984 / float((energy * (energy + 2 * ELECTRON_REST_ENERGY)) ** 0.5)
 
 
 def check_study(study: Study) -> None:

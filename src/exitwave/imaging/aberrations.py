@@ -9,15 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-PLANCK = 6.62607015e-34
-"""Planck constant [J s], exact in the SI of 2019."""
-LIGHT_SPEED = 299792458.0
-"""Speed of light [m/s], exact."""
-ELEMENTARY_CHARGE = 1.602176634e-19
-"""Elementary charge [C], exact in the SI of 2019."""
-ELECTRON_MASS = 9.1093837139e-31
-"""Electron rest mass [kg], CODATA 2022."""
-
+from exitwave.electron import wavelength
 
 HARMONICS = tuple((n, m) for m in range(7) for n in range(max(1, m - 1), 6) if (n + 1 - m) % 2 == 0)
 """Radial order n and azimuthal symmetry m of every term up to order 5, ordered by symmetry."""
@@ -36,24 +28,6 @@ class ReciprocalGrid(NamedTuple):
     """Scattering angle as the complex number alpha exp(i phi), shape [y, x] [rad]."""
     alpha_squared: NDArray[np.float64]
     """Squared scattering angle, shape [y, x] [rad²]."""
-
-
-def wavelength(energy: float) -> float:
-    """Relativistic de Broglie wavelength of the electron.
-
-    Parameters
-    ----------
-    energy : float
-        Beam energy [eV].
-
-    Returns
-    -------
-    float
-        Wavelength [Å]: ``h c / sqrt(E (2 m c² + E))`` (Kirkland, Advanced Computing in Electron Microscopy, eq. 2.5).
-    """
-    rest_energy = ELECTRON_MASS * LIGHT_SPEED**2 / ELEMENTARY_CHARGE
-    momentum_times_c = float(np.sqrt(energy * (2 * rest_energy + energy)))
-    return PLANCK * LIGHT_SPEED / ELEMENTARY_CHARGE / momentum_times_c * 1e10
 
 
 @lru_cache(maxsize=4)

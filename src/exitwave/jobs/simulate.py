@@ -100,12 +100,9 @@ def make_exit_waves(description: dict[str, Any], structures: Path, output: Path,
     """
     from importlib.metadata import version
 
-    import torch
-
     from exitwave.data.rounding import round_waves
     from exitwave.waves.plane_wave import simulate_each
 
-    torch.set_num_threads(1)  # the core that the job has
     block = block_from(description, device=device)
     shard, table = open_shard(structures), _rows(read_table(table_path(structures)))
     items = ((read_structure(shard, int(row["item"])), _rng(description, int(row["item"]))) for row in table)

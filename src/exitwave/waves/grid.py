@@ -6,11 +6,10 @@ The stored wave has M points along an edge. The simulation grid has N = 1.5 M: o
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 
+from exitwave.electron import wavelength
 from exitwave.errors import ConfigError
 
 OVERSAMPLING = 1.5
@@ -63,29 +62,25 @@ def simulation_grid(field_of_view: float, sampling: float) -> int:
     return output_grid(field_of_view, sampling) * 3 // 2
 
 
-@lru_cache(maxsize=4)
-def aperture(size: int, edge: float) -> NDArray[np.float32]:
-    """Aperture of the band, abTEM's, whatever the user's abTEM configuration says.
+def aperture(size: int) -> NDArray[np.float32]:
+    """Aperture of the band, by default abTEM's.
 
     Parameters
     ----------
     size : int
         Pixels along an edge of the stored wave, M.
-    edge : float
-        Edge of the field [Å].
 
     Returns
     -------
     float32 array [M, M]
-        1 inside, 0 outside a circle, in the order of ``fftfreq``.
+        1 inside, 0 outside a circle, falling as a cosine over the taper, in the order of ``fftfreq``.
     """
-    import abtem
-    from abtem.antialias import antialias_aperture
-
-    grid = size * 3 // 2
-    with abtem.config.set({"antialias.cutoff": 1 / OVERSAMPLING, "antialias.taper": TAPER}):
-        whole = antialias_aperture((grid, grid), (edge / grid, edge / grid), np)
-    return np.ascontiguousarray(cut_to_band(np.asarray(whole, np.float32), size))
+    # In cycles per pixel of the simulation grid.
+    k = np.fft.fftfreq(size, OVERSAMPLING)
+    into_taper = (np.hypot(k[:, None], k) - 0.5 / OVERSAMPLING + TAPER) / TAPER
+    # 1 up to where the taper begins, 0 beyond its end.
+    values: NDArray[np.float32] = (0.5 * (1 + np.cos(np.pi * np.clip(into_taper, 0, 1)))).astype(np.float32)
+    return values
 
 
 def cut_to_band(spectrum: NDArray, size: int) -> NDArray:  # type: ignore[type-arg]
@@ -119,11 +114,8 @@ def fresnel(
     complex64 array [size, size]
         Rows ky, columns kx, in the order of ``fftfreq``.
     """
-    from abtem.core.energy import energy2wavelength
-
     k = np.fft.fftfreq(size, edge / size)
     across_x, across_y = (
-        np.exp(-1j * np.pi * distance * k * (energy2wavelength(energy) * k + 2 * np.tan(angle * 1e-3)))
-        for angle in tilt
+        np.exp(-1j * np.pi * distance * k * (wavelength(energy) * k + 2 * np.tan(angle * 1e-3))) for angle in tilt
     )
     return np.outer(across_y, across_x).astype(np.complex64)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.config.blocks import PlaneWave
+from exitwave.electron import interaction_parameter
 from exitwave.waves.backend import Backend, Band, Deposit, Grid, Table
 from exitwave.waves.grid import aperture, fresnel, output_grid
 from exitwave.waves.scattering import Projection, projection
@@ -111,7 +112,7 @@ class Multislice:
         self._sampling = edge / self._size
         self._edge = edge
         self._support: Support = 4 if block.scheme == "accurate" else 2
-        self._aperture = aperture(self._band, edge)
+        self._aperture = aperture(self._band)
         self._backend = backend(self._size, self._support, self._aperture)
         self._projections: dict[int, Projection] = {}
         self._factors: dict[tuple[int, int], Table] = {}
@@ -196,11 +197,9 @@ class Multislice:
 
     def _factor(self, number: int, term: int) -> Table:
         """Phase [rad] that an atom adds, over the frequencies, ready to be folded with what is put on the grid."""
-        from abtem.core.energy import energy2sigma
-
         if (number, term) not in self._factors:
             divisor = spectrum_of_spreading(self._size, self._sampling, self._support)
-            factor = self._projection(number).factors[term] * energy2sigma(self._block.energy) / divisor
+            factor = self._projection(number).factors[term] * interaction_parameter(self._block.energy) / divisor
             self._factors[number, term] = self._backend.factor(factor.astype(np.float32))
         return self._factors[number, term]
 

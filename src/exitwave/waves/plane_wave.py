@@ -193,7 +193,7 @@ class _Simulator:
     def __init__(self, block: PlaneWave, edge: float) -> None:
         self._block, self._edge = block, edge
         self._size = output_grid(edge, block.sampling)
-        self._engine, self.at_once = _engine(block, edge)
+        self._engine, self.at_once, self._out_of_memory = _engine(block, edge)
 
     def simulated(self, passages: Sequence[_Passage]) -> Iterator[ExitWaves]:
         """Exit waves of some structures; those of equal height and tilt share batches."""
@@ -216,14 +216,12 @@ class _Simulator:
         self, configurations: list[Configuration], n_slices: int, tilt: tuple[float, float], planes: Sequence[int]
     ) -> Iterator[_Parts]:
         """Spectra of each configuration; a batch that the device's memory does not hold is halved."""
-        from torch import OutOfMemoryError
-
         start = 0
         while start < len(configurations):
             batch = configurations[start : start + self.at_once]
             try:
                 result = self._engine.spectra(batch, n_slices, tilt, planes)
-            except OutOfMemoryError as error:
+            except self._out_of_memory as error:
                 if len(batch) == 1:
                     raise ConfigError(
                         f"device: its memory does not hold a wave of {self._size} pixels along an edge; allowed: a "
@@ -295,27 +293,32 @@ class _Parts:
     series: list[NDArray[np.complex64] | None]
 
 
-def _engine(block: PlaneWave, edge: float) -> tuple[Engine, int]:
-    """The engine of a block, and the configurations that it takes at once."""
+def _engine(block: PlaneWave, edge: float) -> tuple[Engine, int, type[Exception]]:
+    """The engine of a block, the configurations that it takes at once, and what it raises if those are too many."""
     if block.engine == "abtem":
         from exitwave.waves.abtem_engine import AbtemMultislice
 
-        return AbtemMultislice(block, edge), 1
+        return AbtemMultislice(block, edge), 1, MemoryError
     from exitwave.hardware import resolve_device
 
+    size = simulation_grid(edge, block.simulated_sampling)
     if resolve_device(block.device) == "cuda":
+        import torch
+
         from exitwave.waves.torch_backend import TorchBackend, members_that_fit
 
-        return Multislice(block, edge, TorchBackend), members_that_fit(simulation_grid(edge, block.simulated_sampling))
+        return Multislice(block, edge, TorchBackend), members_that_fit(size), torch.OutOfMemoryError
     from exitwave.waves.numba_backend import NumbaBackend
 
-    size = simulation_grid(edge, block.simulated_sampling)
     if NumbaBackend.supports(size):
-        return Multislice(block, edge, NumbaBackend), 1
+        return Multislice(block, edge, NumbaBackend), 1, MemoryError
+    import torch
+
     from exitwave.waves.torch_backend import TorchBackend
 
     log.info("a simulation grid of %d pixels has a prime factor beyond 13, and takes several times longer", size)
-    return Multislice(block, edge, partial(TorchBackend, device="cpu")), 1
+    torch.set_num_threads(1)  # a job has one core
+    return Multislice(block, edge, partial(TorchBackend, device="cpu")), 1, MemoryError
 
 
 def _wave(spectrum: NDArray[np.complex64]) -> NDArray[np.complex64]:

@@ -20,9 +20,13 @@ Peng, Ren, Dudarev & Whelan, Acta Cryst. A52 (1996) 257, of which abTEM takes th
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import distribution
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -30,8 +34,11 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.special import erf
 
+from exitwave.electron import ELECTRON_MASS, ELEMENTARY_CHARGE, PLANCK
 from exitwave.errors import ConfigError
 
+POTENTIAL = 1e20 * PLANCK**2 / (2 * math.pi * ELECTRON_MASS * ELEMENTARY_CHARGE)
+"""Transform of the potential over the electron scattering factor, h² / (2π m e) [V Å²]."""
 TOLERANCE = 1e-3
 """Largest error of the finite projection of an atom on any slice, over the infinite projection at the same k."""
 LAST_ELEMENT = {"lobato": "Lr", "kirkland": "Lr", "peng": "Cf"}
@@ -122,17 +129,11 @@ def check_parametrization(symbols: Iterable[str], parametrization: str) -> None:
 
 @lru_cache(maxsize=16)
 def _infinite(number: int, parametrization: str, size: int, sampling: float) -> NDArray[np.float32]:
-    """abTEM's projected scattering factor [n, n] [V Å³], bit by bit."""
-    import abtem
-    from abtem.parametrizations import validate_parametrization
-    from ase.data import chemical_symbols
-
-    symbol = chemical_symbols[number]
-    check_parametrization([symbol], parametrization)
-    k = _quarter_frequencies(size, sampling).astype(np.float32)
-    with abtem.config.set({"precision": "float32"}):
-        factor = validate_parametrization(parametrization).projected_scattering_factor(symbol)
-    return _mirrored(factor(k[:, np.newaxis] ** 2 + k**2).astype(np.float32), size)
+    """Projected scattering factor [n, n] [V Å³]: the integral up to far above the atom, twice."""
+    quarter = _quarter_frequencies(size, sampling)
+    k = np.hypot(quarter[:, np.newaxis], quarter)
+    factor = 2 * _integral(number, parametrization, k.ravel(), np.array([_FARTHEST]))
+    return _mirrored(factor.reshape(k.shape).astype(np.float32), size)
 
 
 @lru_cache(maxsize=8)
@@ -193,12 +194,7 @@ def _integral(number: int, parametrization: str, k: NDArray[np.float64], z: NDAr
     float64 array [k, z]
         [V Å³]; half the infinite projection far above the atom.
     """
-    from abtem.parametrizations import validate_parametrization
-    from ase.data import chemical_symbols
-
-    parameters: NDArray[np.float64] = validate_parametrization(parametrization).scaled_parameters(
-        chemical_symbols[number], "projected_scattering_factor"
-    )
+    parameters = _parameters(number, parametrization)
     k2 = np.square(k)[:, np.newaxis]
     total = np.zeros((len(k), len(z)))
     for row in parameters.T:
@@ -217,6 +213,31 @@ def _integral(number: int, parametrization: str, k: NDArray[np.float64], z: NDAr
             total += 2 * np.pi * strength / kappa2 * (1 - np.exp(-decay))
             total += gaussian * (np.pi / width) ** 1.5 * np.exp(-(np.pi**2) / width * k2) * erf(np.sqrt(width) * z) / 2
     return total
+
+
+def _parameters(number: int, parametrization: str) -> NDArray[np.float64]:
+    """abTEM's parameters of an element, [parameter, term], as the potential's transforms have them.
+
+    Read from abTEM's files and not through it: importing it takes longer than many a shard.
+    """
+    from ase.data import chemical_symbols
+
+    check_parametrization([chemical_symbols[number]], parametrization)
+    raw = np.array(_tables(parametrization)[chemical_symbols[number]])
+    if parametrization == "lobato":
+        return np.stack([POTENTIAL * np.pi**2 * raw[0] / raw[1] ** 1.5, 2 * np.pi / np.sqrt(raw[1])])
+    if parametrization == "peng":
+        return np.stack([POTENTIAL * raw[0], raw[1] / 4])
+    strength, gaussian = POTENTIAL * np.pi * raw[0], POTENTIAL * (np.pi / raw[3]) ** 1.5 * raw[2]
+    return np.stack([strength, 2 * np.pi * np.sqrt(raw[1]), gaussian, np.pi**2 / raw[3]])
+
+
+@lru_cache(maxsize=3)
+def _tables(parametrization: str) -> dict[str, Any]:
+    name = {"peng": "peng_high"}.get(parametrization, parametrization)
+    file = distribution("abtem").locate_file(f"abtem/parametrizations/data/{name}.json")
+    tables: dict[str, Any] = json.loads(Path(str(file)).read_text(encoding="utf-8"))
+    return tables
 
 
 def _quarter_frequencies(size: int, sampling: float) -> NDArray[np.float64]:

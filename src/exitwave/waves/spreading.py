@@ -64,9 +64,9 @@ def spectrum_of_spreading(size: int, sampling: float, support: Support) -> NDArr
         place of the bilinear kernel's transform, abTEM's own, weaker correction, ``sin(k sampling) / (k sampling)``.
     """
     if support == 2:
-        from abtem.integrals import sinc
-
-        return np.asarray(sinc((size, size), (sampling, sampling)), np.float64)
+        k = np.fft.fftfreq(size)
+        divisor: NDArray[np.float64] = sampling**2 * np.sinc(np.hypot(k[:, None], k) / np.pi)
+        return divisor
     line = _transform_of_semicircle(size)
     return sampling**2 * np.outer(line, line)
 
