@@ -7,15 +7,16 @@ MAKEFLAGS += --no-builtin-rules
 
 CORES ?= all
 STUDY ?=
+SCALE ?=
 PYTHON ?=
 UV ?= uv
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CONFIGFILE := $(if $(STUDY),--configfile $(STUDY))
-NAME := $(if $(STUDY),$(basename $(notdir $(STUDY))),demo)
-REPORT := results/report/$(if $(STUDY),$(NAME),report).html
+CONFIGFILE := $(if $(STUDY),--configfile $(STUDY)) $(if $(SCALE),--config scale=$(SCALE))
+NAME := $(if $(STUDY),$(basename $(notdir $(STUDY))),demo)$(if $(filter-out paper,$(SCALE)),-$(SCALE))
+REPORT := results/report/$(if $(STUDY)$(SCALE),$(NAME),report).html
 UNFINISHED := $(dir $(REPORT))unfinished-$(notdir $(REPORT))
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 
@@ -23,14 +24,14 @@ CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.14 python3.13 python3.12 
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help run test lint bench bench-waves convergence gallery docs-keys lock unlock clean FORCE
+.PHONY: help run test lint bench bench-waves bench-images convergence gallery docs-keys lock unlock clean FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1  /p' $(MAKEFILE_LIST) | awk -F '  ' '{printf "make %-12s %s\n", $$1, $$2}'
 
-run: $(STAMP)  ## run the demo, or STUDY=FILE, on CORES (all); ends with the scores and the path of the report
+run: $(STAMP)  ## run the demo, or STUDY=FILE, at SCALE=laptop, on CORES (all); ends with the scores and the path of the report
 	@if [ -n "$(STUDY)" ] && [ ! -f "$(STUDY)" ]; then \
-	  echo "STUDY=$(STUDY): no such file; there are: $(wildcard config/studies/*.yaml)" >&2; exit 1; fi
+	  echo "STUDY=$(STUDY): no such file; there are: $(filter-out %_base.yaml,$(wildcard config/studies/*.yaml))" >&2; exit 1; fi
 	$(BIN)/snakemake --cores $(CORES) $(CONFIGFILE)
 	@mkdir -p $(dir $(REPORT))
 	@if [ ! -f $(REPORT) ] || [ -n "$$(find results report Snakefile rules -type f -newer $(REPORT) \
@@ -55,6 +56,9 @@ bench: $(STAMP)  ## costs side by side, as ratios; the exit waves have a target 
 
 bench-waves: $(STAMP)  ## costs of the exit waves beside abTEM; minutes
 	$(BIN)/pytest --benchmark-enable tests/performance/test_waves.py
+
+bench-images: $(STAMP)  ## costs of the images beside abTEM
+	$(BIN)/pytest --benchmark-enable tests/performance/test_imaging.py
 
 convergence: $(STAMP)  ## draw the convergence figures of docs/physics.md; minutes
 	$(BIN)/python docs/convergence.py

@@ -6,7 +6,7 @@ from math import factorial
 import numpy as np
 import pytest
 
-from exitwave.imaging.aberrations import wavelength
+from exitwave.electron import wavelength
 from exitwave.imaging.coherence import (
     TOLERANCE,
     drift_transfer,

@@ -7,7 +7,7 @@ where P is the spectrum of p (Scherzer 1949; Spence, High-Resolution Electron Mi
 import numpy as np
 import pytest
 
-from exitwave.imaging.aberrations import wavelength
+from exitwave.electron import wavelength
 from exitwave.imaging.conditions import ImagingConditions
 from exitwave.imaging.hrtem import expected_image
 

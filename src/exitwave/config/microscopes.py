@@ -14,10 +14,9 @@ from pydantic_core import PydanticCustomError
 
 from exitwave.config.haider import ANGLES, TERMS, to_krivanek
 from exitwave.config.load import merge
+from exitwave.electron import REST_ENERGY
 from exitwave.errors import ConfigError
 
-REST_ENERGY = 510998.95
-"""Rest energy of the electron [eV], CODATA 2018."""
 _WIDTH = 2 * math.sqrt(2 * math.log(2))
 """Full width at half maximum of a normal distribution over its standard deviation."""
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from exitwave.config.imaging import Hrtem
+from exitwave.electron import wavelength
 from exitwave.errors import ConfigError
 from exitwave.imaging import kernels
-from exitwave.imaging.aberrations import wavelength
 from exitwave.imaging.background import apply_background
 from exitwave.imaging.coherence import drift_transfer, vibration_transfer
 from exitwave.imaging.conditions import ImagingConditions

@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from exitwave.electron import wavelength as wavelength_of
 from exitwave.imaging.aberrations import HARMONICS
-from exitwave.imaging.aberrations import wavelength as wavelength_of
 from exitwave.imaging.coherence import fitted_quadrature, focal_quadrature, spatial_envelope, temporal_envelope
 from exitwave.imaging.conditions import ImagingConditions
 
