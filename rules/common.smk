@@ -7,7 +7,7 @@ from exitwave.benchmark.micrographs import check_benchmark_folder
 from exitwave.config.load import read_yaml
 from exitwave.config.plan import describe, shard_ranges
 from exitwave.config.scale import PAPER
-from exitwave.config.study import study_from, structures_of
+from exitwave.config.study import pool_size, study_from, structures_of
 from exitwave.errors import ExitwaveError
 
 ENVIRONMENT = "../envs/exitwave.yaml"
@@ -161,3 +161,47 @@ wildcard_constraints:
     seed=r"\d+",
     dataset=r"[^/]+",
     study=r"[^/]+",
+
+
+def structures_for_labels(wildcards):
+    """Label maps are made from atoms; images without them need the exit waves alone."""
+    member = member_of("images", "block")(wildcards)
+    if not member.block.labels:
+        return []
+    return f"results/{structures_of(member).folder}/shard-{wildcards.start}-{wildcards.stop}.zarr.zip"
+
+
+def memory_of_training(wildcards, attempt):
+    """Memory [MB]: counts, images and masks; those of two more epochs, and exit waves, if they are streamed."""
+    training = training_of(wildcards)
+    dataset = training.source("datasets")
+    families = dataset.upstream["images"]
+    images = dataset.block.size or sum(map(pool_size, families))
+    megapixels = 1e-6 * images * families[0].block.size**2
+    streamed = 2200 + 10 * megapixels if training.block.streaming else 0
+    return int(4000 + 14 * megapixels + streamed) * attempt
+
+
+def streams(wildcards):
+    """Images blocks that a training draws from while it goes on, by identity, with the folder of their exit waves."""
+    training = training_of(wildcards)
+    if not training.block.streaming:
+        return {}
+    return {
+        images.hash: {
+            "images": json.loads(describe(images)),
+            "exit_waves": f"results/{images.source('exit_waves').folder}",
+        }
+        for images in training.source("datasets").upstream["images"]
+    }
+
+
+def streamed_waves(wildcards):
+    """Shards of the exit waves that a training draws images from while it goes on."""
+    training = training_of(wildcards)
+    if not training.block.streaming:
+        return []
+    waves = [
+        m.source("exit_waves") for m in training.source("datasets").upstream["images"]
+    ]
+    return sorted({shard for member in waves for shard in shards(member)})

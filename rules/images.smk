@@ -1,11 +1,3 @@
-def structures_for_labels(wildcards):
-    """Label maps are made from atoms; images without them need the exit waves alone."""
-    member = member_of("images", "block")(wildcards)
-    if not member.block.labels:
-        return []
-    return f"results/{structures_of(member).folder}/shard-{wildcards.start}-{wildcards.stop}.zarr.zip"
-
-
 rule images:
     input:
         exit_waves=upstream_shard("images", "block", "exit_waves"),
