@@ -21,7 +21,10 @@ DEFAULT_CONFIG = Path("config/config.yaml")
 
 
 @config_app.command("show")
-def show(file: Annotated[Path, typer.Argument(help="config or study file")] = DEFAULT_CONFIG) -> None:
+def show(
+    file: Annotated[Path, typer.Argument(help="config or study file")] = DEFAULT_CONFIG,
+    only_plan: Annotated[bool, typer.Option("--plan", help="only what it will make, not the resolved config")] = False,
+) -> None:
     """Print the resolved config, and what it will make: jobs, items, disk."""
     import yaml
     from rich.console import Console
@@ -35,7 +38,8 @@ def show(file: Annotated[Path, typer.Argument(help="config or study file")] = DE
     for stage, members in study.members.items():
         if members:
             resolved[stage] = {name: member.block.model_dump(mode="json") for name, member in members.items()}
-    typer.echo(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=110))
+    if not only_plan:
+        typer.echo(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=110))
     table = Table(
         title=f"{file}: what it makes", caption="disk is an estimate; what is there already is not made again"
     )

@@ -115,7 +115,7 @@ PARTICLES = "structures.gold.particles"
         ("images.noisy.objective_aperture", float("inf"), ["objective_aperture: found inf", "finite"]),
         ("images.noisy.aberrations", {"C31": 3}, ["aberrations.C31: found 3; unknown key; allowed: C12"]),
         ("images.noisy.aberrations", {"Q3": 3}, ["aberrations.Q3"]),
-        ("images.noisy.focal_nodes", 0, ["images.noisy.focal_nodes: found 0", "1 or more, or auto"]),
+        ("images.noisy.focal_nodes", 0, ["images.noisy.focal_nodes: found 0", "greater than or equal to 1"]),
         ("images.noisy.tilt_x", 80, ["tilt_x: found 80", "reaches up to 80; allowed: 50 or less"]),
         ("images.noisy.microscope", "team_1", ["images.noisy", "team_1", "team_0_5", "uncorrected_300kv"]),
         ("images.noisy.microscope", "corrected_80kv", ["microscope: found 'corrected_80kv'", "80 kV", "300 kV"]),
@@ -232,3 +232,9 @@ def test_thickness_beyond_the_cell_is_refused(refusal: Any) -> None:
     sentence = refusal(("structures.gold.cell_height", 60), ("structures.gold.substrate.thickness", 200))
     assert "cell_height is 60 Å" in sentence
     assert "substrate (200 Å)" in sentence
+
+
+@pytest.mark.parametrize("label", ["columns", "orientation"])
+def test_labels_along_the_beam_are_refused_for_a_tilted_one(refusal: Any, label: str) -> None:
+    sentence = refusal(("exit_waves.thermal.tilt_x", {"uniform": [0, 20]}), ("images.noisy.labels", [label]))
+    assert f"images.noisy.labels: found '{label}', which is made for a beam along z" in sentence

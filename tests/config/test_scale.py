@@ -172,3 +172,10 @@ def test_what_is_valid_as_written_is_valid_on_a_laptop(raw: Raw) -> None:
         assume(False)
     laptop = at(raw, "laptop")
     assert sum(row.items for row in plan(laptop)) <= sum(row.items for row in plan(written))
+
+
+@pytest.mark.parametrize("detector", ["ideal", None, [1]])
+def test_a_camera_that_is_none_is_left_to_validation(large: Raw, detector: Any) -> None:
+    large["images"][next(iter(large["images"]))]["detector"] = detector
+    with pytest.raises(ConfigError, match="detector"):
+        study_from({**large, "scale": "laptop"}, "study.yaml")

@@ -1,5 +1,6 @@
 """Quadratures, envelopes and motion against what they stand for."""
 
+import time
 from itertools import product
 from math import factorial
 
@@ -104,3 +105,11 @@ def test_drift_is_the_spectrum_of_a_line_and_vibration_that_of_a_gaussian():
     offsets, weights = focal_quadrature(0.3, 40)
     shaken = np.exp(-2j * np.pi * np.multiply.outer(kx, offsets)) @ weights
     np.testing.assert_allclose(vibration_transfer(kx, 0.3), shaken.real, atol=1e-6)
+
+
+@pytest.mark.parametrize(("spread", "reach"), [(40.0, 0.39), (21.8, 1.55), (100.0, 1.55)])
+def test_wide_spreads_of_fine_waves_get_even_nodes_within_the_bound_at_once(spread: float, reach: float) -> None:
+    start = time.process_time()
+    offsets, weights = fitted_quadrature(spread, reach)
+    assert time.process_time() - start < 1
+    assert quadrature_error(offsets / spread, weights, np.linspace(0, spread * reach, 3000)) <= TOLERANCE

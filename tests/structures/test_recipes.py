@@ -608,3 +608,9 @@ def test_same_seed_gives_the_same_bytes_in_a_fresh_process_on_any_number_of_thre
     environment = {**os.environ, **limits, "PYTHONHASHSEED": threads}
     elsewhere = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert elsewhere.stdout.split() == digests()
+
+
+def test_no_particle_and_no_substrate_are_vacuum():
+    structure = build(particles={"number": 0, "embedding": None}, substrate=None)
+    assert structure.positions.shape == (0, 3)
+    assert (structure.cell > 0).all()

@@ -95,13 +95,17 @@ def _check_images(member: Member) -> None:
     _check_optics(member)
     check_camera(block.detector, bounds(block.dose), block.pixel_size)
     check_background(block.background, block.pixel_size)
-    if isinstance(block.focal_nodes, int) and block.focal_nodes < 1:
-        raise ConfigError(f"focal_nodes: found {block.focal_nodes}; allowed: 1 or more, or auto")
     of_crystals = sorted({"columns", "orientation"} & set(block.labels))
     if of_crystals and bounds(structures.block.particles.number)[1] == 0:
         raise ConfigError(
             f"labels: found '{of_crystals[0]}', but structures '{structures.name}' has no particles; "
             "allowed: leave it out"
+        )
+    waves = member.source("exit_waves")
+    if of_crystals and any(bounds(tilt) != (0, 0) for tilt in (waves.block.tilt_x, waves.block.tilt_y)):
+        raise ConfigError(
+            f"labels: found '{of_crystals[0]}', which is made for a beam along z, but exit_waves '{waves.name}' tilts "
+            "it; allowed: no tilt, or turn the particles (particles.orientation)"
         )
 
 

@@ -181,13 +181,15 @@ class Hrtem(Block):
         0.0, description="tilt of the illumination against the optic axis, towards x [mrad]: coma and more follow"
     )
     tilt_y: Annotated[Real, within(low=-50, high=50)] = Field(0.0, description="the same towards y [mrad]")
-    focal_spread: NonNegativeReal = Field(0.0, description="standard deviation of the focal spread [Å]")
+    focal_spread: Annotated[Real, within(low=0, high=1000)] = Field(
+        0.0, description="standard deviation of the focal spread [Å]"
+    )
     temporal_coherence: Literal["quadrature", "envelope"] = Field(
         "quadrature",
         description="quadrature: intensities averaged over defocus, exact; envelope: the wave's transfer damped, "
         "right for weak objects",
     )
-    focal_nodes: Whole | Literal["auto"] = Field(
+    focal_nodes: Annotated[Whole, Field(ge=1, le=200)] | Literal["auto"] = Field(
         "auto",
         description="Gauss-Hermite nodes of the quadrature; auto: the fewest fitted nodes that keep the error of the "
         "transmission cross-coefficient below 10⁻³, from band, aperture and spread",

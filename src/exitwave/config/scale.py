@@ -137,7 +137,8 @@ def _coarsen(blocks: dict[str, Raw]) -> None:
     for block in blocks["images"].values():
         # Coarser waves hold smaller apertures, and larger pixels of a camera more counts.
         camera = block.get("detector", {"kind": "ideal"})
-        if {"objective_aperture", "microscope"} & set(block) or camera.get("kind") != "ideal":
+        is_ideal = isinstance(camera, dict) and camera.get("kind") == "ideal"
+        if {"objective_aperture", "microscope"} & set(block) or not is_ideal:
             return
         if not _is_count(block.get("size")) or block["size"] % 64 or not _is_length(block.get("pixel_size")):
             return
@@ -227,12 +228,11 @@ def _datasets(blocks: Raw, before: Mapping[str, _Pool], after: Mapping[str, _Poo
         block = result[name]
         if "size" in block:
             block["size"] = _smaller(block["size"], rules["size"], _most(block, new))
-        for key in ("limit", "strata"):
-            if isinstance(block.get(key), dict):
-                block[key] = {
-                    column: _smaller(value, rules["structure" if column.startswith("structure") else "column"])
-                    for column, value in block[key].items()
-                }
+        if isinstance(block.get("limit"), dict):
+            block["limit"] = {
+                column: _smaller(value, rules["structure" if column in ("structure", "structure_id") else "column"])
+                for column, value in block["limit"].items()
+            }
     return result
 
 

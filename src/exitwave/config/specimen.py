@@ -394,8 +394,6 @@ class NanoparticlesOnSubstrate(Block):
                 f"particles.radius reaches up to {radius:g} Å, but a particle and its minimum_gap must fit into "
                 f"field_of_view {self.field_of_view:g} Å; allowed: {(self.field_of_view - gap) / 2:g} Å or less"
             )
-        if self.substrate is None and bounds(self.particles.number)[0] == 0:
-            raise ValueError("particles.number can be 0 and there is no substrate; allowed: 1 or more in vacuum")
         if self.substrate is None and self.particles.embedding is not None:
             raise ValueError("particles.embedding is given and there is no substrate; allowed: leave it out")
         if self.cell_height is not None and self.particles.shape == "sphere":

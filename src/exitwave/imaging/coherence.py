@@ -12,6 +12,8 @@ Array = NDArray[np.float64]
 Single = NDArray[np.float32]
 TOLERANCE = 1e-3
 """Largest error of a fitted quadrature, and of the mean intensity that its images are allowed in any pixel."""
+LONGEST_FIT = 12.0
+"""Largest product of spread and reach that nodes are fitted for; evenly spaced ones serve beyond."""
 
 
 def focal_quadrature(spread: float, nodes: int) -> tuple[Array, Array]:
@@ -87,9 +89,10 @@ def _fitted(interval: float, tolerance: float) -> tuple[Array, Array]:
         return np.zeros(1), np.ones(1)
     check = np.linspace(0, interval, 50 + int(50 * interval))
     # Even nodes: the error of the trapezoidal rule is that of its first alias and of the two ends.
-    even = 2 * np.pi / (interval + 3.7)
+    even = 2 * np.pi / (interval + 3.8)
     most = 2 * int(np.ceil(4 / even)) + 1
-    for nodes in range(max(2, int(1.1 * interval + 1.5)), most):
+    # Beyond that, a fit takes seconds and saves few nodes.
+    for nodes in range(max(2, int(1.1 * interval + 1.5)), most if interval <= LONGEST_FIT else 0):
         offsets, weights = _least_squares(nodes, interval, 1.1 * even)
         if quadrature_error(offsets, weights, check) <= tolerance:
             return offsets, weights

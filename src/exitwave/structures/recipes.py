@@ -123,7 +123,7 @@ def _in_vacuum(block: NanoparticlesOnSubstrate, bodies: list[Body], places: list
             moved = _drawn_near(moved, settled, obstacles, gap, block.field_of_view)
         settled.append(moved)
         obstacles = np.concatenate([obstacles, moved.positions])
-    lowest = obstacles[:, 2].min()
+    lowest = obstacles[:, 2].min(initial=np.inf)
     return [body.moved(translation=np.array([0.0, 0.0, block.vacuum - lowest])) for body in settled]
 
 
@@ -198,7 +198,9 @@ def _rests(block: NanoparticlesOnSubstrate, body: Body, others: list[Body], subs
 
 def _assemble(block: NanoparticlesOnSubstrate, particles: list[Body], substrate: Body | None, drawn: int) -> Structure:
     """The scene of particles and substrate, with its metadata."""
-    top = max(body.positions[:, 2].max() for body in [*particles, *([] if substrate is None else [substrate])])
+    bodies = [*particles, *([] if substrate is None else [substrate])]
+    # Without any, vacuum alone: an image of the illumination and the camera.
+    top = max((body.positions[:, 2].max() for body in bodies), default=block.vacuum)
     height = float(top) + block.vacuum if block.cell_height is None else block.cell_height
     if height < top + block.vacuum - 1e-6:
         raise StructureError(
