@@ -37,7 +37,7 @@ onstart:
     # On a cluster the GPU is on the node of the job, and cannot be looked for here.
     if workflow.local_exec and any(
         member.block.device == "cuda"
-        for stage in ("exit_waves", "trainings")
+        for stage in ("exit_waves", "images", "trainings")
         for member in STUDY.stage(stage)
     ):
         from exitwave.hardware import resolve_device

@@ -87,8 +87,8 @@ def training_of(wildcards):
     return STUDY.member(f"trainings/{wildcards.training}")
 
 
-def device_of_waves(wildcards):
-    return member_of("exit_waves", "block")(wildcards).block.device
+def device_of(stage, wildcards):
+    return member_of(stage, "block")(wildcards).block.device
 
 
 def how_to_train(wildcards, input):

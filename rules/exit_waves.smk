@@ -14,11 +14,11 @@ rule exit_waves:
     resources:
         mem_mb=lambda wc, attempt: (3000 + 50 * items(wc)) * attempt,
         runtime=lambda wc, attempt: (30 + 2 * items(wc)) * attempt,
-        gpu=lambda wc: int(device_of_waves(wc) == "cuda"),
+        gpu=lambda wc: int(device_of("exit_waves", wc) == "cuda"),
     params:
         block=description("exit_waves", "block"),
         # Takes ``input`` so that Snakemake does not rerun for a change of it.
-        device=lambda wc, input: device_of_waves(wc),
+        device=lambda wc, input: device_of("exit_waves", wc),
     message:
         "exit waves {wildcards.start} to {wildcards.stop} of {wildcards.block}"
     script:

@@ -15,8 +15,11 @@ rule images:
     resources:
         mem_mb=lambda wc, attempt: (1500 + 30 * items(wc)) * attempt,
         runtime=lambda wc, attempt: (10 + items(wc)) * attempt,
+        gpu=lambda wc: int(device_of("images", wc) == "cuda"),
     params:
         block=description("images", "block"),
+        # Takes ``input`` so that Snakemake does not rerun for a change of it.
+        device=lambda wc, input: device_of("images", wc),
     message:
         "images of structures {wildcards.start} to {wildcards.stop} of {wildcards.block}"
     script:

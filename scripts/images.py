@@ -13,4 +13,5 @@ with job(f"images {snakemake.wildcards.start}-{snakemake.wildcards.stop}", snake
         Path(snakemake.input.exit_waves),
         Path(snakemake.output.shard),
         structures,
+        snakemake.params.device,
     )

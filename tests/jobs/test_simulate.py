@@ -8,7 +8,7 @@ import pytest
 from exitwave.config.imaging import LABELS
 from exitwave.data.columns import EXIT_WAVES, IMAGES, STRUCTURES
 from exitwave.data.shards import open_shard, table_path
-from exitwave.errors import ShardError, StructureError
+from exitwave.errors import ConfigError, ShardError, StructureError
 from exitwave.jobs.simulate import make_exit_waves, make_images, read_structure
 
 STAGES = ("structures", "exit_waves", "images")
@@ -241,3 +241,9 @@ def test_what_an_image_was_averaged_and_recorded_with_is_noted(jobs, simulated, 
     assert min(nodes[60.0]) > 1
     np.testing.assert_allclose(table["saturated"], (counts == 4095).mean(axis=(1, 2)))
     assert 0.005 < table["saturated"].mean() < 0.05
+
+
+def test_images_on_a_gpu_that_is_not_there_are_refused(jobs, simulated, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigError, match="device is cuda, but PyTorch finds no CUDA device"):
+        make_images(jobs.describe("images"), simulated.exit_waves, tmp_path / "images.zarr.zip", device="cuda")

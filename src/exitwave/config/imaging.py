@@ -165,6 +165,7 @@ class Hrtem(Block):
     """HRTEM images: several draws of optics, dose and position for each exit wave."""
 
     VERSION = 2
+    COUNTS = frozenset({"device"})
     kind: Literal["hrtem"]
     exit_waves: str = Field(description="exit_waves block")
     per_structure: Whole = Field(1, ge=1, description="images of each structure")
@@ -216,6 +217,11 @@ class Hrtem(Block):
         [],
         description="label maps stored beside the phase (docs/labels.md): particle instances, projected thickness, "
         "mask by projected atoms, atomic columns, boundaries, local orientation, multi-class domains",
+    )
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "cpu",
+        description="where intensities are computed; auto: a GPU if there is one; all else is done on a core anyway",
     )
 
     @model_validator(mode="before")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from exitwave.config.blocks import Dataset
 from exitwave.config.imaging import Hrtem
 from exitwave.errors import StructureError
+from exitwave.hardware import resolve_device
 from exitwave.imaging.conditions import draw_conditions
 from exitwave.imaging.hrtem import binning_of, crop_periodic, form_images
 from exitwave.labels.columns import atomic_columns, columns_in_image
@@ -91,7 +92,14 @@ def expose(
     conditions = [draw_conditions(block, rng) for rng in rngs]
     offsets = [(int(rng.integers(phase.shape[0])), int(rng.integers(phase.shape[1]))) for rng in rngs]
     images = form_images(
-        waves[0], conditions, block=block, energy=energy, sampling=sampling, offsets=offsets, rngs=rngs
+        waves[0],
+        conditions,
+        block=block,
+        energy=energy,
+        sampling=sampling,
+        offsets=offsets,
+        rngs=rngs,
+        device=resolve_device(block.device),
     )
     maps = label_maps(structure, waves[1], sampling, block.labels) if structure is not None else {}
     columns = atomic_columns(structure) if structure is not None and "columns" in block.labels else None

@@ -138,7 +138,13 @@ def make_exit_waves(description: dict[str, Any], structures: Path, output: Path,
     write_shard(output, {"waves": np.stack(waves), **arrays}, pd.DataFrame(rows), attributes)
 
 
-def make_images(description: dict[str, Any], exit_waves: Path, output: Path, structures: Path | None = None) -> None:
+def make_images(
+    description: dict[str, Any],
+    exit_waves: Path,
+    output: Path,
+    structures: Path | None = None,
+    device: str = "cpu",
+) -> None:
     """Form the images and label maps of a shard of exit waves.
 
     Parameters
@@ -151,10 +157,12 @@ def make_images(description: dict[str, Any], exit_waves: Path, output: Path, str
         Shard to write.
     structures : path, optional
         Shard of the same structures; needed if the block asks for ``labels``, which are made from atoms.
+    device : {'auto', 'cpu', 'cuda'}
+        Where to compute the intensities.
     """
     from exitwave.imaging.exposures import expose
 
-    block: Hrtem = block_from(description)
+    block: Hrtem = block_from(description, device=device)
     shard, table = open_shard(exit_waves), read_table(table_path(exit_waves))
     atoms = open_shard(structures) if structures is not None and block.labels else None
     stacks: dict[str, list[np.ndarray]] = {}
