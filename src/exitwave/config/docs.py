@@ -1,6 +1,7 @@
-"""What is generated from the typed config: the key table of ``config/README.md`` and the JSON schema for editors.
+"""What is generated from the typed config: the key table of ``config/README.md``, the JSON schema for editors, and the
+record of defaults.
 
-``python -m exitwave.config.docs`` writes both into the folder ``config``.
+``python -m exitwave.config.docs`` writes all into the folder ``config``.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ import copy
 import inspect
 import json
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import AfterValidator, BaseModel, Discriminator
+from pydantic import AfterValidator, BaseModel, Discriminator, TypeAdapter
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import models_json_schema
 
@@ -23,6 +24,7 @@ from exitwave.config.blocks import STAGES
 from exitwave.config.haider import ANGLES, TERMS
 from exitwave.config.scale import PAPER, SCALES
 from exitwave.config.study import REFERENCES
+from exitwave.errors import ConfigError
 from exitwave.data.columns import EXIT_WAVES, IMAGES, STRUCTURES
 
 _NAMES: dict[Any, str] = {float: "number", int: "whole number", str: "text", bool: "true or false"}
@@ -235,13 +237,65 @@ def fill(text: str) -> str:
     return text
 
 
+def defaults_text() -> str:
+    """Text of ``config/defaults.json``."""
+    return json.dumps(defaults(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
 def schema_text() -> str:
     """Text of ``config/schema.json``."""
     return json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
+def defaults() -> dict[str, dict[str, Any]]:
+    """The version and the defaults of every kind, by ``stage/kind``; keys of nested blocks with dots.
+
+    Values equal to their defaults are left out of the identity of a block, so that a default is part of what a
+    version means. Keys that are no part of the identity are left out.
+    """
+    record = {}
+    for stage, kinds in STAGES.items():
+        for kind, model in kinds.items():
+            values = {
+                key: field.get_default(call_default_factory=True)
+                for key, field in _fields(model)
+                if key not in model.COUNTS and not field.is_required()
+            }
+            plain = {key: TypeAdapter(Any).dump_python(value, mode="json") for key, value in values.items()}
+            record[f"{stage}/{kind}"] = {"version": model.VERSION, "defaults": plain}
+    return record
+
+
+def changed_defaults(recorded: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Sentences on defaults that are not those recorded although the kind has the recorded ``VERSION``."""
+    problems = []
+    for kind, now in defaults().items():
+        then = recorded.get(kind, {"version": 0, "defaults": {}})
+        if now["version"] > then["version"]:
+            continue
+        for key in then["defaults"].keys() & now["defaults"].keys():
+            before, after = then["defaults"][key], now["defaults"][key]
+            if before != after:
+                problems.append(
+                    f"{kind}: the default of {key} has changed from {before!r} to {after!r}; artifacts made with the "
+                    "old one would be taken for those of the new one: raise VERSION of the kind"
+                )
+    return sorted(problems)
+
+
 def write(folder: Path) -> None:
-    """Write the schema and fill the README in ``folder``."""
+    """Write schema and record of defaults, and fill the README, in ``folder``.
+
+    Raises
+    ------
+    ConfigError
+        If a default has changed without a new ``VERSION``.
+    """
+    record = folder / "defaults.json"
+    problems = changed_defaults(json.loads(record.read_text(encoding="utf-8")) if record.exists() else {})
+    if problems:
+        raise ConfigError(problems[0])
+    record.write_text(defaults_text(), encoding="utf-8")
     readme = folder / "README.md"
     readme.write_text(fill(readme.read_text(encoding="utf-8")), encoding="utf-8")
     (folder / "schema.json").write_text(schema_text(), encoding="utf-8")

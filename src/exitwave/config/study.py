@@ -86,14 +86,16 @@ class Study:
 def identity(stage: str, block: Any, upstream: dict[str, list[Member]], seed: int) -> str:
     """Eight hex digits that stand for what a block makes.
 
-    Covers the resolved block without counts and names of other blocks, the identities upstream, the
-    stage's ``VERSION`` and the root seed.
+    Covers the values of the resolved block that are not those of their defaults, without counts and names of other
+    blocks; the identities upstream, the ``VERSION`` of the kind and the root seed. The price of leaving defaults out:
+    a changed default must come with a new ``VERSION``, which ``tests/config/test_defaults.py`` sees to.
     """
-    references = set(REFERENCES[stage])
+    left_out = set(block.COUNTS) | set(REFERENCES[stage])
     content: dict[str, Any] = {
         "stage": stage,
         "version": block.VERSION,
-        "block": block.model_dump(mode="json", exclude=set(block.COUNTS) | references),
+        # Without values equal to their defaults, so that a new key changes nothing that was made without it.
+        "block": block.model_dump(mode="json", exclude=left_out, exclude_defaults=True),
         "upstream": {key: [m.hash for m in members] for key, members in upstream.items()},
     }
     if stage not in ("models", "benchmarks"):
