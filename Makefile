@@ -34,7 +34,7 @@ run: $(STAMP)  ## run the demo, or STUDY=FILE, at SCALE=laptop, on CORES (all); 
 	  echo "STUDY=$(STUDY): no such file; there are: $(filter-out %_base.yaml,$(wildcard config/studies/*.yaml))" >&2; exit 1; fi
 	$(BIN)/snakemake --cores $(CORES) $(CONFIGFILE)
 	@mkdir -p $(dir $(REPORT))
-	@if [ ! -f $(REPORT) ] || [ -n "$$(find results report Snakefile rules -type f -newer $(REPORT) \
+	@if [ ! -f $(REPORT) ] || [ -n "$$(find results captions Snakefile rules -type f -newer $(REPORT) \
 	    ! \( -path 'results/report/*.html' ! -path 'results/report/*/*' \) -print -quit)" ]; then \
 	  $(BIN)/snakemake $(CONFIGFILE) --report $(UNFINISHED) && mv $(UNFINISHED) $(REPORT); \
 	fi
@@ -67,7 +67,7 @@ gallery: $(STAMP)  ## draw every kind of structure: docs/images/gallery.png
 	$(BIN)/python docs/gallery.py
 
 docs-keys: $(STAMP)  ## regenerate what is made from the code: key table, schema, conda file
-	$(BIN)/python -m exitwave.config.docs
+	$(BIN)/python -m exitwave.study.docs
 	$(BIN)/python envs/make_conda.py
 
 # Versions in the lock stay as they are unless pyproject.toml rules them out; UPGRADE=--upgrade takes the newest.

@@ -16,7 +16,7 @@ include: "rules/benchmarks.smk"
 include: "rules/report.smk"
 
 
-report: "report/workflow.rst"
+report: "captions/workflow.rst"
 
 
 localrules:

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
-from exitwave.config.blocks import PlaneWave
-from exitwave.config.specimen import NanoparticlesOnSubstrate
+from exitwave.config.exit_waves import PlaneWave
+from exitwave.config.structures import NanoparticlesOnSubstrate
 from exitwave.imaging.conditions import ImagingConditions
 from exitwave.imaging.hrtem import intensity
 from exitwave.report import style

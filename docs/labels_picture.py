@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.patches import Patch
 
-from exitwave.config.blocks import PlaneWave
-from exitwave.config.imaging import Hrtem
-from exitwave.config.specimen import NanoparticlesOnSubstrate
+from exitwave.config.exit_waves import PlaneWave
+from exitwave.config.images import Hrtem
+from exitwave.config.structures import NanoparticlesOnSubstrate
 from exitwave.imaging.conditions import draw_conditions
 from exitwave.imaging.hrtem import crop_periodic, form_image
 from exitwave.labels.columns import atomic_columns, columns_in_image

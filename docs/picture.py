@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from exitwave.config.plan import shard_ranges
-from exitwave.config.study import load_study, structures_of
 from exitwave.data.shards import open_shard, read_table, table_path
 from exitwave.report.overlays import overlay
 from exitwave.report.style import ORANGE, figure, grey_range, outline, picture, scale_bar
+from exitwave.study.link import load_study
+from exitwave.study.member import structures_of
+from exitwave.study.plan import shard_ranges
 
 COLUMNS = 5
 ROOT = Path(__file__).parents[1]

@@ -4,10 +4,11 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from exitwave.benchmark.micrographs import check_benchmark_folder
-from exitwave.config.load import read_yaml
-from exitwave.config.plan import describe, shard_ranges
-from exitwave.config.scale import PAPER
-from exitwave.config.study import pool_size, study_from, structures_of
+from exitwave.study.load import read_yaml
+from exitwave.study.plan import describe, shard_ranges
+from exitwave.study.scale import PAPER
+from exitwave.study.member import pool_size, structures_of
+from exitwave.study.link import study_from
 from exitwave.errors import ExitwaveError
 
 ENVIRONMENT = "../envs/exitwave.yaml"

@@ -1,6 +1,6 @@
 # Functions of the rules in report.smk: what each figure is drawn from, and which figures a study has.
 
-from exitwave.config.plan import label_threshold
+from exitwave.study.plan import label_threshold
 
 
 def last_simulated():

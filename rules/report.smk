@@ -7,7 +7,7 @@ rule figure_structures:
     output:
         report(
             "results/report/{study}/structures/{block}/atoms.png",
-            caption="../report/structures.rst",
+            caption="../captions/structures.rst",
             category="1 Structures",
             labels={"block": "{block}", "figure": "atoms"},
         ),
@@ -35,7 +35,7 @@ rule figure_waves:
     output:
         report(
             "results/report/{study}/exit_waves/{block}/waves.png",
-            caption="../report/waves.rst",
+            caption="../captions/waves.rst",
             category="2 Exit waves",
             labels={"block": "{block}", "figure": "phase and amplitude"},
         ),
@@ -63,7 +63,7 @@ rule figure_images:
     output:
         report(
             "results/report/{study}/images/{block}/contact_sheet.png",
-            caption="../report/images.rst",
+            caption="../captions/images.rst",
             category="3 Images and labels",
             labels={"block": "{block}", "figure": "contact sheet"},
         ),
@@ -94,7 +94,7 @@ rule figure_labels:
     output:
         report(
             "results/report/{study}/images/{block}/labels.png",
-            caption="../report/labels.rst",
+            caption="../captions/labels.rst",
             category="3 Images and labels",
             labels={"block": "{block}", "figure": "masks by phase and by atoms"},
         ),
@@ -125,7 +125,7 @@ rule figure_parameters:
     output:
         report(
             "results/report/{study}/{stage}/{block}/parameters.png",
-            caption="../report/parameters.rst",
+            caption="../captions/parameters.rst",
             category="4 Drawn parameters",
             labels={"block": "{block}", "figure": "histograms"},
         ),
@@ -157,7 +157,7 @@ rule figure_training:
     output:
         report(
             "results/report/{study}/trainings/{training}/learning_curves.png",
-            caption="../report/training.rst",
+            caption="../captions/training.rst",
             category="5 Trainings",
             labels={"training": "{training}", "figure": "learning curves"},
         ),
@@ -185,13 +185,13 @@ rule figure_scores:
     output:
         page=report(
             "results/report/{study}/benchmarks/{benchmark}/scores.html",
-            caption="../report/scores.rst",
+            caption="../captions/scores.rst",
             category="6 Benchmarks",
             labels={"benchmark": "{benchmark}", "figure": "table of scores"},
         ),
         figure=report(
             "results/report/{study}/benchmarks/{benchmark}/scores.png",
-            caption="../report/scores.rst",
+            caption="../captions/scores.rst",
             category="6 Benchmarks",
             labels={"benchmark": "{benchmark}", "figure": "F1 with intervals"},
         ),
@@ -219,7 +219,7 @@ rule figure_overlays:
     output:
         report(
             "results/report/{study}/benchmarks/{benchmark}/overlays/{training}.png",
-            caption="../report/overlays.rst",
+            caption="../captions/overlays.rst",
             category="6 Benchmarks",
             labels={"benchmark": "{benchmark}", "figure": "predictions of {training}"},
         ),
@@ -252,13 +252,13 @@ rule figure_costs:
     output:
         figure=report(
             "results/report/{study}/costs.png",
-            caption="../report/costs.rst",
+            caption="../captions/costs.rst",
             category="7 Costs",
             labels={"figure": "cost of the stages"},
         ),
         page=report(
             "results/report/{study}/costs.html",
-            caption="../report/costs.rst",
+            caption="../captions/costs.rst",
             category="7 Costs",
             labels={"figure": "table"},
         ),

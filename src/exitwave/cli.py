@@ -30,8 +30,8 @@ def show(
     from rich.console import Console
     from rich.table import Table
 
-    from exitwave.config.plan import plan
-    from exitwave.config.study import load_study
+    from exitwave.study.link import load_study
+    from exitwave.study.plan import plan
 
     study = load_study(file)
     resolved: dict[str, object] = {"seed": study.seed, "scale": study.scale}
@@ -125,8 +125,8 @@ def preview(
     """Draw a sheet of what a block would give, in seconds, before anything is made."""
     import logging
 
-    from exitwave.config.study import load_study
     from exitwave.jobs.preview import preview as draw
+    from exitwave.study.link import load_study
 
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("exitwave").setLevel(logging.DEBUG)

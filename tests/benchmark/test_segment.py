@@ -5,7 +5,7 @@ from PIL import Image
 
 from exitwave.benchmark.micrographs import Micrograph
 from exitwave.benchmark.segment import particle_table, save_overlay, segment_image, tile_edge
-from exitwave.config.blocks import Segmentation
+from exitwave.config.models import Segmentation
 from exitwave.training.networks import LoadedNetwork
 
 

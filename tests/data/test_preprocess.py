@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import median_filter
 
-from exitwave.config.blocks import Preprocessing
+from exitwave.config.models import Preprocessing
 from exitwave.data.preprocess import preprocess
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from exitwave.config.blocks import Dataset
+from exitwave.config.datasets import Dataset
 from exitwave.data.random import item_rng, split_position
 from exitwave.data.selection import check_dataset, draw_dataset, draw_of_network
 from exitwave.data.strata import bins_of

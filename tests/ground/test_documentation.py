@@ -38,9 +38,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the shards of a tiny study."""
     import json
 
-    from exitwave.config.plan import describe
-    from exitwave.config.study import study_from
     from exitwave.jobs.simulate import make_exit_waves, make_images, make_structures
+    from exitwave.study.link import study_from
+    from exitwave.study.plan import describe
 
     folder = tmp_path_factory.mktemp("run")
     study = study_from(yaml.safe_load(STUDY), "study.yaml")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from abtem.core.energy import energy2wavelength
 
-from exitwave.config.imaging import Aberrations
+from exitwave.config.images import Aberrations
 from exitwave.imaging.aberrations import (
     HARMONICS,
     chi,

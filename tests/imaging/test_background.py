@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exitwave.config.imaging import Background
+from exitwave.config.images import Background
 from exitwave.errors import ConfigError
 from exitwave.imaging.background import apply_background, check_background, contamination_factor, illumination
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from scipy.ndimage import gaussian_filter
 
-from exitwave.config.imaging import (
+from exitwave.config.images import (
     Camera,
     CountingCamera,
     Hrtem,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from exitwave.config.imaging import Aberrations, Hrtem
+from exitwave.config.images import Aberrations, Hrtem
 from exitwave.errors import ConfigError
 from exitwave.imaging.aberrations import HARMONICS, chi_gradient, reciprocal_grid, transfer_function, wavelength
 from exitwave.imaging.coherence import TOLERANCE, spatial_envelope

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import yaml
 
-from exitwave.config.plan import describe
-from exitwave.config.study import study_from
 from exitwave.data.shards import open_shard, read_table, table_path
 from exitwave.jobs.evaluate import score_baselines, score_network
 from exitwave.jobs.learn import make_dataset, train_network
 from exitwave.jobs.simulate import make_exit_waves, make_images, make_structures
+from exitwave.study.link import study_from
+from exitwave.study.plan import describe
 
 TINY = """
 seed: 3

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from exitwave.config.blocks import Dataset
+from exitwave.config.datasets import Dataset
 from exitwave.data.batches import load_images
 from exitwave.data.shards import read_table, table_path
-from exitwave.data.streaming import ImagesSource, Stream, check_streaming
 from exitwave.errors import ConfigError, ShardError
 from exitwave.jobs.learn import make_dataset, train_network
 from exitwave.jobs.simulate import block_from
 from exitwave.training import loop
+from exitwave.training.streaming import ImagesSource, Stream, check_streaming
 
 HOW = {"device": "cpu", "precision": "32", "threads": 1}
 THRESHOLD = 0.1

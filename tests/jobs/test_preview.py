@@ -10,11 +10,11 @@ from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from exitwave.cli import app
-from exitwave.config.study import study_from
 from exitwave.data.shards import open_shard, read_table, table_path
 from exitwave.errors import ConfigError
 from exitwave.jobs.preview import make_samples, members_called, preview
 from exitwave.report.preview import drawn_numbers, log_power
+from exitwave.study.link import study_from
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from exitwave.config.imaging import LABELS
+from exitwave.config.images import LABELS
 from exitwave.data.columns import EXIT_WAVES, IMAGES, STRUCTURES
 from exitwave.data.shards import open_shard, table_path
 from exitwave.errors import ConfigError, ShardError, StructureError

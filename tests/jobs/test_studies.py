@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exitwave.config.study import load_study
 from exitwave.structures.recipes import build_structure
+from exitwave.study.link import load_study
 from exitwave.waves.plane_wave import simulate_exit_waves
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exitwave.config.specimen import NanoparticlesOnSubstrate
+from exitwave.config.structures import NanoparticlesOnSubstrate
 from exitwave.structures.body import Body
 from exitwave.structures.recipes import build_structure
 from exitwave.structures.scene import Scene

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from exitwave.config.blocks import PlaneWave
+from exitwave.config.exit_waves import PlaneWave
 from exitwave.data.shards import write_shard
 from exitwave.errors import ShardError
 from exitwave.labels.comparison import threshold_curve

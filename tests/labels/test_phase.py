@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from exitwave.config.imaging import Hrtem
+from exitwave.config.images import Hrtem
 from exitwave.imaging.conditions import ImagingConditions
 from exitwave.imaging.hrtem import crop_periodic, form_image
 from exitwave.labels.phase import phase_map

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import gaussian_filter
 
-from exitwave.config.imaging import Hrtem
+from exitwave.config.images import Hrtem
 from exitwave.imaging.coherence import focal_quadrature
 from exitwave.imaging.conditions import ImagingConditions
 from exitwave.imaging.hrtem import expected_image, form_images

@@ -13,7 +13,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 import exitwave.training.loop as loop
-from exitwave.config.blocks import Segmentation
+from exitwave.config.models import Segmentation
 from exitwave.hardware import resolve_precision
 from exitwave.training.networks import build_network
 

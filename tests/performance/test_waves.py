@@ -29,8 +29,8 @@ import torch
 from ase import Atoms
 from numpy.typing import NDArray
 
-from exitwave.config.blocks import PlaneWave
-from exitwave.config.specimen import NanoparticlesOnSubstrate
+from exitwave.config.exit_waves import PlaneWave
+from exitwave.config.structures import NanoparticlesOnSubstrate
 from exitwave.structures.recipes import build_structure
 from exitwave.structures.structure import Structure
 from exitwave.waves.grid import simulation_grid

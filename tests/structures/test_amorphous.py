@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pymatgen.core import Composition
 from scipy.spatial import cKDTree
 
-from exitwave.config.specimen import AmorphousSubstrate
+from exitwave.config.structures import AmorphousSubstrate
 from exitwave.errors import StructureError
 from exitwave.structures.amorphous import AMORPHOUS_MATERIALS, amorphous_slab, rough_profile
 from exitwave.structures.body import SiteRole

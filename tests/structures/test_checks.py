@@ -2,7 +2,7 @@
 
 import pytest
 
-from exitwave.config.specimen import NanoparticlesOnSubstrate
+from exitwave.config.structures import NanoparticlesOnSubstrate
 from exitwave.errors import StructureError
 from exitwave.structures.checks import check_block, elements_of
 

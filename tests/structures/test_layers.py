@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
-from exitwave.config.specimen import LayeredSubstrate
+from exitwave.config.structures import LayeredSubstrate
 from exitwave.errors import StructureError
 from exitwave.structures.crystal import Crystal
 from exitwave.structures.layers import island, layered_slab, stacked_layers

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
-from exitwave.config.specimen import AmorphousSubstrate
+from exitwave.config.structures import AmorphousSubstrate
 from exitwave.errors import StructureError
 from exitwave.structures.amorphous import amorphous_slab
 from exitwave.structures.network import CLOSEST, NETWORK_DENSITY, carbon_network, network_block

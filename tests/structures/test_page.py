@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from exitwave.config.specimen import NanoparticlesOnSubstrate
+from exitwave.config.structures import NanoparticlesOnSubstrate
 from exitwave.structures.checks import check_block
 from exitwave.structures.recipes import build_structure
 

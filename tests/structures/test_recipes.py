@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from scipy.stats import kstest
 
-from exitwave.config.blocks import NanoparticlesOnSubstrate
+from exitwave.config.structures import NanoparticlesOnSubstrate
 from exitwave.data.columns import STRUCTURES
 from exitwave.errors import StructureError
 from exitwave.structures.amorphous import AMORPHOUS_MATERIALS

@@ -12,7 +12,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from scipy.linalg import polar
 from scipy.spatial import cKDTree
 
-from exitwave.config.specimen import CrystallineSubstrate
+from exitwave.config.structures import CrystallineSubstrate
 from exitwave.errors import StructureError
 from exitwave.structures.crystal import crystal_from_ase
 from exitwave.structures.faces import crystal_face

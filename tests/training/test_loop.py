@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import exitwave.training.loop as loop
-from exitwave.config.blocks import Segmentation
+from exitwave.config.models import Segmentation
 from exitwave.errors import ConfigError, TrainingError
 from exitwave.hardware import resolve_device, resolve_precision
 from exitwave.training.checkpoint import load_checkpoint, save_checkpoint

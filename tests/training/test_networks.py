@@ -5,7 +5,7 @@ import struct
 import pytest
 import torch
 
-from exitwave.config.blocks import Segmentation
+from exitwave.config.models import Segmentation
 from exitwave.errors import TrainingError
 from exitwave.training.networks import build_network, load_network, save_network
 

@@ -15,7 +15,7 @@ from ase.build import bulk
 from numpy.typing import NDArray
 
 import exitwave.waves.plane_wave as plane_wave
-from exitwave.config.blocks import PlaneWave
+from exitwave.config.exit_waves import PlaneWave
 from exitwave.errors import ConfigError, StructureError
 from exitwave.structures.structure import Structure
 from exitwave.waves.abtem_engine import AbtemMultislice

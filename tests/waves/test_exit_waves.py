@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.build import bulk
 from numpy.typing import NDArray
 
-from exitwave.config.blocks import PlaneWave
+from exitwave.config.exit_waves import PlaneWave
 from exitwave.errors import ConfigError, StructureError
 from exitwave.structures.structure import Structure
 from exitwave.waves.grid import output_grid

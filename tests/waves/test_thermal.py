@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from exitwave.config.blocks import PlaneWave
+from exitwave.config.exit_waves import PlaneWave
 from exitwave.errors import ConfigError
 from exitwave.structures.structure import Structure
 from exitwave.waves.plane_wave import simulate_exit_waves

@@ -18,7 +18,7 @@ import yaml
 from PIL import Image
 
 REPOSITORY = Path(__file__).parents[2]
-PARTS = ("Snakefile", "rules", "scripts", "report", "profiles", "envs", "config")
+PARTS = ("Snakefile", "rules", "scripts", "captions", "profiles", "envs", "config")
 
 TINY = """
 seed: 5

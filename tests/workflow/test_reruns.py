@@ -42,7 +42,7 @@ def test_a_second_run_does_nothing(workflow):
 
 
 def test_touched_and_edited_scripts_rules_and_configs_make_nothing_run(workflow):
-    for part in ("Snakefile", "rules", "scripts", "report", "profiles", "config", "tiny.yaml"):
+    for part in ("Snakefile", "rules", "scripts", "captions", "profiles", "config", "tiny.yaml"):
         path = workflow.folder / part
         for file in [path, *path.rglob("*")]:
             if file.is_file():

@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 
 from exitwave.config.distributions import draw
-from exitwave.config.load import read_yaml
-from exitwave.config.plan import plan, shard_ranges
-from exitwave.config.study import Member, Study, load_study, pool_size, structures_of, study_from
 from exitwave.data.random import split_position
 from exitwave.data.selection import draw_dataset, draw_of_network
+from exitwave.study.link import load_study, study_from
+from exitwave.study.load import read_yaml
+from exitwave.study.member import Member, Study, pool_size, structures_of
+from exitwave.study.plan import plan, shard_ranges
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "config" / "studies"

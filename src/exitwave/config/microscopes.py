@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
 from exitwave.config.haider import ANGLES, TERMS, to_krivanek
-from exitwave.config.load import merge
+from exitwave.config.merge import merge
 from exitwave.electron import REST_ENERGY
 from exitwave.errors import ConfigError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exitwave.config.imaging import CAMERA_NUMBERS, Aberrations
+from exitwave.config.images import CAMERA_NUMBERS, Aberrations
 
 STRUCTURES = {
     "structure_id": "",

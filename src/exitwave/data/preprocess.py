@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from exitwave.config.blocks import Preprocessing
+from exitwave.config.models import Preprocessing
 
 
 def remove_outliers(images: NDArray[Any], size: int) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from exitwave.config.blocks import Dataset
+from exitwave.config.datasets import Dataset
 from exitwave.data.columns import UNITS
 from exitwave.data.query import select, unknown_column
 from exitwave.data.random import split_position

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.config.distributions import bounds
-from exitwave.config.imaging import Background
+from exitwave.config.images import Background
 from exitwave.errors import ConfigError
 
 STEEPEST = 2.0

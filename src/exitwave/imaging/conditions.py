@@ -11,7 +11,7 @@ import numpy as np
 
 from exitwave.config.block import Block
 from exitwave.config.distributions import draw
-from exitwave.config.imaging import CAMERA_NUMBERS, Aberrations, Background, Camera, Hrtem, IdealCamera
+from exitwave.config.images import CAMERA_NUMBERS, Aberrations, Background, Camera, Hrtem, IdealCamera
 
 B = TypeVar("B", bound=Block)
 

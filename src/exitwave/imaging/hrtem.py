@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from exitwave.config.imaging import Hrtem
+from exitwave.config.images import Hrtem
 from exitwave.electron import wavelength
 from exitwave.errors import ConfigError
 from exitwave.imaging import kernels

@@ -15,7 +15,7 @@ from exitwave.benchmark.baselines import BASELINES
 from exitwave.benchmark.micrographs import Micrograph, read_benchmark
 from exitwave.benchmark.score import score_micrographs, score_prediction
 from exitwave.benchmark.summary import summarise
-from exitwave.config.blocks import MicrographBenchmark
+from exitwave.config.benchmarks import MicrographBenchmark
 from exitwave.data.batches import load_images
 from exitwave.data.random import item_rng
 from exitwave.data.shards import open_shard, read_table, table_path, write_shard, write_table

@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 import exitwave
-from exitwave.config.blocks import Dataset, Segmentation, Training
+from exitwave.config.datasets import Dataset
+from exitwave.config.models import Segmentation
+from exitwave.config.trainings import Training
 from exitwave.data.batches import load_images
 from exitwave.data.fingerprint import fingerprint
 from exitwave.data.preprocess import preprocess
@@ -23,7 +25,7 @@ from exitwave.errors import ExitwaveError, TrainingError
 from exitwave.jobs.simulate import block_from
 
 if TYPE_CHECKING:
-    from exitwave.data.streaming import Stream
+    from exitwave.training.streaming import Stream
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +167,7 @@ def _stream(
     rows: pd.DataFrame, dataset: Dataset, network: Segmentation, training: Training, streams: dict[str, Any]
 ) -> Stream:
     """What draws new images for those of some rows."""
-    from exitwave.data.streaming import ImagesSource, Stream
+    from exitwave.training.streaming import ImagesSource, Stream
 
     sources = {
         identity: ImagesSource(block_from(stream["images"]), stream["images"]["seed"], Path(stream["exit_waves"]))

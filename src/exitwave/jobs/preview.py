@@ -6,15 +6,15 @@ import json
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from exitwave.config.plan import describe, label_threshold
-from exitwave.config.study import Member, Study, structures_of
 from exitwave.errors import ConfigError
 from exitwave.jobs.simulate import make_exit_waves, make_images, make_structures
+from exitwave.report.samples import Sample
+from exitwave.study.member import Member, Study, structures_of
+from exitwave.study.plan import describe, label_threshold
 
 log = logging.getLogger(__name__)
 STAGES = ("images", "exit_waves", "structures")
@@ -29,27 +29,6 @@ WAVE_PIXELS = 2.5e6
 """Pixels of all exit waves together, above which fewer structures are made."""
 ROWS = 12
 """Members of a family shown at the most."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A few items of one member, as the workflow would write them.
-
-    Attributes
-    ----------
-    member : Member
-    shard : path
-        Shard of the stage of the member.
-    structures : int
-        Structures behind the items.
-    phonons : int
-        Thermal configurations simulated.
-    """
-
-    member: Member
-    shard: Path
-    structures: int
-    phonons: int
 
 
 def members_called(study: Study, name: str) -> list[Member]:

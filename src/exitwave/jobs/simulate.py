@@ -11,8 +11,8 @@ import pandas as pd
 
 import exitwave
 from exitwave.config.block import Block
-from exitwave.config.blocks import STAGES
-from exitwave.config.imaging import Hrtem
+from exitwave.config.images import Hrtem
+from exitwave.config.kinds import STAGES
 from exitwave.data.random import item_rng, split_position
 from exitwave.data.shards import Shard, open_shard, read_table, table_path, write_shard
 from exitwave.errors import ExitwaveError, ShardError
@@ -90,7 +90,7 @@ def make_exit_waves(description: dict[str, Any], structures: Path, output: Path,
     Parameters
     ----------
     description : dict
-        The block, as :func:`exitwave.config.plan.describe` gives it.
+        The block, as :func:`exitwave.study.plan.describe` gives it.
     structures : path
         Shard of structures.
     output : path
@@ -150,7 +150,7 @@ def make_images(
     Parameters
     ----------
     description : dict
-        The block, as :func:`exitwave.config.plan.describe` gives it.
+        The block, as :func:`exitwave.study.plan.describe` gives it.
     exit_waves : path
         Shard of exit waves.
     output : path
@@ -160,7 +160,7 @@ def make_images(
     device : {'auto', 'cpu', 'cuda'}
         Where to compute the intensities.
     """
-    from exitwave.imaging.exposures import expose
+    from exitwave.images.hrtem import expose
 
     block: Hrtem = block_from(description, device=device)
     shard, table = open_shard(exit_waves), read_table(table_path(exit_waves))

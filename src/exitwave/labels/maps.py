@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from exitwave.config.imaging import LABELS
+from exitwave.config.images import LABELS
 from exitwave.errors import ConfigError
 from exitwave.labels.projection import ProjectedParticle, project_particles
 from exitwave.structures.body import SiteRole

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,15 +17,13 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from exitwave.config.imaging import Aberrations
+from exitwave.config.images import Aberrations
 from exitwave.data.shards import open_shard, read_table, table_path
 from exitwave.report.images import describe_conditions
+from exitwave.report.samples import Sample
 from exitwave.report.structures import draw_structures
 from exitwave.report.style import ORANGE, figure, grey_range, outline, picture, scale_bar
 from exitwave.report.waves import draw_exit_waves
-
-if TYPE_CHECKING:
-    from exitwave.jobs.preview import Sample
 
 CAPTION_LINES = 5
 CAPTION_SIZE = 6.5

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from exitwave.config.distributions import draw
-from exitwave.config.specimen import AmorphousSubstrate
+from exitwave.config.structures import AmorphousSubstrate
 from exitwave.errors import StructureError
 from exitwave.structures.body import Body, SiteRole, make_body
 from exitwave.structures.network import NETWORK_DENSITY, carbon_network

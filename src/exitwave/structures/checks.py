@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from exitwave.config import specimen
+from exitwave.config import structures as specimen
 from exitwave.config.block import Block
 from exitwave.config.distributions import bounds, names
 from exitwave.errors import StructureError

@@ -12,13 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from exitwave.errors import StructureError
 from exitwave.structures.body import Body, make_body
+from exitwave.structures.close_packed import ClosePackedStacking
 from exitwave.structures.volumes import Volume
 
 if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core import Structure
-
-    from exitwave.structures.stacking import ClosePackedStacking
 
 FloatArray = NDArray[np.float64]
 

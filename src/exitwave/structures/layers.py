@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.config.distributions import draw
-from exitwave.config.specimen import LayeredSubstrate
+from exitwave.config.structures import LayeredSubstrate
 from exitwave.errors import StructureError
 from exitwave.structures.amorphous import rough_profile
 from exitwave.structures.body import Body, make_body

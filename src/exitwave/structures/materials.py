@@ -12,8 +12,8 @@ import numpy as np
 import yaml
 
 from exitwave.errors import StructureError
+from exitwave.structures.close_packed import cubic_stacking, hexagonal_stacking
 from exitwave.structures.crystal import Crystal, crystal_from_cell, crystal_from_space_group, read_cif
-from exitwave.structures.stacking import cubic_stacking, hexagonal_stacking
 
 _FACE_CENTRED = np.array([[0.0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
 

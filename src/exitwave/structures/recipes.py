@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from exitwave.config.distributions import draw
-from exitwave.config.specimen import (
+from exitwave.config.structures import (
     AmorphousSubstrate,
     CrystallineSubstrate,
     LayeredSubstrate,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.config.distributions import draw
-from exitwave.config.specimen import CrystallineSubstrate
+from exitwave.config.structures import CrystallineSubstrate
 from exitwave.errors import StructureError
 from exitwave.structures.amorphous import rough_profile
 from exitwave.structures.body import Body, make_body

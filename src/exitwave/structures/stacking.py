@@ -20,18 +20,16 @@ Twins with one layer between them are the extrinsic fault of fcc, ABCACBCAB.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from exitwave.errors import StructureError
 from exitwave.structures.body import Body, PlanarDefect, SiteRole, make_body
+from exitwave.structures.close_packed import ClosePackedStacking
+from exitwave.structures.crystal import Crystal, bounded_sphere, cut, require_atoms
 from exitwave.structures.volumes import Volume
-
-if TYPE_CHECKING:
-    from exitwave.structures.crystal import Crystal
 
 FloatArray = NDArray[np.float64]
 
@@ -41,80 +39,6 @@ _SMALLEST_SIDE = 0.03
 """Least share of the atoms on either side of a defect; in a sphere, the cap beyond 0.79 of the radius."""
 _MARGIN = 1e-4
 """How much further than its bounding sphere a solid is looked into [Å], so that rounding loses no atom."""
-
-
-@dataclass(frozen=True, eq=False)
-class ClosePackedStacking:
-    """A crystal as a stack of equal hexagonal layers, each beside the one below by plus or minus one shift.
-
-    Counted from the layer through ``origin``, the atoms of layer k are those of the net ``in_plane`` displaced by
-    ``k * spacing * normal`` and by ``shift`` times the sum of the stacking signs below it. All vectors are in the
-    Cartesian frame of the crystal.
-
-    Attributes
-    ----------
-    normal : ndarray [3]
-        Unit normal of the layers.
-    in_plane : ndarray [2, 3]
-        Rows: primitive vectors of the net [Å].
-    shift : ndarray [3]
-        The in-plane step from one layer to the next [Å], a/6 <112> in fcc.
-    spacing : float
-        Distance of two layers [Å].
-    signs : tuple of int
-        Repeating signs of the steps in the perfect crystal: (1,) is ABC, (1, -1) is AB.
-    heights, numbers : ndarray [m]
-        Height above the layer [Å] and atomic number of the atoms on each point of the net.
-    origin : ndarray [3]
-        An atom at height 0 of layer 0 [Å].
-    """
-
-    normal: FloatArray
-    in_plane: FloatArray
-    shift: FloatArray
-    spacing: float
-    signs: tuple[int, ...]
-    heights: FloatArray
-    numbers: NDArray[np.uint8]
-    origin: FloatArray
-
-
-def cubic_stacking(a: float, numbers: ArrayLike) -> ClosePackedStacking:
-    """{111} layers of fcc (one atomic number) or of diamond and zinc blende (two) with the lattice constant a [Å].
-
-    The first kind of atom is at (0, 0, 0) of the cell, the second at (1/4, 1/4, 1/4); the normal is [111].
-    """
-    kinds = np.atleast_1d(np.asarray(numbers, dtype=np.uint8))
-    return ClosePackedStacking(
-        normal=np.ones(3) / np.sqrt(3),
-        in_plane=a / 2 * np.array([[1.0, -1, 0], [0, 1, -1]]),
-        shift=a / 6 * np.array([1.0, 1, -2]),
-        spacing=a / np.sqrt(3),
-        signs=(1,),
-        heights=np.array([0.0, a * np.sqrt(3) / 4])[: len(kinds)],
-        numbers=kinds,
-        origin=np.zeros(3),
-    )
-
-
-def hexagonal_stacking(a: float, c: float, numbers: ArrayLike, u: float = 0.0) -> ClosePackedStacking:
-    """(0001) layers of hcp (one atomic number) or wurtzite (two, the second u * c above the first).
-
-    Lattice constants in Å; the first kind of atom is at (1/3, 2/3, 0) and (2/3, 1/3, 1/2) of a cell whose rows are
-    (a, 0, 0), (-a/2, a √3/2, 0) and (0, 0, c); the normal is [0001].
-    """
-    kinds = np.atleast_1d(np.asarray(numbers, dtype=np.uint8))
-    cell = np.array([[a, 0, 0], [-a / 2, a * np.sqrt(3) / 2, 0], [0, 0, c]])
-    return ClosePackedStacking(
-        normal=np.array([0.0, 0, 1]),
-        in_plane=cell[:2],
-        shift=np.array([1 / 3, -1 / 3, 0]) @ cell,
-        spacing=c / 2,
-        signs=(1, -1),
-        heights=np.array([0.0, u * c])[: len(kinds)],
-        numbers=kinds,
-        origin=np.array([1 / 3, 2 / 3, 0]) @ cell,
-    )
 
 
 def fill_stack(
@@ -148,8 +72,6 @@ def fill_stack(
     StructureError
         If the solid is unbounded.
     """
-    from exitwave.structures.crystal import bounded_sphere
-
     centre, radius = bounded_sphere(solid)
     radius += _MARGIN
     corner = stacking.origin - centre + (0.0 if origin is None else np.asarray(origin, dtype=np.float64))
@@ -220,8 +142,6 @@ def cut_with_defects(crystal: Crystal, solid: Volume, kinds: Sequence[str], rng:
     StructureError
         If a kind or the planes of defects are not known, or the solid is unbounded or holds no atom.
     """
-    from exitwave.structures.crystal import cut, require_atoms
-
     if not kinds:
         return cut(crystal, solid, rng)
     if unknown := sorted(set(kinds) - set(DEFECT_KINDS)):

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from exitwave.config.blocks import Segmentation
+from exitwave.config.models import Segmentation
 
 
 def fingerprint(model: Segmentation, seed: int, tensors: list[torch.Tensor], redrawn: bool) -> str:

@@ -25,7 +25,7 @@ import torch
 from lightning_fabric.plugins.environments import LightningEnvironment
 from numpy.typing import NDArray
 
-from exitwave.config.blocks import Segmentation
+from exitwave.config.models import Segmentation
 from exitwave.errors import TrainingError
 from exitwave.hardware import resolve_device, resolve_precision
 from exitwave.training.checkpoint import fingerprint, load_checkpoint, save_checkpoint

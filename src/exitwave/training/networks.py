@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from exitwave.config.blocks import Segmentation
+from exitwave.config.models import Segmentation
 from exitwave.errors import TrainingError
 
 WEIGHTS = "weights.safetensors"

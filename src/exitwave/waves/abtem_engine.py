@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from exitwave.config.blocks import PlaneWave
+from exitwave.config.exit_waves import PlaneWave
 from exitwave.waves.grid import OVERSAMPLING, TAPER, cut_to_band, output_grid
 from exitwave.waves.multislice import Configuration, Spectra
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from exitwave.config.blocks import PlaneWave
+from exitwave.config.exit_waves import PlaneWave
 from exitwave.electron import interaction_parameter
 from exitwave.waves.backend import Backend, Band, Deposit, Grid, Table
 from exitwave.waves.grid import aperture, fresnel, output_grid

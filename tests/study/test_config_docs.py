@@ -10,10 +10,10 @@ import jsonschema
 import pytest
 import yaml
 
-from exitwave.config.blocks import STAGES
-from exitwave.config.docs import fill, json_schema, key_table, schema_text
-from exitwave.config.study import load_study
+from exitwave.config.kinds import STAGES
 from exitwave.data.columns import UNITS
+from exitwave.study.docs import fill, json_schema, key_table, schema_text
+from exitwave.study.link import load_study
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "config"

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from exitwave.config.study import Study, study_from
 from exitwave.errors import ConfigError
+from exitwave.study.link import study_from
+from exitwave.study.member import Study
 
 SMALL = """
 seed: 7

@@ -7,10 +7,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from exitwave.config.blocks import Dataset, PlaneWave
+from exitwave.config.datasets import Dataset
 from exitwave.config.distributions import bounds
-from exitwave.config.specimen import AmorphousSubstrate, LayeredSubstrate, NanoparticlesOnSubstrate
-from exitwave.config.study import Member, Study, pool_size, structures_of
+from exitwave.config.exit_waves import PlaneWave
+from exitwave.config.structures import AmorphousSubstrate, LayeredSubstrate, NanoparticlesOnSubstrate
+from exitwave.study.member import Member, Study, pool_size, structures_of
 
 
 def shard_ranges(structures: Member) -> list[tuple[int, int]]:

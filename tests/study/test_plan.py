@@ -4,9 +4,9 @@ import pytest
 from typer.testing import CliRunner
 
 from exitwave.cli import app
-from exitwave.config.imaging import LABELS
-from exitwave.config.plan import bytes_per_pixel, describe, plan
+from exitwave.config.images import LABELS
 from exitwave.jobs.simulate import make_exit_waves, make_images, make_structures
+from exitwave.study.plan import bytes_per_pixel, describe, plan
 
 ITEMS = 4
 WRITTEN = {
@@ -22,7 +22,7 @@ WRITTEN = {
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     """Shards of structures and images, and of every way to store exit waves, really written, with their plan."""
-    from exitwave.config.study import study_from
+    from exitwave.study.link import study_from
 
     study = study_from(
         {

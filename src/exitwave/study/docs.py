@@ -1,7 +1,7 @@
 """What is generated from the typed config: the key table of ``config/README.md``, the JSON schema for editors, and the
 record of defaults.
 
-``python -m exitwave.config.docs`` writes all into the folder ``config``.
+``python -m exitwave.study.docs`` writes all into the folder ``config``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import models_json_schema
 
 from exitwave.config.block import Block
-from exitwave.config.blocks import STAGES
 from exitwave.config.haider import ANGLES, TERMS
-from exitwave.config.scale import PAPER, SCALES
-from exitwave.config.study import REFERENCES
-from exitwave.errors import ConfigError
+from exitwave.config.kinds import STAGES
 from exitwave.data.columns import EXIT_WAVES, IMAGES, STRUCTURES
+from exitwave.errors import ConfigError
+from exitwave.study.member import REFERENCES
+from exitwave.study.scale import PAPER, SCALES
 
 _NAMES: dict[Any, str] = {float: "number", int: "whole number", str: "text", bool: "true or false"}
 _UNIONS = (Union, types.UnionType)

@@ -9,8 +9,8 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from exitwave.config.load import Raw
 from exitwave.errors import ConfigError
+from exitwave.study.load import Raw
 
 Labels = tuple[str, ...]
 """What tells the members of a family apart, such as ``("dose=100", "defocus=0")``; none of a block on its own."""

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from exitwave.config.study import Study, load_study
 from exitwave.errors import ConfigError
+from exitwave.study.link import load_study
+from exitwave.study.member import Study
 
 
 @pytest.fixture

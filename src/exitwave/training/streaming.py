@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from exitwave.config.blocks import Dataset
-from exitwave.config.imaging import Hrtem
+from exitwave.config.datasets import Dataset
+from exitwave.config.images import Hrtem
 from exitwave.data.columns import IMAGES
 from exitwave.data.random import item_rng
 from exitwave.data.shards import open_shard, read_table, table_path
@@ -158,7 +158,7 @@ class Stream:
         return images, masks
 
     def _of(self, structure: _Structure, epoch: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        from exitwave.imaging.exposures import expose  # not needed to check a config
+        from exitwave.images.hrtem import expose  # not needed to check a config
 
         waves, attributes = self._waves(structure)
         # Without an epoch it is the generator of the stored image.

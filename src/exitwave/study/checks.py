@@ -10,7 +10,7 @@ from exitwave.electron import wavelength
 from exitwave.errors import ConfigError, ExitwaveError
 
 if TYPE_CHECKING:
-    from exitwave.config.study import Member, Study
+    from exitwave.study.member import Member, Study
 
 
 def check_study(study: Study) -> None:
@@ -133,9 +133,9 @@ def _check_optics(member: Member) -> None:
 
 
 def _check_dataset(member: Member) -> None:
-    from exitwave.config.study import structures_of
     from exitwave.data.query import check_condition
     from exitwave.data.selection import check_dataset
+    from exitwave.study.member import structures_of
 
     sizes = {(m.block.size, m.block.pixel_size) for m in member.upstream["images"]}
     if len(sizes) > 1:
@@ -153,7 +153,7 @@ def _check_dataset(member: Member) -> None:
 
 
 def _check_training(member: Member) -> None:
-    from exitwave.data.streaming import check_streaming
+    from exitwave.training.streaming import check_streaming
 
     if member.block.streaming:
         check_streaming(member.source("datasets").block)

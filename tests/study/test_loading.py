@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from exitwave.config.load import merge
-from exitwave.config.study import load_study
+from exitwave.config.merge import merge
 from exitwave.errors import ConfigError
+from exitwave.study.link import load_study
 
 
 def write(path: Path, content: Any) -> Path:

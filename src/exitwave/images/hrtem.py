@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from exitwave.config.blocks import Dataset
-from exitwave.config.imaging import Hrtem
+from exitwave.config.datasets import Dataset
+from exitwave.config.images import Hrtem
 from exitwave.errors import StructureError
 from exitwave.hardware import resolve_device
 from exitwave.imaging.conditions import draw_conditions

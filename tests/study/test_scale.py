@@ -10,9 +10,10 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from exitwave.config.plan import plan
-from exitwave.config.study import Study, study_from
 from exitwave.errors import ConfigError
+from exitwave.study.link import study_from
+from exitwave.study.member import Study
+from exitwave.study.plan import plan
 
 Raw = dict[str, Any]
 

@@ -10,10 +10,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from exitwave.config.blocks import STAGES
-from exitwave.config.families import axis_label, matrix_axes
-from exitwave.config.load import Raw
+from exitwave.config.kinds import STAGES
 from exitwave.errors import ConfigError
+from exitwave.study.families import axis_label, matrix_axes
+from exitwave.study.load import Raw
 
 PAPER, LAPTOP = "paper", "laptop"
 SCALES = (PAPER, LAPTOP)

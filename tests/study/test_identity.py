@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from exitwave.config.blocks import STAGES, Hrtem
-from exitwave.config.plan import describe, plan, shard_ranges
-from exitwave.config.study import study_from
+from exitwave.config.images import Hrtem
+from exitwave.config.kinds import STAGES
+from exitwave.study.link import study_from
+from exitwave.study.plan import describe, plan, shard_ranges
 
 COUNTS = [
     ("structures.gold.count", 16),

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from exitwave.config.blocks import STAGES
+from exitwave.config.kinds import STAGES
+from exitwave.config.merge import merge
 from exitwave.errors import ConfigError
 
 Raw = dict[str, Any]
@@ -49,26 +50,6 @@ def read_yaml(path: Path) -> Raw:
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: found {type(content).__name__}, allowed: a mapping of stages to blocks")
     return content
-
-
-UNNAMED_KIND = "amorphous"
-"""The one kind, of substrate, that need not be named."""
-
-
-def merge(base: Any, change: Any) -> Any:
-    """Lay ``change`` over ``base``: mappings are merged key by key, everything else is replaced.
-
-    A distribution or matrix is a value, not a mapping to merge into, and a block of another kind is another block.
-    """
-    values = {"uniform", "normal", "loguniform", "choice", "matrix"}
-    if (
-        isinstance(base, dict)
-        and isinstance(change, dict)
-        and not values & (set(base) | set(change))
-        and change.get("kind", base.get("kind")) in (base.get("kind", UNNAMED_KIND), None)
-    ):
-        return {**base, **{key: merge(base.get(key), value) for key, value in change.items()}}
-    return change
 
 
 def with_base(raw: Raw, folder: Path, source: str) -> Raw:

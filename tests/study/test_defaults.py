@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import create_model
 
-from exitwave.config.blocks import STAGES
-from exitwave.config.docs import changed_defaults, defaults, defaults_text, write
+from exitwave.config.kinds import STAGES
 from exitwave.errors import ConfigError
+from exitwave.study.docs import changed_defaults, defaults, defaults_text, write
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 

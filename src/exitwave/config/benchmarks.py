@@ -1,0 +1,47 @@
+"""The blocks of the benchmarks stage."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from exitwave.config.block import Block, Positive, Whole
+
+
+class _Benchmark(Block):
+    COUNTS = frozenset({"threads", "trainings"})
+    trainings: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None, description="trainings blocks scored; all if left out"
+    )
+    threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.5, description="probability from which a pixel is particle"
+    )
+    bootstrap: Whole = Field(2000, ge=100, description="resamples over images for the intervals")
+    threads: Whole = Field(1, ge=1, description="processor cores")
+
+
+class SimulatedBenchmark(_Benchmark):
+    """Held-out simulated structures: the test split of datasets."""
+
+    kind: Literal["simulated"]
+    datasets: list[str] = Field(min_length=1, description="datasets blocks whose held-out images are scored together")
+    size: Whole = Field(128, ge=1, description="images scored at the most")
+
+
+class MicrographBenchmark(_Benchmark):
+    """Real micrographs with expert masks."""
+
+    kind: Literal["micrographs"]
+    path: PurePath = Field(
+        description="folder with an index.csv of the columns image, mask, and optionally pixel_size [Å]; "
+        "relative to the working directory"
+    )
+    pixel_size: Positive | None = Field(None, description="pixel [Å]; overrides index.csv and what the files say")
+    overlap: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.5, description="overlap of neighbouring tiles, of their edge"
+    )
+    symmetry_average: bool = Field(
+        False, description="average the prediction over the eight quarter turns and flips of each tile"
+    )

@@ -1,0 +1,89 @@
+"""The blocks of the exit_waves stage."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from exitwave.config.block import Block, Positive, Whole
+from exitwave.config.distributions import Real, within
+
+
+class PlaneWave(Block):
+    """Plane-wave multislice: exit waves of the whole structure and of the particles alone."""
+
+    VERSION = 2
+    COUNTS = frozenset({"device"})
+    kind: Literal["plane_wave"]
+    structures: str = Field(description="structures block")
+    energy: Positive = Field(300e3, ge=20e3, le=1e6, description="beam energy [eV]")
+    sampling: Positive = Field(
+        description="pixel of the stored wave [Å]; the simulation grid is 1.5 times finer, so that its band limit of "
+        "2/3 is the Nyquist frequency of the stored wave"
+    )
+    oversampling: Annotated[float, Field(ge=1, le=8)] = Field(
+        1.0,
+        description="simulation on a grid finer by this factor, for atoms that scatter beyond what the stored wave "
+        "holds; time grows with its square, storage does not",
+    )
+    slice_thickness: Positive = Field(2.0, description="slice thickness [Å]")
+    frozen_phonons: Whole = Field(0, ge=0, description="thermal configurations averaged; 0: atoms at rest")
+    temperature: Positive = Field(300.0, description="temperature of the thermal motion [K]")
+    rms_displacements: dict[str, Positive] = Field(
+        {},
+        description="root-mean-square displacement along one axis by element, such as {Ce: 0.06, O: 0.08} [Å], at that "
+        "temperature; in place of, or beside, those of the table of Debye-Waller factors",
+    )
+    engine: Literal["exitwave", "abtem"] = Field(
+        "exitwave", description="what simulates: our multislice, or abTEM, the reference that it is tested against"
+    )
+    scheme: Literal["conventional", "accurate"] = Field(
+        "accurate",
+        description="conventional: atoms put on the grid by bilinear interpolation, transmission functions limited to "
+        "2/3 of the band, wave for wave as abTEM does; accurate: neither, which is nearer to the wave of a fine grid "
+        "and faster (docs/physics.md). Engine abtem has conventional only, which is then the default",
+    )
+    projection: Literal["infinite", "finite"] = Field(
+        "infinite",
+        description="infinite: the whole potential of an atom lies in its slice; finite: in each slice what is "
+        "between its faces",
+    )
+    parametrization: Literal["lobato", "kirkland", "peng"] = Field("lobato", description="scattering factors")
+    tilt_x: Annotated[Real, within(low=-100, high=100)] = Field(
+        0.0, description="tilt of the beam towards x [mrad], drawn once a structure"
+    )
+    tilt_y: Annotated[Real, within(low=-100, high=100)] = Field(0.0, description="tilt of the beam towards y [mrad]")
+    thickness_series: Positive | None = Field(
+        None,
+        description="depths at which the wave of the whole structure is stored as well, every so many Å rounded to "
+        "slices; none if left out",
+    )
+    storage_error: Annotated[float, Field(ge=0, le=0.1)] = Field(
+        0.0,
+        description="largest rounding error of the real and the imaginary part of a stored wave, whose incoming "
+        "amplitude is 1; 0: stored without loss, 1e-3: a third of the size, no harm to images (docs/artifacts.md)",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where to simulate; auto: a GPU if there is one; no part of the block's identity"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scheme_of_abtem(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("engine") == "abtem":
+            return {"scheme": "conventional", **values}
+        return values
+
+    @property
+    def simulated_sampling(self) -> float:
+        """Pixel of a wave that would hold the whole band of the simulation [Å]."""
+        return self.sampling / self.oversampling
+
+    @model_validator(mode="after")
+    def _engine_can(self) -> PlaneWave:
+        if self.engine == "abtem" and self.scheme == "accurate":
+            raise ValueError("scheme is accurate, with engine abtem; allowed: conventional, or engine exitwave")
+        if self.engine == "abtem" and self.device == "cuda":
+            raise ValueError("device is cuda, with engine abtem; allowed: cpu or auto, or engine exitwave")
+        return self

@@ -1,0 +1,26 @@
+"""The kinds of every stage. A new kind is a block in the file of its stage and a line here.
+
+Fields carry their unit in the description; the key table in ``config/README.md`` is made from them.
+"""
+
+from __future__ import annotations
+
+from exitwave.config.benchmarks import MicrographBenchmark, SimulatedBenchmark
+from exitwave.config.block import Block
+from exitwave.config.datasets import Dataset
+from exitwave.config.exit_waves import PlaneWave
+from exitwave.config.images import Hrtem
+from exitwave.config.models import Segmentation
+from exitwave.config.structures import NanoparticlesOnSubstrate
+from exitwave.config.trainings import Training
+
+STAGES: dict[str, dict[str, type[Block]]] = {
+    "structures": {"nanoparticles_on_substrate": NanoparticlesOnSubstrate},
+    "exit_waves": {"plane_wave": PlaneWave},
+    "images": {"hrtem": Hrtem},
+    "datasets": {"": Dataset},
+    "models": {"segmentation": Segmentation},
+    "trainings": {"": Training},
+    "benchmarks": {"simulated": SimulatedBenchmark, "micrographs": MicrographBenchmark},
+}
+"""Registry of the stages in pipeline order: kind -> model ('' where a stage has one kind only)."""

@@ -1,0 +1,128 @@
+"""A study: the resolved config as a graph of blocks with identities, the single source of the workflow.
+
+``load_study`` reads, expands, validates and links; what comes out has every check behind it that
+can be made before the first job.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from exitwave.config.kinds import STAGES
+from exitwave.errors import ConfigError
+from exitwave.study.families import Families, expand, full_name
+from exitwave.study.load import Raw, check_stages, read_yaml, resolve_like, with_base, with_library
+from exitwave.study.member import REFERENCES, Member, Study, identity, pool_size
+from exitwave.study.problems import sentence
+from exitwave.study.scale import PAPER, scaled
+
+
+def load_study(path: str | Path) -> Study:
+    """Read and validate a config file.
+
+    Raises
+    ------
+    ConfigError
+        One sentence naming the key, the value and what is allowed.
+    """
+    path = Path(path)
+    return study_from(read_yaml(path), str(path), path.parent)
+
+
+def study_from(raw: Raw, source: str, folder: Path | None = None) -> Study:
+    """Build a study from a config as a dictionary; ``folder`` is where a base file is looked for."""
+    from exitwave.study.checks import check_study
+
+    folder = folder or Path()
+    raw, own = with_library(with_base(raw, folder, source), folder, source)
+    check_stages(raw, source)
+    seed = raw.get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise ConfigError(f"{source}: seed: found {seed!r}, allowed: a whole number, 0 or more")
+    scale = raw.get("scale", PAPER)
+    blocks = {stage: resolve_like(raw.get(stage) or {}, stage, source) for stage in STAGES}
+    try:
+        blocks = scaled(blocks, scale, REFERENCES)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
+    members: dict[str, dict[str, Member]] = {}
+    families: dict[str, Families] = {}
+    for stage in STAGES:
+        members[stage], families[stage] = {}, {}
+        references = {key: families[target] for key, target in REFERENCES[stage].items()}
+        for name, block in blocks[stage].items():
+            if not re.fullmatch(r"[A-Za-z0-9_.-]+", str(name)):
+                raise ConfigError(f"{source}: {stage}.{name}: allowed in a name: letters, digits, '_', '-' and '.'")
+            try:
+                expanded = expand(block, references)
+            except ConfigError as error:
+                raise ConfigError(f"{source}: {stage}.{name}.{error}") from error
+            families[stage][name] = {full_name(name, labels): labels for labels in expanded}
+            for full, resolved in zip(families[stage][name], expanded.values(), strict=True):
+                members[stage][full] = _member(resolved, stage, full, members, seed, source)
+    if own is not None:
+        members = _needed(members, own, families)
+    study = Study(source, seed, members, scale)
+    check_study(study)
+    return study
+
+
+def _needed(
+    members: dict[str, dict[str, Member]], own: dict[str, set[str]], families: dict[str, Families]
+) -> dict[str, dict[str, Member]]:
+    """Members of the blocks that a study speaks of itself, and those that these are made from."""
+    needed: dict[str, set[str]] = {stage: set() for stage in STAGES}
+
+    def need(member: Member) -> None:
+        needed[member.stage].add(member.name)
+        for sources in member.upstream.values():
+            for source in sources:
+                need(source)
+
+    for stage in STAGES:
+        for name in [full for block in own.get(stage, ()) for full in families[stage][block]]:
+            member = members[stage][name]
+            if stage == "benchmarks" and member.block.trainings is None:
+                trainings = [m for m in member.upstream["trainings"] if m.name in needed["trainings"]]
+                member = replace(member, upstream={**member.upstream, "trainings": trainings})
+                members[stage][name] = member
+            need(member)
+    return {stage: {n: m for n, m in members[stage].items() if n in needed[stage]} for stage in STAGES}
+
+
+def _member(raw: Raw, stage: str, name: str, members: dict[str, dict[str, Member]], seed: int, source: str) -> Member:
+    where = f"{source}: {stage}.{name}"
+    kinds = STAGES[stage]
+    kind = "" if "" in kinds else raw.get("kind")
+    if not isinstance(kind, str) or kind not in kinds:
+        found = "no kind" if kind is None else f"kind '{kind}'"
+        raise ConfigError(f"{where}: found {found}; allowed: kind {' or '.join(kinds)}")
+    if stage == "datasets" and isinstance(raw.get("images"), list):
+        if not all(isinstance(entry, str) for entry in raw["images"]):
+            raise ConfigError(f"{where}.images: found {raw['images']!r}; allowed: a list of images blocks")
+        # A list is one pool, of which every image is as likely; a name that there is not is found below.
+        pools = {entry: members["images"].get(entry) for entry in raw["images"]}
+        raw = {**raw, "images": {entry: pool_size(pool) if pool else 1 for entry, pool in pools.items()}}
+    try:
+        block = kinds[str(kind)].model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(f"{where}{sentence(error)}") from error
+    upstream: dict[str, list[Member]] = {}
+    for key, target in REFERENCES[stage].items():
+        value = getattr(block, key, None)
+        if value is None:
+            names = list(members[target]) if stage == "benchmarks" and key == "trainings" else []
+        else:
+            names = [value] if isinstance(value, str) else list(value)
+        for entry in names:
+            if entry not in members[target]:
+                known = ", ".join(members[target]) or f"none, since there is no block in {target}"
+                raise ConfigError(f"{where}.{key}: '{entry}' is no block of {target}; allowed: {known}")
+        upstream[key] = [members[target][entry] for entry in names]
+    # A benchmark is the same whichever networks are scored on it.
+    own = {key: value for key, value in upstream.items() if not (stage == "benchmarks" and key == "trainings")}
+    return Member(stage, name, block, upstream, identity(stage, block, own, seed), seed)

@@ -1,0 +1,85 @@
+"""What pydantic finds wrong with a block, as one sentence in the words of the config."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from exitwave.config.block import Block
+from exitwave.config.kinds import STAGES
+
+
+def sentence(error: ValidationError) -> str:
+    """First problem of a pydantic error as ``.key: found value; what is allowed``."""
+    # Of a union every option complains: the one that came furthest into the value is what was meant.
+    problem = max(error.errors(include_url=False), key=lambda problem: len(problem["loc"]))
+    first = error.errors(include_url=False)[0]
+    if first["loc"][:1] != problem["loc"][:1]:
+        problem = first
+    path, model = _locate(problem["loc"], error.title)
+    message = problem["msg"].removeprefix("Value error, ")
+    found = f"found {problem['input']!r}"
+    if problem["type"] == "extra_forbidden":
+        keys = list(model.model_fields) if model else []
+        close = difflib.get_close_matches(str(problem["loc"][-1]), keys, n=1, cutoff=0.7)
+        hint = f", perhaps meant as '{close[0]}'" if close else ""
+        return f"{path}: unknown key (value {problem['input']!r}){hint}; allowed: {', '.join(keys)}"
+    if problem["type"] == "missing":
+        return f"{path}: is missing; a value is needed"
+    if problem["type"] == "model_type":
+        keys = list(model.model_fields) if model else []
+        return f"{path}: {found}; allowed: a block with the keys {', '.join(keys)}"
+    if problem["type"] == "value_error" and isinstance(problem["input"], dict) and not _TAGS & set(problem["input"]):
+        return f"{path}: {message}"
+    return f"{path}: {found}; {message[0].lower()}{message[1:]}"
+
+
+_TAGS = {"uniform", "loguniform", "normal", "choice"}
+
+
+def _locate(location: tuple[int | str, ...], title: str) -> tuple[str, type[BaseModel] | None]:
+    """Path of a problem in the words of the config, and the model that it lies in.
+
+    Tags of unions stand in pydantic's location too, but are no keys of the config.
+    """
+    model: type[BaseModel] | None = next(m for kinds in STAGES.values() for m in kinds.values() if m.__name__ == title)
+    path, inside = "", list(_models(model))
+    own_key = -1  # where a key stands that the user has chosen
+    for place, key in enumerate(location):
+        tagged = next((m for m in inside if key in (m.__name__, *_kinds(m))), None)
+        if tagged is not None and (model is None or key not in model.model_fields):
+            model = tagged
+        elif model is not None and key in model.model_fields:
+            path += f".{key}"
+            annotation = model.model_fields[str(key)].annotation
+            own_key = place + 1 if get_origin(annotation) is dict else -1
+            inside = list(_models(annotation))
+            model = next((m for m in inside if issubclass(m, Block)), None)
+        elif isinstance(key, int):
+            path += f"[{key}]"
+        elif place and (str(location[place - 1]).startswith("dict[") or place == own_key):
+            path += f".{key}"
+        elif key in _TAGS and (model is None or key != location[-1]):
+            model = next((m for m in inside if key in m.model_fields), None)
+        elif place == len(location) - 1 and model is not None and key not in _PLAIN_TAGS:
+            path += f".{key}"  # a key that there is not
+    return path, model
+
+
+_PLAIN_TAGS = {"form", "random", "[key]"}
+"""Tags of alternatives that are no blocks, and of the keys of mappings."""
+
+
+def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
+    """Values of the key ``kind`` of a block, which tell the alternatives of a key apart."""
+    return get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ()
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
