@@ -7,7 +7,7 @@ from exitwave.benchmark.micrographs import check_benchmark_folder
 from exitwave.study.load import read_yaml
 from exitwave.study.plan import describe, shard_ranges
 from exitwave.study.scale import PAPER
-from exitwave.study.member import pool_size, structures_of
+from exitwave.study.member import pool_size
 from exitwave.study.link import study_from
 from exitwave.errors import ExitwaveError
 
@@ -36,7 +36,7 @@ def shards(member):
     """Paths of all shards of a member of the simulation stages."""
     return [
         f"results/{member.folder}/shard-{start:06d}-{stop:06d}.zarr.zip"
-        for start, stop in shard_ranges(structures_of(member))
+        for start, stop in shard_ranges(member.origin())
     ]
 
 
@@ -169,7 +169,7 @@ def structures_for_labels(wildcards):
     member = member_of("images", "block")(wildcards)
     if not member.block.labels:
         return []
-    return f"results/{structures_of(member).folder}/shard-{wildcards.start}-{wildcards.stop}.zarr.zip"
+    return f"results/{member.origin().folder}/shard-{wildcards.start}-{wildcards.stop}.zarr.zip"
 
 
 def memory_of_training(wildcards, attempt):

@@ -16,7 +16,7 @@ from exitwave.data.random import split_position
 from exitwave.data.selection import draw_dataset, draw_of_network
 from exitwave.study.link import load_study, study_from
 from exitwave.study.load import read_yaml
-from exitwave.study.member import Member, Study, pool_size, structures_of
+from exitwave.study.member import Member, Study, pool_size
 from exitwave.study.plan import plan, shard_ranges
 
 ROOT = Path(__file__).parents[2]
@@ -97,7 +97,7 @@ def test_every_dataset_can_be_drawn_on_a_laptop(name):
 
 def metadata(images: Member) -> pd.DataFrame:
     """What a draw needs to know of the images of a block, without making them."""
-    structures = structures_of(images)
+    structures = images.origin()
     rng = np.random.default_rng(int(images.hash, 16))
     rows = [
         {
@@ -130,7 +130,7 @@ def recipe(member: Member) -> str:
 def jobs(studies: Iterable[Study], stage: str, key: Any) -> list[tuple[str, int, int]]:
     """Shards of a stage that studies need, one study after another."""
     members = [member for study in studies for member in study.stage(stage)]
-    return [(key(member), *part) for member in members for part in shard_ranges(structures_of(member))]
+    return [(key(member), *part) for member in members for part in shard_ranges(member.origin())]
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,12 @@ from pydantic import Field
 from exitwave.config.block import Block, Positive, Whole
 
 
-class _Benchmark(Block):
+class Benchmark(Block):
+    """What all kinds of benchmarks have."""
+
     COUNTS = frozenset({"threads", "trainings"})
+    MADE_FROM = {"trainings": "trainings"}
+    LAPTOP = {"bootstrap": 200}
     trainings: Annotated[list[str], Field(min_length=1)] | None = Field(
         None, description="trainings blocks scored; all if left out"
     )
@@ -22,15 +26,17 @@ class _Benchmark(Block):
     threads: Whole = Field(1, ge=1, description="processor cores")
 
 
-class SimulatedBenchmark(_Benchmark):
+class SimulatedBenchmark(Benchmark):
     """Held-out simulated structures: the test split of datasets."""
 
+    MADE_FROM = {**Benchmark.MADE_FROM, "datasets": "datasets"}
+    LAPTOP = {**Benchmark.LAPTOP, "size": 16}
     kind: Literal["simulated"]
     datasets: list[str] = Field(min_length=1, description="datasets blocks whose held-out images are scored together")
     size: Whole = Field(128, ge=1, description="images scored at the most")
 
 
-class MicrographBenchmark(_Benchmark):
+class MicrographBenchmark(Benchmark):
     """Real micrographs with expert masks."""
 
     kind: Literal["micrographs"]

@@ -13,6 +13,7 @@ class Dataset(Block):
     """A draw of images for training: a query on their metadata, a size, a split by structure."""
 
     VERSION = 2
+    MADE_FROM = {"images": "images"}
 
     images: str | dict[str, Positive] = Field(
         description="images block; several with the share of each, {au: 0.5, cdse: 0.5}; or a list: one pool, in which "
@@ -58,3 +59,7 @@ class Dataset(Block):
         if self.validation == 0:
             raise ValueError("validation is 0; allowed: above 0, since the best network is chosen by validation loss")
         return self
+
+    def shares(self) -> dict[str, float]:
+        """Share of each images block."""
+        return self.images if isinstance(self.images, dict) else {self.images: 1.0}

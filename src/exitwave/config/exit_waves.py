@@ -15,6 +15,8 @@ class PlaneWave(Block):
 
     VERSION = 2
     COUNTS = frozenset({"device"})
+    MADE_FROM = {"structures": "structures"}
+    LAPTOP = {"frozen_phonons": 2}
     kind: Literal["plane_wave"]
     structures: str = Field(description="structures block")
     energy: Positive = Field(300e3, ge=20e3, le=1e6, description="beam energy [eV]")

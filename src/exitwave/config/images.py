@@ -161,14 +161,23 @@ class Background(Block):
 LABELS = ("instances", "thickness", "atoms", "columns", "boundary", "orientation", "domains")
 
 
-class Hrtem(Block):
+class Images(Block):
+    """What all kinds of images have."""
+
+    LAPTOP = {"per_structure": 16}
+    per_structure: Whole = Field(1, ge=1, description="images of each structure")
+    pixel_size: Positive = Field(description="image pixel [Å]")
+    size: Whole = Field(ge=16, description="edge of the square image [px]")
+
+
+class Hrtem(Images):
     """HRTEM images: several draws of optics, dose and position for each exit wave."""
 
     VERSION = 2
     COUNTS = frozenset({"device"})
+    MADE_FROM = {"exit_waves": "exit_waves"}
     kind: Literal["hrtem"]
     exit_waves: str = Field(description="exit_waves block")
-    per_structure: Whole = Field(1, ge=1, description="images of each structure")
     pixel_size: Positive = Field(description="image pixel [Å]; a whole multiple of the sampling of the exit wave")
     size: Whole = Field(ge=16, description="edge of the square image [px]; cut at a random place of the periodic field")
     microscope: str | None = Field(

@@ -5,6 +5,9 @@ Fields carry their unit in the description; the key table in ``config/README.md`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from exitwave.config.benchmarks import MicrographBenchmark, SimulatedBenchmark
 from exitwave.config.block import Block
 from exitwave.config.datasets import Dataset
@@ -24,3 +27,17 @@ STAGES: dict[str, dict[str, type[Block]]] = {
     "benchmarks": {"simulated": SimulatedBenchmark, "micrographs": MicrographBenchmark},
 }
 """Registry of the stages in pipeline order: kind -> model ('' where a stage has one kind only)."""
+
+
+def model_of(stage: str, raw: Mapping[str, Any]) -> type[Block] | None:
+    """Model of a block by its key ``kind``; none if the stage has no such kind."""
+    kinds = STAGES[stage]
+    return kinds.get("" if "" in kinds else str(raw.get("kind")))
+
+
+def made_from(stage: str, raw: Mapping[str, Any]) -> dict[str, str]:
+    """Keys of a block, not yet validated, that name blocks of an earlier stage, each with that stage."""
+    model = model_of(stage, raw)
+    return {
+        key: target for kind in ([model] if model else STAGES[stage].values()) for key, target in kind.MADE_FROM.items()
+    }

@@ -27,6 +27,7 @@ class Preprocessing(Block):
 class Segmentation(Block):
     """A segmentation network and how it is optimised."""
 
+    LAPTOP = {"epochs": 2, "encoder_depth": 3}
     kind: Literal["segmentation"]
     architecture: Literal["unet", "unetplusplus", "fpn", "linknet"] = Field(
         "unet", description="architecture, from segmentation-models-pytorch"

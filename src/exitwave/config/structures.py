@@ -369,15 +369,21 @@ Substrate = Annotated[
 ]
 
 
-class NanoparticlesOnSubstrate(Block):
-    """Nanoparticles resting on a substrate; laterally periodic."""
+class Structures(Block):
+    """What all kinds of structures have."""
 
-    VERSION = 2
     COUNTS = frozenset({"count", "shard_size"})
-    kind: Literal["nanoparticles_on_substrate"]
+    LAPTOP = {"shard_size": 16}
     count: Whole = Field(ge=1, description="number of structures; more only adds to what is there")
     shard_size: Whole = Field(32, ge=1, le=256, description="structures in a shard, which is one job")
     field_of_view: Positive = Field(description="lateral edge of the square, periodic cell [Å]")
+
+
+class NanoparticlesOnSubstrate(Structures):
+    """Nanoparticles resting on a substrate; laterally periodic."""
+
+    VERSION = 2
+    kind: Literal["nanoparticles_on_substrate"]
     cell_height: Positive | None = Field(
         None, description="height of the cell along the beam [Å]; fitted to each structure if left out"
     )

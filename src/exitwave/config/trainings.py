@@ -13,6 +13,8 @@ class Training(Block):
     """A model trained on a dataset, several times over."""
 
     COUNTS = frozenset({"seeds", "device", "precision", "threads"})
+    MADE_FROM = {"datasets": "datasets", "model": "models"}
+    LAPTOP = {"seeds": 2}
     datasets: str = Field(description="datasets block")
     model: str = Field(description="models block")
     streaming: bool = Field(

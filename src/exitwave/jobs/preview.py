@@ -13,7 +13,7 @@ from typing import Any
 from exitwave.errors import ConfigError
 from exitwave.jobs.simulate import make_exit_waves, make_images, make_structures
 from exitwave.report.samples import Sample
-from exitwave.study.member import Member, Study, structures_of
+from exitwave.study.member import Member, Study
 from exitwave.study.plan import describe, label_threshold
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class _Jobs:
     def images(self, member: Member, count: int, draws: int) -> Path:
         """Shard of images, so many of each structure."""
         waves = self.exit_waves(member.source("exit_waves"), count, thickness_series=None)
-        structures = self.structures(structures_of(member), count) if member.block.labels else None
+        structures = self.structures(member.origin(), count) if member.block.labels else None
 
         def make(description: dict[str, Any], output: Path) -> None:
             make_images(description, waves, output, structures)
@@ -130,14 +130,14 @@ def make_samples(members: list[Member], number: int, seed: int | None, folder: P
     samples = []
     for member in members:
         most = WAVES_OF_A_FAMILY if member.stage == "exit_waves" and len(members) > 1 else STRUCTURES
-        count = min(number, most, structures_of(member).block.count)
+        count = min(number, most, member.origin().block.count)
         phonons = 0
         if member.stage == "structures":
             shard = jobs.structures(member, count)
         else:
             waves = member if member.stage == "exit_waves" else member.source("exit_waves")
             phonons = _phonons(waves)
-            pixels = max(1, phonons) * (structures_of(member).block.field_of_view / waves.block.sampling) ** 2
+            pixels = max(1, phonons) * (member.origin().block.field_of_view / waves.block.sampling) ** 2
             count = min(count, max(1, int(WAVE_PIXELS / pixels)))
             if member.stage == "exit_waves":
                 shard = jobs.exit_waves(member, count)
@@ -193,7 +193,7 @@ def _note(samples: list[Sample], members: int) -> str:
     first = samples[0]
     stage = first.member.stage
     number = f" {first.structures}" if first.structures > 1 else ""
-    text = f"the first{number} of {structures_of(first.member).block.count} structures"
+    text = f"the first{number} of {first.member.origin().block.count} structures"
     if stage != "structures":
         waves = first.member if stage == "exit_waves" else first.member.source("exit_waves")
         if waves.block.frozen_phonons:

@@ -135,7 +135,6 @@ def _check_optics(member: Member) -> None:
 def _check_dataset(member: Member) -> None:
     from exitwave.data.query import check_condition
     from exitwave.data.selection import check_dataset
-    from exitwave.study.member import structures_of
 
     sizes = {(m.block.size, m.block.pixel_size) for m in member.upstream["images"]}
     if len(sizes) > 1:
@@ -147,7 +146,7 @@ def _check_dataset(member: Member) -> None:
             raise ConfigError(f"where: {error}") from error
     pools = {}
     for images in member.upstream["images"]:
-        structures = structures_of(images)
+        structures = images.origin()
         pools[images.name] = (structures.hash, structures.block.count, images.block.per_structure)
     check_dataset(member.block, pools)
 

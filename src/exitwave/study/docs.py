@@ -24,7 +24,6 @@ from exitwave.config.haider import ANGLES, TERMS
 from exitwave.config.kinds import STAGES
 from exitwave.data.columns import EXIT_WAVES, IMAGES, STRUCTURES
 from exitwave.errors import ConfigError
-from exitwave.study.member import REFERENCES
 from exitwave.study.scale import PAPER, SCALES
 
 _NAMES: dict[Any, str] = {float: "number", int: "whole number", str: "text", bool: "true or false"}
@@ -43,7 +42,7 @@ def key_table() -> str:
             parts.append("| key | value | default | meaning |\n|---|---|---|---|")
             for key, field in _fields(model):
                 value = " or ".join(_values(field.annotation, field.metadata))
-                if key in REFERENCES[stage]:
+                if key in model.MADE_FROM:
                     value = value.replace("text", "block name")
                 star = "\\*" if key in model.COUNTS else ""
                 parts.append(f"| `{key}`{star} | {value} | {_default(field)} | {_cell(field.description or '')} |")
@@ -61,7 +60,9 @@ def column_table() -> str:
 
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Keys of a block in order; a nested block stands before its own keys, alternatives by their kind if any."""
-    for name, field in model.model_fields.items():
+    first = [name for name in ("kind", *getattr(model, "MADE_FROM", ())) if name in model.model_fields]
+    for name in [*first, *(name for name in model.model_fields if name not in first)]:
+        field = model.model_fields[name]
         yield prefix + name, field
         nested = list(_blocks(field.annotation))
         for block in nested:

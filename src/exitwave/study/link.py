@@ -12,11 +12,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from exitwave.config.kinds import STAGES
+from exitwave.config.benchmarks import Benchmark
+from exitwave.config.kinds import STAGES, made_from
 from exitwave.errors import ConfigError
 from exitwave.study.families import Families, expand, full_name
 from exitwave.study.load import Raw, check_stages, read_yaml, resolve_like, with_base, with_library
-from exitwave.study.member import REFERENCES, Member, Study, identity, pool_size
+from exitwave.study.member import Member, Study, identity, pool_size
 from exitwave.study.problems import sentence
 from exitwave.study.scale import PAPER, scaled
 
@@ -46,17 +47,17 @@ def study_from(raw: Raw, source: str, folder: Path | None = None) -> Study:
     scale = raw.get("scale", PAPER)
     blocks = {stage: resolve_like(raw.get(stage) or {}, stage, source) for stage in STAGES}
     try:
-        blocks = scaled(blocks, scale, REFERENCES)
+        blocks = scaled(blocks, scale)
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from error
     members: dict[str, dict[str, Member]] = {}
     families: dict[str, Families] = {}
     for stage in STAGES:
         members[stage], families[stage] = {}, {}
-        references = {key: families[target] for key, target in REFERENCES[stage].items()}
         for name, block in blocks[stage].items():
             if not re.fullmatch(r"[A-Za-z0-9_.-]+", str(name)):
                 raise ConfigError(f"{source}: {stage}.{name}: allowed in a name: letters, digits, '_', '-' and '.'")
+            references = {key: families[target] for key, target in made_from(stage, block).items()}
             try:
                 expanded = expand(block, references)
             except ConfigError as error:
@@ -86,7 +87,7 @@ def _needed(
     for stage in STAGES:
         for name in [full for block in own.get(stage, ()) for full in families[stage][block]]:
             member = members[stage][name]
-            if stage == "benchmarks" and member.block.trainings is None:
+            if isinstance(member.block, Benchmark) and member.block.trainings is None:
                 trainings = [m for m in member.upstream["trainings"] if m.name in needed["trainings"]]
                 member = replace(member, upstream={**member.upstream, "trainings": trainings})
                 members[stage][name] = member
@@ -112,10 +113,10 @@ def _member(raw: Raw, stage: str, name: str, members: dict[str, dict[str, Member
     except ValidationError as error:
         raise ConfigError(f"{where}{sentence(error)}") from error
     upstream: dict[str, list[Member]] = {}
-    for key, target in REFERENCES[stage].items():
-        value = getattr(block, key, None)
+    for key, target in block.MADE_FROM.items():
+        value = getattr(block, key)
         if value is None:
-            names = list(members[target]) if stage == "benchmarks" and key == "trainings" else []
+            names = list(members[target])
         else:
             names = [value] if isinstance(value, str) else list(value)
         for entry in names:
@@ -123,6 +124,4 @@ def _member(raw: Raw, stage: str, name: str, members: dict[str, dict[str, Member
                 known = ", ".join(members[target]) or f"none, since there is no block in {target}"
                 raise ConfigError(f"{where}.{key}: '{entry}' is no block of {target}; allowed: {known}")
         upstream[key] = [members[target][entry] for entry in names]
-    # A benchmark is the same whichever networks are scored on it.
-    own = {key: value for key, value in upstream.items() if not (stage == "benchmarks" and key == "trainings")}
-    return Member(stage, name, block, upstream, identity(stage, block, own, seed), seed)
+    return Member(stage, name, block, upstream, identity(stage, block, upstream, seed), seed)

@@ -5,36 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from exitwave.config.block import Block
+from exitwave.config.datasets import Dataset
+from exitwave.config.graph import Node
+from exitwave.config.images import Images
+from exitwave.config.structures import Structures
 from exitwave.errors import ConfigError
 from exitwave.study.scale import PAPER
 
-REFERENCES: dict[str, dict[str, str]] = {
-    "structures": {},
-    "exit_waves": {"structures": "structures"},
-    "images": {"exit_waves": "exit_waves"},
-    "datasets": {"images": "images"},
-    "models": {},
-    "trainings": {"datasets": "datasets", "model": "models"},
-    "benchmarks": {"trainings": "trainings", "datasets": "datasets"},
-}
-"""For each stage, the keys that name blocks of an earlier stage."""
-
-DRAWN_FROM_COUNT = {"datasets"}
-"""Stages whose content depends on how many items there are upstream, not only on what they are."""
-
 
 @dataclass(frozen=True)
-class Member:
-    """One block after expansion: what it is, what it is made from, and where its artifacts stand."""
+class Member(Node):
+    """A block of a study: what it is, what it is made from, and where its artifacts stand."""
 
-    stage: str
-    name: str
-    block: Any
-    upstream: dict[str, list[Member]]
+    upstream: Mapping[str, Sequence[Member]]
     hash: str
     seed: int = field(repr=False)
 
@@ -48,6 +37,12 @@ class Member:
     def source(self, key: str) -> Member:
         """The one block named by ``key``."""
         return self.upstream[key][0]
+
+    def origin(self) -> Member:
+        """The structures block that a block of the simulation stages goes back to."""
+        origin = super().origin()
+        assert isinstance(origin, Member)
+        return origin
 
 
 @dataclass(frozen=True)
@@ -71,45 +66,40 @@ class Study:
         raise ConfigError(f"{self.source}: no block has its artifacts in '{folder}'")
 
 
-def identity(stage: str, block: Any, upstream: dict[str, list[Member]], seed: int) -> str:
+def identity(stage: str, block: Block, upstream: Mapping[str, Sequence[Member]], seed: int) -> str:
     """Eight hex digits that stand for what a block makes.
 
     Covers the values of the resolved block that are not those of their defaults, without counts and names of other
     blocks; the identities upstream, the ``VERSION`` of the kind and the root seed. The price of leaving defaults out:
-    a changed default must come with a new ``VERSION``, which ``tests/config/test_defaults.py`` sees to.
+    a changed default must come with a new ``VERSION``, which the record ``config/defaults.json`` sees to.
     """
-    left_out = set(block.COUNTS) | set(REFERENCES[stage])
+    left_out = set(block.COUNTS) | set(block.MADE_FROM)
     content: dict[str, Any] = {
         "stage": stage,
         "version": block.VERSION,
         # Without values equal to their defaults, so that a new key changes nothing that was made without it.
         "block": block.model_dump(mode="json", exclude=left_out, exclude_defaults=True),
-        "upstream": {key: [m.hash for m in members] for key, members in upstream.items()},
+        # A benchmark is the same whichever networks are scored on it.
+        "upstream": {
+            key: [m.hash for m in members] for key, members in upstream.items() if members and key not in block.COUNTS
+        },
     }
     if stage not in ("models", "benchmarks"):
         content["seed"] = seed
-    if stage in ("structures", "images"):
-        # A CIF file or an MTF is part of what is made, whatever its name; materials of the library are not files.
-        files = [Path(name) for name in block.may_be_files()]
-        digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()]
-        if digests:
-            content["files"] = digests
-    if stage in DRAWN_FROM_COUNT:
-        shares = list(block.images.values()) if isinstance(block.images, dict) else [1.0]
-        sources = zip(upstream["images"], shares, strict=True)
-        # In the order of names, in which the draw goes too: the order in the file does not matter.
+    # A CIF file or an MTF is part of what is made, whatever its name; materials of the library are not files.
+    files = [Path(name) for name in block.may_be_files()]
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()]
+    if digests:
+        content["files"] = digests
+    if isinstance(block, Dataset):
+        # What is drawn depends on how many there are to draw from. In the order of names, in which the draw goes too:
+        # the order in the file does not matter.
+        sources = zip(upstream["images"], block.shares().values(), strict=True)
         content["upstream"] = sorted((m.name, m.hash, pool_size(m), share) for m, share in sources)
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def structures_of(member: Member) -> Member:
-    """The structures block that a member of the simulation stages goes back to."""
-    while member.stage != "structures":
-        member = member.source({"exit_waves": "structures", "images": "exit_waves"}[member.stage])
-    return member
-
-
 def pool_size(images: Member) -> int:
     """Number of images that an images block gives."""
-    return int(structures_of(images).block.count * images.block.per_structure)
+    return images.origin().of(Structures).count * images.of(Images).per_structure

@@ -11,7 +11,7 @@ from exitwave.config.datasets import Dataset
 from exitwave.config.distributions import bounds
 from exitwave.config.exit_waves import PlaneWave
 from exitwave.config.structures import AmorphousSubstrate, LayeredSubstrate, NanoparticlesOnSubstrate
-from exitwave.study.member import Member, Study, pool_size, structures_of
+from exitwave.study.member import Member, Study, pool_size
 
 
 def shard_ranges(structures: Member) -> list[tuple[int, int]]:
@@ -55,7 +55,7 @@ def plan(study: Study) -> list[StagePlan]:
     rows = []
     for stage in ("structures", "exit_waves", "images"):
         for member in study.stage(stage):
-            structures = structures_of(member)
+            structures = member.origin()
             items = pool_size(member) if stage == "images" else structures.block.count
             jobs = len(shard_ranges(structures))
             rows.append(StagePlan(stage, member.name, member.folder, jobs, items, _bytes_per_item(member)))
@@ -108,7 +108,7 @@ _BYTES_OF_A_ROW = 1500.0
 
 
 def _bytes_per_item(member: Member) -> float:
-    structures = structures_of(member).block
+    structures = member.origin().block
     if member.stage == "structures":
         # About 0.1 atoms an Å³ of amorphous carbon and nitride, 0.065 of oxides, crystals and metals; of the 20 bytes
         # of an atom ten remain.

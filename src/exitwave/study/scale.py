@@ -7,10 +7,11 @@ type that a key takes is left as it is, for the validation that comes after.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from exitwave.config.kinds import STAGES
+from exitwave.config.kinds import STAGES, made_from, model_of
+from exitwave.config.structures import Structures
 from exitwave.errors import ConfigError
 from exitwave.study.families import axis_label, matrix_axes
 from exitwave.study.load import Raw
@@ -22,10 +23,6 @@ FACTOR = 1 / 16
 FEWEST_STRUCTURES, MOST_STRUCTURES = 12, 64
 FEWEST = 8
 """Size of a dataset below which none is made smaller."""
-MOST_IMAGES = 16
-"""Images of a structure, at the most."""
-REPEATS = 2
-"""Frozen phonons, epochs and networks, at the most."""
 COARSEST = 0.4
 """[Å] Pixel up to which waves and images are made coarser; 1.25 1/Å at its Nyquist frequency."""
 UNEVEN = 3
@@ -34,7 +31,7 @@ UNEVEN = 3
 Count = Callable[[int], int]
 
 
-def scaled(blocks: Mapping[str, Raw], scale: Any, references: Mapping[str, Mapping[str, str]]) -> dict[str, Raw]:
+def scaled(blocks: Mapping[str, Raw], scale: Any) -> dict[str, Raw]:
     """Blocks of all stages at a scale.
 
     Parameters
@@ -43,8 +40,6 @@ def scaled(blocks: Mapping[str, Raw], scale: Any, references: Mapping[str, Mappi
         For each stage its blocks by name, matrices not expanded.
     scale : str
         One of ``SCALES``.
-    references : mapping
-        For each stage the keys that name blocks of another stage.
 
     Raises
     ------
@@ -56,25 +51,13 @@ def scaled(blocks: Mapping[str, Raw], scale: Any, references: Mapping[str, Mappi
     if scale == PAPER:
         return dict(blocks)
     fewest = _fewest_structures(blocks["datasets"])
-    rules: dict[str, dict[str, Count]] = {
-        "structures": {
-            "count": lambda n: max(fewest, min(MOST_STRUCTURES, round(n * FACTOR))),
-            "shard_size": lambda n: 16,
-        },
-        "exit_waves": {"frozen_phonons": lambda n: REPEATS},
-        "images": {"per_structure": lambda n: MOST_IMAGES},
-        "datasets": {},
-        "models": {"epochs": lambda n: REPEATS, "encoder_depth": lambda n: 3},
-        "trainings": {"seeds": lambda n: REPEATS},
-        "benchmarks": {"size": lambda n: 16, "bootstrap": lambda n: 200},
-    }
     changed = {
-        stage: {name: _with(block, stage, rules[stage]) for name, block in members.items()}
+        stage: {name: _with(block, stage, fewest) for name, block in members.items()}
         for stage, members in blocks.items()
     }
     _coarsen(changed)
     changed["datasets"] = _datasets(blocks["datasets"], _pools(blocks), _pools(changed))
-    _rename(blocks, changed, references)
+    _rename(blocks, changed)
     return changed
 
 
@@ -88,16 +71,19 @@ def _fewest_structures(datasets: Raw) -> int:
     return max(FEWEST_STRUCTURES, math.ceil(1.9 / min(shares)))
 
 
-def _with(block: Raw, stage: str, rules: Mapping[str, Count]) -> Raw:
-    """A block with counts made smaller where a rule says so; defaults are written out for that."""
-    kinds = STAGES[stage]
-    model = kinds.get(str(block.get("kind", "")))
+def _with(block: Raw, stage: str, fewest: int) -> Raw:
+    """A block with whole numbers cut to what its kind has on a laptop; defaults are written out for that."""
+    model = model_of(stage, block)
+    if model is None:  # reported when the study is linked
+        return block
+    rules: dict[str, Count] = {key: lambda n, most=most: most for key, most in model.LAPTOP.items()}  # type: ignore[misc]
+    if issubclass(model, Structures):
+        rules["count"] = lambda n: max(fewest, min(MOST_STRUCTURES, round(n * FACTOR)))
+    if not str(block.get("encoder", "resnet")).startswith("resnet"):
+        rules.pop("encoder_depth", None)  # other encoders are not made at every depth
     result = dict(block)
     for key, rule in rules.items():
-        default = model.model_fields[key].default if model is not None and key in model.model_fields else None
-        value = block.get(key, default)
-        if key == "encoder_depth" and not str(block.get("encoder", "resnet")).startswith("resnet"):
-            continue  # other encoders are not made at every depth
+        value = block.get(key, model.model_fields[key].get_default())
         if isinstance(value, int | dict):
             result[key] = _smaller(value, rule)
     return result
@@ -169,16 +155,27 @@ def _pools(blocks: Mapping[str, Raw]) -> dict[str, _Pool]:
     """Pool of every block of images that can be counted."""
     pools = {}
     for name, block in blocks["images"].items():
-        waves = [blocks["exit_waves"].get(wave, {}) for wave in _named(block.get("exit_waves"))]
-        origins = [origin for wave in waves for origin in _named(wave.get("structures"))]
-        found = {origin: blocks["structures"].get(origin, {}) for origin in origins}
-        counts = {origin: min(_counts(block.get("count")), default=0) for origin, block in found.items()}
-        per_structure = min(_counts(block.get("per_structure")), default=0)
+        chain, found = [block], {}
+        links = list(_upstream(blocks, "images", block))
+        while links:
+            stage, source = links.pop()
+            link = blocks[stage].get(source, {})
+            chain.append(link)
+            if stage == "structures":
+                found[source] = link
+            links += _upstream(blocks, stage, link)
+        counts = {origin: min(_counts(link.get("count")), default=0) for origin, link in found.items()}
+        per_structure = min(_counts(block.get("per_structure", 1)), default=0)
         if counts and min(counts.values()) > 0 and per_structure > 0:
-            chain = [block, *waves, *found.values()]
             members = math.prod(len(values) for link in chain for values in _axes(link).values())
             pools[name] = _Pool(counts, per_structure, members)
     return pools
+
+
+def _upstream(blocks: Mapping[str, Raw], stage: str, block: Raw) -> Iterator[tuple[str, str]]:
+    """Stage and name of the blocks that a block is made from."""
+    for key, target in made_from(stage, block).items():
+        yield from ((target, name) for name in _named(block.get(key)))
 
 
 def _counts(value: Any) -> list[int]:
@@ -261,13 +258,13 @@ def _axes(block: Raw) -> dict[str, list[str]]:
         return {}
 
 
-def _rename(blocks: Mapping[str, Raw], changed: dict[str, Raw], references: Mapping[str, Mapping[str, str]]) -> None:
+def _rename(blocks: Mapping[str, Raw], changed: dict[str, Raw]) -> None:
     """Let references to single members follow the labels that have changed."""
     renamed: dict[tuple[str, str], dict[str, str]] = {}
     for stage, members in changed.items():
         for name, block in members.items():
             labels = renamed[stage, name] = {}
-            for key, target in references[stage].items():
+            for key, target in made_from(stage, block).items():
                 for source in _named(block.get(key)):
                     labels |= renamed.get((target, source), {})
                 if key in block:
