@@ -7,9 +7,7 @@ min_version("9.0")
 
 
 include: "rules/common.smk"
-include: "rules/structures.smk"
-include: "rules/exit_waves.smk"
-include: "rules/images.smk"
+include: "rules/simulation.smk"
 include: "rules/datasets.smk"
 include: "rules/trainings.smk"
 include: "rules/benchmarks.smk"
@@ -36,7 +34,7 @@ rule all:
 onstart:
     # On a cluster the GPU is on the node of the job, and cannot be looked for here.
     if workflow.local_exec and any(
-        member.block.device == "cuda"
+        getattr(member.block, "device", "cpu") == "cuda"
         for stage in ("exit_waves", "images", "trainings")
         for member in STUDY.stage(stage)
     ):
@@ -48,4 +46,4 @@ onstart:
 # Only the simulation: every image shard of the study.
 rule simulate:
     input:
-        [shard for member in STUDY.stage("images") for shard in shards(member)],
+        [shard for member in STUDY.stage("images") for shard in shard_files(member)],

@@ -27,7 +27,7 @@ from exitwave.report import style
 from exitwave.report.style import BLUE, GREEN, MUTED, ORANGE, PURPLE, SKY, VERMILLION
 from exitwave.structures.recipes import build_structure
 from exitwave.structures.structure import Structure
-from exitwave.waves.plane_wave import simulate_exit_waves
+from exitwave.waves.exit_waves import simulate_exit_waves
 
 IMAGES = Path(__file__).parent / "images"
 FIELD, RADIUS, CARBON = 32.0, 15.0, 20.0

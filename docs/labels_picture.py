@@ -23,7 +23,7 @@ from exitwave.labels.maps import MAPS, crop, label_maps
 from exitwave.labels.phase import phase_map
 from exitwave.report.style import BLUE, GREEN, ORANGE, SKY, VERMILLION, figure, grey_range, picture, scale_bar
 from exitwave.structures.recipes import build_structure
-from exitwave.waves.plane_wave import simulate_exit_waves
+from exitwave.waves.exit_waves import simulate_exit_waves
 
 EDGE, SAMPLING, PIXELS = 102.4, 0.4, 256
 SEED = 37

@@ -5,7 +5,15 @@ from snakemake.exceptions import WorkflowError
 
 from exitwave.benchmark.micrographs import check_benchmark_folder
 from exitwave.study.load import read_yaml
-from exitwave.study.plan import describe, shard_ranges
+from exitwave.study.description import describe
+from exitwave.study.plan import (
+    SIMULATION,
+    memory_of_shard,
+    runtime_of_shard,
+    shard_file,
+    shard_files,
+    sources_of,
+)
 from exitwave.study.scale import PAPER
 from exitwave.study.member import pool_size
 from exitwave.study.link import study_from
@@ -32,14 +40,6 @@ def read_study():
 STUDY, STUDY_NAME = read_study()
 
 
-def shards(member):
-    """Paths of all shards of a member of the simulation stages."""
-    return [
-        f"results/{member.folder}/shard-{start:06d}-{stop:06d}.zarr.zip"
-        for start, stop in shard_ranges(member.origin())
-    ]
-
-
 def member_of(stage, key):
     """Input or params function: the member whose folder a wildcard names."""
     return lambda wildcards: STUDY.member(f"{stage}/{wildcards[key]}")
@@ -50,20 +50,51 @@ def description(stage, key):
     return lambda wildcards: describe(member_of(stage, key)(wildcards))
 
 
-def items(wildcards):
-    return int(wildcards.stop) - int(wildcards.start)
+def shard_sources(stage):
+    """Input function: shards of the same items of the earlier stages that a job reads."""
+    member = member_of(stage, "block")
+    return lambda wildcards: [
+        shard_file(source, wildcards.start, wildcards.stop)
+        for source in sources_of(member(wildcards)).values()
+    ]
 
 
-def upstream_shard(stage, key, source):
-    """Input function: the shard of the same items one stage before."""
+def stages_read(stage):
+    """Params function: the stages of those shards."""
+    member = member_of(stage, "block")
+    return lambda wildcards: json.dumps(list(sources_of(member(wildcards))))
 
-    def path(wildcards):
-        member = member_of(stage, key)(wildcards).source(source)
-        return (
-            f"results/{member.folder}/shard-{wildcards.start}-{wildcards.stop}.zarr.zip"
-        )
 
-    return path
+def memory_of(stage):
+    """Resource function: memory [MB] of a shard."""
+    member = member_of(stage, "block")
+    return lambda wildcards, attempt: memory_of_shard(member(wildcards)) * attempt
+
+
+def runtime_of(stage):
+    """Resource function: time [min] of a shard."""
+    member = member_of(stage, "block")
+
+    def runtime(wildcards, attempt):
+        items = int(wildcards.stop) - int(wildcards.start)
+        return runtime_of_shard(member(wildcards), items) * attempt
+
+    return runtime
+
+
+def device_of(stage, wildcards):
+    """Device that a block asks for; a core for kinds that compute on nothing else."""
+    return getattr(member_of(stage, "block")(wildcards).block, "device", "cpu")
+
+
+def gpus_of(stage):
+    """Resource function: GPUs of a job."""
+    return lambda wildcards: int(device_of(stage, wildcards) == "cuda")
+
+
+def chosen_device(stage):
+    """Params function: device. Takes ``input`` so that Snakemake does not rerun for a change of it."""
+    return lambda wildcards, input: device_of(stage, wildcards)
 
 
 def networks(member):
@@ -81,15 +112,11 @@ def training_folder(member):
 def dataset_shards(wildcards):
     """Image shards of a dataset by the name of their images block."""
     member = member_of("datasets", "dataset")(wildcards)
-    return {images.name: shards(images) for images in member.upstream["images"]}
+    return {images.name: shard_files(images) for images in member.upstream["images"]}
 
 
 def training_of(wildcards):
     return STUDY.member(f"trainings/{wildcards.training}")
-
-
-def device_of(stage, wildcards):
-    return member_of(stage, "block")(wildcards).block.device
 
 
 def how_to_train(wildcards, input):
@@ -136,7 +163,7 @@ def benchmark_shards(wildcards):
         shard
         for dataset in benchmark_datasets(wildcards)
         for images in dataset.upstream["images"]
-        for shard in shards(images)
+        for shard in shard_files(images)
     ]
 
 
@@ -162,14 +189,6 @@ wildcard_constraints:
     seed=r"\d+",
     dataset=r"[^/]+",
     study=r"[^/]+",
-
-
-def structures_for_labels(wildcards):
-    """Label maps are made from atoms; images without them need the exit waves alone."""
-    member = member_of("images", "block")(wildcards)
-    if not member.block.labels:
-        return []
-    return f"results/{member.origin().folder}/shard-{wildcards.start}-{wildcards.stop}.zarr.zip"
 
 
 def memory_of_training(wildcards, attempt):
@@ -205,4 +224,4 @@ def streamed_waves(wildcards):
     waves = [
         m.source("exit_waves") for m in training.source("datasets").upstream["images"]
     ]
-    return sorted({shard for member in waves for shard in shards(member)})
+    return sorted({shard for member in waves for shard in shard_files(member)})

@@ -18,7 +18,7 @@ def last_simulated():
 
 def tables_of(wildcards):
     member = STUDY.member(f"{wildcards.stage}/{wildcards.block}")
-    return [shard.replace(".zarr.zip", ".parquet") for shard in shards(member)]
+    return [shard.replace(".zarr.zip", ".parquet") for shard in shard_files(member)]
 
 
 def histories(wildcards):
@@ -51,7 +51,7 @@ def artifacts():
         shard
         for stage in stages
         for member in STUDY.stage(stage)
-        for shard in shards(member)
+        for shard in shard_files(member)
     ]
     made += [
         f"results/{member.folder}/manifest.parquet"

@@ -3,7 +3,7 @@ include: "figures.smk"
 
 rule figure_structures:
     input:
-        shard=lambda wc: shards(member_of("structures", "block")(wc))[0],
+        shard=lambda wc: shard_files(member_of("structures", "block")(wc))[0],
     output:
         report(
             "results/report/{study}/structures/{block}/atoms.png",
@@ -31,7 +31,7 @@ rule figure_structures:
 
 rule figure_waves:
     input:
-        shard=lambda wc: shards(member_of("exit_waves", "block")(wc))[0],
+        shard=lambda wc: shard_files(member_of("exit_waves", "block")(wc))[0],
     output:
         report(
             "results/report/{study}/exit_waves/{block}/waves.png",
@@ -59,7 +59,7 @@ rule figure_waves:
 
 rule figure_images:
     input:
-        shards=lambda wc: shards(member_of("images", "block")(wc)),
+        shards=lambda wc: shard_files(member_of("images", "block")(wc)),
     output:
         report(
             "results/report/{study}/images/{block}/contact_sheet.png",
@@ -90,7 +90,7 @@ rule figure_images:
 
 rule figure_labels:
     input:
-        shard=lambda wc: shards(member_of("images", "block")(wc))[0],
+        shard=lambda wc: shard_files(member_of("images", "block")(wc))[0],
     output:
         report(
             "results/report/{study}/images/{block}/labels.png",

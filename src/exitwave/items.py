@@ -179,3 +179,23 @@ class StructureSimulation(Simulation, Protocol):
     def elements(self, block: Any) -> set[str]:
         """Chemical symbols of all that the block can put into a structure."""
         ...
+
+    def height(self, block: Any) -> float:
+        """Height of the cell along the beam [Å], the middle of what can be drawn."""
+        ...
+
+
+def item_rng(seed: int, stage: str, identity: str, *index: int) -> np.random.Generator:
+    """Generator of one item: the same whatever the shard size, order, count or number of cores.
+
+    Parameters
+    ----------
+    seed : int
+        Root seed of the study.
+    stage, identity : str
+        Stage and identity hash of the block.
+    index : int
+        Index of the item, and of the draw within it where there are several.
+    """
+    key = [seed, int.from_bytes(stage.encode(), "big"), int(identity, 16), *index]
+    return np.random.default_rng(np.random.SeedSequence(key))

@@ -121,7 +121,7 @@ def test_mistake_11_counts_are_whole_electrons_that_add_up_to_the_dose(jobs, sim
 
 
 def test_a_structure_read_back_is_the_one_that_was_built(jobs, simulated):
-    from exitwave.data.random import item_rng
+    from exitwave.items import item_rng
     from exitwave.structures.recipes import build_structure
 
     description = jobs.describe("structures")

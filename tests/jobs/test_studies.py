@@ -7,7 +7,7 @@ import pytest
 
 from exitwave.structures.recipes import build_structure
 from exitwave.study.link import load_study
-from exitwave.waves.plane_wave import simulate_exit_waves
+from exitwave.waves.exit_waves import simulate_exit_waves
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIES = sorted((ROOT / "config" / "studies").glob("*.yaml"))

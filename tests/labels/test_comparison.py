@@ -14,7 +14,7 @@ from exitwave.labels.comparison import threshold_curve
 from exitwave.labels.maps import label_maps
 from exitwave.labels.phase import phase_map
 from exitwave.report.labels import draw_labels
-from exitwave.waves.plane_wave import simulate_exit_waves
+from exitwave.waves.exit_waves import simulate_exit_waves
 
 
 def test_score_is_that_of_dice_at_each_threshold():

@@ -33,8 +33,8 @@ from exitwave.config.exit_waves import PlaneWave
 from exitwave.config.structures import NanoparticlesOnSubstrate
 from exitwave.structures.recipes import build_structure
 from exitwave.structures.structure import Structure
+from exitwave.waves.exit_waves import propagate, simulate_exit_waves
 from exitwave.waves.grid import simulation_grid
-from exitwave.waves.plane_wave import propagate, simulate_exit_waves
 from exitwave.waves.thermal import displacements
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark(timer=time.process_time)]

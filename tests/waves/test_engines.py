@@ -14,14 +14,14 @@ from ase import Atoms
 from ase.build import bulk
 from numpy.typing import NDArray
 
-import exitwave.waves.plane_wave as plane_wave
+import exitwave.waves.exit_waves as plane_wave
 from exitwave.config.exit_waves import PlaneWave
 from exitwave.errors import ConfigError, StructureError
 from exitwave.structures.structure import Structure
 from exitwave.waves.abtem_engine import AbtemMultislice
+from exitwave.waves.exit_waves import LOSS_LIMIT, simulate_each, simulate_exit_waves
 from exitwave.waves.multislice import Configuration, Multislice, Spectra
 from exitwave.waves.numba_backend import NumbaBackend
-from exitwave.waves.plane_wave import LOSS_LIMIT, simulate_each, simulate_exit_waves
 from exitwave.waves.torch_backend import TorchBackend
 
 EDGE, HEIGHT, SAMPLING = 19.2, 24.0, 0.4

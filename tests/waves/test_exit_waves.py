@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from exitwave.config.exit_waves import PlaneWave
 from exitwave.errors import ConfigError, StructureError
 from exitwave.structures.structure import Structure
+from exitwave.waves.exit_waves import propagate, simulate_exit_waves
 from exitwave.waves.grid import output_grid
-from exitwave.waves.plane_wave import propagate, simulate_exit_waves
 
 EDGE, HEIGHT, SAMPLING, ENERGY, SLICES = 25.6, 30.0, 0.4, 300e3, 15
 THICKNESS = HEIGHT / SLICES

@@ -8,7 +8,7 @@ import pytest
 from exitwave.config.exit_waves import PlaneWave
 from exitwave.errors import ConfigError
 from exitwave.structures.structure import Structure
-from exitwave.waves.plane_wave import simulate_exit_waves
+from exitwave.waves.exit_waves import simulate_exit_waves
 from exitwave.waves.thermal import DEBYE_WALLER, check_elements, displacements, rms_displacement
 
 

@@ -6,19 +6,48 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from exitwave.config.block import Block, Positive, Whole
+from exitwave.config.block import Block, Column, Positive, Whole
 from exitwave.config.distributions import Real, within
 
 
-class PlaneWave(Block):
+class ExitWaves(Block):
+    """What all kinds of exit waves have."""
+
+    COUNTS = frozenset({"device"})
+    MADE_FROM = {"structures": "structures"}
+    structures: str = Field(description="structures block")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where to simulate; auto: a GPU if there is one; no part of the block's identity"
+    )
+
+
+class PlaneWave(ExitWaves):
     """Plane-wave multislice: exit waves of the whole structure and of the particles alone."""
 
     VERSION = 2
-    COUNTS = frozenset({"device"})
-    MADE_FROM = {"structures": "structures"}
     LAPTOP = {"frozen_phonons": 2}
+    COLUMNS = {
+        "energy": Column("eV"),
+        "wave_sampling": Column("Å"),
+        "oversampling": Column(),
+        "slice_thickness": Column("Å"),
+        "frozen_phonons": Column(),
+        "temperature": Column("K"),
+        "engine": Column(text=True),
+        "scheme": Column(text=True),
+        "projection": Column(text=True),
+        "parametrization": Column(text=True),
+        "tilt_x": Column("mrad"),
+        "tilt_y": Column("mrad"),
+        "simulation_grid": Column("px"),
+        "n_slices": Column(),
+        "series_step": Column("Å"),
+        "storage_error": Column(),
+        "intensity_lost": Column(),
+        "loss_alarm": Column(),
+        "abtem_version": Column(text=True),
+    }
     kind: Literal["plane_wave"]
-    structures: str = Field(description="structures block")
     energy: Positive = Field(300e3, ge=20e3, le=1e6, description="beam energy [eV]")
     sampling: Positive = Field(
         description="pixel of the stored wave [Å]; the simulation grid is 1.5 times finer, so that its band limit of "
@@ -65,9 +94,6 @@ class PlaneWave(Block):
         0.0,
         description="largest rounding error of the real and the imaginary part of a stored wave, whose incoming "
         "amplitude is 1; 0: stored without loss, 1e-3: a third of the size, no harm to images (docs/artifacts.md)",
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="where to simulate; auto: a GPU if there is one; no part of the block's identity"
     )
 
     @model_validator(mode="before")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from exitwave.config.block import Block, Fraction, NonNegative, NonNegativeReal, Positive, PositiveReal, Whole
+from exitwave.config.block import Block, Column, Fraction, NonNegative, NonNegativeReal, Positive, PositiveReal, Whole
 from exitwave.config.distributions import Real, within
 
 UnitReal = Annotated[Real, within(low=0, high=1)]
@@ -176,6 +176,34 @@ class Hrtem(Images):
     VERSION = 2
     COUNTS = frozenset({"device"})
     MADE_FROM = {"exit_waves": "exit_waves"}
+    COLUMNS = {
+        "pixel_size": Column("Å"),
+        "microscope": Column(text=True),
+        "offset_y": Column("wave px", redrawn=True),
+        "offset_x": Column("wave px", redrawn=True),
+        "defocus": Column("Å", redrawn=True),
+        **{name: Column("rad" if name.startswith("phi") else "Å", redrawn=True) for name in Aberrations.model_fields},
+        "beam_tilt_x": Column("mrad", redrawn=True),
+        "beam_tilt_y": Column("mrad", redrawn=True),
+        "focal_spread": Column("Å", redrawn=True),
+        "temporal_coherence": Column(text=True, redrawn=True),
+        "focal_nodes": Column(redrawn=True),
+        "angular_spread": Column("mrad", redrawn=True),
+        "vibration": Column("Å", redrawn=True),
+        "drift_x": Column("Å", redrawn=True),
+        "drift_y": Column("Å", redrawn=True),
+        "objective_aperture": Column("mrad", redrawn=True),
+        "plasmon_weight": Column(redrawn=True),
+        "dose": Column("e⁻/Å²", redrawn=True),
+        "illumination_gradient": Column(redrawn=True),
+        "contamination": Column(redrawn=True),
+        "detector": Column(text=True, redrawn=True),
+        **{f"detector_{name}": Column(unit, redrawn=True) for name, unit in CAMERA_NUMBERS.items()},
+        "label_smoothing": Column("Å"),
+        "mean_counts": Column("counts/px", redrawn=True),
+        "saturated": Column(redrawn=True),
+        "particle_fraction": Column(redrawn=True),
+    }
     kind: Literal["hrtem"]
     exit_waves: str = Field(description="exit_waves block")
     pixel_size: Positive = Field(description="image pixel [Å]; a whole multiple of the sampling of the exit wave")

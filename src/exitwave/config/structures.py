@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from exitwave.config.block import Block, NonNegative, NonNegativeReal, Positive, PositiveReal, Whole
+from exitwave.config.block import Block, Column, NonNegative, NonNegativeReal, Positive, PositiveReal, Whole
 from exitwave.config.distributions import Integer, Name, Real, bounds, names, within
 
 
@@ -383,6 +383,36 @@ class NanoparticlesOnSubstrate(Structures):
     """Nanoparticles resting on a substrate; laterally periodic."""
 
     VERSION = 2
+    COLUMNS = {
+        "content_hash": Column(text=True),
+        "material": Column(text=True),
+        "shape": Column(text=True),
+        "particles_drawn": Column(),
+        "particles_placed": Column(),
+        "radius_mean": Column("Å"),
+        "radius_min": Column("Å"),
+        "radius_max": Column("Å"),
+        "planar_defects": Column(),
+        "domains": Column(),
+        "shell_thickness": Column("Å"),
+        "vacancies": Column(),
+        "ligands": Column(),
+        "zone_axis": Column(text=True),
+        "zone_axis_tilt": Column("°"),
+        "projected_area": Column("Å²"),
+        "substrate": Column(text=True),
+        "substrate_thickness": Column("Å"),
+        "substrate_density": Column("g/cm³"),
+        "substrate_roughness": Column("Å"),
+        "substrate_strain": Column(),
+        "substrate_in_plane": Column("°"),
+        "substrate_layers": Column(),
+        "substrate_twist": Column("°"),
+        "cell_height": Column("Å"),
+        "n_atoms_substrate": Column(),
+        "n_atoms_particles": Column(),
+        "particles": Column("JSON", text=True),
+    }
     kind: Literal["nanoparticles_on_substrate"]
     cell_height: Positive | None = Field(
         None, description="height of the cell along the beam [Å]; fitted to each structure if left out"

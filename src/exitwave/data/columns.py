@@ -2,126 +2,36 @@
 
 from __future__ import annotations
 
-from exitwave.config.images import CAMERA_NUMBERS, Aberrations
+from exitwave.config.block import Column
+from exitwave.config.kinds import STAGES
 
-STRUCTURES = {
-    "structure_id": "",
-    "structures": "",
-    "structures_hash": "",
-    "item": "",
-    "seed": "",
-    "split_position": "",
-    "content_hash": "",
-    "material": "",
-    "shape": "",
-    "particles_drawn": "",
-    "particles_placed": "",
-    "radius_mean": "Å",
-    "radius_min": "Å",
-    "radius_max": "Å",
-    "planar_defects": "",
-    "domains": "",
-    "shell_thickness": "Å",
-    "vacancies": "",
-    "ligands": "",
-    "zone_axis": "",
-    "zone_axis_tilt": "°",
-    "projected_area": "Å²",
-    "substrate": "",
-    "substrate_thickness": "Å",
-    "substrate_density": "g/cm³",
-    "substrate_roughness": "Å",
-    "substrate_strain": "",
-    "substrate_in_plane": "°",
-    "substrate_layers": "",
-    "substrate_twist": "°",
-    "cell_height": "Å",
-    "n_atoms_substrate": "",
-    "n_atoms_particles": "",
-    "particles": "JSON",
-    "exitwave_version": "",
+_TEXT = Column(text=True)
+_NUMBER = Column()
+IDENTITIES: dict[str, dict[str, Column]] = {
+    "structures": {
+        "structure_id": _TEXT,
+        "structures": _TEXT,
+        "structures_hash": _TEXT,
+        "item": _NUMBER,
+        "seed": _NUMBER,
+        "group": _TEXT,
+        "split_position": _NUMBER,
+        "exitwave_version": _TEXT,
+    },
+    "exit_waves": {"exit_waves": _TEXT, "exit_waves_hash": _TEXT},
+    "images": {"image_id": _TEXT, "images": _TEXT, "images_hash": _TEXT, "draw": _NUMBER},
 }
-EXIT_WAVES = {
-    "exit_waves": "",
-    "exit_waves_hash": "",
-    "energy": "eV",
-    "wave_sampling": "Å",
-    "oversampling": "",
-    "slice_thickness": "Å",
-    "frozen_phonons": "",
-    "temperature": "K",
-    "engine": "",
-    "scheme": "",
-    "projection": "",
-    "parametrization": "",
-    "tilt_x": "mrad",
-    "tilt_y": "mrad",
-    "simulation_grid": "px",
-    "n_slices": "",
-    "series_step": "Å",
-    "storage_error": "",
-    "intensity_lost": "",
-    "loss_alarm": "",
-    "abtem_version": "",
-}
-IMAGES = {
-    "image_id": "",
-    "images": "",
-    "images_hash": "",
-    "draw": "",
-    "pixel_size": "Å",
-    "microscope": "",
-    "offset_y": "wave px",
-    "offset_x": "wave px",
-    "defocus": "Å",
-    **{name: "rad" if name.startswith("phi") else "Å" for name in Aberrations.model_fields},
-    "beam_tilt_x": "mrad",
-    "beam_tilt_y": "mrad",
-    "focal_spread": "Å",
-    "temporal_coherence": "",
-    "focal_nodes": "",
-    "angular_spread": "mrad",
-    "vibration": "Å",
-    "drift_x": "Å",
-    "drift_y": "Å",
-    "objective_aperture": "mrad",
-    "plasmon_weight": "",
-    "dose": "e⁻/Å²",
-    "illumination_gradient": "",
-    "contamination": "",
-    "detector": "",
-    **{f"detector_{name}": unit for name, unit in CAMERA_NUMBERS.items()},
-    "label_smoothing": "Å",
-    "mean_counts": "counts/px",
-    "saturated": "",
-    "particle_fraction": "",
-}
-UNITS = {**STRUCTURES, **EXIT_WAVES, **IMAGES}
-"""Every column that a query on images may name, with its unit."""
+"""Columns that every item of a stage has, whatever its kind: of which block and item it is."""
 
-TEXT = {
-    "structure_id",
-    "structures",
-    "structures_hash",
-    "content_hash",
-    "material",
-    "shape",
-    "zone_axis",
-    "substrate",
-    "particles",
-    "exitwave_version",
-    "exit_waves",
-    "exit_waves_hash",
-    "engine",
-    "scheme",
-    "projection",
-    "parametrization",
-    "abtem_version",
-    "image_id",
-    "images",
-    "images_hash",
-    "microscope",
-    "temporal_coherence",
-    "detector",
-}
+
+def columns_of(stage: str) -> dict[str, Column]:
+    """Columns that a stage of the simulation adds, of all its kinds."""
+    return {**IDENTITIES[stage], **{n: c for kind in STAGES[stage].values() for n, c in kind.COLUMNS.items()}}
+
+
+COLUMNS = {name: column for stage in IDENTITIES for name, column in columns_of(stage).items()}
+"""Every column that a query on images may name."""
+UNITS = {name: column.unit for name, column in COLUMNS.items()}
+"""Their units."""
+TEXT = {name for name, column in COLUMNS.items() if column.text}
 """Columns of text; all others are numbers."""

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 from exitwave.config.datasets import Dataset
 from exitwave.data.columns import UNITS
 from exitwave.data.query import select, unknown_column
-from exitwave.data.random import split_position
 from exitwave.data.strata import Strata
 from exitwave.errors import DatasetError
 
@@ -33,10 +33,10 @@ def draw_dataset(
 ) -> pd.DataFrame:
     """Draw a dataset from the metadata of its images.
 
-    All images of a structure fall into the same split, and a structure falls into the same split in every dataset with
-    the same shares, so that networks trained on different datasets can be scored on structures that none of them has
-    seen. For the same reason the test images are all that fulfil the condition: limit, strata and size act on what is
-    left for training and validation.
+    All images of a group (a structure, or all structures of one crystal) fall into the same split, and a group falls
+    into the same split in every dataset with the same shares, so that networks trained on different datasets can be
+    scored on structures that none of them has seen. For the same reason the test images are all that fulfil the
+    condition: limit, strata and size act on what is left for training and validation.
 
     Parameters
     ----------
@@ -89,14 +89,33 @@ def draw_of_network(manifest: pd.DataFrame, block: Dataset, rng: np.random.Gener
     return _draw(manifest, block, rng, steps)
 
 
-def check_dataset(block: Dataset, pools: Mapping[str, tuple[str, int, int]]) -> None:
+@dataclass(frozen=True)
+class Pool:
+    """The images of a block, as far as they are known before there is any.
+
+    Attributes
+    ----------
+    structures : list of str
+        Identity of each structure; blocks of images may share some.
+    positions : float array [structures]
+        Position of the group of each structure in [0, 1), which decides its split.
+    images : int
+        Images of each structure.
+    """
+
+    structures: list[str]
+    positions: NDArray[np.float64]
+    images: int
+
+
+def check_dataset(block: Dataset, pools: Mapping[str, Pool]) -> None:
     """Refuse a dataset that cannot be drawn, as far as that can be known before there is any image.
 
     Parameters
     ----------
     block : Dataset
-    pools : mapping of tuple
-        For each images block the identity of its structures block, the number of structures and the images of each.
+    pools : mapping of Pool
+        By the name of the images block.
 
     Raises
     ------
@@ -110,36 +129,35 @@ def check_dataset(block: Dataset, pools: Mapping[str, tuple[str, int, int]]) -> 
     _check_draw(block)
     if block.size == 1:
         raise DatasetError("size: found 1; allowed: 2 or more, one image for training and one for validation")
-    counts = {identity: 0 for identity, _, _ in pools.values()}
-    for identity, count, _ in pools.values():
-        counts[identity] = max(counts[identity], count)
-    # Every structure at once, position by position as split_position gives it.
-    golden = (5**0.5 - 1) / 2
     splits = {
-        identity: split_of((split_position(identity, 0) + np.arange(count) * golden) % 1.0, block)
-        for identity, count in counts.items()
+        structure: split
+        for pool in pools.values()
+        for structure, split in zip(pool.structures, split_of(pool.positions, block).tolist(), strict=True)
     }
-    number = {split: sum(int((sides == split).sum()) for sides in splits.values()) for split in SPLITS}
+    found = list(splits.values())
+    groups = len({position for pool in pools.values() for position in pool.positions.tolist()})
+    number = {split: found.count(split) for split in SPLITS}
     for split in SPLITS if block.test > 0 else SPLITS[:2]:
         if number[split] == 0:
+            shared = f", which are {groups} groups that stay together," if groups < len(found) else ""
             raise DatasetError(
-                f"{split}: no structure of the {sum(number.values())} there are falls into this split; allowed: more "
-                "structures, or a larger share"
+                f"{split}: no structure of the {len(found)} there are{shared} falls into this split; allowed: more "
+                f"{'groups' if shared else 'structures'}, or a larger share"
             )
     outside = number["train"] + number["validation"]
     limit = min([block.limit[name] for name in block.limit if _column(name) == "structure_id"], default=outside)
     if not 2 <= limit <= outside:
         raise DatasetError(
             f"limit.structure: found {limit}; allowed: from 2, one for training and one for validation, to {outside}, "
-            f"those of the {sum(number.values())} structures that are not kept for the test"
+            f"those of the {len(found)} structures that are not kept for the test"
         )
-    for name, (identity, count, images) in pools.items():
-        left = int((splits[identity][:count] != "test").sum())
-        steps = {"structures": count, "images": count * images}
+    for name, pool in pools.items():
+        left = sum(splits[structure] != "test" for structure in pool.structures)
+        steps = {"structures": len(pool.structures), "images": len(pool.structures) * pool.images}
         if block.test > 0:
-            steps["without the test share"] = left * images
+            steps["without the test share"] = left * pool.images
         if limit < left:
-            steps["after limit"] = limit * images
+            steps["after limit"] = limit * pool.images
         _check_size(block, name, steps)
 
 
@@ -152,7 +170,7 @@ def split_of(position: ArrayLike, block: Dataset) -> NDArray[Any]:
 def _pool(tables: Mapping[str, pd.DataFrame], block: Dataset, rng: np.random.Generator) -> tuple[pd.DataFrame, Steps]:
     """All images that may be drawn, and all test images, with their split."""
     parts, steps = [], {}
-    for name in sorted(_shares(block)):
+    for name in sorted(block.shares()):
         table = tables[name].sort_values("image_id", kind="stable", ignore_index=True)
         steps[name] = _counted(table)
         if block.where is not None:
@@ -208,7 +226,7 @@ def _rank(value: Any, key: bytes, column: str) -> bytes:
 def _draw(pool: pd.DataFrame, block: Dataset, rng: np.random.Generator, steps: Steps) -> pd.DataFrame:
     """Draw images for training and validation from a pool; test images are kept as they are."""
     _check_draw(block)
-    for name in _shares(block):
+    for name in block.shares():
         _check_size(block, name, steps[name])
     rest = pool[pool["split"] != "test"]
     for name in block.strata:
@@ -252,7 +270,7 @@ def _held_out(number: int, train: int, validation: int, block: Dataset) -> int:
 
 def _apportioned(block: Dataset) -> dict[str, int]:
     """Images wanted of each images block: their shares of the size, rounded by largest remainders."""
-    shares, size = _shares(block), block.size or 0
+    shares, size = block.shares(), block.size or 0
     exact = {name: size * share / sum(shares.values()) for name, share in sorted(shares.items())}
     result = {name: math.floor(value) for name, value in exact.items()}
     by_remainder = sorted(exact, key=lambda name: result[name] - exact[name])
@@ -263,7 +281,7 @@ def _apportioned(block: Dataset) -> dict[str, int]:
 
 def _report_shares(rest: pd.DataFrame, block: Dataset) -> None:
     """Say in one sentence that shares are not met where all images are taken."""
-    shares = pd.Series(_shares(block)) / sum(_shares(block).values())
+    shares = pd.Series(block.shares()) / sum(block.shares().values())
     found = rest["images"].value_counts(normalize=True)
     if block.size is None and ((found - shares).abs() > 0.01).any():
         counts = ", ".join(f"{count} of '{name}'" for name, count in rest["images"].value_counts().items())
@@ -308,10 +326,6 @@ def _account(steps: dict[str, int], opening: str) -> str:
     after = [f"{count} {step}" for step, count in steps.items() if step not in ("structures", "images")]
     structures = f" of {steps['structures']} structures" if "structures" in steps else ""
     return opening + ", ".join([f"{steps['images']} images{structures}", *after])
-
-
-def _shares(block: Dataset) -> dict[str, float]:
-    return block.images if isinstance(block.images, dict) else {block.images: 1.0}
 
 
 def _column(name: str) -> str:

@@ -1,7 +1,8 @@
 """Shards: single-file stores of arrays with a table beside them, whole or not there at all.
 
-A shard is a zipped Zarr store (``.zarr.zip``) with one Parquet file of metadata, one row an item.
-Both are written to a temporary name and renamed; the zip holds no times, so that the same content is
+A shard is a zipped Zarr store (``.zarr.zip``) with one Parquet file of metadata, one row an item. An array is stacked
+along its first axis, ``item``, with a chunk an item; a ragged one is a group with an array an item, named by its row.
+Both files are written to a temporary name and renamed; the zip holds no times, so that the same content is
 the same bytes. Each member of the zip carries a CRC-32, checked at every read. The zip's comment holds
 digests, checked at opening: of its directory, since Zarr alone reads a member that was lost as zeros, and of
 the table, since another shard's fits as well. The pages of a table carry checksums too.
@@ -18,9 +19,9 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from zarr.storage import MemoryStore, ZipStore
 
 from exitwave.data.columns import UNITS
 from exitwave.errors import ShardError
+from exitwave.items import Array, Axis, Item
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError)
@@ -56,8 +58,18 @@ class Shard:
     def attributes(self) -> dict[str, Any]:
         return dict(self.group.attrs)
 
+    def names(self) -> list[str]:
+        """Names of the arrays, stacked and ragged."""
+        return sorted(name for name, _ in self.group.members())
+
     def read(self, name: str, index: Any = slice(None)) -> np.ndarray:
         """Read a part of one array.
+
+        Parameters
+        ----------
+        name : str
+        index : int or slice
+            Place of an item, which is that of its row in the table; all if left out, but of a ragged array.
 
         Raises
         ------
@@ -65,14 +77,40 @@ class Shard:
             If the array is not there or the file is damaged, naming file and item.
         """
         try:
-            return np.asarray(self.group[name][index])
+            node = self.group[name]
+            if isinstance(node, zarr.Group):
+                return np.asarray(node[str(int(index))][...])
+            return np.asarray(node[index])
         except KeyError as error:
-            raise ShardError(f"{self.path}: holds no array '{name}'; it has {', '.join(self.group)}") from error
+            raise ShardError(f"{self.path}: holds no array '{name}'; it has {', '.join(self.names())}") from error
         except _DAMAGE as error:
             item = "" if isinstance(index, slice) else f", item {index}"
             raise ShardError(
                 f"{self.path}: array '{name}'{item} is damaged ({_reason(error)}); delete the file and run again"
             ) from error
+
+    def item(self, place: int) -> Mapping[str, Array]:
+        """Arrays of the item of a row, each read when it is taken."""
+        return _StoredItem(self, place)
+
+
+class _StoredItem(Mapping[str, Array]):
+    def __init__(self, shard: Shard, place: int) -> None:
+        self._shard, self._place = shard, place
+
+    def __getitem__(self, name: str) -> Array:
+        values = self._shard.read(name, self._place)
+        node = self._shard.group[name]
+        ragged = isinstance(node, zarr.Group)
+        described = dict((node[str(self._place)] if ragged else node).attrs)
+        axes = tuple(Axis(**{**axis, "labels": tuple(axis.get("labels", ()))}) for axis in described["axes"])
+        return Array(values, axes, described.get("unit", ""), ragged)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shard.names())
+
+    def __len__(self) -> int:
+        return len(self._shard.names())
 
 
 def table_path(shard: str | Path) -> Path:
@@ -80,21 +118,83 @@ def table_path(shard: str | Path) -> Path:
     return Path(str(shard).removesuffix(".zarr.zip") + ".parquet")
 
 
-def write_shard(
-    path: str | Path, arrays: dict[str, np.ndarray], table: pd.DataFrame, attributes: dict[str, Any]
-) -> None:
+class ShardWriter:
+    """Writes the items of a shard one after another, so that memory does not grow with their number."""
+
+    def __init__(self, archive: zipfile.ZipFile, count: int, attributes: dict[str, Any]) -> None:
+        self._archive, self._count = archive, count
+        self._store = MemoryStore()
+        self._group = zarr.create_group(store=self._store, attributes=attributes)
+        self.rows: list[Mapping[str, Any]] = []
+
+    def add(self, item: Item) -> None:
+        """Write the next item.
+
+        Raises
+        ------
+        ValueError
+            If its arrays are not those of the items before it, or there are more items than were announced.
+        """
+        place = len(self.rows)
+        if place == self._count:
+            raise ValueError(f"a shard of {self._count} items is given another one")
+        for name, array in item.arrays.items():
+            if array.ragged:
+                self._create(f"{name}/{place}", array, array.values.shape)[...] = array.values
+            else:
+                stacked = self._group[name] if name in self._group else self._create(name, array, None)
+                if stacked.shape[1:] != array.values.shape or stacked.dtype != array.values.dtype:
+                    raise ValueError(f"array '{name}' of item {place} does not have shape and type of the others")
+                stacked[place] = array.values
+        # What is compressed leaves memory at once.
+        self._flush(lambda key: "/c/" in key or key.endswith("/c"))
+        self.rows.append(item.row)
+
+    def finish(self) -> bytes:
+        """Write what is left; the table of all rows as the content of a Parquet file."""
+        if len(self.rows) != self._count:
+            raise ValueError(f"a shard of {self._count} items was given {len(self.rows)}")
+        self._flush(lambda key: True)
+        return _parquet(pd.DataFrame(self.rows))
+
+    def _create(self, name: str, array: Array, shape: tuple[int, ...] | None) -> Any:
+        """An array of the store: one item, or all items stacked if there is no shape."""
+        stacked = shape is None
+        full = (self._count, *array.values.shape) if shape is None else shape
+        chunks = _chunks(full, array.values.dtype.itemsize, stacked)
+        axes = [{key: value for key, value in asdict(axis).items() if value} for axis in array.axes]
+        return self._group.create_array(
+            name,
+            shape=full,
+            dtype=array.values.dtype,
+            chunks=chunks,
+            compressors=_codec(array.values.dtype),
+            dimension_names=[*(["item"] if stacked else []), *(axis.name for axis in array.axes)],
+            attributes={"axes": axes, **({"unit": array.unit} if array.unit else {})},
+        )
+
+    def _flush(self, ready: Callable[[str], bool]) -> None:
+        members = self._store._store_dict
+        for key in sorted(filter(ready, members)):
+            self._archive.writestr(zipfile.ZipInfo(key, EPOCH), members.pop(key).to_bytes())
+
+
+@contextmanager
+def shard_writer(path: str | Path, count: int, attributes: dict[str, Any]) -> Iterator[ShardWriter]:
     """Write a shard and its table; neither is seen before it is whole.
 
     Parameters
     ----------
     path : path
         Ends in ``.zarr.zip``; the table gets the same name with ``.parquet``.
-    arrays : dict of ndarray
-        Those of three and more dimensions have one chunk an item along the first axis, others one chunk.
-    table : DataFrame
-        One row an item.
+    count : int
+        Items that will be added.
     attributes : dict
-        JSON-able attributes of the store: units, provenance.
+        JSON-able attributes of the store: provenance.
+
+    Yields
+    ------
+    ShardWriter
 
     Raises
     ------
@@ -102,18 +202,11 @@ def write_shard(
         If a file cannot be written: disk full, quota, permissions.
     """
     path = Path(path)
-    store = MemoryStore()
-    group = zarr.create_group(store=store, attributes=attributes)
-    for name, values in arrays.items():
-        codec = BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", typesize=values.dtype.itemsize, blocksize=_BLOCK)
-        group.create_array(name, data=values, chunks=_chunks(values), compressors=codec)
-    members = store._store_dict
-    rows = _parquet(table)
-    _write(table_path(path), rows)
-    size = sum(len(content) for content in members.values())
-    with _whole(path, size) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for key in sorted(members):
-            archive.writestr(zipfile.ZipInfo(key, EPOCH), members[key].to_bytes())
+    with _whole(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        writer = ShardWriter(archive, count, attributes)
+        yield writer
+        rows = writer.finish()
+        _write(table_path(path), rows)
         archive.comment = _digest(rows) + b" " + _directory_digest(archive)
 
 
@@ -175,14 +268,18 @@ def open_shard(path: str | Path) -> Shard:
         raise ShardError(f"{path}: is damaged ({_reason(error)}); delete the file and run again") from error
 
 
-def _chunks(values: np.ndarray) -> tuple[int, ...]:
+def _codec(dtype: np.dtype[Any]) -> BloscCodec:
+    return BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", typesize=dtype.itemsize, blocksize=_BLOCK)
+
+
+def _chunks(shape: tuple[int, ...], itemsize: int, stacked: bool) -> tuple[int, ...]:
     """One chunk an item, or for items too large a chunk for each part of it."""
-    chunks = [max(1, edge) for edge in values.shape]
-    if values.ndim > 2:
+    chunks = [max(1, edge) for edge in shape]
+    if stacked:
         chunks[0] = 1
-        for axis in range(1, values.ndim):
-            if math.prod(chunks) * values.dtype.itemsize > _LARGEST_CHUNK:
-                chunks[axis] = 1
+    for axis in range(int(stacked), len(shape) - 1):
+        if math.prod(chunks) * itemsize > _LARGEST_CHUNK:
+            chunks[axis] = 1
     return tuple(chunks)
 
 
@@ -197,17 +294,18 @@ def _parquet(table: pd.DataFrame) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with _whole(path, len(content)) as temporary:
+    with _whole(path) as temporary:
         temporary.write_bytes(content)
 
 
 @contextmanager
-def _whole(path: Path, size: int) -> Iterator[Path]:
+def _whole(path: Path) -> Iterator[Path]:
     """A temporary name that becomes ``path`` once its file is whole; what killed runs left of it is cleared.
 
-    An error of writing becomes a sentence; ``size`` [bytes] is about what the file needs.
+    An error of writing becomes a sentence.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    written = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for left in path.parent.glob(f".{path.name}.*.part"):
@@ -219,19 +317,21 @@ def _whole(path: Path, size: int) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             with suppress(OSError):
+                written = temporary.stat().st_size
+            with suppress(OSError):
                 temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise ShardError(_cannot_write(path, size, error)) from error
+        raise ShardError(_cannot_write(path, written, error)) from error
 
 
-def _cannot_write(path: Path, size: int, error: OSError) -> str:
+def _cannot_write(path: Path, written: int, error: OSError) -> str:
     reason = error.strerror or _reason(error)
     if error.errno not in _NO_ROOM:
         return f"{path}: cannot be written ({reason}); allowed: a folder that can be written to"
     free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
     return (
-        f"{path}: cannot be written ({reason}): it needs {size / 1e6:,.2f} MB, and {free / 1e6:,.2f} MB are free on "
-        "its disk; make room there, or raise the quota, and run again"
+        f"{path}: cannot be written ({reason}): {written / 1e6:,.2f} MB of it were, and {free / 1e6:,.2f} MB are now "
+        "free on its disk; make room there, or raise the quota, and run again"
     )
 
 

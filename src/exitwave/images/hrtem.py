@@ -1,127 +1,183 @@
-"""Images of one structure: conditions and place drawn, image formed, and the phase that labels are made from."""
+"""Images of the kind ``hrtem``: conditions and place drawn, image formed, labels cut out beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from exitwave.config.datasets import Dataset
+from exitwave.config.distributions import bounds
+from exitwave.config.exit_waves import PlaneWave
+from exitwave.config.graph import Node
 from exitwave.config.images import Hrtem
-from exitwave.errors import StructureError
+from exitwave.config.microscopes import energy_of
+from exitwave.config.structures import NanoparticlesOnSubstrate, Structures
+from exitwave.electron import wavelength
+from exitwave.errors import ConfigError
 from exitwave.hardware import resolve_device
-from exitwave.imaging.conditions import draw_conditions
-from exitwave.imaging.hrtem import binning_of, crop_periodic, form_images
-from exitwave.labels.columns import atomic_columns, columns_in_image
-from exitwave.labels.maps import crop, label_maps
-from exitwave.labels.phase import phase_map
-from exitwave.structures.structure import Structure
+from exitwave.items import Array, Asked, Axis, Cost, Item, lateral
+from exitwave.labels.mask import mask_of
+from exitwave.structures.structure import structure_from
 
-LABEL_THRESHOLD = float(Dataset.model_fields["label_threshold"].default)
-"""Threshold [rad] behind the column ``particle_fraction``; datasets may use another."""
+PHASE = "phase"
+"""The map that is always stored beside the counts, and that masks are made from."""
+UNITS = {"counts": "counts/px", PHASE: "rad", "thickness": "Å", "orientation": "°"}
+"""Units of the arrays that have one."""
+_BYTES_OF_A_ROW = 1500.0
+_BYTES_OF_A_LABEL = {"thickness": 0.25}
+"""Measured, an image pixel; of maps of classes and angles, which are even, about a tenth of that."""
+_BYTES_OF_COLUMNS = 1.5
+"""Measured, an Å² of the image, a third of which is particles."""
 
 
-@dataclass(frozen=True)
-class Exposure:
-    """One image.
+def check(node: Node) -> None:
+    """Check pixels, optics, camera and labels; see :class:`exitwave.items.Simulation`."""
+    from exitwave.imaging.background import check_background
+    from exitwave.imaging.detector import check_camera
 
-    Attributes
-    ----------
-    counts : uint32 [size, size]
-        The image.
-    phase : float32 [size, size]
-        Smoothed phase of the particles' exit wave at the same place [rad].
-    labels : dict of arrays [size, size]
-        The label maps that the block asks for, by name (docs/labels.md).
-    columns : DataFrame, optional
-        The atomic columns in the image, if the block asks for them: see `exitwave.labels.columns.columns_in_image`.
-    row : dict
-        Columns of the metadata table.
+    block, waves = node.of(Hrtem), node.source("exit_waves").of(PlaneWave)
+    field = node.origin().of(Structures).field_of_view
+    binning = block.pixel_size / waves.sampling
+    if abs(binning - round(binning)) > 1e-6 or binning < 1 - 1e-6:
+        raise ConfigError(
+            f"pixel_size: found {block.pixel_size:g} Å; allowed: a whole multiple of the exit wave's sampling, "
+            f"{waves.sampling:g} Å"
+        )
+    if block.size * block.pixel_size > field * (1 + 1e-9):
+        raise ConfigError(
+            f"size: found {block.size} px of {block.pixel_size:g} Å, which is {block.size * block.pixel_size:g} Å; "
+            f"allowed: at most the field of view, {field:g} Å"
+        )
+    _check_optics(node)
+    check_camera(block.detector, bounds(block.dose), block.pixel_size)
+    check_background(block.background, block.pixel_size)
+    _check_labels(node)
+
+
+def make(block: Hrtem, asked: Iterable[Asked], wanted: Collection[str] | None = None) -> Iterator[Item]:
+    """Take images of structures; see :class:`exitwave.items.Simulation`.
+
+    Every image has the arrays ``counts`` and ``phase``, the smoothed phase of the particles' exit wave at the same
+    place, the label maps that the block asks for (docs/labels.md), and ``columns``, a list of atomic columns.
     """
+    from exitwave.imaging.conditions import draw_conditions
+    from exitwave.imaging.hrtem import binning_of, crop_periodic, form_images
+    from exitwave.labels.columns import atomic_columns, columns_in_image
+    from exitwave.labels.maps import crop, label_maps
+    from exitwave.labels.phase import phase_map
 
-    counts: NDArray[np.uint32]
-    phase: NDArray[np.float32]
-    labels: dict[str, NDArray[Any]]
-    columns: pd.DataFrame | None
-    row: dict[str, Any]
+    labels = [name for name in block.labels if wanted is None or name in wanted]
+    device = resolve_device(block.device)
+    for one in asked:
+        waves = one.sources["exit_waves"]
+        particles, sampling = waves["particles"].values, float(one.row["wave_sampling"])
+        binning = binning_of(block.pixel_size, sampling)
+        phase = phase_map(particles, sampling, block.label_smoothing)
+        conditions = [draw_conditions(block, rng) for rng in one.rngs]
+        offsets = [(int(rng.integers(phase.shape[0])), int(rng.integers(phase.shape[1]))) for rng in one.rngs]
+        images = form_images(
+            waves["whole"].values,
+            conditions,
+            block=block,
+            energy=float(one.row["energy"]),
+            sampling=sampling,
+            offsets=offsets,
+            rngs=one.rngs,
+            device=device,
+        )
+        structure = structure_from(one.sources["structures"], one.row) if labels else None
+        maps = label_maps(structure, particles, sampling, labels) if structure is not None else {}
+        columns = atomic_columns(structure) if structure is not None and "columns" in labels else None
+        for drawn, offset, image in zip(conditions, offsets, images, strict=True):
+            cut: dict[str, NDArray[Any]] = {
+                "counts": image.counts,
+                PHASE: crop_periodic(phase, offset, binning, block.size).astype(np.float16),
+            }
+            row = {
+                "pixel_size": block.pixel_size,
+                "microscope": block.microscope or "",
+                "offset_y": offset[0],
+                "offset_x": offset[1],
+                **drawn.as_row(),
+                "temporal_coherence": block.temporal_coherence,
+                "focal_nodes": image.focal_nodes,
+                "label_smoothing": block.label_smoothing,
+                "mean_counts": float(image.counts.mean()),
+                "saturated": image.saturated,
+                "particle_fraction": float(mask_of(cut[PHASE]).mean()),
+            }
+            cut |= {name: crop(name, field, offset, binning, block.size) for name, field in maps.items()}
+            arrays = {
+                name: Array(values, lateral(block.pixel_size), UNITS.get(name, "")) for name, values in cut.items()
+            }
+            if structure is not None and columns is not None:
+                shown = columns_in_image(columns, structure.cell, sampling, offset, binning, block.size)
+                fields = Axis("field", labels=tuple(map(str, shown.columns)))
+                arrays["columns"] = Array(shown.to_numpy(np.float32), (Axis("column"), fields), ragged=True)
+            yield Item(arrays, row)
 
 
-def expose(
-    block: Hrtem,
-    waves: NDArray[np.complex64],
-    energy: float,
-    sampling: float,
-    rngs: Sequence[np.random.Generator],
-    structure: Structure | None = None,
-) -> list[Exposure]:
-    """Take images of one structure.
-
-    Parameters
-    ----------
-    block : Hrtem
-        What conditions are drawn from.
-    waves : complex64 [variant, phonon, y, x]
-        Exit waves of the whole structure and of the particles alone.
-    energy : float
-        Beam energy [eV].
-    sampling : float
-        Pixel of the wave [Å].
-    rngs : sequence of numpy.random.Generator
-        One for each image: draws its conditions, its place and its noise.
-    structure : Structure, optional
-        The atoms; needed if the block asks for ``labels``.
-
-    Returns
-    -------
-    list of Exposure
-        One for each generator, the same whichever others are beside it.
-
-    Raises
-    ------
-    StructureError
-        If the block asks for labels and there is no structure, or it does not fit the waves.
-    """
-    if block.labels and structure is None:
-        raise StructureError(f"labels: {', '.join(block.labels)} are made from atoms, and no structure is given")
-    binning = binning_of(block.pixel_size, sampling)
-    phase = phase_map(waves[1], sampling, block.label_smoothing)
-    conditions = [draw_conditions(block, rng) for rng in rngs]
-    offsets = [(int(rng.integers(phase.shape[0])), int(rng.integers(phase.shape[1]))) for rng in rngs]
-    images = form_images(
-        waves[0],
-        conditions,
-        block=block,
-        energy=energy,
-        sampling=sampling,
-        offsets=offsets,
-        rngs=rngs,
-        device=resolve_device(block.device),
+def cost(node: Node) -> Cost:
+    """Cost of an image, by its pixels and those of its wave."""
+    block, waves = node.of(Hrtem), node.source("exit_waves").of(PlaneWave)
+    # Counts of mostly one byte and a half-precision phase that is smooth.
+    pixels = 2.2 + sum(_BYTES_OF_A_LABEL.get(name, 0.03) for name in block.labels if name != "columns")
+    columns = _BYTES_OF_COLUMNS * block.pixel_size**2 if "columns" in block.labels else 0.0
+    grid = max(1, waves.frozen_phonons) * (node.origin().of(Structures).field_of_view / waves.sampling) ** 2
+    return Cost(
+        stored=(pixels + columns) * block.size**2 + _BYTES_OF_A_ROW,
+        memory=800 + 1e-6 * (60 * grid + 100 * block.per_structure * block.size**2),
+        seconds=0.01 + 1e-7 * grid,
     )
-    maps = label_maps(structure, waves[1], sampling, block.labels) if structure is not None else {}
-    columns = atomic_columns(structure) if structure is not None and "columns" in block.labels else None
-    exposures = []
-    for drawn, offset, image in zip(conditions, offsets, images, strict=True):
-        label = crop_periodic(phase, offset, binning, block.size)
-        row = {
-            "pixel_size": block.pixel_size,
-            "microscope": block.microscope or "",
-            "offset_y": offset[0],
-            "offset_x": offset[1],
-            **drawn.as_row(),
-            "temporal_coherence": block.temporal_coherence,
-            "focal_nodes": image.focal_nodes,
-            "label_smoothing": block.label_smoothing,
-            "mean_counts": float(image.counts.mean()),
-            "saturated": image.saturated,
-            "particle_fraction": float((label > LABEL_THRESHOLD).mean()),
-        }
-        labels = {name: crop(name, field, offset, binning, block.size) for name, field in maps.items()}
-        shown = None
-        if structure is not None and columns is not None:
-            shown = columns_in_image(columns, structure.cell, sampling, offset, binning, block.size)
-        exposures.append(Exposure(image.counts, label, labels, shown, row))
-    return exposures
+
+
+def needs(block: Hrtem) -> tuple[str, ...]:
+    """Structures, if there are label maps, which are made from atoms."""
+    return ("structures",) if block.labels else ()
+
+
+def sketch(block: Hrtem) -> Hrtem:
+    """Images cost little as they are."""
+    return block
+
+
+def _check_labels(node: Node) -> None:
+    block, waves = node.of(Hrtem), node.source("exit_waves")
+    of_crystals = sorted({"columns", "orientation"} & set(block.labels))
+    structures = node.origin()
+    made = structures.block
+    if of_crystals and isinstance(made, NanoparticlesOnSubstrate) and bounds(made.particles.number)[1] == 0:
+        raise ConfigError(
+            f"labels: found '{of_crystals[0]}', but structures '{structures.name}' has no particles; "
+            "allowed: leave it out"
+        )
+    beam = waves.of(PlaneWave)
+    if of_crystals and any(bounds(tilt) != (0, 0) for tilt in (beam.tilt_x, beam.tilt_y)):
+        raise ConfigError(
+            f"labels: found '{of_crystals[0]}', which is made for a beam along z, but exit_waves '{waves.name}' tilts "
+            "it; allowed: no tilt, or turn the particles (particles.orientation)"
+        )
+
+
+def _check_optics(node: Node) -> None:
+    block, name, waves = node.of(Hrtem), node.source("exit_waves").name, node.source("exit_waves").of(PlaneWave)
+    if block.microscope is not None and abs(energy_of(block.microscope) / waves.energy - 1) > 1e-6:
+        raise ConfigError(
+            f"microscope: found '{block.microscope}', which works at {energy_of(block.microscope) / 1e3:g} kV, but "
+            f"exit_waves '{name}' has {waves.energy / 1e3:g} kV; allowed: the same voltage"
+        )
+    if block.objective_aperture is None:
+        return
+    limit = 1e3 * wavelength(waves.energy) / (2 * waves.sampling)
+    largest = bounds(block.objective_aperture)[1]
+    # The aperture is centred on the optic axis, from which a tilted beam is displaced.
+    tilt = math.hypot(*(max(abs(edge) for edge in bounds(value)) for value in (block.tilt_x, block.tilt_y)))
+    if largest + tilt > limit * (1 + 1e-9):
+        moved = f" and the beam is tilted by up to {tilt:g} mrad" if tilt > 0 else ""
+        raise ConfigError(
+            f"objective_aperture: reaches up to {largest:g} mrad{moved}; allowed: at most the band limit of the exit "
+            f"wave, {limit:.1f} mrad{' in all' if tilt > 0 else ''}"
+        )

@@ -17,8 +17,8 @@ from exitwave.benchmark.score import score_micrographs, score_prediction
 from exitwave.benchmark.summary import summarise
 from exitwave.config.benchmarks import MicrographBenchmark
 from exitwave.data.batches import load_images
-from exitwave.data.random import item_rng
-from exitwave.data.shards import open_shard, read_table, table_path, write_shard, write_table
+from exitwave.data.shards import open_shard, read_table, shard_writer, table_path, write_table
+from exitwave.items import Array, Item, item_rng, lateral
 from exitwave.jobs.simulate import block_from
 
 log = logging.getLogger(__name__)
@@ -56,18 +56,20 @@ def _score(
     images: list[Micrograph],
     predict: Callable[[Micrograph], NDArray[Any]],
     columns: dict[str, Any],
-    keep: dict[str, NDArray[Any]] | None,
+    keep: list[dict[str, Array]] | None,
 ) -> pd.DataFrame:
     """Score one method, and keep its predictions beside image and mask where asked."""
-    number = iter(range(len(images)))
 
     def remember(micrograph: Micrograph) -> NDArray[Any]:
         probability = predict(micrograph)
-        i = next(number)
         if keep is not None and micrograph.mask is not None:
-            keep[f"{i}/probability"] = probability.astype(np.float16)
-            keep[f"{i}/image"] = micrograph.image
-            keep[f"{i}/mask"] = micrograph.mask.astype(np.uint8)
+            axes = lateral(micrograph.pixel_size)
+            kept: dict[str, NDArray[Any]] = {
+                "prediction": probability.astype(np.float16),
+                "image": micrograph.image,
+                "truth": micrograph.mask.astype(np.uint8),
+            }
+            keep.append({name: Array(values, axes, ragged=True) for name, values in kept.items()})
         return probability
 
     table = score_micrographs(remember, images, block_from(description).threshold).rename(columns={"name": "image"})
@@ -97,11 +99,13 @@ def score_network(
     def predict(micrograph: Micrograph) -> NDArray[Any]:
         return segment_image(loaded, micrograph, overlap, symmetry, block.threshold).probability
 
-    arrays: dict[str, NDArray[Any]] = {}
+    kept: list[dict[str, Array]] = []
     columns = {"method": training, "kind": "network", "seed": seed}
     images, _ = _images(description, datasets)
-    table = _score(description, images, predict, columns, arrays)
-    write_shard(output, arrays, table, {"kind": "predictions", "benchmark": description["name"]})
+    table = _score(description, images, predict, columns, kept)
+    with shard_writer(output, len(table), {"stage": "predictions", "benchmark": description["name"]}) as writer:
+        for arrays, row in zip(kept, table.to_dict("records"), strict=True):
+            writer.add(Item(arrays, {str(key): value for key, value in row.items()}))
 
 
 def score_baselines(description: dict[str, Any], datasets: Datasets, output: Path, skipped_files: Path) -> None:
@@ -151,7 +155,7 @@ def _ensembles(threshold: float, networks: list[Path]) -> list[pd.DataFrame]:
         shards = [open_shard(path) for path in paths]
         rows = []
         for i in range(len(table)):
-            mean = np.mean([shard.read(f"{i}/probability").astype(np.float64) for shard in shards], axis=0)
-            rows.append(score_prediction(mean, shards[0].read(f"{i}/mask").astype(bool), threshold))
+            mean = np.mean([shard.read("prediction", i).astype(np.float64) for shard in shards], axis=0)
+            rows.append(score_prediction(mean, shards[0].read("truth", i).astype(bool), threshold))
         tables.append(table.assign(**pd.DataFrame(rows), kind="ensemble", seed=-1))
     return tables

@@ -18,10 +18,10 @@ from exitwave.config.trainings import Training
 from exitwave.data.batches import load_images
 from exitwave.data.fingerprint import fingerprint
 from exitwave.data.preprocess import preprocess
-from exitwave.data.random import item_rng
 from exitwave.data.selection import draw_dataset, draw_of_network
 from exitwave.data.shards import read_table, table_path, write_table
 from exitwave.errors import ExitwaveError, TrainingError
+from exitwave.items import item_rng
 from exitwave.jobs.simulate import block_from
 
 if TYPE_CHECKING:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
+from exitwave.config.structures import Structures
 from exitwave.errors import ConfigError
-from exitwave.jobs.simulate import make_exit_waves, make_images, make_structures
+from exitwave.images.kinds import simulation_of
+from exitwave.jobs.simulate import make_shard
 from exitwave.report.samples import Sample
+from exitwave.study.description import Description, describe
 from exitwave.study.member import Member, Study
-from exitwave.study.plan import describe, label_threshold
+from exitwave.study.plan import label_threshold, sources_of
 
 log = logging.getLogger(__name__)
 STAGES = ("images", "exit_waves", "structures")
 """Stages that a preview can show, in the order in which a name is looked for."""
 STRUCTURES = 4
 """Structures made at the most, so that a preview takes seconds."""
-WAVES_OF_A_FAMILY = 1
+EXIT_WAVES_OF_A_FAMILY = 1
 """Structures made at the most where exit waves of each member of a family are shown."""
-PHONONS = 2
-"""Thermal configurations simulated at the most."""
-WAVE_PIXELS = 2.5e6
-"""Pixels of all exit waves together, above which fewer structures are made."""
+SECONDS = 5.0
+"""Time of one core that the structures of a member may take, by the estimate of their kinds."""
 ROWS = 12
 """Members of a family shown at the most."""
 
@@ -60,55 +59,29 @@ class _Jobs:
         self._folder, self._seed = folder, seed
         self._made: dict[str, Path] = {}
 
-    def structures(self, member: Member, count: int) -> Path:
-        """Shard of the first structures."""
-
-        def make(description: dict[str, Any], output: Path) -> None:
-            make_structures(description, 0, count, output)
-
-        return self._once(member, f"{count} structures", {}, make)
-
-    def exit_waves(self, member: Member, count: int, **changes: Any) -> Path:
-        """Shard of their exit waves."""
-        structures = self.structures(member.source("structures"), count)
-
-        def make(description: dict[str, Any], output: Path) -> None:
-            make_exit_waves(description, structures, output, member.block.device)
-
-        changes = {"frozen_phonons": _phonons(member), **changes}
-        return self._once(member, f"exit waves of {count} structures", changes, make)
-
-    def images(self, member: Member, count: int, draws: int) -> Path:
-        """Shard of images, so many of each structure."""
-        waves = self.exit_waves(member.source("exit_waves"), count, thickness_series=None)
-        structures = self.structures(member.origin(), count) if member.block.labels else None
-
-        def make(description: dict[str, Any], output: Path) -> None:
-            make_images(description, waves, output, structures)
-
-        return self._once(member, f"{count * draws} images", {"per_structure": draws}, make)
-
-    def _once(
-        self, member: Member, what: str, changes: dict[str, Any], make: Callable[[dict[str, Any], Path], None]
-    ) -> Path:
-        description = json.loads(describe(member))
-        description["block"] |= changes
+    def shard(self, member: Member, count: int, draws: int = 1) -> Path:
+        """Shard of a member with the items of the first structures; of images, so many draws of each."""
+        key = f"{member.folder}-{count}-{draws}"
+        if key in self._made:
+            return self._made[key]
+        sources = {stage: self.shard(source, count) for stage, source in sources_of(member).items()}
+        # Values of keys that a block does not have are left out.
+        description = Description.parse(describe(member)).with_values(per_structure=draws)
+        description = replace(description, block=simulation_of(member.block).sketch(description.block))
         if self._seed is not None:
-            description["seed"] = self._seed
-        key = f"{member.folder}-{what}"
-        if key not in self._made:
-            log.info("%s: %s", member.name, what)
-            path = self._folder / str(len(self._made)) / "shard.zarr.zip"
-            make(description, path)
-            self._made[key] = path
-        return self._made[key]
+            description = replace(description, seed=self._seed)
+        what = f"{count * draws} images" if member.stage == "images" else f"{count} {member.stage.replace('_', ' ')}"
+        log.info("%s: %s", member.name, what)
+        path = self._made[key] = self._folder / str(len(self._made)) / "shard.zarr.zip"
+        make_shard(description, range(count), sources, path, getattr(member.block, "device", "cpu"))
+        return path
 
 
 def make_samples(members: list[Member], number: int, seed: int | None, folder: Path) -> list[Sample]:
     """Make a few items of some members of one stage.
 
-    They are the first items that the workflow would make, with the same draws; only the thermal configurations are
-    fewer.
+    They are the first items that the workflow would make, with the same draws; only what a kind's sketch of a block
+    leaves out is missing, such as most of the thermal configurations.
 
     Parameters
     ----------
@@ -129,26 +102,18 @@ def make_samples(members: list[Member], number: int, seed: int | None, folder: P
     jobs = _Jobs(folder, seed)
     samples = []
     for member in members:
-        most = WAVES_OF_A_FAMILY if member.stage == "exit_waves" and len(members) > 1 else STRUCTURES
-        count = min(number, most, member.origin().block.count)
-        phonons = 0
-        if member.stage == "structures":
-            shard = jobs.structures(member, count)
-        else:
-            waves = member if member.stage == "exit_waves" else member.source("exit_waves")
-            phonons = _phonons(waves)
-            pixels = max(1, phonons) * (member.origin().block.field_of_view / waves.block.sampling) ** 2
-            count = min(count, max(1, int(WAVE_PIXELS / pixels)))
-            if member.stage == "exit_waves":
-                shard = jobs.exit_waves(member, count)
-            else:
-                shard = jobs.images(member, count, math.ceil(number / count))
-        samples.append(Sample(member, shard, count, phonons))
+        most = EXIT_WAVES_OF_A_FAMILY if member.stage == "exit_waves" and len(members) > 1 else STRUCTURES
+        count = min(number, most, member.origin().of(Structures).count, max(1, int(SECONDS / _seconds(member))))
+        draws = math.ceil(number / count) if member.stage == "images" else 1
+        samples.append(Sample(member, jobs.shard(member, count, draws), count))
     return samples
 
 
-def _phonons(waves: Member) -> int:
-    return min(PHONONS, int(waves.block.frozen_phonons))
+def _seconds(member: Member) -> float:
+    """Estimated time for the items of one structure, sketched, with all that they are made from."""
+    kind = simulation_of(member.block)
+    own = kind.cost(replace(member, block=kind.sketch(member.block))).seconds
+    return own + sum(_seconds(source) for source in sources_of(member).values())
 
 
 def preview(study: Study, name: str, output: Path, number: int = 8, seed: int | None = None) -> str:
@@ -191,13 +156,17 @@ def preview(study: Study, name: str, output: Path, number: int = 8, seed: int | 
 def _note(samples: list[Sample], members: int) -> str:
     """What a sheet shows and what it leaves out."""
     first = samples[0]
-    stage = first.member.stage
     number = f" {first.structures}" if first.structures > 1 else ""
-    text = f"the first{number} of {first.member.origin().block.count} structures"
-    if stage != "structures":
-        waves = first.member if stage == "exit_waves" else first.member.source("exit_waves")
-        if waves.block.frozen_phonons:
-            text += f", {first.phonons} of {waves.block.frozen_phonons} thermal configurations"
+    text = f"the first{number} of {first.member.origin().of(Structures).count} structures"
+    chain = [first.member, *sources_of(first.member).values()]
+    text += "".join(f", {part}" for member in chain for part in _sketched(member))
     if len(samples) < members:
         text += f", {len(samples)} of {members} members"
     return text
+
+
+def _sketched(member: Member) -> list[str]:
+    """What the sketch of a block has less of than the block."""
+    sketch = simulation_of(member.block).sketch(member.block)
+    values = {key: (getattr(sketch, key), getattr(member.block, key)) for key in type(sketch).model_fields}
+    return [f"{key} {new} in place of {old}" for key, (new, old) in values.items() if new != old]

@@ -58,8 +58,8 @@ def draw_overlays(
             axis.set_visible(False)
         for axis, place in zip(axes.flat, places, strict=False):
             axis.set_visible(True)
-            image, mask = shards[0].read(f"{place}/image"), shards[0].read(f"{place}/mask").astype(bool)
-            probability = np.mean([s.read(f"{place}/probability").astype(np.float32) for s in shards], axis=0)
+            image, mask = shards[0].read("image", place), shards[0].read("truth", place).astype(bool)
+            probability = np.mean([s.read("prediction", place).astype(np.float32) for s in shards], axis=0)
             f1 = score_prediction(probability, mask, threshold)["f1"]
             overlay(axis, image, probability >= threshold, mask)
             row = rows[place]

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.stats import skew
 
-from exitwave.data.columns import EXIT_WAVES, IMAGES, STRUCTURES, UNITS
+from exitwave.data.columns import UNITS, columns_of
 from exitwave.data.shards import read_table
 from exitwave.report.style import BLUE, GREEN, ORANGE, figure
 
@@ -85,8 +85,8 @@ def parameter_histograms(tables: Sequence[str | Path], path: str | Path, title: 
         drawn = pd.DataFrame(particles)
         panels += [("particle", name, drawn[name]) for name in PER_PARTICLE if name in drawn]
     for kind, names, source in (
-        ("structure", {**STRUCTURES, **EXIT_WAVES}, structures),
-        ("image", IMAGES, table),
+        ("structure", {**columns_of("structures"), **columns_of("exit_waves")}, structures),
+        ("image", columns_of("images"), table),
     ):
         panels += [(kind, name, source[name]) for name in names if name in source and name not in BOOKKEEPING]
     panels = [(kind, name, values.dropna()) for kind, name, values in panels]

@@ -19,11 +19,8 @@ class Sample:
         Shard of the stage of the member.
     structures : int
         Structures behind the items.
-    phonons : int
-        Thermal configurations simulated.
     """
 
     member: Member
     shard: Path
     structures: int
-    phonons: int

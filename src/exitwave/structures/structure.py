@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exitwave.items import Array, Axis
 from exitwave.structures.body import SiteRole
 
 if TYPE_CHECKING:
@@ -109,3 +111,36 @@ class Structure:
         for name in ("object_id", "role", "grain"):
             atoms.set_array(name, getattr(self, name).astype(int))  # ASE writes no unsigned integers
         return atoms
+
+
+def item_arrays(structure: Structure) -> dict[str, Array]:
+    """The arrays of a structure as they are stored, with their axes and units."""
+    atom = Axis("atom")
+    direction = Axis("direction", labels=("x", "y", "z"))
+    axes = {"positions": (atom, direction), "cell": (direction,)}
+    return {
+        name: Array(values, axes.get(name, (atom,)), "Å" if name in axes else "", ragged=name != "cell")
+        for name, values in structure.stored_arrays().items()
+    }
+
+
+def structure_from(arrays: Mapping[str, Array], row: Mapping[str, Any]) -> Structure:
+    """The structure that a shard holds.
+
+    Parameters
+    ----------
+    arrays : mapping of Array
+        As from :func:`item_arrays`.
+    row : mapping
+        Its row of the table; ``periodic`` says whether it is, and it is where the column is missing.
+    """
+    return Structure(
+        positions=arrays["positions"].values.astype(np.float64),
+        numbers=arrays["numbers"].values,
+        object_id=arrays["object_id"].values,
+        cell=arrays["cell"].values,
+        role=arrays["role"].values,
+        grain=arrays["grain"].values,
+        periodic=bool(row.get("periodic", True)),
+        metadata=dict(row),
+    )

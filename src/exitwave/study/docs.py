@@ -22,7 +22,7 @@ from pydantic.json_schema import models_json_schema
 from exitwave.config.block import Block
 from exitwave.config.haider import ANGLES, TERMS
 from exitwave.config.kinds import STAGES
-from exitwave.data.columns import EXIT_WAVES, IMAGES, STRUCTURES
+from exitwave.data.columns import IDENTITIES, columns_of
 from exitwave.errors import ConfigError
 from exitwave.study.scale import PAPER, SCALES
 
@@ -53,8 +53,8 @@ def key_table() -> str:
 def column_table() -> str:
     """Markdown table of the metadata columns that ``where`` may name."""
     rows = ["| column | unit | drawn or set in |", "|---|---|---|"]
-    for stage, columns in (("structures", STRUCTURES), ("exit_waves", EXIT_WAVES), ("images", IMAGES)):
-        rows += [f"| `{name}` | {unit} | {stage} |" for name, unit in columns.items()]
+    for stage in IDENTITIES:
+        rows += [f"| `{name}` | {column.unit} | {stage} |" for name, column in columns_of(stage).items()]
     return "\n".join(rows) + "\n"
 
 

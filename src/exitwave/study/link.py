@@ -115,10 +115,8 @@ def _member(raw: Raw, stage: str, name: str, members: dict[str, dict[str, Member
     upstream: dict[str, list[Member]] = {}
     for key, target in block.MADE_FROM.items():
         value = getattr(block, key)
-        if value is None:
-            names = list(members[target])
-        else:
-            names = [value] if isinstance(value, str) else list(value)
+        # Only a benchmark may leave out what it scores: all that there is.
+        names = list(members[target] if value is None else [value] if isinstance(value, str) else value)
         for entry in names:
             if entry not in members[target]:
                 known = ", ".join(members[target]) or f"none, since there is no block in {target}"

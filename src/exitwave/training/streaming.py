@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from exitwave.config.datasets import Dataset
 from exitwave.config.images import Hrtem
-from exitwave.data.columns import IMAGES
-from exitwave.data.random import item_rng
+from exitwave.data.columns import COLUMNS
 from exitwave.data.shards import open_shard, read_table, table_path
 from exitwave.errors import ConfigError, ShardError
+from exitwave.images.kinds import kind_of
+from exitwave.items import Array, Asked, item_rng
 
 KEPT_BYTES = 2 * 2**30
 """Exit waves kept in memory by a training; those beyond are read from their shards in every epoch."""
-FIXED = {"image_id", "images", "images_hash", "draw", "pixel_size", "microscope", "label_smoothing"}
-REDRAWN = set(IMAGES) - FIXED
+REDRAWN = {name for name, column in COLUMNS.items() if column.redrawn}
 """Columns that a newly drawn image has other values of than the stored one it takes the place of."""
 
 
@@ -78,6 +78,7 @@ class _Structure:
     shard: Path
     place: int
     item: int
+    row: Mapping[str, Any]
     draws: list[int]
     images: list[int]
 
@@ -124,7 +125,7 @@ class Stream:
         self._prepare = prepare
         self._threads = threads
         self._room = kept_bytes
-        self._kept: dict[tuple[Path, int], tuple[NDArray[np.complex64], Mapping[str, Any]]] = {}
+        self._kept: dict[tuple[Path, int], Mapping[str, Array]] = {}
         self._lock = threading.Lock()
 
     def draw(self, epoch: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -158,32 +159,29 @@ class Stream:
         return images, masks
 
     def _of(self, structure: _Structure, epoch: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        from exitwave.images.hrtem import expose  # not needed to check a config
-
-        waves, attributes = self._waves(structure)
         # Without an epoch it is the generator of the stored image.
         later = () if epoch == 0 else (epoch,)
         key = structure.seed, "images", structure.identity, structure.item
-        rngs = [item_rng(*key, draw, *later) for draw in structure.draws]
-        exposures = expose(structure.block, waves, attributes["energy"], attributes["sampling"], rngs)
-        images = self._prepare(np.stack([exposure.counts for exposure in exposures]))
-        # Rounded as stored phases are.
-        phases = np.stack([exposure.phase for exposure in exposures]).astype(np.float16)
-        return images, phases > self._threshold
+        rngs = tuple(item_rng(*key, draw, *later) for draw in structure.draws)
+        asked = Asked(structure.item, rngs, structure.row, {"exit_waves": self._waves(structure)})
+        made = list(kind_of(structure.block).make(structure.block, [asked], {"counts", "phase"}))
+        images = self._prepare(np.stack([item.arrays["counts"].values for item in made]))
+        return images, np.stack([item.arrays["phase"].values for item in made]) > self._threshold
 
-    def _waves(self, structure: _Structure) -> tuple[NDArray[np.complex64], Mapping[str, Any]]:
-        """Exit waves [variant, phonon, y, x] and the attributes of their shard."""
+    def _waves(self, structure: _Structure) -> Mapping[str, Array]:
+        """Exit waves of a structure, from memory or as they are stored."""
         key = structure.shard, structure.place
         if key in self._kept:
             return self._kept[key]
-        shard = open_shard(structure.shard)
-        waves, attributes = shard.read("waves", structure.place), shard.attributes
+        stored = open_shard(structure.shard).item(structure.place)
+        waves = {name: stored[name] for name in ("whole", "particles")}
+        size = sum(array.values.nbytes for array in waves.values())
         # The first that come are kept: in a fixed order, the least recently used are those needed next.
         with self._lock:
-            if waves.nbytes <= self._room and key not in self._kept:
-                self._room -= waves.nbytes
-                self._kept[key] = waves, attributes
-        return waves, attributes
+            if size <= self._room and key not in self._kept:
+                self._room -= size
+                self._kept[key] = waves
+        return waves
 
 
 def _structures(manifest: pd.DataFrame, sources: Mapping[str, ImagesSource]) -> list[_Structure]:
@@ -192,10 +190,9 @@ def _structures(manifest: pd.DataFrame, sources: Mapping[str, ImagesSource]) -> 
     rows = manifest.reset_index(drop=True)
     for (identity, path), of_shard in rows.groupby(["images_hash", "shard"]):
         source = sources[str(identity)]
-        # Label maps from atoms are no part of what a network is trained on.
-        block = source.block.model_copy(update={"labels": []})
         shard = source.exit_waves / Path(str(path)).name
-        places = {int(item): place for place, item in enumerate(read_table(table_path(shard))["item"])}
+        table = read_table(table_path(shard))
+        places = {int(item): place for place, item in enumerate(table["item"])}
         for key, images in of_shard.groupby("item"):
             item = int(str(key))
             if item not in places:
@@ -204,10 +201,11 @@ def _structures(manifest: pd.DataFrame, sources: Mapping[str, ImagesSource]) -> 
                 _Structure(
                     str(identity),
                     source.seed,
-                    block,
+                    source.block,
                     shard,
                     places[item],
                     item,
+                    {str(key): value for key, value in table.iloc[places[item]].items()},
                     images["draw"].tolist(),
                     images.index.tolist(),
                 )

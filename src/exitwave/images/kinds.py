@@ -1,0 +1,35 @@
+"""The kinds of images, each imported when it is asked for; and those of all stages of the simulation."""
+
+from __future__ import annotations
+
+from exitwave.config.block import Block
+from exitwave.config.exit_waves import ExitWaves
+from exitwave.config.images import Hrtem, Images
+from exitwave.config.structures import Structures
+from exitwave.items import Simulation
+from exitwave.structures import kinds as structures_kinds
+from exitwave.waves import kinds as waves_kinds
+
+
+def kind_of(block: Images) -> Simulation:
+    """Module that makes images of a block."""
+    match block:
+        case Hrtem():
+            from exitwave.images import hrtem
+
+            return hrtem
+        case _:
+            raise TypeError(f"no kind of images: {type(block).__name__}")
+
+
+def simulation_of(block: Block) -> Simulation:
+    """Module that makes the items of a block of structures, exit waves or images."""
+    match block:
+        case Structures():
+            return structures_kinds.kind_of(block)
+        case ExitWaves():
+            return waves_kinds.kind_of(block)
+        case Images():
+            return kind_of(block)
+        case _:
+            raise TypeError(f"nothing is simulated from {type(block).__name__}")

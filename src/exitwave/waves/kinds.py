@@ -1,0 +1,17 @@
+"""The kinds of exit waves, each imported when it is asked for."""
+
+from __future__ import annotations
+
+from exitwave.config.exit_waves import ExitWaves, PlaneWave
+from exitwave.items import Simulation
+
+
+def kind_of(block: ExitWaves) -> Simulation:
+    """Module that makes exit waves of a block."""
+    match block:
+        case PlaneWave():
+            from exitwave.waves import plane_wave
+
+            return plane_wave
+        case _:
+            raise TypeError(f"no kind of exit waves: {type(block).__name__}")
