@@ -25,7 +25,7 @@ def show(
     file: Annotated[Path, typer.Argument(help="config or study file")] = DEFAULT_CONFIG,
     only_plan: Annotated[bool, typer.Option("--plan", help="only what it will make, not the resolved config")] = False,
 ) -> None:
-    """Print the resolved config, and what it will make: jobs, items, disk."""
+    """Print the resolved config, and what it will make: jobs, items, disk, time."""
     import yaml
     from rich.console import Console
     from rich.table import Table
@@ -41,19 +41,22 @@ def show(
     if not only_plan:
         typer.echo(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=110))
     table = Table(
-        title=f"{file}: what it makes", caption="disk is an estimate; what is there already is not made again"
+        title=f"{file}: what it makes",
+        caption="disk and time of one core are estimates, of the simulation; what is there already is not made again",
     )
-    numbers = ("jobs", "items", "item [MB]", "disk [GB]")
+    numbers = ("jobs", "items", "item [MB]", "disk [GB]", "core [h]")
     for heading in ("stage", "block", *numbers, "folder below results/"):
         table.add_column(heading, justify="right" if heading in numbers else "left")
     rows = plan(study)
     for row in rows:
+        hours = "" if row.seconds_per_item is None else f"{row.core_hours:.2f}"
         disk = (f"{row.bytes_per_item / 1e6:.3g}", f"{row.gigabytes:.2f}")
-        cells = (row.stage, row.name, str(row.jobs), str(row.items), *disk, row.folder)
+        cells = (row.stage, row.name, str(row.jobs), str(row.items), *disk, hours, row.folder)
         table.add_row(*(cell.replace("[", r"\[") for cell in cells))
     jobs, total = sum(row.jobs for row in rows), sum(row.gigabytes for row in rows)
     table.add_section()
-    table.add_row("total", "", str(jobs), "", "", f"{total:.2f}", "")
+    hours = f"{sum(row.core_hours for row in rows):.2f}"
+    table.add_row("total", "", str(jobs), "", "", f"{total:.2f}", hours, "")
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 

@@ -130,7 +130,7 @@ def cost(node: Node) -> Cost:
     return Cost(
         stored=(pixels + columns) * block.size**2 + _BYTES_OF_A_ROW,
         memory=800 + 1e-6 * (60 * grid + 100 * block.per_structure * block.size**2),
-        seconds=0.01 + 1e-7 * grid,
+        seconds=0.005 + 5e-8 * grid,
     )
 
 

@@ -58,7 +58,7 @@ def cost(node: Node) -> Cost:
     dense = isinstance(block.substrate, AmorphousSubstrate) and block.substrate.material != "a-SiO2"
     substrate = (0.1 if dense else 0.065) * block.field_of_view**2 * substrate_thickness(block)
     atoms = float(substrate + 0.065 * number * 4 / 3 * math.pi * radius**3)
-    return Cost(stored=10 * atoms + BYTES_OF_A_ROW, memory=800 + 2e-3 * atoms, seconds=0.05 + 3e-6 * atoms)
+    return Cost(stored=10 * atoms + BYTES_OF_A_ROW, memory=800 + 2e-3 * atoms, seconds=0.03 + 1.5e-6 * atoms)
 
 
 def needs(block: NanoparticlesOnSubstrate) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def label_threshold(study: Study, images: Member) -> float:
 
 @dataclass(frozen=True)
 class StagePlan:
-    """Jobs, items and disk of one block."""
+    """Jobs, items, disk and time of one block."""
 
     stage: str
     name: str
@@ -80,6 +80,13 @@ class StagePlan:
     jobs: int
     items: int
     bytes_per_item: float
+    seconds_per_item: float | None = None
+    """Time of one core [s]; none where no estimate is made: of what learns."""
+
+    @property
+    def core_hours(self) -> float:
+        """Estimated time of one core for all items [h]; 0 where none is made."""
+        return self.items * (self.seconds_per_item or 0.0) / 3600
 
     @property
     def gigabytes(self) -> float:
@@ -88,13 +95,13 @@ class StagePlan:
 
 
 def plan(study: Study) -> list[StagePlan]:
-    """Jobs, items and estimated disk of every block of a study."""
+    """Jobs, items, estimated disk and time of every block of a study."""
     rows = []
     for stage in SIMULATION:
         for member in study.stage(stage):
-            stored = simulation_of(member.block).cost(member).stored
-            jobs = len(shard_ranges(member))
-            rows.append(StagePlan(stage, member.name, member.folder, jobs, items_of(member), stored))
+            cost = simulation_of(member.block).cost(member)
+            jobs, items = len(shard_ranges(member)), items_of(member)
+            rows.append(StagePlan(stage, member.name, member.folder, jobs, items, cost.stored, cost.seconds))
     for member in study.stage("datasets"):
         pool = sum(pool_size(m) for m in member.upstream["images"])
         drawn = member.of(Dataset).size or pool

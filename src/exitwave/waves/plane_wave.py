@@ -25,7 +25,7 @@ PHONONS_OF_A_SKETCH = 2
 _BYTES_OF_A_ROW = 1500.0
 _LOSSLESS = (5.9, 5.6)
 """Bytes a pixel of the wave of the whole structure, and of that of the particles alone."""
-_SECONDS = 1.2e-8
+_SECONDS = 6.5e-9
 """Of one core, for a pixel of the simulation grid in one slice, both waves together."""
 
 
