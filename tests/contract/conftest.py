@@ -1,0 +1,69 @@
+"""A tiny study with every kind of every stage, and its shards made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exitwave.data.shards import Shard, open_shard
+from exitwave.jobs.simulate import make_shard
+from exitwave.study.description import Description, describe
+from exitwave.study.link import study_from
+from exitwave.study.member import Member, Study
+from exitwave.study.plan import sources_of
+
+EXAMPLES = """
+seed: 3
+structures:
+  particles:
+    kind: nanoparticles_on_substrate
+    count: 4
+    field_of_view: 51.2
+    particles: {material: Au, number: {uniform: [1, 2]}, radius: {uniform: [6, 8]}}
+    substrate: {thickness: {uniform: [6, 9]}}
+exit_waves:
+  waves: {structures: particles, kind: plane_wave, sampling: 0.4, frozen_phonons: 2, thickness_series: 10}
+images:
+  hrtem:
+    exit_waves: waves
+    kind: hrtem
+    per_structure: 2
+    pixel_size: 0.8
+    size: 64
+    defocus: {uniform: [-100, 100]}
+    focal_spread: {uniform: [5, 20]}
+    dose: {loguniform: [200, 2000]}
+    labels: [instances, thickness, atoms, columns, boundary, orientation, domains]
+"""
+
+
+class Made:
+    """Shards of a study, each made once."""
+
+    def __init__(self, study: Study, folder: Path) -> None:
+        self.study, self._folder = study, folder
+
+    def shard(self, member: Member, start: int = 0, stop: int = 4) -> Path:
+        """Shard of some items of a block of the simulation."""
+        path = self._folder / f"{start}-{stop}" / member.folder / "shard.zarr.zip"
+        if not path.exists():
+            sources = {stage: self.shard(source, start, stop) for stage, source in sources_of(member).items()}
+            make_shard(Description.parse(describe(member)), range(start, stop), sources, path)
+        return path
+
+    def open(self, member: Member, start: int = 0, stop: int = 4) -> Shard:
+        return open_shard(self.shard(member, start, stop))
+
+
+@pytest.fixture
+def new_made(tmp_path: Path) -> Callable[[Study], Made]:
+    """Shards of a study of one's own."""
+    return lambda study: Made(study, tmp_path / "made")
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return Made(study_from(yaml.safe_load(EXAMPLES), "examples.yaml"), tmp_path_factory.mktemp("contract"))
