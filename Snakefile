@@ -27,7 +27,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        final_targets(),
+        report_files(STUDY, STUDY_NAME),
         [f"results/report/{STUDY_NAME}/catalog.parquet"]
         if STUDY.stage("images")
         else [],

@@ -5,7 +5,9 @@ from snakemake.exceptions import WorkflowError
 
 from exitwave.benchmark.micrographs import check_benchmark_folder
 from exitwave.study.load import read_yaml
-from exitwave.study.plan import describe, shard_ranges
+from exitwave.report.figures import report_files
+from exitwave.study.artifacts import shards
+from exitwave.study.plan import describe
 from exitwave.study.scale import PAPER
 from exitwave.study.member import pool_size
 from exitwave.study.link import study_from
@@ -32,14 +34,6 @@ def read_study():
 STUDY, STUDY_NAME = read_study()
 
 
-def shards(member):
-    """Paths of all shards of a member of the simulation stages."""
-    return [
-        f"results/{member.folder}/shard-{start:06d}-{stop:06d}.zarr.zip"
-        for start, stop in shard_ranges(member.origin())
-    ]
-
-
 def member_of(stage, key):
     """Input or params function: the member whose folder a wildcard names."""
     return lambda wildcards: STUDY.member(f"{stage}/{wildcards[key]}")
@@ -64,14 +58,6 @@ def upstream_shard(stage, key, source):
         )
 
     return path
-
-
-def networks(member):
-    """Weights of all networks of a training."""
-    return [
-        f"results/models/{training_folder(member)}/seed-{seed}/weights.safetensors"
-        for seed in range(member.block.seeds)
-    ]
 
 
 def training_folder(member):

@@ -59,13 +59,22 @@ class Shard:
     def read(self, name: str, index: Any = slice(None)) -> np.ndarray:
         """Read a part of one array.
 
+        Parameters
+        ----------
+        name : str
+        index : int or slice
+            Place of an item, which is that of its row in the table; all if left out, but of a ragged array.
+
         Raises
         ------
         ShardError
             If the array is not there or the file is damaged, naming file and item.
         """
         try:
-            return np.asarray(self.group[name][index])
+            node = self.group[name]
+            if isinstance(node, zarr.Group):
+                return np.asarray(node[str(int(index))][...])
+            return np.asarray(node[index])
         except KeyError as error:
             raise ShardError(f"{self.path}: holds no array '{name}'; it has {', '.join(self.group)}") from error
         except _DAMAGE as error:

@@ -14,7 +14,7 @@ from exitwave.errors import ConfigError
 from exitwave.jobs.simulate import make_exit_waves, make_images, make_structures
 from exitwave.report.samples import Sample
 from exitwave.study.member import Member, Study
-from exitwave.study.plan import describe, label_threshold
+from exitwave.study.plan import describe
 
 log = logging.getLogger(__name__)
 STAGES = ("images", "exit_waves", "structures")
@@ -184,7 +184,7 @@ def preview(study: Study, name: str, output: Path, number: int = 8, seed: int | 
     with TemporaryDirectory(prefix="exitwave-preview-") as folder:
         samples = make_samples(shown, number, seed, Path(folder))
         note = _note(samples, len(members))
-        draw_preview(samples, output, number, label_threshold(study, shown[0]), note)
+        draw_preview(study, samples, output, number, note)
     return note
 
 
