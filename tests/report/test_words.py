@@ -12,6 +12,7 @@ from exitwave.report import crystals, nanoparticles
 from exitwave.report.columns import is_bookkeeping, label_of
 from exitwave.report.conditions import drawn_columns, in_a_line, in_full
 from exitwave.report.hrtem import describe_conditions
+from exitwave.report.style import wrapped
 
 
 class Scan(Block):
@@ -48,6 +49,14 @@ def test_conditions_of_a_kind_without_words_are_its_drawn_columns():
 def test_above_a_small_picture_stands_what_varies():
     columns = drawn_columns(BLOCK, varying=True)
     assert in_a_line("convolved", ROW, columns) == "dose 1234 e⁻/Å², jitter 0.1 px"
+
+
+def test_no_line_ends_between_a_number_and_its_unit():
+    lines = wrapped(["exponent 1.7", "probe sigma 0.39 Å", "dose 10989 e⁻/Å²"], 34)
+    assert [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines] == [
+        "exponent 1.7, probe sigma 0.39 Å,",
+        "dose 10989 e⁻/Å²",
+    ]
 
 
 def test_a_kind_with_words_of_its_own_uses_them():

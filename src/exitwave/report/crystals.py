@@ -7,6 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from exitwave.report.columns import Told
+
+TOLD = Told(left_out=frozenset({"space_group"}), labels={"n_atoms": "atoms"})
+"""The number of a space group is a name, and no histogram is made of it; its crystal system is shown."""
 TILT = 0.05
 """Tilt off a zone axis above which it is told [°]."""
 

@@ -234,7 +234,8 @@ def _mask(study: Study, images: Member) -> dict[str, Any]:
 
 
 def _columns(study: Study, images: Member) -> dict[str, Any]:
-    return {"columns": drawn_columns(images.block, varying=True)}
+    # As pairs, whose order JSON keeps.
+    return {"columns": list(drawn_columns(images.block, varying=True).items())}
 
 
 def _threshold(study: Study, benchmark: Member) -> dict[str, Any]:
@@ -291,7 +292,7 @@ def _contact_sheet(files: Sequence[Path], path: Path, about: About) -> None:
     from exitwave.report.images import contact_sheet
 
     def describe(row: Mapping[Any, Any]) -> str:
-        return in_a_line(about["kind"], row, about.get("columns", {}))
+        return in_a_line(about["kind"], row, dict(about.get("columns", ())))
 
     contact_sheet(files, path, describe, about.get("map"), about.get("above", 0.0), title=about["title"])
 
@@ -303,10 +304,14 @@ def _labels(files: Sequence[Path], path: Path, about: About) -> None:
 
 
 def _parameters(files: Sequence[Path], path: Path, about: About) -> None:
-    from exitwave.report import nanoparticles, waves
+    from exitwave.report import crystals, nanoparticles, waves
     from exitwave.report.parameters import parameter_histograms
 
-    told = {"structures/nanoparticles_on_substrate": nanoparticles.TOLD, "exit_waves/plane_wave": waves.TOLD}
+    told = {
+        "structures/files": crystals.TOLD,
+        "structures/nanoparticles_on_substrate": nanoparticles.TOLD,
+        "exit_waves/plane_wave": waves.TOLD,
+    }
     parameter_histograms(files, path, [told[kind] for kind in about["made_by"] if kind in told], about["title"])
 
 

@@ -10,9 +10,11 @@ from matplotlib.lines import Line2D
 
 from exitwave.data.shards import open_shard, read_table, table_path
 from exitwave.labels.mask import mask_of
-from exitwave.report.style import ORANGE, figure, grey_range, outline, picture, scale_bar, spread
+from exitwave.report.style import ORANGE, figure, grey_range, outline, picture, scale_bar, spread, wrapped
 
 COLUMNS = 6
+LETTERS = 34
+"""Of a line above an image, about as many as have room."""
 MAPS = {
     "phase": ("phase of the particles' exit wave", "rad"),
     "thickness": ("projected thickness of the particles", "Å"),
@@ -59,12 +61,14 @@ def contact_sheet(
     lines = -(-len(rows) // columns)
     opened = {shard: open_shard(shard) for shard in {row[0] for row in rows}}
     pixel_size = float(rows[0][2]["pixel_size"])
-    with figure(path, max(5.5, 2.0 * columns), 2.14 * lines + 0.8) as drawing:
+    titles = [wrapped(describe(values).split(", "), LETTERS) for _, _, values in rows]
+    tall = 2.02 + 0.12 * max(1, *(len(title_of) for title_of in titles))
+    with figure(path, max(5.5, 2.0 * columns), tall * lines + 0.8) as drawing:
         axes = drawing.subplots(lines, columns, squeeze=False)
         for axis in axes.flat:
             picture(axis)
             axis.set_visible(False)
-        for axis, (shard, index, values) in zip(axes.flat, rows, strict=False):
+        for axis, (shard, index, _), title_of in zip(axes.flat, rows, titles, strict=False):
             counts = opened[shard].read("counts", index)
             axis.set_visible(True)
             low, high = grey_range(counts)
@@ -72,7 +76,7 @@ def contact_sheet(
             if map is not None:
                 outline(axis, mask_of(opened[shard].read(map, index), above), ORANGE)
             scale_bar(axis, pixel_size, counts.shape)
-            axis.set_title(describe(values), fontsize=7.5, pad=3)
+            axis.set_title("\n".join(title_of), fontsize=7.5, pad=3)
         edge = int(opened[rows[0][0]].read("counts", rows[0][1]).shape[-1])
         drawing.suptitle(
             f"Simulated images{f': {title}' if title else ''}   ({edge}² pixels of {pixel_size:g} Å)", fontsize=11

@@ -23,7 +23,7 @@ from exitwave.report.conditions import drawn_columns, in_full
 from exitwave.report.figures import FigureOf, figures_of_kind, kind_of, mask_shown
 from exitwave.report.images import mask_line
 from exitwave.report.samples import Sample
-from exitwave.report.style import ORANGE, figure, grey_range, outline, picture, scale_bar
+from exitwave.report.style import ORANGE, figure, grey_range, outline, picture, scale_bar, wrapped
 from exitwave.study.member import Member, Study
 
 CAPTION_LINES = 5
@@ -157,8 +157,7 @@ def log_power(image: NDArray[Any]) -> NDArray[np.float64]:
 
 def _caption(texts: Sequence[str], width: int) -> str:
     """Numbers of one image in a few lines."""
-    # No line ends between a number and its unit.
-    lines = wrap(", ".join(text.replace(" ", "\N{NO-BREAK SPACE}") for text in texts), width, break_long_words=False)
+    lines = wrapped(texts, width)
     return "\n".join([*lines[: CAPTION_LINES - 1], "…"] if len(lines) > CAPTION_LINES else lines)
 
 
