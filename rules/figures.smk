@@ -8,4 +8,7 @@ FIGURES = figures(STUDY)
 
 def figure_of(wildcards):
     """The figure that wildcards name."""
-    return FIGURES[f"{wildcards.stage}/{wildcards.block}/{wildcards.figure}"]
+    path = f"{wildcards.stage}/{wildcards.block}/{wildcards.figure}"
+    if path not in FIGURES:
+        raise WorkflowError(f"{path}: found no such figure of {STUDY.source}")
+    return FIGURES[path]
