@@ -25,7 +25,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        final_targets(),
+        report_files(STUDY, STUDY_NAME),
         [f"results/report/{STUDY_NAME}/catalog.parquet"]
         if STUDY.stage("images")
         else [],
@@ -46,4 +46,4 @@ onstart:
 # Only the simulation: every image shard of the study.
 rule simulate:
     input:
-        [shard for member in STUDY.stage("images") for shard in shard_files(member)],
+        [shard for member in STUDY.stage("images") for shard in shards(member)],

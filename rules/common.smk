@@ -5,13 +5,13 @@ from snakemake.exceptions import WorkflowError
 
 from exitwave.benchmark.micrographs import check_benchmark_folder
 from exitwave.study.load import read_yaml
+from exitwave.report.figures import report_files
+from exitwave.study.artifacts import shard, shards
 from exitwave.study.description import describe
 from exitwave.study.plan import (
     SIMULATION,
     memory_of_shard,
     runtime_of_shard,
-    shard_file,
-    shard_files,
     sources_of,
 )
 from exitwave.study.scale import PAPER
@@ -54,7 +54,7 @@ def shard_sources(stage):
     """Input function: shards of the same items of the earlier stages that a job reads."""
     member = member_of(stage, "block")
     return lambda wildcards: [
-        shard_file(source, wildcards.start, wildcards.stop)
+        shard(source, wildcards.start, wildcards.stop)
         for source in sources_of(member(wildcards)).values()
     ]
 
@@ -97,14 +97,6 @@ def chosen_device(stage):
     return lambda wildcards, input: device_of(stage, wildcards)
 
 
-def networks(member):
-    """Weights of all networks of a training."""
-    return [
-        f"results/models/{training_folder(member)}/seed-{seed}/weights.safetensors"
-        for seed in range(member.block.seeds)
-    ]
-
-
 def training_folder(member):
     return member.folder.removeprefix("trainings/")
 
@@ -112,7 +104,7 @@ def training_folder(member):
 def dataset_shards(wildcards):
     """Image shards of a dataset by the name of their images block."""
     member = member_of("datasets", "dataset")(wildcards)
-    return {images.name: shard_files(images) for images in member.upstream["images"]}
+    return {images.name: shards(images) for images in member.upstream["images"]}
 
 
 def training_of(wildcards):
@@ -160,10 +152,10 @@ def benchmark_manifests(wildcards):
 
 def benchmark_shards(wildcards):
     return [
-        shard
+        path
         for dataset in benchmark_datasets(wildcards)
         for images in dataset.upstream["images"]
-        for shard in shard_files(images)
+        for path in shards(images)
     ]
 
 
@@ -224,4 +216,4 @@ def streamed_waves(wildcards):
     waves = [
         m.source("exit_waves") for m in training.source("datasets").upstream["images"]
     ]
-    return sorted({shard for member in waves for shard in shard_files(member)})
+    return sorted({path for member in waves for path in shards(member)})

@@ -26,7 +26,7 @@ rule dataset:
 # Every image of the study with its full history, for queries: exitwave catalog.
 rule catalog:
     input:
-        [shard for member in STUDY.stage("images") for shard in shard_files(member)],
+        [shard for member in STUDY.stage("images") for shard in shards(member)],
     output:
         table="results/report/{study}/catalog.parquet",
     log:

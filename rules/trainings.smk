@@ -4,7 +4,7 @@ rule training:
         shards=lambda wc: [
             shard
             for images in training_of(wc).source("datasets").upstream["images"]
-            for shard in shard_files(images)
+            for shard in shards(images)
         ],
         exit_waves=streamed_waves,
     output:

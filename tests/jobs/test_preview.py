@@ -13,7 +13,8 @@ from exitwave.cli import app
 from exitwave.data.shards import open_shard, read_table, table_path
 from exitwave.errors import ConfigError
 from exitwave.jobs.preview import make_samples, members_called, preview
-from exitwave.report.preview import drawn_numbers, log_power
+from exitwave.report.hrtem import drawn_numbers
+from exitwave.report.preview import log_power
 from exitwave.study.link import study_from
 
 

@@ -66,8 +66,8 @@ def shard_with_labels(path, gold, **arrays):
         "phase": np.stack([phase, 0 * phase]).astype(np.float16),
         **arrays,
     }
-    table = pd.DataFrame({"structure_id": ["a", "b"], "image_id": ["a-0", "b-0"]})
-    write_shard(path, stack, table, {"pixel_size": 0.4})
+    table = pd.DataFrame({"structure_id": ["a", "b"], "image_id": ["a-0", "b-0"], "pixel_size": 0.4})
+    write_shard(path, stack, table, {})
     return path
 
 
@@ -75,10 +75,10 @@ def shard_with_labels(path, gold, **arrays):
 def test_figure_of_the_masks_is_drawn(tmp_path, gold, empty):
     atoms = np.stack([gold[1]["atoms"] & (not empty), np.zeros_like(gold[1]["atoms"])]).astype(np.uint8)
     shard = shard_with_labels(tmp_path / "shard.zarr.zip", gold, atoms=atoms)
-    draw_labels(shard, tmp_path / "labels.png", 0.1, title="gold")
+    draw_labels(shard, tmp_path / "labels.png", "phase", 0.1, title="gold")
     assert (imread(tmp_path / "labels.png")[..., :3].min(axis=2) < 0.9).mean() > 0.05
 
 
 def test_figure_needs_the_label_by_atoms(tmp_path, gold):
     with pytest.raises(ShardError, match="has no label 'atoms'"):
-        draw_labels(shard_with_labels(tmp_path / "shard.zarr.zip", gold), tmp_path / "labels.png", 0.1)
+        draw_labels(shard_with_labels(tmp_path / "shard.zarr.zip", gold), tmp_path / "labels.png")

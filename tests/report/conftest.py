@@ -47,29 +47,62 @@ def structure_rows(particles: list[int]) -> pd.DataFrame:
 
 
 def write_structures(path: Path, particles: list[int], rng: np.random.Generator) -> Path:
-    arrays: dict[str, np.ndarray] = {}
-    for item, number in enumerate(particles):
+    arrays: dict[str, np.ndarray] = {"cell": np.array([[EDGE, EDGE, 40.0]] * len(particles))}
+    for place, number in enumerate(particles):
         carbon = rng.random((300, 3)) * [EDGE, EDGE, 10] + [0, 0, 4]
         gold = rng.normal([EDGE / 2, EDGE / 2, 22], 2.5, (60 * number, 3))
-        arrays[f"{item}/positions"] = np.concatenate([carbon, gold]).astype(np.float32)
-        arrays[f"{item}/numbers"] = np.repeat(np.array([6, 79], dtype=np.uint8), [300, 60 * number])
-        arrays[f"{item}/object_id"] = np.repeat(np.array([0, 1], dtype=np.uint8), [300, 60 * number])
-        arrays[f"{item}/cell"] = np.array([EDGE, EDGE, 40.0])
+        arrays[f"positions/{place}"] = np.concatenate([carbon, gold]).astype(np.float32)
+        arrays[f"numbers/{place}"] = np.repeat(np.array([6, 79], dtype=np.uint8), [300, 60 * number])
+        arrays[f"object_id/{place}"] = np.repeat(np.array([0, 1], dtype=np.uint8), [300, 60 * number])
     write_shard(path, arrays, structure_rows(particles), {"kind": "structures"})
     return path
 
 
-def write_waves(path: Path, particles: list[int], rng: np.random.Generator) -> Path:
-    phase = 0.2 * rng.random((len(particles), 2, 2, PIXELS, PIXELS))
-    phase[:, 1] *= (np.array(particles) > 0)[:, None, None, None]
-    attributes = {"kind": "exit_waves", "sampling": EDGE / PIXELS, "energy": 300e3}
-    write_shard(path, {"waves": np.exp(1j * phase).astype(np.complex64)}, structure_rows(particles), attributes)
+def crystal_rows(count: int) -> pd.DataFrame:
+    """Metadata of crystals from files."""
+    return pd.DataFrame(
+        {
+            "structure_id": [f"abcdef01-{item:06d}" for item in range(count)],
+            "item": range(count),
+            "file": [f"fcc/{item}.cif" for item in range(count)],
+            "formula": [("Au", "NaCl")[item % 2] for item in range(count)],
+            "zone_axis": "1 1 0",
+            "zone_axis_tilt": [0.0, 1.25][:count] + [0.5] * (count - 2),
+            "thickness": 20.0 + np.arange(count),
+        }
+    )
+
+
+def write_crystals(path: Path, count: int) -> Path:
+    """Cubes of atoms that fill the field, none of them of a substrate."""
+    y, x, z = np.mgrid[0:EDGE:4, 0:EDGE:4, 2:22:4]
+    positions = np.stack([x.ravel(), y.ravel(), z.ravel()], axis=1).astype(np.float32)
+    arrays: dict[str, np.ndarray] = {"cell": np.array([[EDGE, EDGE, 24.0]] * count)}
+    for place in range(count):
+        arrays[f"positions/{place}"] = positions
+        arrays[f"numbers/{place}"] = np.full(len(positions), 79, dtype=np.uint8)
+        arrays[f"object_id/{place}"] = np.ones(len(positions), dtype=np.uint8)
+    write_shard(path, arrays, crystal_rows(count), {"kind": "structures"})
+    return path
+
+
+def write_waves(path: Path, rows: pd.DataFrame, rng: np.random.Generator, planes: int = 0) -> Path:
+    """Exit waves of structures, with a series of so many depths."""
+    phase = 0.2 * rng.random((2, len(rows), 2, PIXELS, PIXELS))
+    whole, particles = np.exp(1j * phase).astype(np.complex64)
+    rows = rows.assign(energy=300e3, wave_sampling=EDGE / PIXELS)
+    arrays = {"whole": whole, "particles": particles}
+    if planes:
+        rows = rows.assign(series_step=4.0)
+        arrays |= {f"series/{place}": np.stack([wave] * planes) for place, wave in enumerate(whole)}
+    write_shard(path, arrays, rows, {"kind": "exit_waves"})
     return path
 
 
 def write_images(path: Path, particles: list[int], rng: np.random.Generator) -> Path:
-    table = structure_rows(particles).assign(pixel_size=1.0)
+    table = structure_rows(particles)
     table["image_id"] = [f"12345678-{item:06d}-000" for item in table["item"]]
+    table["pixel_size"] = 1.0
     table["defocus"] = rng.uniform(-300, 300, len(table))
     table["dose"] = np.geomspace(20, 2000, len(table))
     table["C30"] = 1e7
@@ -77,7 +110,19 @@ def write_images(path: Path, particles: list[int], rng: np.random.Generator) -> 
     disc = np.hypot(y - 12, x - 18) < 8
     phase = np.stack([disc * min(number, 1) * 0.5 for number in particles]).astype(np.float16)
     counts = rng.poisson(50 - 20 * phase.astype(float)).astype(np.uint32)
-    write_shard(path, {"counts": counts, "phase": phase}, table, {"kind": "images", "pixel_size": 1.0})
+    arrays = {"counts": counts, "phase": phase, "atoms": (phase > 0).astype(np.uint8)}
+    write_shard(path, arrays, table, {"kind": "images"})
+    return path
+
+
+def write_scanned(path: Path, count: int, rng: np.random.Generator) -> Path:
+    """Images of crystals, without any map."""
+    table = crystal_rows(count)
+    table["image_id"] = [f"12345678-{item:06d}-000" for item in table["item"]]
+    table["pixel_size"], table["place_x"] = 1.0, rng.random(count)
+    table["probe_sigma"], table["dose"] = rng.uniform(0.4, 0.8, count), np.geomspace(20, 2000, count)
+    counts = rng.poisson(5, (count, PIXELS, PIXELS)).astype(np.uint32)
+    write_shard(path, {"counts": counts}, table, {"kind": "images"})
     return path
 
 
@@ -127,6 +172,9 @@ def samples() -> SimpleNamespace:
     """The functions of this file."""
     return SimpleNamespace(
         structure_rows=structure_rows,
+        crystal_rows=crystal_rows,
+        crystals=write_crystals,
+        scanned=write_scanned,
         structures=write_structures,
         waves=write_waves,
         images=write_images,

@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.image import imread
 
-from exitwave.data.shards import table_path, write_table
+from exitwave.data.shards import read_table, table_path, write_table
+from exitwave.report import nanoparticles, parameters
 from exitwave.report.benchmarks import forest_plot
 from exitwave.report.costs import draw_costs
-from exitwave.report.images import contact_sheet, describe_conditions
+from exitwave.report.hrtem import describe_conditions
+from exitwave.report.images import contact_sheet
 from exitwave.report.overlays import draw_overlays
 from exitwave.report.parameters import parameter_histograms
 from exitwave.report.structures import draw_structures, render
@@ -33,12 +36,53 @@ def is_drawn(path: Path) -> bool:
 def test_simulation_figures_are_drawn(tmp_path, rng, particles, stage, samples):
     shard, figure = tmp_path / "shard.zarr.zip", tmp_path / "new" / "figure.png"
     if stage == "structures":
-        draw_structures(samples.structures(shard, particles, rng), figure, title="metal")
+        draw_structures(samples.structures(shard, particles, rng), figure, nanoparticles.describe, title="metal")
     elif stage == "waves":
-        draw_exit_waves(samples.waves(shard, particles, rng), figure)
+        waves = samples.waves(shard, samples.structure_rows(particles), rng)
+        draw_exit_waves(waves, figure, nanoparticles.describe_beside)
     else:
-        contact_sheet([samples.images(shard, particles, rng)], figure, 0.1, title="noisy")
+        contact_sheet([samples.images(shard, particles, rng)], figure, describe_conditions, "phase", 0.1, title="noisy")
     assert is_drawn(figure)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("stage", ["structures", "waves", "images"])
+def test_figures_of_crystals_from_files_are_drawn(tmp_path, rng, count, stage, samples):
+    shard, figure = tmp_path / "shard.zarr.zip", tmp_path / "figure.png"
+    if stage == "structures":
+        draw_structures(samples.crystals(shard, count), figure, title="crystals")
+    elif stage == "waves":
+        draw_exit_waves(samples.waves(shard, samples.crystal_rows(count), rng), figure)
+    else:
+        contact_sheet([samples.scanned(shard, count, rng)], figure, lambda row: f"dose {row['dose']:.0f}")
+    assert is_drawn(figure)
+
+
+def test_a_thickness_series_adds_a_line_of_its_own(tmp_path, rng, samples):
+    rows = samples.structure_rows([1, 2])
+    heights = []
+    for planes in (0, 3):
+        shard = samples.waves(tmp_path / f"{planes}.zarr.zip", rows, rng, planes)
+        draw_exit_waves(shard, tmp_path / f"{planes}.png")
+        heights.append(imread(tmp_path / f"{planes}.png").shape[0])
+    assert heights[1] > 1.3 * heights[0]
+
+
+def test_nanoparticles_are_shown_from_the_fewest_to_the_most_particles(tmp_path, rng, samples):
+    shard, shown = samples.structures(tmp_path / "shard.zarr.zip", [2, 0, 3, 1], rng), []
+    draw_structures(shard, tmp_path / "figure.png", lambda row: str(shown.append(row["item"])), nanoparticles.ORDER)
+    assert shown == [1, 3, 0, 2]
+
+
+def test_an_outline_is_drawn_where_the_map_is_above_the_value(tmp_path, rng, samples):
+    shard = samples.images(tmp_path / "shard.zarr.zip", [1], rng)
+    orange = {}
+    for name, target in {"none": (None, 0.0), "below": ("phase", 0.1), "above": ("phase", 0.9)}.items():
+        contact_sheet([shard], tmp_path / f"{name}.png", describe_conditions, *target)
+        picture = imread(tmp_path / f"{name}.png")[:-60, :, :3]  # without the legend
+        orange[name] = int((np.abs(picture - [0.902, 0.624, 0.0]).max(axis=2) < 0.05).sum())
+    assert orange["below"] > 50
+    assert orange["none"] == orange["above"] == 0
 
 
 def test_the_same_shard_gives_the_same_picture(tmp_path, rng, samples):
@@ -81,15 +125,53 @@ def test_overlays_of_one_image_are_drawn(tmp_path, rng, samples):
 @pytest.mark.parametrize("particles", [[2, 0, 1, 3, 1], [1]], ids=["many", "nothing varies"])
 def test_parameter_histograms_are_drawn(tmp_path, rng, particles, samples):
     shard = samples.images(tmp_path / "shard.zarr.zip", particles, rng)
-    parameter_histograms([table_path(shard)], tmp_path / "figure.png")
+    parameter_histograms([table_path(shard)], tmp_path / "figure.png", [nanoparticles.TOLD])
     assert (tmp_path / "figure.png").stat().st_size > 3000
 
 
 def test_parameter_histograms_of_structures_alone_are_drawn(tmp_path, samples):
     for number, particles in enumerate(([0, 2], [0, 1, 3])):
         write_table(tmp_path / f"{number}.parquet", samples.structure_rows(particles))
-    parameter_histograms(sorted(tmp_path.glob("*.parquet")), tmp_path / "figure.png", title="metal")
+    parameter_histograms(sorted(tmp_path.glob("*.parquet")), tmp_path / "figure.png", [nanoparticles.TOLD], "metal")
     assert is_drawn(tmp_path / "figure.png")
+
+
+def panels(monkeypatch, tables, told):
+    """Labels, colours and numbers of values of the panels that histograms have."""
+    drawn = []
+    monkeypatch.setattr(parameters, "_histogram", lambda axes, panel: drawn.append(panel))
+    parameter_histograms(tables, tables[0].with_suffix(".png"), told)
+    return {panel.label: (panel.of, len(panel.values), panel.unit) for panel in drawn}
+
+
+def test_parameters_count_once_a_particle_once_a_structure_or_once_an_image(tmp_path, rng, samples, monkeypatch):
+    shard = samples.images(tmp_path / "shard.zarr.zip", [2, 0, 1], rng)
+    table = pd.concat([read_table(table_path(shard))] * 2, ignore_index=True).assign(dose=np.arange(6.0))
+    write_table(tmp_path / "all.parquet", table)
+    drawn = panels(monkeypatch, [tmp_path / "all.parquet"], [nanoparticles.TOLD])
+    assert drawn["particle radius"] == ("part", 3, "Å")
+    assert drawn["particle atoms"] == ("structure", 3, "")
+    assert drawn["dose"] == ("image", 6, "e⁻/Å²")
+    assert "C30" not in drawn  # does not vary
+    assert not {"radius mean", "structure id", "item", "particles"} & set(drawn)
+
+
+def test_parameters_of_a_kind_without_particles_are_its_columns(tmp_path, rng, samples, monkeypatch):
+    drawn = panels(monkeypatch, [table_path(samples.scanned(tmp_path / "shard.zarr.zip", 4, rng))], [])
+    assert {label: of for label, (of, _, _) in drawn.items()} == {
+        **{"formula": "structure", "thickness": "structure", "zone axis tilt": "structure"},
+        **{"probe sigma": "image", "dose": "image"},
+    }
+
+
+def test_of_many_different_names_the_most_frequent_are_shown(tmp_path, samples, monkeypatch):
+    shown, bar = {}, Axes.bar
+    monkeypatch.setattr(Axes, "bar", lambda axes, x, *more, **how: bar(axes, shown.setdefault(axes, x), *more, **how))
+    rows = samples.crystal_rows(60).assign(formula=[f"X{n}" for n in range(30)] + ["Au"] * 30)
+    write_table(tmp_path / "many.parquet", rows)
+    parameter_histograms([tmp_path / "many.parquet"], tmp_path / "figure.png")
+    (names,) = (list(x) for axes, x in shown.items() if axes.get_xlabel() == "formula, 16 of 31")
+    assert names == ["Au", *sorted(f"X{n}" for n in range(30))[:15]]
 
 
 def history(epochs: int, rng: np.random.Generator) -> pd.DataFrame:

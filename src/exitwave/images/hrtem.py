@@ -107,7 +107,7 @@ def make(block: Hrtem, asked: Iterable[Asked], wanted: Collection[str] | None = 
                 "label_smoothing": block.label_smoothing,
                 "mean_counts": float(image.counts.mean()),
                 "saturated": image.saturated,
-                "particle_fraction": float(mask_of(cut[PHASE]).mean()),
+                "particle_fraction": float(mask_of(cut[PHASE], 0.1).mean()),
             }
             cut |= {name: crop(name, field, offset, binning, block.size) for name, field in maps.items()}
             arrays = {

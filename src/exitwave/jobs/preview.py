@@ -15,7 +15,7 @@ from exitwave.jobs.simulate import make_shard
 from exitwave.report.samples import Sample
 from exitwave.study.description import Description, describe
 from exitwave.study.member import Member, Study
-from exitwave.study.plan import label_threshold, sources_of
+from exitwave.study.plan import sources_of
 
 log = logging.getLogger(__name__)
 STAGES = ("images", "exit_waves", "structures")
@@ -149,7 +149,7 @@ def preview(study: Study, name: str, output: Path, number: int = 8, seed: int | 
     with TemporaryDirectory(prefix="exitwave-preview-") as folder:
         samples = make_samples(shown, number, seed, Path(folder))
         note = _note(samples, len(members))
-        draw_preview(samples, output, number, label_threshold(study, shown[0]), note)
+        draw_preview(study, samples, output, number, note)
     return note
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from exitwave.labels.mask import mask_of
+
 
 def threshold_curve(
     phase: NDArray[np.floating], atoms: NDArray[np.integer | np.bool_], thresholds: ArrayLike
@@ -30,7 +32,7 @@ def threshold_curve(
     mask = np.asarray(atoms, dtype=bool)
     scores = []
     for threshold in np.asarray(thresholds, dtype=np.float64).ravel():
-        above = phase > threshold
+        above = mask_of(phase, float(threshold))
         both = (above & mask).sum(axis=(-2, -1))
         total = above.sum(axis=(-2, -1)) + mask.sum(axis=(-2, -1))
         scores.append(np.divide(2 * both, total, out=np.ones(both.shape), where=total > 0))

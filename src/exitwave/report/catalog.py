@@ -15,16 +15,13 @@ from exitwave.data.columns import UNITS
 from exitwave.data.selection import SPLITS
 from exitwave.data.shards import write_table
 from exitwave.errors import ShardError
+from exitwave.report.columns import is_bookkeeping
 
 BARS = " ▁▂▃▄▅▆▇█"
 WIDTH = 24
 """Bars of a histogram."""
 _FEW = 6
 """Different values up to which each is counted instead."""
-_BOOKKEEPING = re.compile(
-    r"item|seed|row|shard|draw|pool|particles|images|structures|exit_waves|split|split_position|dataset|offset_[xy]|"
-    r".*_(id|hash|version)"
-)
 
 
 def find_catalog(arguments: list[str], study: str) -> tuple[Path, str | None]:
@@ -82,7 +79,7 @@ def print_catalog(console: Console, rows: pd.DataFrame, found: pd.DataFrame, con
     table.add_column("images from min to max, or of each value", overflow="fold")
     for name in found.columns:
         values = found[name]
-        if not _BOOKKEEPING.fullmatch(name) and values.nunique(dropna=False) > 1:
+        if not is_bookkeeping(name) and values.nunique(dropna=False) > 1:
             table.add_row(name, UNITS.get(name, ""), *_described(values))
     if table.row_count:
         console.print(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,55 +16,31 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.stats import skew
 
-from exitwave.data.columns import UNITS, columns_of
+from exitwave.data.columns import UNITS
 from exitwave.data.shards import read_table
+from exitwave.report.columns import Told, is_bookkeeping, label_of
 from exitwave.report.style import BLUE, GREEN, ORANGE, figure
 
-PER_PARTICLE = {
-    "radius": "Å",
-    "material": "",
-    "shape": "",
-    "domains": "",
-    "shell_thickness": "Å",
-    "surface_relaxation": "",
-    "vacancies": "",
-    "antisites": "",
-    "embedding": "",
-    "ligands": "",
-    "zone_axis_tilt": "°",
-}
-"""What is shown of every particle, not of the structure, with its unit."""
-BOOKKEEPING = frozenset(
-    {"item", "seed", "split_position", "draw", "offset_y", "offset_x", "radius_mean", "radius_min", "radius_max"}
-    | {
-        "simulation_grid",
-        "slice_thickness",
-        "n_slices",
-        "oversampling",
-        "series_step",
-        "storage_error",
-        "loss_alarm",
-        "exitwave_version",
-        "abtem_version",
-        "structures",
-        "exit_waves",
-        "images",
-    }
-    | {"content_hash", "zone_axis", *PER_PARTICLE}
-    | {"structures_hash", "exit_waves_hash", "images_hash", "structure_id", "image_id", "particles"}
-)
-"""Columns that are no property of the sample or the microscope, or follow from another."""
-LABELS = {
-    "radius": "particle radius",
-    "n_atoms_substrate": "substrate atoms",
-    "n_atoms_particles": "particle atoms",
-}
-COLOURS = {"particle": BLUE, "structure": GREEN, "image": ORANGE}
+COLOURS = {"part": BLUE, "structure": GREEN, "image": ORANGE}
 DISTINCT = 16
-"""Up to this many whole values get a bar each."""
+"""Up to this many values get a bar each."""
+LETTERS = 24
+"""Of the names below bars, above which they are turned."""
 
 
-def parameter_histograms(tables: Sequence[str | Path], path: str | Path, title: str = "") -> None:
+@dataclass(frozen=True)
+class _Panel:
+    """Values of one parameter: of every part, structure or image."""
+
+    of: str
+    values: pd.Series[Any]
+    label: str
+    unit: str
+
+
+def parameter_histograms(
+    tables: Sequence[str | Path], path: str | Path, told: Sequence[Told] = (), title: str = ""
+) -> None:
     """Draw a histogram of every parameter that varies.
 
     Parameters of a structure count once a structure, those of an image once an image.
@@ -74,48 +51,67 @@ def parameter_histograms(tables: Sequence[str | Path], path: str | Path, title: 
         Metadata tables of a block's shards.
     path : path
         PNG to write.
+    told : sequence of Told
+        What there is to say of the kinds that the items were made by.
     title : str
         Name of the block.
     """
     table = pd.concat([read_table(path) for path in tables], ignore_index=True)
     structures = table.drop_duplicates("structure_id")
-    panels: list[tuple[str, str, pd.Series[Any]]] = []
-    if "particles" in structures:
-        particles = [particle for text in structures["particles"].dropna() for particle in json.loads(text)]
-        drawn = pd.DataFrame(particles)
-        panels += [("particle", name, drawn[name]) for name in PER_PARTICLE if name in drawn]
-    for kind, names, source in (
-        ("structure", {**columns_of("structures"), **columns_of("exit_waves")}, structures),
-        ("image", columns_of("images"), table),
-    ):
-        panels += [(kind, name, source[name]) for name in names if name in source and name not in BOOKKEEPING]
-    panels = [(kind, name, values.dropna()) for kind, name, values in panels]
-    panels = [panel for panel in panels if _varies(panel[2])]
-
-    counts = {"particle": len(panels[0][2]) if panels and panels[0][0] == "particle" else 0}
-    counts |= {"structure": len(structures), "image": len(table) if "image_id" in table else 0}
+    panels = [panel for kind in told if kind.parts in structures for panel in _of_parts(kind, structures[kind.parts])]
+    panels += _of_columns(table, structures, told)
+    panels = [panel for panel in panels if panel.values.nunique() > 1]
     columns = max(1, min(4, len(panels)))
     lines = max(1, -(-len(panels) // columns))
     with figure(path, max(6.0, 2.9 * columns), 1.75 * lines + 0.9) as drawing:
         axes = drawing.subplots(lines, columns, squeeze=False)
         for axis in axes.flat[len(panels) :]:
             axis.set_axis_off()
-        for axis, (kind, name, values) in zip(axes.flat, panels, strict=False):
-            _histogram(axis, name, values, COLOURS[kind])
+        for axis, panel in zip(axes.flat, panels, strict=False):
+            _histogram(axis, panel)
         if not panels:
             axes[0, 0].text(0.5, 0.5, "no parameter of this block varies", ha="center", va="center")
         drawing.suptitle(f"Drawn parameters{f': {title}' if title else ''}", fontsize=11)
-        shown = [kind for kind in COLOURS if any(panel[0] == kind for panel in panels)]
+        names = {kind.parts for kind in told if kind.parts}
+        counts = {
+            "part": f"{len(panels[0].values) if panels else 0} {', '.join(names)}",
+            "structure": f"{len(structures)} structures",
+            "image": f"{len(table)} images",
+        }
         handles = [
-            Line2D([], [], ls="", marker="s", ms=8, color=COLOURS[kind], label=f"{counts[kind]} {kind}s")
-            for kind in shown
+            Line2D([], [], ls="", marker="s", ms=8, color=colour, label=counts[of])
+            for of, colour in COLOURS.items()
+            if any(panel.of == of for panel in panels)
         ]
         if handles:
             drawing.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.2)
 
 
-def _varies(values: pd.Series[Any]) -> bool:
-    return bool(values.nunique() > 1)
+def _of_parts(kind: Told, texts: pd.Series[Any]) -> list[_Panel]:
+    """Parameters of every part of all structures."""
+    parts = pd.DataFrame([part for text in texts.dropna() for part in json.loads(text)])
+    return [
+        _Panel("part", parts[name].dropna(), kind.labels.get(name, label_of(name)), unit)
+        for name, unit in kind.units.items()
+        if name in parts
+    ]
+
+
+def _of_columns(table: pd.DataFrame, structures: pd.DataFrame, told: Sequence[Told]) -> list[_Panel]:
+    """Parameters of structures and images, each in the order of the known columns."""
+    left_out = {name for kind in told for name in kind.left_out}
+    labels = {name: label for kind in told for name, label in kind.labels.items()}
+    known = {name: place for place, name in enumerate(UNITS)}
+    # What the table says of images stands after what it says of their structures.
+    columns = [str(name) for name in table]
+    first = columns.index("image_id") if "image_id" in columns else len(columns)
+    panels = []
+    for of, source, names in (("structure", structures, columns[:first]), ("image", table, columns[first:])):
+        for name in sorted(names, key=lambda name: known.get(name, len(known))):
+            if name not in left_out and not is_bookkeeping(name):
+                values = source[name].dropna()
+                panels.append(_Panel(of, values, labels.get(name, label_of(name)), UNITS.get(name, "")))
+    return panels
 
 
 def _logarithmic(numbers: NDArray[np.float64]) -> bool:
@@ -125,22 +121,26 @@ def _logarithmic(numbers: NDArray[np.float64]) -> bool:
     return bool(abs(skew(np.log(numbers))) < abs(skew(numbers)))
 
 
-def _histogram(axes: Axes, name: str, values: pd.Series[Any], colour: str) -> None:
-    unit = {**UNITS, **PER_PARTICLE}.get(name, "")
+def _histogram(axes: Axes, panel: _Panel) -> None:
+    values, unit, colour = panel.values, panel.unit, COLOURS[panel.of]
     if unit == "Å" and values.abs().max() >= 1e4:
         factor, unit = (1e7, "mm") if values.abs().max() >= 1e6 else (1e4, "µm")
         values = values / factor
-    label = LABELS.get(name) or (name if name[:1].isupper() or name.startswith("phi") else name.replace("_", " "))
-    axes.set_xlabel(f"{label} [{unit}]" if unit else label)
+    axes.set_xlabel(f"{panel.label} [{unit}]" if unit else panel.label)
     axes.grid(axis="y")
     axes.tick_params(axis="x", length=3)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     if not pd.api.types.is_numeric_dtype(values):
-        shares = values.astype(str).value_counts().sort_index().head(DISTINCT)
-        axes.bar(shares.index, shares.to_numpy(), color=colour, width=0.7)
-        axes.set_xlim(-0.9, max(len(shares), 3) - 0.1)
+        counts = values.astype(str).value_counts().sort_index()
+        shown = counts.sort_values(ascending=False, kind="stable").head(DISTINCT).sort_index()
+        if len(counts) > len(shown):
+            axes.set_xlabel(f"{panel.label}, {len(shown)} of {len(counts)}")
+        axes.bar(shown.index, shown.to_numpy(), color=colour, width=0.7)
+        axes.set_xlim(-0.9, max(len(shown), 3) - 0.1)
+        if sum(map(len, shown.index)) > LETTERS:
+            axes.tick_params(axis="x", rotation=90)
         return
     numbers = values.to_numpy(dtype=float)
     distinct = np.unique(numbers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.report import crystals
 from exitwave.report.style import INK, figure, spread
 
 SUBSTRATE = "#5b6a7a"
@@ -23,8 +24,15 @@ LIGHT = np.array([-0.45, 0.55, 0.70])
 """Direction the light comes from: right, up and out of the picture [unit vector]."""
 
 
-def draw_structures(shard: str | Path, path: str | Path, n: int = 4, title: str = "") -> None:
-    """Draw sample structures of a shard, from the fewest to the most and largest particles.
+def draw_structures(
+    shard: str | Path,
+    path: str | Path,
+    describe: Callable[[Mapping[Any, Any]], str] = crystals.describe,
+    order: Sequence[str] = ("item",),
+    n: int = 4,
+    title: str = "",
+) -> None:
+    """Draw sample structures of a shard.
 
     Parameters
     ----------
@@ -32,15 +40,20 @@ def draw_structures(shard: str | Path, path: str | Path, n: int = 4, title: str 
         Shard of structures.
     path : path
         PNG to write.
+    describe : function
+        What is written above a structure, from its row of the table.
+    order : sequence of str
+        Columns by which structures are sorted; those shown are evenly spread.
     n : int
         Structures shown.
     title : str
         Name of the block.
     """
-    opened, table = open_shard(shard), read_table(table_path(shard))
-    table = table.sort_values(["particles_placed", "radius_mean", "item"], na_position="first")
-    rows = table.iloc[spread(len(table), n)].to_dict("records")
-    cells = [opened.read(f"{row['item']}/cell") for row in rows]
+    opened, table = open_shard(shard), read_table(table_path(shard)).reset_index(drop=True)
+    table = table.sort_values(list(order), na_position="first")
+    table = table.iloc[spread(len(table), n)]
+    rows = dict(zip(table.index.tolist(), table.to_dict("records"), strict=True))
+    cells = [opened.read("cell", place) for place in rows]
     edge, height = max(float(cell[0]) for cell in cells), max(float(cell[2]) for cell in cells)
 
     width = max(5.0, 2.9 * len(rows) + 0.5)
@@ -48,32 +61,34 @@ def draw_structures(shard: str | Path, path: str | Path, n: int = 4, title: str 
     with figure(path, width, min(panel, 3.6) * (1 + height / edge) + 1.35) as drawing:
         axes = drawing.subplots(2, len(rows), squeeze=False, height_ratios=[height, edge])
         elements: dict[int, str] = {}
-        for column, row in enumerate(rows):
-            item = row["item"]
-            numbers, particle = opened.read(f"{item}/numbers"), opened.read(f"{item}/object_id") > 0
-            positions, cell = opened.read(f"{item}/positions").astype(np.float64), cells[column]
+        substrates: set[str] = set()
+        for column, (place, row) in enumerate(rows.items()):
+            numbers, particle = opened.read("numbers", place), opened.read("object_id", place) > 0
+            positions, cell = opened.read("positions", place).astype(np.float64), cells[column]
             colours, radii = _appearance(numbers, particle)
             elements |= {int(number): chemical_symbols[number] for number in np.unique(numbers[particle])}
+            if not particle.all():
+                substrates.add(str(row.get("substrate", "")))
             # (right, up, towards the eye): from the side along +y, from above along -z.
-            for place, order in ((0, [0, 2, 1]), (1, [0, 1, 2])):
-                view = positions[:, order] * ([1, 1, -1] if place == 0 else [1, 1, 1])
-                extent = (float(cell[order[0]]), float(cell[order[1]]))
+            for line, turned in ((0, [0, 2, 1]), (1, [0, 1, 2])):
+                view = positions[:, turned] * ([1, 1, -1] if line == 0 else [1, 1, 1])
+                extent = (float(cell[turned[0]]), float(cell[turned[1]]))
                 picture = render(view, radii, colours, extent)
-                axes[place, column].imshow(
+                axes[line, column].imshow(
                     picture, origin="lower", extent=(0, extent[0], 0, extent[1]), interpolation="antialiased"
                 )
-                axes[place, column].set(xlim=(0, edge), ylim=(0, height if place == 0 else edge), aspect="equal")
-                axes[place, column].spines[["top", "right"]].set_visible(place == 1)
-                axes[place, column].tick_params(labelleft=column == 0)
-            axes[0, column].set_title(_describe(row), fontsize=8.5, linespacing=1.35, loc="left")
+                axes[line, column].set(xlim=(0, edge), ylim=(0, height if line == 0 else edge), aspect="equal")
+                axes[line, column].spines[["top", "right"]].set_visible(line == 1)
+                axes[line, column].tick_params(labelleft=column == 0)
+            axes[0, column].set_title(describe(row), fontsize=8.5, linespacing=1.35, loc="left")
             axes[1, column].set_xlabel("x [Å]")
         # Turned with the label, the arrow points up.
         axes[0, 0].set_ylabel("side view, z [Å], beam →")
         axes[1, 0].set_ylabel("from above, y [Å]")
         handles = [_ball(_element_colour(number), symbol) for number, symbol in elements.items()]
-        if any(row["n_atoms_substrate"] for row in rows):
-            names = sorted({str(row["substrate"]) for row in rows} - {""})
-            handles.append(_ball(np.array(to_rgb(SUBSTRATE)), f"substrate ({', '.join(names)})"))
+        if substrates:
+            names = ", ".join(sorted(substrates - {""}))
+            handles.append(_ball(np.array(to_rgb(SUBSTRATE)), f"substrate ({names})" if names else "substrate"))
         drawing.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.2)
         drawing.suptitle(f"Simulated structures: {title}" if title else "Simulated structures", ha="center")
 
@@ -171,19 +186,3 @@ def _element_colour(number: int) -> NDArray[np.float64]:
 
 def _ball(colour: NDArray[np.float64], label: str) -> Line2D:
     return Line2D([], [], ls="", marker="o", ms=8, mfc=tuple(colour), mec=INK, mew=0.4, label=label)
-
-
-def _describe(row: Mapping[Any, Any]) -> str:
-    particles = int(row["particles_placed"])
-    lines = [f"item {row['item']}: {particles or 'no'} particle{'' if particles == 1 else 's'}"]
-    if particles:
-        low, high = row["radius_min"], row["radius_max"]
-        radius = f"{low:.0f} Å" if f"{low:.0f}" == f"{high:.0f}" else f"{low:.0f} to {high:.0f} Å"
-        lines[0] += f" of {str(row['material']).replace(',', ', ')}"
-        defects = int(row["planar_defects"])
-        lines.append(f"{str(row['shape']).replace(',', ', ').replace('_', ' ')}, radius {radius}")
-        if defects:
-            lines[-1] += f", {defects} planar defect{'' if defects == 1 else 's'}"
-    substrate = f"{row['substrate']}, {row['substrate_thickness']:.0f} Å"
-    lines.append(substrate if row["substrate"] else "no substrate")
-    return "\n".join(lines)

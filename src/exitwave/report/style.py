@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import matplotlib
@@ -131,3 +132,9 @@ def outline(axes: Axes, mask: NDArray[np.bool_], colour: str, width: float = 1.1
 def spread(count: int, wanted: int) -> NDArray[np.int64]:
     """At most ``wanted`` places among ``count``, evenly spread from the first to the last."""
     return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(np.int64))
+
+
+def wrapped(texts: Sequence[str], width: int) -> list[str]:
+    """Lines of at most so many letters with texts such as ``dose 300 e⁻/Å²``, none of which is torn apart."""
+    joined = ", ".join(text.replace(" ", "\N{NO-BREAK SPACE}") for text in texts)
+    return wrap(joined, width, break_long_words=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from exitwave.data.shards import Shard, open_shard, read_table, table_path
+from exitwave.report import crystals
+from exitwave.report.columns import Told
 from exitwave.report.style import BLUE, GREEN, ORANGE, figure, picture, scale_bar, spread
 
 COLUMNS = (
@@ -19,9 +22,22 @@ COLUMNS = (
     "particles alone, phase",
     "particles alone, amplitude",
 )
+TOLD = Told(
+    left_out=frozenset(
+        {"simulation_grid", "slice_thickness", "n_slices", "oversampling", "series_step", "storage_error", "loss_alarm"}
+    )
+)
+"""How a wave is simulated follows from the size of its structure, and is no property of the microscope."""
 
 
-def draw_exit_waves(shard: str | Path, path: str | Path, n: int = 3, title: str = "") -> None:
+def draw_exit_waves(
+    shard: str | Path,
+    path: str | Path,
+    describe: Callable[[Mapping[Any, Any]], str] = crystals.describe,
+    order: Sequence[str] = ("item",),
+    n: int = 3,
+    title: str = "",
+) -> None:
     """Draw phase and amplitude of the exit waves of a few structures, first thermal configuration.
 
     Below them, where there is a thickness series, how the direct beam fades and what is scattered grows with depth.
@@ -32,15 +48,19 @@ def draw_exit_waves(shard: str | Path, path: str | Path, n: int = 3, title: str 
         Shard of exit waves.
     path : path
         PNG to write.
+    describe : function
+        What is written beside the waves of a structure, from its row of the table.
+    order : sequence of str
+        Columns by which structures are sorted; those shown are evenly spread.
     n : int
-        Structures shown, from the fewest to the most particles.
+        Structures shown.
     title : str
         Name of the block.
     """
     opened, table = open_shard(shard), read_table(table_path(shard)).reset_index(drop=True)
-    sampling = float(opened.attributes["sampling"])
-    order = table.sort_values(["particles_placed", "radius_mean", "item"], na_position="first").index
-    places = order[spread(len(order), n)]
+    sampling, energy = float(table["wave_sampling"].iloc[0]), float(table["energy"].iloc[0])
+    places = table.sort_values(list(order), na_position="first").index
+    places = places[spread(len(places), n)]
     has_series = "series_step" in table and bool(table["series_step"].notna().any())
     with figure(path, 12.0, 2.4 * (len(places) + has_series) + 0.7) as drawing:
         layout = drawing.add_gridspec(len(places) + has_series, len(COLUMNS))
@@ -48,22 +68,16 @@ def draw_exit_waves(shard: str | Path, path: str | Path, n: int = 3, title: str 
         if has_series:
             _draw_series(drawing.add_subplot(layout[-1, :]), opened, table.loc[places])
         for row, place in zip(axes, places, strict=True):
-            waves = opened.read("waves", int(place))[:, 0]
-            for column, (axis, values) in enumerate(zip(row, _maps(waves), strict=True)):
+            whole, particles = (opened.read(name, int(place))[0] for name in ("whole", "particles"))
+            for column, (axis, values) in enumerate(zip(row, _maps(whole, particles), strict=True)):
                 _panel(axis, values, column, sampling)
             picture(row[0])
-            item = table.loc[place]
-            particles = int(item["particles_placed"])
-            row[0].set_ylabel(
-                f"item {item['item']}\n{particles} particle{'' if particles == 1 else 's'}, "
-                f"substrate {item['substrate_thickness']:.0f} Å"
-            )
+            row[0].set_ylabel(describe(table.loc[place].to_dict()))
         for axis, name in zip(axes[0], COLUMNS, strict=True):
             axis.set_title(name)
-        energy = float(opened.attributes["energy"]) / 1e3
         alarms = int(table["loss_alarm"].sum()) if "loss_alarm" in table else 0
         drawing.suptitle(
-            f"Simulated exit waves at {energy:g} kV"
+            f"Simulated exit waves at {energy / 1e3:g} kV"
             + (f": {title}" if title else "")
             + (f"\n{alarms} of {len(table)} lost too much intensity to the band limit" if alarms else "")
         )
@@ -71,8 +85,8 @@ def draw_exit_waves(shard: str | Path, path: str | Path, n: int = 3, title: str 
 
 def _draw_series(axes: Axes, shard: Shard, rows: pd.DataFrame) -> None:
     """Intensity of the direct beam (solid) and of all that is scattered (dashed) against depth."""
-    for colour, (_, row) in zip((BLUE, ORANGE, GREEN), rows.iterrows(), strict=False):
-        series = shard.read(f"series/{row['item']}")
+    for colour, (place, row) in zip((BLUE, ORANGE, GREEN), rows.to_dict("index").items(), strict=False):
+        series = shard.read("series", place)
         direct = np.abs(series.mean(axis=(-2, -1))) ** 2
         total = np.mean(np.abs(series) ** 2, axis=(-2, -1), dtype=np.float64)
         depth = row["series_step"] * np.arange(1, len(series) + 1)
@@ -82,9 +96,8 @@ def _draw_series(axes: Axes, shard: Shard, rows: pd.DataFrame) -> None:
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
-def _maps(waves: NDArray[np.complex64]) -> list[NDArray[Any]]:
-    """Phase and amplitude of both variants [2, y, x]; the phase of the whole is counted from that of its mean."""
-    whole, particles = waves
+def _maps(whole: NDArray[np.complex64], particles: NDArray[np.complex64]) -> list[NDArray[Any]]:
+    """Phase and amplitude of both waves [y, x]; the phase of the whole is counted from that of its mean."""
     reference = np.exp(-1j * np.angle(whole.mean()))
     return [np.angle(whole * reference), np.abs(whole), np.angle(particles), np.abs(particles)]
 

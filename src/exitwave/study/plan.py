@@ -27,16 +27,6 @@ def shard_ranges(member: Member) -> list[tuple[int, int]]:
     return [(start, min(start + size, count)) for start in range(0, count, size)]
 
 
-def shard_file(member: Member, start: int | str, stop: int | str) -> str:
-    """Path of a shard below the working directory."""
-    return f"results/{member.folder}/shard-{int(start):06d}-{int(stop):06d}.zarr.zip"
-
-
-def shard_files(member: Member) -> list[str]:
-    """Paths of all shards of a block of the simulation."""
-    return [shard_file(member, start, stop) for start, stop in shard_ranges(member)]
-
-
 def sources_of(member: Member) -> dict[str, Member]:
     """Blocks of earlier stages whose shards a job of the simulation reads, the one whose table goes on first."""
     named = [source for sources in member.upstream.values() for source in sources]

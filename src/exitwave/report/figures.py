@@ -1,0 +1,503 @@
+"""Figures of a study: which there are of each kind of each stage, what they are drawn from and what is said of them.
+
+The table is all that the rules know of figures. What draws is imported by the job that draws.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from exitwave.config.benchmarks import Benchmark
+from exitwave.config.images import Hrtem
+from exitwave.report.conditions import drawn_columns, in_a_line
+from exitwave.study import artifacts
+from exitwave.study.member import Member, Study
+from exitwave.study.plan import SIMULATION, label_threshold
+
+About = Mapping[str, Any]
+"""What a figure is told beside its files, as plain JSON: the title, and what its kind adds."""
+Draw = Callable[[Sequence[Path], Path, About], None]
+
+
+def _nothing(study: Study, member: Member) -> dict[str, Any]:
+    return {}
+
+
+def _always(study: Study, member: Member) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of every block of a kind.
+
+    Attributes
+    ----------
+    file : str
+        Its file in the folder of a block in the report; ``{training}`` stands for the folder of a training.
+    category : str
+        Chapter of the report.
+    label : str
+        What it is called there.
+    caption : str
+        What is said of it, in reStructuredText.
+    reads : str
+        What it is drawn from: the first shard, all shards or the tables of the block, the histories of its networks,
+        the predictions of the networks of one training, or the summary of a benchmark.
+    draw : function
+        Draws it from these files into its own, told what :meth:`FigureOf.about` says.
+    about : function
+        What it is told beside the title.
+    needed : function
+        Whether a member has it.
+    last : bool
+        Whether only members have it that nothing else of the study is simulated from.
+    task : str, optional
+        Kind of models: it is drawn for each training of such a model that a benchmark scores.
+    memory : int
+        Memory that it needs [MB].
+    minutes : int
+        Time that it needs at the most [min].
+    """
+
+    file: str
+    category: str
+    label: str
+    caption: str
+    reads: Literal["shard", "shards", "tables", "histories", "predictions", "summary"]
+    draw: Draw
+    about: Callable[[Study, Member], dict[str, Any]] = _nothing
+    needed: Callable[[Study, Member], bool] = _always
+    last: bool = False
+    task: str | None = None
+    memory: int = 1500
+    minutes: int = 10
+
+
+@dataclass(frozen=True)
+class FigureOf:
+    """A figure of one member of a study.
+
+    Attributes
+    ----------
+    figure : Figure
+    study : Study
+    member : Member
+    training : Member, optional
+        The training whose predictions it shows.
+    """
+
+    figure: Figure
+    study: Study
+    member: Member
+    training: Member | None = None
+
+    @property
+    def path(self) -> str:
+        """Its path in the folder of a study in the report."""
+        return f"{self.member.folder}/{self.figure.file.format(training=self._training)}"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """How the report lists it."""
+        stage = self.member.stage
+        # A chapter is one table, whose figures share the first column.
+        whose = stage.removesuffix("s") if stage in ("trainings", "benchmarks") else "block"
+        name = artifacts.name_in_paths(self.member)
+        return {whose: name, "figure": self.figure.label.format(training=self._training)}
+
+    def inputs(self, study_name: str) -> list[str]:
+        """Files that it is drawn from."""
+        match self.figure.reads:
+            case "shard":
+                return artifacts.shards(self.member)[:1]
+            case "shards":
+                return artifacts.shards(self.member)
+            case "tables":
+                return artifacts.tables(self.member)
+            case "histories":
+                return artifacts.histories(self.member)
+            case "summary":
+                return [artifacts.summary(self.member, study_name)]
+            case "predictions":
+                assert self.training is not None
+                return artifacts.predictions(self.member, self.training)
+
+    def about(self) -> str:
+        """What its job is told, as canonical JSON."""
+        name = self.member.name
+        return json.dumps(
+            {
+                "stage": self.member.stage,
+                "kind": kind_of(self.member),
+                "file": self.figure.file,
+                "title": name if self.training is None else f"{name}, network {self.training.name}",
+                **self.figure.about(self.study, self.member),
+            },
+            sort_keys=True,
+        )
+
+    @property
+    def _training(self) -> str:
+        return "" if self.training is None else artifacts.name_in_paths(self.training)
+
+
+# --- which figures a study has ----------------------------------------------------------------
+
+
+def kind_of(member: Member) -> str:
+    """Kind of a member; of a training, that of its model."""
+    if member.stage == "trainings":
+        return kind_of(member.source("model"))
+    return str(getattr(member.block, "kind", ""))
+
+
+def figures_of_kind(stage: str, kind: str) -> tuple[Figure, ...]:
+    """Figures of a kind: its own, and those of all kinds of its stage unless it has its own in their place."""
+    own = FIGURES.get((stage, kind), ())
+    names = {figure.file for figure in own}
+    return own + tuple(figure for figure in FIGURES.get((stage, ""), ()) if figure.file not in names)
+
+
+def figure_of_kind(stage: str, kind: str, file: str) -> Figure:
+    """The figure of a kind that has this file."""
+    return next(figure for figure in figures_of_kind(stage, kind) if figure.file == file)
+
+
+def figures(study: Study) -> dict[str, FigureOf]:
+    """All figures of the blocks of a study, by their path in its folder in the report."""
+    last = {member.folder for member in last_simulated(study)}
+    found = [
+        figure
+        for stage in study.members
+        for member in study.stage(stage)
+        for figure in _figures_of(study, member, member.folder in last)
+    ]
+    return {figure.path: figure for figure in found}
+
+
+def _figures_of(study: Study, member: Member, last: bool) -> Iterator[FigureOf]:
+    for figure in figures_of_kind(member.stage, kind_of(member)):
+        if (figure.last and not last) or not figure.needed(study, member):
+            continue
+        if figure.task is None:
+            yield FigureOf(figure, study, member)
+        else:
+            for training in member.upstream["trainings"]:
+                if kind_of(training) == figure.task:
+                    yield FigureOf(figure, study, member, training)
+
+
+def last_simulated(study: Study) -> list[Member]:
+    """Members of the simulation that nothing else of the study is simulated from."""
+    members = [member for stage in SIMULATION for member in study.stage(stage)]
+    used = {source.folder for member in members for sources in member.upstream.values() for source in sources}
+    return [member for member in members if member.folder not in used]
+
+
+def report_files(study: Study, study_name: str) -> list[str]:
+    """All figures and tables in the report of a study."""
+    folder = f"results/report/{study_name}"
+    return [f"{folder}/{path}" for path in (*figures(study), "costs.png", "costs.html")]
+
+
+def mask_shown(study: Study, images: Member) -> tuple[str | None, float]:
+    """Map, and value of it above which a pixel is particle, by which masks of images are shown.
+
+    It is that of the first dataset drawn from them; no map for kinds of images that have none.
+    """
+    if not isinstance(images.block, Hrtem):
+        return None, 0.0
+    return "phase", label_threshold(study, images)
+
+
+# --- what figures are told --------------------------------------------------------------------
+
+
+def _made_by(study: Study, member: Member) -> dict[str, Any]:
+    return {"made_by": sorted(_kinds(member))}
+
+
+def _kinds(member: Member) -> set[str]:
+    """Kinds of a member and all that it is made from, each with its stage."""
+    sources = [source for members in member.upstream.values() for source in members]
+    return {f"{member.stage}/{kind_of(member)}"}.union(*map(_kinds, sources))
+
+
+def _mask(study: Study, images: Member) -> dict[str, Any]:
+    map, above = mask_shown(study, images)
+    return {"map": map, "above": above}
+
+
+def _columns(study: Study, images: Member) -> dict[str, Any]:
+    # As pairs, whose order JSON keeps.
+    return {"columns": list(drawn_columns(images.block, varying=True).items())}
+
+
+def _threshold(study: Study, benchmark: Member) -> dict[str, Any]:
+    return {"threshold": benchmark.of(Benchmark).threshold}
+
+
+def _has_two_masks(study: Study, images: Member) -> bool:
+    return "atoms" in images.of(Hrtem).labels and mask_shown(study, images)[0] != "atoms"
+
+
+# --- what draws -------------------------------------------------------------------------------
+
+
+def draw_figure(about: str, files: Sequence[Path], path: Path) -> None:
+    """Draw one figure.
+
+    Parameters
+    ----------
+    about : str
+        As from :meth:`FigureOf.about`.
+    files : sequence of paths
+        Files that it is drawn from.
+    path : path
+        File to write.
+    """
+    told = json.loads(about)
+    figure_of_kind(told["stage"], told["kind"], told["file"]).draw(files, path, told)
+
+
+def _structures(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report.structures import draw_structures
+
+    draw_structures(files[0], path, n=about.get("number", 4), title=about["title"])
+
+
+def _nanoparticles(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report.nanoparticles import ORDER, describe
+    from exitwave.report.structures import draw_structures
+
+    draw_structures(files[0], path, describe, ORDER, about.get("number", 4), about["title"])
+
+
+def _plane_waves(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report import crystals, nanoparticles
+    from exitwave.report.waves import draw_exit_waves
+
+    of_particles = "structures/nanoparticles_on_substrate" in about["made_by"]
+    describe = nanoparticles.describe_beside if of_particles else crystals.describe
+    order = nanoparticles.ORDER if of_particles else ("item",)
+    draw_exit_waves(files[0], path, describe, order, about.get("number", 3), about["title"])
+
+
+def _contact_sheet(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report.images import contact_sheet
+
+    def describe(row: Mapping[Any, Any]) -> str:
+        return in_a_line(about["kind"], row, dict(about.get("columns", ())))
+
+    contact_sheet(files, path, describe, about.get("map"), about.get("above", 0.0), title=about["title"])
+
+
+def _labels(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report.labels import draw_labels
+
+    draw_labels(files[0], path, about["map"], about["above"], title=about["title"])
+
+
+def _parameters(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report import crystals, nanoparticles, waves
+    from exitwave.report.parameters import parameter_histograms
+
+    told = {
+        "structures/files": crystals.TOLD,
+        "structures/nanoparticles_on_substrate": nanoparticles.TOLD,
+        "exit_waves/plane_wave": waves.TOLD,
+    }
+    parameter_histograms(files, path, [told[kind] for kind in about["made_by"] if kind in told], about["title"])
+
+
+def _learning_curves(files: Sequence[Path], path: Path, about: About) -> None:
+    import pandas as pd
+
+    from exitwave.report.training import learning_curves
+
+    learning_curves({seed: pd.read_csv(file) for seed, file in enumerate(files)}, path, title=about["title"])
+
+
+def _score_page(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.data.shards import read_table
+    from exitwave.report.benchmarks import score_page
+
+    score_page(read_table(files[0]), path, SCORED[about["kind"]], title=about["title"])
+
+
+def _forest_plot(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.data.shards import read_table
+    from exitwave.report.benchmarks import forest_plot
+
+    forest_plot(read_table(files[0]), path, SCORED[about["kind"]], title=about["title"])
+
+
+def _overlays(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report.overlays import draw_overlays
+
+    draw_overlays(files, path, about["threshold"], real=about["kind"] == "micrographs", title=about["title"])
+
+
+SCORED = {"micrographs": "Real micrographs with expert masks.", "simulated": "Held-out simulated images."}
+"""What each kind of benchmark scores."""
+
+
+# --- the table --------------------------------------------------------------------------------
+
+
+def _scores(data: str) -> tuple[Figure, ...]:
+    """Page and forest plot of the scores on a benchmark, of which ``data`` is said."""
+    caption = (
+        f"{data} Intervals cover 95 % of resamples of the images. Networks are given by the median over their seeds, "
+        "and none was chosen by its score here."
+    )
+    more: dict[str, Any] = {"reads": "summary", "memory": 1000}
+    return (
+        Figure("scores.html", "6 Benchmarks", "table of scores", caption, draw=_score_page, **more),
+        Figure("scores.png", "6 Benchmarks", "F1 with intervals", caption, draw=_forest_plot, **more),
+    )
+
+
+def _predictions(shown: str) -> Figure:
+    """Overlays of a benchmark of which ``shown`` is said."""
+    return Figure(
+        "overlays/{training}.png",
+        "6 Benchmarks",
+        "predictions of {training}",
+        f"{shown} The prediction is the mean probability over the seeds, cut at the threshold of the benchmark.",
+        reads="predictions",
+        draw=_overlays,
+        about=_threshold,
+        task="segmentation",
+        memory=2000,
+        minutes=20,
+    )
+
+
+_PARAMETERS = Figure(
+    "parameters.png",
+    "4 Drawn parameters",
+    "histograms",
+    "Simulated: distributions of all parameters that vary, as they were drawn. Parameters of particles and structures "
+    "count once each, those of images once an image.",
+    reads="tables",
+    draw=_parameters,
+    about=_made_by,
+    last=True,
+)
+
+FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
+    ("structures", ""): (
+        Figure(
+            "atoms.png",
+            "1 Structures",
+            "atoms",
+            "Simulated: atoms of sample structures of the first shard, seen from the side and from above; far atoms "
+            "are paler.",
+            reads="shard",
+            draw=_structures,
+        ),
+        _PARAMETERS,
+    ),
+    ("structures", "nanoparticles_on_substrate"): (
+        Figure(
+            "atoms.png",
+            "1 Structures",
+            "atoms",
+            "Simulated: atoms of sample structures, from the fewest to the most and largest particles of the first "
+            "shard, seen from the side and from above. The cell is periodic sideways, so that a particle may continue "
+            "at the opposite edge; far atoms are paler.",
+            reads="shard",
+            draw=_nanoparticles,
+        ),
+    ),
+    ("exit_waves", ""): (_PARAMETERS,),
+    ("exit_waves", "plane_wave"): (
+        Figure(
+            "waves.png",
+            "2 Exit waves",
+            "phase and amplitude",
+            "Simulated: phase and amplitude of exit waves, of the whole structure refocused to the middle of the model "
+            "and of its particles alone in focus, for the first thermal configuration. Phases that reach π are drawn "
+            "in cyclic colours; that of the whole structure is counted from its mean.\n\n"
+            "If a thickness series was asked for: intensity of the direct beam and of all that is scattered against "
+            "depth, means over thermal configurations.",
+            reads="shard",
+            draw=_plane_waves,
+            about=_made_by,
+        ),
+    ),
+    ("images", ""): (
+        Figure(
+            "contact_sheet.png",
+            "3 Images and labels",
+            "contact sheet",
+            "Simulated: images as they are counted, each in its own grey range, evenly spread over the block, with the "
+            "conditions that were drawn for each.",
+            reads="shards",
+            draw=_contact_sheet,
+            about=_columns,
+        ),
+        _PARAMETERS,
+    ),
+    ("images", "hrtem"): (
+        Figure(
+            "contact_sheet.png",
+            "3 Images and labels",
+            "contact sheet",
+            "Simulated: images as they are counted by the camera, each in its own grey range, evenly spread over the "
+            "block, with the outlines of the labels that a network learns from. Labels are made from the particles' "
+            "exit wave in focus or from their atoms, and are the same whatever the optics and the dose.",
+            reads="shards",
+            draw=_contact_sheet,
+            about=_mask,
+        ),
+        Figure(
+            "labels.png",
+            "3 Images and labels",
+            "two masks compared",
+            "Simulated: particles by the map that networks learn from, such as the smoothed phase of their exit wave, "
+            "and by their projected atoms, with where the two differ; below, how well they agree at each threshold of "
+            "the map.",
+            reads="shard",
+            draw=_labels,
+            about=_mask,
+            needed=_has_two_masks,
+        ),
+    ),
+    ("trainings", "segmentation"): (
+        Figure(
+            "learning_curves.png",
+            "5 Trainings",
+            "learning curves",
+            "Networks trained and validated on simulated images alone, which share no structure. The epoch kept is "
+            "that of the smallest validation loss; F1 is of the particle class over all validation pixels.",
+            reads="histories",
+            draw=_learning_curves,
+            memory=1000,
+        ),
+    ),
+    ("benchmarks", "micrographs"): (
+        *_scores(
+            "Experimental micrographs, scored against an expert's masks; the networks have learned from simulated "
+            "images alone."
+        ),
+        _predictions(
+            "Experimental: every micrograph of the benchmark, with the outlines that the expert drew and that networks "
+            "trained on simulated images predict."
+        ),
+    ),
+    ("benchmarks", "simulated"): (
+        *_scores("Simulated images of structures kept out of training and validation, scored against their labels."),
+        _predictions(
+            "Simulated: images of structures kept out of training and validation, with the outlines of their labels "
+            "and of the prediction."
+        ),
+    ),
+}
+"""Figures by stage and kind; without a kind those of every kind of the stage."""

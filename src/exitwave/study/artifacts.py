@@ -1,0 +1,66 @@
+"""Where the artifacts of a study stand: paths below the folder of a run."""
+
+from __future__ import annotations
+
+from exitwave.config.trainings import Training
+from exitwave.study.member import Member, Study
+from exitwave.study.plan import SIMULATION, shard_ranges
+
+
+def shard(member: Member, start: int | str, stop: int | str) -> str:
+    """Shard of a member of the simulation stages with the items of structures ``start`` ... ``stop - 1``."""
+    return f"results/{member.folder}/shard-{int(start):06d}-{int(stop):06d}.zarr.zip"
+
+
+def shards(member: Member) -> list[str]:
+    """All shards of a member of the simulation stages."""
+    return [shard(member, start, stop) for start, stop in shard_ranges(member)]
+
+
+def tables(member: Member) -> list[str]:
+    """Metadata tables of a member of the simulation stages, one beside each shard."""
+    return [path.replace(".zarr.zip", ".parquet") for path in shards(member)]
+
+
+def weights(training: Member) -> list[str]:
+    """Weights of all networks of a training."""
+    return [f"{folder}/weights.safetensors" for folder in _networks(training)]
+
+
+def histories(training: Member) -> list[str]:
+    """Histories of all networks of a training, an epoch a row."""
+    return [f"{folder}/history.csv" for folder in _networks(training)]
+
+
+def predictions(benchmark: Member, training: Member) -> list[str]:
+    """Predictions of the networks of one training on the images of a benchmark."""
+    seeds = range(training.of(Training).seeds)
+    return [f"results/{benchmark.folder}/{name_in_paths(training)}/seed-{seed}.zarr.zip" for seed in seeds]
+
+
+def summary(benchmark: Member, study_name: str) -> str:
+    """Scores of all methods on a benchmark; of the networks of one study."""
+    return f"results/report/{study_name}/{benchmark.folder}/summary.parquet"
+
+
+def before_the_report(study: Study, study_name: str) -> list[str]:
+    """Everything of a study that is made before its report."""
+    made = [path for stage in SIMULATION for member in study.stage(stage) for path in shards(member)]
+    made += [f"results/{dataset.folder}/manifest.parquet" for dataset in study.stage("datasets")]
+    made += [path for training in study.stage("trainings") for path in weights(training)]
+    return made + [summary(benchmark, study_name) for benchmark in study.stage("benchmarks")]
+
+
+def folders_of(study: Study) -> list[str]:
+    """Names of the folders of all members, each once."""
+    return sorted({name_in_paths(member) for stage in study.members for member in study.stage(stage)})
+
+
+def name_in_paths(member: Member) -> str:
+    """Name of the folder of a member, without that of its stage."""
+    return member.folder.partition("/")[2]
+
+
+def _networks(training: Member) -> list[str]:
+    seeds = range(training.of(Training).seeds)
+    return [f"results/models/{name_in_paths(training)}/seed-{seed}" for seed in seeds]

@@ -1,0 +1,280 @@
+"""Which figures a study has, what they are drawn from, what is said of them, and that all of them can be drawn."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from docutils.core import publish_doctree
+from docutils.nodes import system_message
+
+from exitwave.config.kinds import STAGES
+from exitwave.report.figures import (
+    FIGURES,
+    draw_figure,
+    figure_of_kind,
+    figures,
+    figures_of_kind,
+    last_simulated,
+    mask_shown,
+    report_files,
+)
+from exitwave.study.artifacts import before_the_report
+from exitwave.study.link import study_from
+
+MICROGRAPHS = Path(__file__).parents[2] / "resources" / "micrographs" / "scottlab_hrtem_patches"
+TINY = f"""
+structures:
+  gold:
+    kind: nanoparticles_on_substrate
+    count: 6
+    shard_size: 4
+    field_of_view: 25.6
+    particles: {{material: Au, radius: {{uniform: [4, 6]}}}}
+  bare: {{like: gold, count: 2}}
+exit_waves:
+  thermal: {{structures: gold, kind: plane_wave, sampling: 0.4}}
+  series: {{like: thermal, thickness_series: 8}}
+images:
+  noisy: {{exit_waves: thermal, kind: hrtem, pixel_size: 0.8, size: 32, dose: {{matrix: [100, 200]}}}}
+  labelled: {{exit_waves: thermal, kind: hrtem, pixel_size: 0.8, size: 32, dose: 300, labels: [atoms, thickness]}}
+datasets:
+  gold: {{images: labelled, validation: 0.3, test: 0.3, label_threshold: 0.25}}
+models:
+  small: {{kind: segmentation}}
+trainings:
+  gold: {{datasets: gold, model: small, seeds: 2}}
+  streamed: {{like: gold, streaming: true, seeds: 1}}
+benchmarks:
+  held_out: {{kind: simulated, datasets: [gold], threshold: 0.4}}
+  real: {{kind: micrographs, path: {MICROGRAPHS}, trainings: [gold]}}
+"""
+
+
+def tiny(**changes):
+    """The tiny study, dotted keys changed (``__`` for the dot)."""
+    raw = yaml.safe_load(TINY)
+    for key, value in changes.items():
+        stage, block, name = key.split("__")
+        raw[stage][block][name] = value
+    return study_from(raw, "tiny.yaml")
+
+
+@pytest.fixture(scope="module")
+def study():
+    return tiny()
+
+
+def named(study, path):
+    """A path with the names of blocks in place of their folders."""
+    for stage in study.members:
+        for member in study.stage(stage):
+            path = path.replace(member.folder, f"{stage}/{member.name}")
+            path = path.replace(member.folder.partition("/")[2], member.name)
+    return path
+
+
+def figure(study, path):
+    return next(figure for figure in figures(study).values() if named(study, figure.path) == path)
+
+
+def test_every_block_has_the_figures_of_its_kind(study):
+    assert sorted(named(study, path) for path in figures(study)) == [
+        "benchmarks/held_out/overlays/gold.png",
+        "benchmarks/held_out/overlays/streamed.png",
+        "benchmarks/held_out/scores.html",
+        "benchmarks/held_out/scores.png",
+        "benchmarks/real/overlays/gold.png",
+        "benchmarks/real/scores.html",
+        "benchmarks/real/scores.png",
+        "exit_waves/series/parameters.png",
+        "exit_waves/series/waves.png",
+        "exit_waves/thermal/waves.png",
+        "images/labelled/contact_sheet.png",
+        "images/labelled/labels.png",
+        "images/labelled/parameters.png",
+        "images/noisy[dose=100]/contact_sheet.png",
+        "images/noisy[dose=100]/parameters.png",
+        "images/noisy[dose=200]/contact_sheet.png",
+        "images/noisy[dose=200]/parameters.png",
+        "structures/bare/atoms.png",
+        "structures/bare/parameters.png",
+        "structures/gold/atoms.png",
+        "trainings/gold/learning_curves.png",
+        "trainings/streamed/learning_curves.png",
+    ]
+    folder = "results/report/tiny"
+    assert report_files(study, "tiny")[-2:] == [f"{folder}/costs.png", f"{folder}/costs.html"]
+    assert [f"{folder}/{path}" for path in figures(study)] == report_files(study, "tiny")[:-2]
+
+
+def test_the_last_simulated_are_those_that_nothing_is_simulated_from(study):
+    assert [member.name for member in last_simulated(study)] == [
+        "bare",
+        "series",
+        "noisy[dose=100]",
+        "noisy[dose=200]",
+        "labelled",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "files"),
+    [
+        ("structures/gold/atoms.png", ["structures/gold/shard-000000-000004.zarr.zip"]),
+        ("exit_waves/thermal/waves.png", ["exit_waves/thermal/shard-000000-000004.zarr.zip"]),
+        (
+            "images/labelled/contact_sheet.png",
+            [f"images/labelled/shard-{part}.zarr.zip" for part in ("000000-000004", "000004-000006")],
+        ),
+        ("images/labelled/labels.png", ["images/labelled/shard-000000-000004.zarr.zip"]),
+        (
+            "images/labelled/parameters.png",
+            [f"images/labelled/shard-{part}.parquet" for part in ("000000-000004", "000004-000006")],
+        ),
+        ("trainings/gold/learning_curves.png", [f"models/gold/seed-{seed}/history.csv" for seed in (0, 1)]),
+        ("benchmarks/real/scores.html", ["report/tiny/benchmarks/real/summary.parquet"]),
+        ("benchmarks/real/overlays/gold.png", [f"benchmarks/real/gold/seed-{seed}.zarr.zip" for seed in (0, 1)]),
+        ("benchmarks/held_out/overlays/streamed.png", ["benchmarks/held_out/streamed/seed-0.zarr.zip"]),
+    ],
+)
+def test_a_figure_is_drawn_from_what_was_made_for_it(study, path, files):
+    assert [named(study, file) for file in figure(study, path).inputs("tiny")] == [f"results/{file}" for file in files]
+
+
+def test_all_that_figures_read_is_made_before_the_report(study):
+    made = before_the_report(study, "tiny")
+    assert len(made) == len(set(made))
+    read = {file for figure in figures(study).values() for file in figure.inputs("tiny")}
+    beside = {".parquet": ".zarr.zip", "history.csv": "weights.safetensors"}
+    for file in read:
+        if "/benchmarks/" in file and file.endswith(".zarr.zip"):
+            continue  # the summary is made from the same predictions
+        assert {file, *(file.replace(end, other) for end, other in beside.items())} & set(made), file
+
+
+def test_what_a_figure_is_told_is_canonical_and_does_not_depend_on_counts():
+    before, after = tiny(), tiny(structures__gold__count=9, trainings__gold__seeds=3)
+    for path, of in figures(before).items():
+        told = of.about()
+        assert told == json.dumps(json.loads(told), sort_keys=True)
+        if path in figures(after):  # a dataset, and what is made from it, depends on the number of images
+            assert figures(after)[path].about() == told
+
+
+def test_masks_are_shown_as_the_dataset_drawn_from_the_images_has_them(study):
+    shown = {member.name: mask_shown(study, member) for member in study.stage("images")}
+    assert shown == {
+        "noisy[dose=100]": ("phase", 0.1),
+        "noisy[dose=200]": ("phase", 0.1),
+        "labelled": ("phase", 0.25),
+    }
+    told = json.loads(figure(study, "images/labelled/contact_sheet.png").about())
+    assert (told["map"], told["above"]) == ("phase", 0.25)
+
+
+def test_figures_are_listed_by_block_training_or_benchmark(study):
+    assert figure(study, "structures/bare/atoms.png").labels == {
+        "block": figure(study, "structures/bare/atoms.png").member.folder.partition("/")[2],
+        "figure": "atoms",
+    }
+    overlays = figure(study, "benchmarks/real/overlays/gold.png")
+    assert list(overlays.labels) == ["benchmark", "figure"]
+    assert named(study, overlays.labels["figure"]) == "predictions of gold"
+    assert list(figure(study, "trainings/gold/learning_curves.png").labels) == ["training", "figure"]
+
+
+def test_chapters_stand_in_the_order_of_the_stages(study):
+    chapters = [of.figure.category for of in figures(study).values() if of.figure.file != "parameters.png"]
+    assert chapters == sorted(chapters)
+
+
+def test_a_kind_without_figures_of_its_own_has_those_of_its_stage():
+    assert [figure.file for figure in figures_of_kind("structures", "files")] == ["atoms.png", "parameters.png"]
+    assert [figure.file for figure in figures_of_kind("images", "hrtem")] == [
+        "contact_sheet.png",
+        "labels.png",
+        "parameters.png",
+    ]
+    assert figure_of_kind("images", "hrtem", "contact_sheet.png") != figure_of_kind("images", "", "contact_sheet.png")
+    assert figures_of_kind("datasets", "") == ()
+
+
+@pytest.mark.parametrize(
+    ("stage", "kind"), [(stage, kind) for stage in ("structures", "exit_waves", "images") for kind in STAGES[stage]]
+)
+def test_every_kind_of_the_simulation_has_a_figure_that_shows_its_arrays(stage, kind):
+    assert any(figure.reads in ("shard", "shards") for figure in figures_of_kind(stage, kind))
+
+
+@pytest.mark.parametrize(
+    ("caption", "file"),
+    sorted({(figure.caption, figure.file) for of in FIGURES.values() for figure in of}),
+)
+def test_captions_are_sound_and_say_what_is_simulated(caption, file):
+    document = publish_doctree(caption, settings_overrides={"report_level": 5})
+    assert not list(document.findall(system_message))
+    assert any(word in caption for word in ("Simulated", "simulated", "Experimental")), file
+
+
+def test_the_table_of_figures_imports_nothing_that_draws():
+    code = "import sys, exitwave.report.figures; print({'matplotlib', 'torch', 'scipy', 'zarr'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.fixture
+def artifacts(tmp_path, rng, samples):
+    """Files such as the figures of the tiny study are drawn from, by stage and what is read."""
+    epochs = np.arange(1, 5)
+    names = ("train_loss", "validation_loss", "validation_f1", "validation_f1_soft")
+    history = pd.DataFrame({"epoch": epochs} | dict.fromkeys(names, 1 / (1 + epochs)))
+    history.to_csv(tmp_path / "history.csv", index=False)
+    samples.summary().to_parquet(tmp_path / "summary.parquet")
+    images = samples.images(tmp_path / "images.zarr.zip", [2, 0, 1], rng)
+    return {
+        "structures": samples.structures(tmp_path / "structures.zarr.zip", [2, 0, 1], rng),
+        "exit_waves": samples.waves(tmp_path / "waves.zarr.zip", samples.structure_rows([2, 0, 1]), rng, 3),
+        "images": images,
+        "histories": [tmp_path / "history.csv"],
+        "summary": [tmp_path / "summary.parquet"],
+        "predictions": samples.predictions(tmp_path, 2, 3, rng),
+    }
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "structures/bare/atoms.png",
+        "structures/bare/parameters.png",
+        "exit_waves/series/waves.png",
+        "exit_waves/series/parameters.png",
+        "images/labelled/contact_sheet.png",
+        "images/labelled/labels.png",
+        "images/labelled/parameters.png",
+        "trainings/gold/learning_curves.png",
+        "benchmarks/real/scores.html",
+        "benchmarks/real/scores.png",
+        "benchmarks/real/overlays/gold.png",
+        "benchmarks/held_out/scores.html",
+        "benchmarks/held_out/overlays/gold.png",
+    ],
+)
+def test_a_job_draws_its_figure_from_what_it_is_told(study, artifacts, tmp_path, path):
+    of = figure(study, path)
+    match of.figure.reads:
+        case "shard" | "shards":
+            files = [artifacts[of.member.stage]]
+        case "tables":
+            files = [Path(str(artifacts[of.member.stage]).replace(".zarr.zip", ".parquet"))]
+        case reads:
+            files = artifacts[reads]
+    made = tmp_path / "made" / path
+    draw_figure(of.about(), files, made)
+    assert made.stat().st_size > 2000
