@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exitwave.items import Array, Axis
 from exitwave.structures.body import SiteRole
 
 if TYPE_CHECKING:
@@ -109,3 +111,41 @@ class Structure:
         for name in ("object_id", "role", "grain"):
             atoms.set_array(name, getattr(self, name).astype(int))  # ASE writes no unsigned integers
         return atoms
+
+
+def item_arrays(structure: Structure) -> dict[str, Array]:
+    """The arrays of a structure as they are stored, with what their numbers mean.
+
+    Parameters
+    ----------
+    structure : Structure
+        Atoms in their cell.
+
+    Returns
+    -------
+    dict of Array
+        ``positions`` [atom, 3] [Å], ``numbers``, ``object_id``, ``role`` and ``grain`` [atom], whose length is that of
+        each structure, and ``cell`` [3] [Å].
+    """
+    atom, coordinate = Axis("atom"), Axis("coordinate", labels=("x", "y", "z"))
+    described = {"positions": ((atom, coordinate), "Å", True), "cell": ((coordinate,), "Å", False)}
+    return {
+        name: Array(values, *described.get(name, ((atom,), "", True)))
+        for name, values in structure.stored_arrays().items()
+    }
+
+
+def structure_from(arrays: Mapping[str, Array], row: Mapping[str, Any]) -> Structure:
+    """The structure that was stored.
+
+    Parameters
+    ----------
+    arrays : mapping of Array
+        What :func:`item_arrays` gave.
+    row : mapping
+        Its row of the metadata table, which becomes its metadata; one without the column ``periodic`` is of a kind
+        whose structures are all periodic.
+    """
+    stored = {name: arrays[name].values for name in ("positions", "numbers", "object_id", "role", "grain", "cell")}
+    stored["positions"] = stored["positions"].astype(np.float64)
+    return Structure(**stored, periodic=bool(row.get("periodic", True)), metadata=dict(row))
