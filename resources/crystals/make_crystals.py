@@ -13,12 +13,12 @@ from ase.io import write
 
 HERE = Path(__file__).parent
 ELEMENTS = {
-    "fcc": ("Al", "Ni", "Cu", "Ag", "Pt", "Au"),
+    "fcc": ("Ca", "Ni", "Cu", "Sr", "Pd", "Au"),
     "bcc": ("V", "Cr", "Fe", "Nb", "Mo", "W"),
-    "hcp": ("Mg", "Ti", "Co", "Ru", "Re", "Os"),
+    "hcp": ("Mg", "Sc", "Ti", "Co", "Ru", "Os"),
 }
 """Their constants are those of Ashcroft and Mermin, as ASE has them."""
-ZINCBLENDE = {"AlP": 5.4510, "GaP": 5.4512, "GaAs": 5.6533, "InP": 5.8686, "InAs": 6.0584, "ZnS": 5.420}
+ZINCBLENDE = {"AlP": 5.4510, "ZnS": 5.420, "GaAs": 5.6533, "InP": 5.8686, "CdSe": 6.050, "InAs": 6.0584}
 """Lattice constants [Å] of Sze."""
 
 

@@ -175,7 +175,7 @@ def test_the_image_says_what_it_is() -> None:
 def test_more_electrons_than_there_are_are_refused() -> None:
     thick = structure(np.repeat([[16.0, 16.0]], 60, axis=0))
     with pytest.raises(
-        StructureError, match=r"^cross_section: found 2e-05 .*1\.\d+ of the electrons.*allowed: up to 1"
+        StructureError, match=r"^item 0: cross_section: found 2e-05 .*1\.\d+ of the electrons.*allowed: up to 1"
     ):
         taken(block(size=128), thick, *range(8))
 
@@ -198,7 +198,7 @@ def test_a_dose_that_cannot_be_counted_is_refused() -> None:
 
 
 def test_a_structure_that_is_too_small_is_refused() -> None:
-    with pytest.raises(StructureError, match=r"^size: 30 Å and 2\.5 Å on either side .* 32 Å; allowed"):
+    with pytest.raises(StructureError, match=r"^item 0: size: 30 Å and 2\.5 Å on either side .* 32 Å; allowed"):
         taken(block(size=120), structure(square(2.0), periodic=False))
 
 

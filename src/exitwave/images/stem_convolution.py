@@ -64,7 +64,11 @@ def make(block: StemConvolution, asked: Iterable[Asked], wanted: Collection[str]
     for one in asked:
         structure = structure_from(one.sources["structures"], one.row)
         for rng in one.rngs:
-            yield _expose(block, structure, rng)
+            try:
+                image = _expose(block, structure, rng)
+            except StructureError as error:
+                raise StructureError(f"item {one.item}: {error}") from error
+            yield image
 
 
 def cost(node: Node) -> Cost:

@@ -24,6 +24,7 @@ from exitwave.errors import StructureError
 from exitwave.items import Asked, Cost, Groups, Item
 from exitwave.structures.body import make_body
 from exitwave.structures.crystal import Crystal, crystal_from_ase, fill
+from exitwave.structures.groups import groups_by_content
 from exitwave.structures.scene import Scene
 from exitwave.structures.structure import STORED_DECIMALS, Structure, item_arrays
 from exitwave.structures.transforms import (
@@ -79,12 +80,13 @@ class _Whole:
 
 @dataclass(frozen=True)
 class _Contents:
-    """What is known of a file without holding its atoms: symbols, formula, number of atoms and volume [Å³]."""
+    """What is known of a file without holding its atoms: of its cell the volume [Å³] and the edge along z [Å]."""
 
     elements: frozenset[str]
     formula: str
     n_atoms: int
     volume: float
+    height: float
 
 
 def check(node: Node) -> None:
@@ -130,17 +132,11 @@ def make(block: StructureFiles, asked: Iterable[Asked], wanted: Collection[str] 
     for one in asked:
         path = files[one.item % len(files)]
         for rng in one.rngs:
-            structure = _filled(block, path, rng) if block.fill else _as_it_is(block, path)
-            row = {
-                **_named(block, path),
-                "formula": _contents(path, _stamp(path)).formula,
-                **structure.metadata,
-                "cell_height": float(structure.cell[2]),
-                "n_atoms": len(structure.numbers),
-                "periodic": int(structure.periodic),
-                "content_hash": structure.content_hash(),
-            }
-            yield Item(item_arrays(structure), row)
+            try:
+                item = _item(block, path, rng)
+            except StructureError as error:
+                raise StructureError(f"item {one.item}: {error}") from error
+            yield item
 
 
 def cost(node: Node) -> Cost:
@@ -175,11 +171,8 @@ def groups(block: StructureFiles, identity: str, start: int, stop: int) -> Group
     So a crystal is on one side of a split whatever its orientation and thickness, and in whichever file, block and
     study it is.
     """
-    files = _files(block)
-    names = [_group(path, _stamp(path), block.fill) for path in files]
-    positions = [group_position(name) for name in names]
-    places = [item % len(files) for item in range(start, stop)]
-    return Groups([names[place] for place in places], np.array([positions[place] for place in places]))
+    names = [_group(path, _stamp(path), block.fill) for path in _files(block)]
+    return groups_by_content([names[item % len(names)] for item in range(start, stop)])
 
 
 def elements(block: StructureFiles) -> set[str]:
@@ -187,11 +180,12 @@ def elements(block: StructureFiles) -> set[str]:
     return set().union(*(_contents(path, _stamp(path)).elements for path in _files(block)))
 
 
-def group_position(name: str) -> float:
-    """Position in [0, 1) of a group that is the same wherever it is met, from the hash of its name."""
-    number = int.from_bytes(hashlib.blake2b(name.encode()).digest()[:8], "big")
-    # The largest of these numbers round to 1.
-    return min(number / 2**64, math.nextafter(1, 0))
+def height(block: StructureFiles) -> float:
+    """Height of the cell [Å]: of filled ones from the middle of what can be drawn, else the mean of the files."""
+    if block.fill:
+        low, high = bounds(block.thickness)
+        return float(low + high) / 2 + 2 * block.vacuum
+    return float(np.mean([_contents(path, _stamp(path)).height for path in _files(block)]))
 
 
 def _files(block: StructureFiles) -> list[str]:
@@ -327,7 +321,10 @@ def _contents(path: str, stamp: Stamp) -> _Contents:
     found, counts = np.unique(atoms.numbers, return_counts=True)
     symbols = [chemical_symbols[number] for number in found]
     reduced, _ = Formula.from_dict(dict(zip(symbols, counts.tolist(), strict=True))).reduce()
-    return _Contents(frozenset(symbols), reduced.format("metal"), len(atoms), float(atoms.cell.volume))
+    cell = atoms.cell
+    return _Contents(
+        frozenset(symbols), reduced.format("metal"), len(atoms), float(cell.volume), float(cell.array[2, 2])
+    )
 
 
 @cache
@@ -354,6 +351,20 @@ def _group(path: str, stamp: Stamp, filled: bool) -> str:
 
 
 # --- structures -------------------------------------------------------------------------------
+
+
+def _item(block: StructureFiles, path: str, rng: np.random.Generator) -> Item:
+    structure = _filled(block, path, rng) if block.fill else _as_it_is(block, path)
+    row = {
+        **_named(block, path),
+        "formula": _contents(path, _stamp(path)).formula,
+        **structure.metadata,
+        "cell_height": float(structure.cell[2]),
+        "n_atoms": len(structure.numbers),
+        "periodic": int(structure.periodic),
+        "content_hash": structure.content_hash(),
+    }
+    return Item(item_arrays(structure), row)
 
 
 def _filled(block: StructureFiles, path: str, rng: np.random.Generator) -> Structure:

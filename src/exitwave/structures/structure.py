@@ -114,38 +114,33 @@ class Structure:
 
 
 def item_arrays(structure: Structure) -> dict[str, Array]:
-    """The arrays of a structure as they are stored, with what their numbers mean.
-
-    Parameters
-    ----------
-    structure : Structure
-        Atoms in their cell.
-
-    Returns
-    -------
-    dict of Array
-        ``positions`` [atom, 3] [Å], ``numbers``, ``object_id``, ``role`` and ``grain`` [atom], whose length is that of
-        each structure, and ``cell`` [3] [Å].
-    """
-    atom, coordinate = Axis("atom"), Axis("coordinate", labels=("x", "y", "z"))
-    described = {"positions": ((atom, coordinate), "Å", True), "cell": ((coordinate,), "Å", False)}
+    """The arrays of a structure as they are stored, with their axes and units."""
+    atom = Axis("atom")
+    direction = Axis("direction", labels=("x", "y", "z"))
+    axes = {"positions": (atom, direction), "cell": (direction,)}
     return {
-        name: Array(values, *described.get(name, ((atom,), "", True)))
+        name: Array(values, axes.get(name, (atom,)), "Å" if name in axes else "", ragged=name != "cell")
         for name, values in structure.stored_arrays().items()
     }
 
 
 def structure_from(arrays: Mapping[str, Array], row: Mapping[str, Any]) -> Structure:
-    """The structure that was stored.
+    """The structure that a shard holds.
 
     Parameters
     ----------
     arrays : mapping of Array
-        What :func:`item_arrays` gave.
+        As from :func:`item_arrays`.
     row : mapping
-        Its row of the metadata table, which becomes its metadata; one without the column ``periodic`` is of a kind
-        whose structures are all periodic.
+        Its row of the table; ``periodic`` says whether it is, and it is where the column is missing.
     """
-    stored = {name: arrays[name].values for name in ("positions", "numbers", "object_id", "role", "grain", "cell")}
-    stored["positions"] = stored["positions"].astype(np.float64)
-    return Structure(**stored, periodic=bool(row.get("periodic", True)), metadata=dict(row))
+    return Structure(
+        positions=arrays["positions"].values.astype(np.float64),
+        numbers=arrays["numbers"].values,
+        object_id=arrays["object_id"].values,
+        cell=arrays["cell"].values,
+        role=arrays["role"].values,
+        grain=arrays["grain"].values,
+        periodic=bool(row.get("periodic", True)),
+        metadata=dict(row),
+    )
