@@ -295,6 +295,7 @@ TEXTS = {
     "partial.cif": (PARTIAL, "partially occupied"),
     "POSCAR": ("Au\n1.0\n4 0 0\n0 4 0\n", "cannot be read as a structure"),
     "free.xyz": ("1\n\nAu 0 0 0\n", "no cell"),
+    "none.xyz": (f"0\n{LATTICE}\n", "no atoms|cannot be read"),
     "nan.xyz": (f"1\n{LATTICE}\nAu nan 0 0\n", "not finite"),
     "close.xyz": (f"2\n{LATTICE}\nAu 0 0 0\nAu 3.9 0 0\n", r"0\.1 Å apart"),
     "partial.xyz": ("Prismatic\n4 4 4\n79 1 1 1 0.5 0.0\n14 3 3 3 1 0.0\n-1\n", "partially occupied"),

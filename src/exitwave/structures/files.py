@@ -103,9 +103,8 @@ def check(node: Node) -> None:
     for path in _files(block):
         try:
             held |= _contents(path, _stamp(path)).elements
-            if block.fill:
-                _crystal(path, _stamp(path))
-            else:
+            _group(path, _stamp(path), block.fill)
+            if not block.fill:
                 _whole_in(path, block.field_of_view)
         except StructureError as error:
             raise StructureError(f"path: {error}") from error
@@ -232,6 +231,8 @@ def _read(path: str, stamp: Stamp) -> Atoms:
         atoms = read(path, index=0, format=chosen, do_not_split_by_at_sign=True)
     except Exception as error:  # ASE's readers raise whatever the parsing runs into
         raise _unreadable(path, error) from error
+    if not len(atoms):
+        raise StructureError(f"'{path}' has no atoms; allowed: one or more")
     if chosen == "prismatic":
         if not (atoms.arrays["occupancies"] == 1).all():
             raise StructureError(f"'{path}' has partially occupied sites; allowed: an occupancy of 1 for all atoms")
@@ -290,7 +291,7 @@ def _whole(path: str, stamp: Stamp) -> _Whole:
             "z, or fill: true"
         )
     height = atoms.positions[:, 2]
-    if len(atoms) and not (height.min() >= 0 and height.max() <= edges[2]):
+    if not (height.min() >= 0 and height.max() <= edges[2]):
         raise StructureError(
             f"'{path}' has atoms between {height.min():.4g} and {height.max():.4g} Å along the beam; allowed: 0 to the "
             f"height of the cell, {edges[2]:g} Å"
