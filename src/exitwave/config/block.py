@@ -65,3 +65,7 @@ class Block(BaseModel):
     def may_be_files(self) -> list[str]:
         """Paths of files whose content is part of what is made; values that may be names in a library too."""
         return []
+
+    def file_names(self) -> list[str]:
+        """Names of those files that are part of what is made as their content is, such as folders that are labels."""
+        return []

@@ -12,15 +12,15 @@ from exitwave.config.benchmarks import MicrographBenchmark, SimulatedBenchmark
 from exitwave.config.block import Block
 from exitwave.config.datasets import Dataset
 from exitwave.config.exit_waves import PlaneWave
-from exitwave.config.images import Hrtem
+from exitwave.config.images import Hrtem, StemConvolution
 from exitwave.config.models import Segmentation
-from exitwave.config.structures import NanoparticlesOnSubstrate
+from exitwave.config.structures import NanoparticlesOnSubstrate, StructureFiles
 from exitwave.config.trainings import Training
 
 STAGES: dict[str, dict[str, type[Block]]] = {
-    "structures": {"nanoparticles_on_substrate": NanoparticlesOnSubstrate},
+    "structures": {"nanoparticles_on_substrate": NanoparticlesOnSubstrate, "files": StructureFiles},
     "exit_waves": {"plane_wave": PlaneWave},
-    "images": {"hrtem": Hrtem},
+    "images": {"hrtem": Hrtem, "stem_convolution": StemConvolution},
     "datasets": {"": Dataset},
     "models": {"segmentation": Segmentation},
     "trainings": {"": Training},

@@ -1,9 +1,10 @@
-"""The blocks of the structures stage: particles, their shapes and what they rest on."""
+"""The blocks of the structures stage: particles, their shapes and what they rest on; structures of files."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
@@ -54,6 +55,10 @@ FLAT = ("winterbottom", "island")
 """Shapes that lie on the substrate with one face."""
 EMBEDDING = 0.2
 """Depth in amorphous substrates, if not given: in the archived scripts of Rangel DaCosta et al. 2024."""
+STRUCTURE_SUFFIXES = (".cif", ".vasp", ".xyz", ".extxyz", ".xsf", ".pdb", ".res", ".gen")
+"""Files of a folder that are taken for structures, beside those with POSCAR or CONTCAR in their names."""
+REFUSED_SUFFIXES = (".traj",)
+"""Files of a folder that would be taken for structures by others: they are refused, not passed over."""
 
 
 def _known_form(value: Any) -> Any:
@@ -378,6 +383,10 @@ class Structures(Block):
     shard_size: Whole = Field(32, ge=1, le=256, description="structures in a shard, which is one job")
     field_of_view: Positive = Field(description="lateral edge of the square, periodic cell [Å]")
 
+    def periodic(self) -> bool:
+        """Whether what is made is laterally periodic."""
+        return True
+
 
 class NanoparticlesOnSubstrate(Structures):
     """Nanoparticles resting on a substrate; laterally periodic."""
@@ -461,3 +470,98 @@ class NanoparticlesOnSubstrate(Structures):
         if substrate is not None and not isinstance(substrate, AmorphousSubstrate):
             found += names(substrate.material)
         return found
+
+
+class StructureFiles(Structures):
+    """Structures of one's own, from files: item i is made of file i mod n, in the order of their paths.
+
+    A crystal is repeated to fill the field; what comes out ends at the edges of the field, is not periodic and is not
+    strained. With ``fill: false`` a file is a whole structure and is taken as it is.
+    """
+
+    COLUMNS = {
+        "file": Column(text=True),
+        "folder": Column(text=True),
+        "formula": Column(text=True),
+        "space_group": Column(),
+        "crystal_system": Column(text=True),
+        "thickness": Column("Å"),
+        "zone_axis": Column(text=True),
+        "zone_axis_tilt": Column("°"),
+        "cell_height": Column("Å"),
+        "n_atoms": Column(),
+        "periodic": Column(),
+        "content_hash": Column(text=True),
+    }
+    kind: Literal["files"]
+    path: PurePath = Field(
+        description="a file that ASE can read, or a folder: all files in it and its subfolders that end in "
+        + ", ".join(STRUCTURE_SUFFIXES)
+        + " or have POSCAR or CONTCAR in their names, with their folder recorded as a label; relative to the working "
+        "directory; of several frames the first is taken"
+    )
+    field_of_view: Positive = Field(description="lateral edge of the square cell [Å]; with fill it is not periodic")
+    fill: bool = Field(
+        True,
+        description="true: a file is a crystal, which is repeated to fill field_of_view x field_of_view x thickness; "
+        "false: it is a whole structure in an orthogonal, laterally periodic cell with edges field_of_view along x "
+        "and y, within 0.01 Å",
+    )
+    thickness: PositiveReal | None = Field(None, description="thickness that is filled [Å]; needed with fill")
+    zone_axes: list[Miller] = Field(
+        [],
+        description="directions [uvw] of the cell in the file, one of which, drawn at random, is along the beam; if "
+        "left out orientations are random, uniform over SO(3)",
+    )
+    tilt: NonNegativeReal = Field(0.0, description="angle off that direction, towards a random side [°]")
+    in_plane: Real | None = Field(None, description="angle about the beam [°]; random if left out")
+    vacuum: NonNegative = Field(4.0, description="empty space above and below the atoms that are filled in [Å]")
+    substrate_elements: list[str] = Field(
+        [],
+        description="with fill: false: elements whose atoms are substrate; all others are one particle",
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> StructureFiles:
+        if self.fill and self.thickness is None:
+            raise ValueError("thickness is left out, and crystals are to fill it; allowed: a thickness, or fill: false")
+        if not self.fill:
+            for key in ("thickness", "zone_axes", "tilt", "in_plane", "vacuum"):
+                if getattr(self, key) != type(self).model_fields[key].default:
+                    raise ValueError(
+                        f"{key} is given, and with fill: false structures are taken as they are; allowed: leave it out"
+                    )
+        elif self.substrate_elements:
+            raise ValueError(
+                "substrate_elements are given, and crystals that fill a field have no substrate; allowed: leave them "
+                "out, or fill: false"
+            )
+        if not self.zone_axes:
+            for key in ("tilt", "in_plane"):
+                if getattr(self, key) != type(self).model_fields[key].default:
+                    raise ValueError(f"{key} is given without zone_axes; allowed: leave it out, or give zone_axes")
+        return self
+
+    def periodic(self) -> bool:
+        return not self.fill
+
+    def may_be_files(self) -> list[str]:
+        """The files, in the order of their paths; the path itself if it is no folder."""
+        root = Path(self.path)
+        if not root.is_dir():
+            return [str(root)]
+        found = [(path.relative_to(root).parts, path) for path in root.rglob("*") if path.is_file()]
+        return [str(path) for parts, path in sorted(found) if _is_structure(parts)]
+
+    def file_names(self) -> list[str]:
+        """The files below the folder: their names and folders are recorded."""
+        root = Path(self.path)
+        return [Path(path).relative_to(root).as_posix() for path in self.may_be_files()] if root.is_dir() else []
+
+
+def _is_structure(parts: tuple[str, ...]) -> bool:
+    """Whether a file in a folder is taken for a structure by its name; nothing hidden is."""
+    if any(part.startswith(".") for part in parts):
+        return False
+    name = parts[-1].lower()
+    return name.endswith(STRUCTURE_SUFFIXES + REFUSED_SUFFIXES) or "poscar" in name or "contcar" in name

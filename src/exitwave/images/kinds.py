@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from exitwave.config.block import Block
 from exitwave.config.exit_waves import ExitWaves
-from exitwave.config.images import Hrtem, Images
+from exitwave.config.images import Hrtem, Images, StemConvolution
 from exitwave.config.structures import Structures
 from exitwave.items import Simulation
 from exitwave.structures import kinds as structures_kinds
@@ -18,6 +18,10 @@ def kind_of(block: Images) -> Simulation:
             from exitwave.images import hrtem
 
             return hrtem
+        case StemConvolution():
+            from exitwave.images import stem_convolution
+
+            return stem_convolution
         case _:
             raise TypeError(f"no kind of images: {type(block).__name__}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exitwave.config.structures import NanoparticlesOnSubstrate, Structures
+from exitwave.config.structures import NanoparticlesOnSubstrate, StructureFiles, Structures
 from exitwave.items import StructureSimulation
 
 
@@ -13,5 +13,9 @@ def kind_of(block: Structures) -> StructureSimulation:
             from exitwave.structures import nanoparticles
 
             return nanoparticles
+        case StructureFiles():
+            from exitwave.structures import files
+
+            return files
         case _:
             raise TypeError(f"no kind of structures: {type(block).__name__}")

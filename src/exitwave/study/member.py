@@ -91,6 +91,8 @@ def identity(stage: str, block: Block, upstream: Mapping[str, Sequence[Member]],
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()]
     if digests:
         content["files"] = digests
+    if names := block.file_names():
+        content["names"] = names
     if isinstance(block, Dataset):
         # What is drawn depends on how many there are to draw from. In the order of names, in which the draw goes too:
         # the order in the file does not matter.

@@ -33,6 +33,11 @@ def check(node: Node) -> None:
     """Check grid, elements and thermal motion; see :class:`exitwave.items.Simulation`."""
     block = node.of(PlaneWave)
     structures = node.source("structures").of(Structures)
+    if not structures.periodic():
+        raise ConfigError(
+            f"structures: found '{node.source('structures').name}', which ends at the edges of its field; allowed: "
+            "laterally periodic structures, since a wave is"
+        )
     try:
         output_grid(structures.field_of_view, block.sampling)
     except ExitwaveError as error:

@@ -1,0 +1,427 @@
+"""Structures of one's own, from files: crystals that fill the field, or whole structures as they are.
+
+A kind of the structures stage (see :class:`exitwave.items.StructureSimulation`). Files are read once in a process, or
+again once they have changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exitwave.config.distributions import bounds, draw
+from exitwave.config.graph import Node
+from exitwave.config.structures import STRUCTURE_SUFFIXES, StructureFiles
+from exitwave.errors import StructureError
+from exitwave.items import Asked, Cost, Groups, Item
+from exitwave.structures.body import make_body
+from exitwave.structures.crystal import Crystal, crystal_from_ase, fill
+from exitwave.structures.groups import groups_by_content
+from exitwave.structures.scene import Scene
+from exitwave.structures.structure import STORED_DECIMALS, Structure, item_arrays
+from exitwave.structures.transforms import (
+    nearest_zone_axis,
+    orient,
+    random_quaternion,
+    rotation_matrix,
+    wrap_laterally,
+)
+from exitwave.structures.volumes import box
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+FloatArray = NDArray[np.float64]
+Stamp = tuple[int, int]
+"""When a file was changed [ns] and its size [bytes]: another stamp, another content."""
+
+EDGE_TOLERANCE = 0.01
+"""By how much [Å] the edges of a whole structure may differ from the field of view, and its cell from a cuboid."""
+_UNSAFE = ("traj", "bundletrajectory", "gpw", "db", "mysql", "postgresql")
+"""Formats of ASE that are no plain files of atoms, or are unpickled in one of their versions."""
+_SYMMETRY = 0.01
+"""How far [Å] an atom may be from its symmetric place."""
+_ROOM = 10.0
+"""Put above a whole structure [Å] when distances are looked at, since it does not repeat along the beam."""
+_CRYSTAL_SYSTEMS = (
+    (2, "triclinic"),
+    (15, "monoclinic"),
+    (74, "orthorhombic"),
+    (142, "tetragonal"),
+    (167, "trigonal"),
+    (194, "hexagonal"),
+    (230, "cubic"),
+)
+"""Last space group of each crystal system."""
+
+_BYTES_OF_AN_ATOM, _BYTES_OF_A_ROW = 10.0, 1500.0
+"""Stored, compressed; measured with crystals of 4,000 atoms."""
+_MEMORY, _MEMORY_OF_AN_ATOM = 400.0, 5e-4
+"""Of a job, and of an atom of the largest structure [MB]."""
+_SECONDS, _SECONDS_OF_AN_ATOM = 0.005, 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class _Whole:
+    """A whole structure: positions [n, 3] [Å], atomic numbers [n] and edges of its cell [3] [Å]."""
+
+    positions: FloatArray
+    numbers: NDArray[np.uint8]
+    edges: FloatArray
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What is known of a file without holding its atoms: of its cell the volume [Å³] and the edge along z [Å]."""
+
+    elements: frozenset[str]
+    formula: str
+    n_atoms: int
+    volume: float
+    height: float
+
+
+def check(node: Node) -> None:
+    """Read every file, and refuse what no structure can be made of.
+
+    Raises
+    ------
+    StructureError
+        If there is no file, one cannot be read, has no cell, partially occupied sites or atoms that coincide, is not a
+        crystal though it is to fill the field, or is not an orthogonal cell of the field of view though it is not.
+    """
+    block = node.of(StructureFiles)
+    held: set[str] = set()
+    for path in _files(block):
+        try:
+            held |= _contents(path, _stamp(path)).elements
+            _group(path, _stamp(path), block.fill)
+            if not block.fill:
+                _whole_in(path, block.field_of_view)
+        except StructureError as error:
+            raise StructureError(f"path: {error}") from error
+    for symbol in block.substrate_elements:
+        if symbol not in held:
+            raise StructureError(
+                f"substrate_elements: found '{symbol}'; allowed: elements of the files, {', '.join(sorted(held))}"
+            )
+
+
+def make(block: StructureFiles, asked: Iterable[Asked], wanted: Collection[str] | None = None) -> Iterator[Item]:
+    """Make structures, item i of file i mod n.
+
+    With ``fill`` the generator of an item draws, in this order: the thickness; the direction along the beam, the angle
+    about it, the tilt and the azimuth of the tilt, or else the quaternion of a random orientation; the place of the
+    lattice. Without it nothing is drawn.
+
+    Raises
+    ------
+    StructureError
+        As `check`, or if a crystal has no atom in the thickness that was drawn.
+    """
+    files = _files(block)
+    for one in asked:
+        path = files[one.item % len(files)]
+        for rng in one.rngs:
+            try:
+                item = _item(block, path, rng)
+            except StructureError as error:
+                raise StructureError(f"item {one.item}: {error}") from error
+            yield item
+
+
+def cost(node: Node) -> Cost:
+    """Estimate from the atoms in the files; of a distribution of thicknesses the middle, and the largest for memory."""
+    block = node.of(StructureFiles)
+    contents = [_contents(path, _stamp(path)) for path in _files(block)]
+    counts, largest = np.array([one.n_atoms for one in contents], dtype=np.float64), 1.0
+    if block.fill:
+        low, high = bounds(block.thickness)
+        counts *= block.field_of_view**2 * (low + high) / 2 / np.array([one.volume for one in contents])
+        largest = 2 * high / (low + high)
+    return Cost(
+        stored=float(_BYTES_OF_AN_ATOM * counts.mean() + _BYTES_OF_A_ROW),
+        memory=float(_MEMORY + _MEMORY_OF_AN_ATOM * largest * counts.max()),
+        seconds=float(_SECONDS + _SECONDS_OF_AN_ATOM * counts.mean()),
+    )
+
+
+def needs(block: StructureFiles) -> tuple[str, ...]:
+    """None: structures are where everything begins."""
+    return ()
+
+
+def sketch(block: StructureFiles) -> StructureFiles:
+    """The block itself: it takes a fraction of a second."""
+    return block
+
+
+def groups(block: StructureFiles, identity: str, start: int, stop: int) -> Groups:
+    """Groups of the items ``start`` ... ``stop - 1``: crystals by formula and space group, whole structures by content.
+
+    So a crystal is on one side of a split whatever its orientation and thickness, and in whichever file, block and
+    study it is.
+    """
+    names = [_group(path, _stamp(path), block.fill) for path in _files(block)]
+    return groups_by_content([names[item % len(names)] for item in range(start, stop)])
+
+
+def elements(block: StructureFiles) -> set[str]:
+    """Chemical symbols of all that the files hold."""
+    return set().union(*(_contents(path, _stamp(path)).elements for path in _files(block)))
+
+
+def height(block: StructureFiles) -> float:
+    """Height of the cell [Å]: of filled ones from the middle of what can be drawn, else the mean of the files."""
+    if block.fill:
+        low, high = bounds(block.thickness)
+        return float(low + high) / 2 + 2 * block.vacuum
+    return float(np.mean([_contents(path, _stamp(path)).height for path in _files(block)]))
+
+
+def _files(block: StructureFiles) -> list[str]:
+    files = block.may_be_files()
+    if not files:
+        raise StructureError(
+            f"path: found no structure in the folder '{block.path}'; allowed: files that end in "
+            f"{', '.join(STRUCTURE_SUFFIXES)} or have POSCAR or CONTCAR in their names, or the path of one file"
+        )
+    return files
+
+
+def _named(block: StructureFiles, path: str) -> dict[str, str]:
+    """Path of a file below the folder, and its own folder there."""
+    root = Path(block.path)
+    relative = Path(path).relative_to(root) if root.is_dir() else Path(root.name)
+    folder = relative.parent.as_posix()
+    return {"file": relative.as_posix(), "folder": "" if folder == "." else folder}
+
+
+def _stamp(path: str) -> Stamp:
+    try:
+        found = Path(path).stat()
+    except OSError as error:
+        raise StructureError(f"'{path}' cannot be read ({error.strerror}); allowed: a file or a folder") from error
+    return found.st_mtime_ns, found.st_size
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=64)
+def _read(path: str, stamp: Stamp) -> Atoms:
+    """First frame of a file; not to be changed."""
+    from ase.io import read
+
+    chosen = _format(path)
+    if chosen in _UNSAFE:
+        raise StructureError(
+            f"'{path}' is of the format {chosen}, which is not read, since such a file may run code; allowed: CIF, "
+            "POSCAR, extended XYZ or another text format of ASE"
+        )
+    try:
+        atoms = read(path, index=0, format=chosen, do_not_split_by_at_sign=True)
+    except Exception as error:  # ASE's readers raise whatever the parsing runs into
+        raise _unreadable(path, error) from error
+    if not len(atoms):
+        raise StructureError(f"'{path}' has no atoms; allowed: one or more")
+    if chosen == "prismatic":
+        if not (atoms.arrays["occupancies"] == 1).all():
+            raise StructureError(f"'{path}' has partially occupied sites; allowed: an occupancy of 1 for all atoms")
+        # Prismatic counts z against the beam (see structures/export.py), and says nothing of what is periodic.
+        atoms.positions[:, 2] = atoms.cell[2, 2] - atoms.positions[:, 2]
+        atoms.pbc = True
+    if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
+        raise StructureError(f"'{path}' has positions or a cell that are not finite; allowed: finite numbers")
+    return atoms
+
+
+def _format(path: str) -> str:
+    """Format by the name, or by what the file begins and ends with."""
+    from ase.io.formats import filetype
+
+    name = Path(path).name.lower()
+    if name.endswith(".vasp") or "poscar" in name or "contcar" in name:
+        return "vasp"
+    try:
+        found = str(filetype(path))
+        # The XYZ of Prismatic ends with a line that no other has.
+        if found in ("xyz", "extxyz") and Path(path).read_bytes().rstrip().endswith(b"\n-1"):
+            return "prismatic"
+    except Exception as error:
+        raise _unreadable(path, error) from error
+    return found
+
+
+def _unreadable(path: str, error: Exception) -> StructureError:
+    said = " ".join(str(error).split())
+    return StructureError(
+        f"'{path}' cannot be read as a structure ({type(error).__name__}{f': {said}' if said else ''}); allowed: CIF, "
+        "POSCAR, extended XYZ, Prismatic XYZ or another format of ASE"
+    )
+
+
+@lru_cache(maxsize=64)
+def _crystal(path: str, stamp: Stamp) -> Crystal:
+    """The crystal that a file holds."""
+    atoms = _read(path, stamp)
+    if not atoms.pbc.all():
+        raise StructureError(
+            f"'{path}' has no cell that repeats along all three axes; allowed: a crystal, or fill: false"
+        )
+    return crystal_from_ase(atoms, path)
+
+
+@lru_cache(maxsize=64)
+def _whole(path: str, stamp: Stamp) -> _Whole:
+    """The whole structure that a file holds."""
+    atoms = _read(path, stamp)
+    edges = atoms.cell.array.diagonal().copy()
+    if np.abs(atoms.cell.array - np.diag(edges)).max() > EDGE_TOLERANCE or not (edges > 0).all():
+        raise StructureError(
+            f"'{path}' has the cell {atoms.cell.array.round(3).tolist()} Å; allowed: an orthogonal one along x, y and "
+            "z, or fill: true"
+        )
+    height = atoms.positions[:, 2]
+    if not (height.min() >= 0 and height.max() <= edges[2]):
+        raise StructureError(
+            f"'{path}' has atoms between {height.min():.4g} and {height.max():.4g} Å along the beam; allowed: 0 to the "
+            f"height of the cell, {edges[2]:g} Å"
+        )
+    roomy = atoms.copy()
+    roomy.set_cell(edges + np.array([0, 0, _ROOM]))
+    numbers = crystal_from_ase(roomy, path).numbers
+    return _Whole(atoms.positions, numbers, edges)
+
+
+def _whole_in(path: str, field_of_view: float) -> _Whole:
+    """The whole structure that a file holds, once it fits the field of view."""
+    whole = _whole(path, _stamp(path))
+    if np.abs(whole.edges[:2] - field_of_view).max() > EDGE_TOLERANCE:
+        raise StructureError(
+            f"'{path}' is {whole.edges[0]:g} by {whole.edges[1]:g} Å; allowed: the field_of_view, {field_of_view:g} Å, "
+            f"within {EDGE_TOLERANCE:g} Å, or fill: true"
+        )
+    return whole
+
+
+@cache
+def _contents(path: str, stamp: Stamp) -> _Contents:
+    from ase.data import chemical_symbols
+    from ase.formula import Formula
+
+    atoms = _read(path, stamp)
+    found, counts = np.unique(atoms.numbers, return_counts=True)
+    symbols = [chemical_symbols[number] for number in found]
+    reduced, _ = Formula.from_dict(dict(zip(symbols, counts.tolist(), strict=True))).reduce()
+    cell = atoms.cell
+    return _Contents(
+        frozenset(symbols), reduced.format("metal"), len(atoms), float(cell.volume), float(cell.array[2, 2])
+    )
+
+
+@cache
+def _space_group(path: str, stamp: Stamp) -> int:
+    """Number of the space group of a crystal."""
+    import spglib
+
+    crystal = _crystal(path, stamp)
+    found = spglib.get_symmetry_dataset((crystal.cell, crystal.fractional, crystal.numbers), symprec=_SYMMETRY)
+    if found is None:
+        raise StructureError(f"'{path}' has no space group that can be told; allowed: a crystal, or fill: false")
+    return int(found.number)
+
+
+@cache
+def _group(path: str, stamp: Stamp, filled: bool) -> str:
+    """Name of the group of a file."""
+    if filled:
+        return f"{_contents(path, stamp).formula}, space group {_space_group(path, stamp)}"
+    whole, digest = _whole(path, stamp), hashlib.blake2b(digest_size=16)
+    for array in (whole.numbers, whole.positions.round(STORED_DECIMALS) + 0.0, whole.edges.round(STORED_DECIMALS)):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+# --- structures -------------------------------------------------------------------------------
+
+
+def _item(block: StructureFiles, path: str, rng: np.random.Generator) -> Item:
+    structure = _filled(block, path, rng) if block.fill else _as_it_is(block, path)
+    row = {
+        **_named(block, path),
+        "formula": _contents(path, _stamp(path)).formula,
+        **structure.metadata,
+        "cell_height": float(structure.cell[2]),
+        "n_atoms": len(structure.numbers),
+        "periodic": int(structure.periodic),
+        "content_hash": structure.content_hash(),
+    }
+    return Item(item_arrays(structure), row)
+
+
+def _filled(block: StructureFiles, path: str, rng: np.random.Generator) -> Structure:
+    """A crystal that fills the square to a thickness."""
+    crystal, number = _crystal(path, _stamp(path)), _space_group(path, _stamp(path))
+    edge, thickness = block.field_of_view, float(draw(block.thickness, rng))
+    rotation = _rotation(block, crystal, rng)
+    solid = box([edge, edge, thickness])
+    # In the frame of the crystal, where it is repeated without strain.
+    turned = solid.moved(rotation.T, np.zeros(3))
+    positions, numbers = fill(crystal, turned, rng.random(3) @ crystal.cell)
+    if not len(positions):
+        raise StructureError(f"thickness: {thickness:g} Å of '{path}' hold no atom; allowed: a larger thickness")
+    body = make_body(positions, numbers, turned, crystal.name).moved(rotation)
+    body = body.moved(translation=np.array([edge / 2, edge / 2, block.vacuum - body.positions[:, 2].min()]))
+    scene = Scene(np.array([edge, edge, body.positions[:, 2].max() + block.vacuum]), periodic=False)
+    scene.add(body, object_id=1)
+    zone_axis, tilt = nearest_zone_axis(crystal.cell, rotation)
+    return scene.structure(
+        space_group=number,
+        crystal_system=next(name for last, name in _CRYSTAL_SYSTEMS if number <= last),
+        thickness=thickness,
+        zone_axis=" ".join(str(index) for index in zone_axis),
+        zone_axis_tilt=tilt,
+    )
+
+
+def _rotation(block: StructureFiles, crystal: Crystal, rng: np.random.Generator) -> FloatArray:
+    """Matrix [3, 3] from the frame of the crystal to that of the scene."""
+    if not block.zone_axes:
+        return rotation_matrix(random_quaternion(rng))
+    return orient(
+        crystal.cell,
+        zone_axis=block.zone_axes[int(rng.integers(len(block.zone_axes)))],
+        in_plane=rng.uniform(0, 360) if block.in_plane is None else float(draw(block.in_plane, rng)),
+        tilt=float(draw(block.tilt, rng)),
+        tilt_towards=rng.uniform(0, 360),
+    )
+
+
+def _as_it_is(block: StructureFiles, path: str) -> Structure:
+    """A whole structure, its substrate told by the elements."""
+    from ase.data import atomic_numbers
+
+    whole = _whole_in(path, block.field_of_view)
+    substrate = np.isin(whole.numbers, [atomic_numbers[symbol] for symbol in block.substrate_elements])
+    return Structure(
+        positions=wrap_laterally(whole.positions, block.field_of_view),
+        numbers=whole.numbers,
+        object_id=(~substrate).astype(np.uint8),
+        cell=np.array([block.field_of_view, block.field_of_view, whole.edges[2]]),
+        metadata={
+            "space_group": 0,
+            "crystal_system": "",
+            "thickness": float(np.ptp(whole.positions[:, 2])),
+            "zone_axis": "",
+            "zone_axis_tilt": math.nan,
+        },
+    )
