@@ -15,6 +15,7 @@ from exitwave.study.link import study_from
 from exitwave.study.member import Member, Study
 from exitwave.study.plan import sources_of
 
+ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = """
 seed: 3
 structures:
@@ -24,6 +25,13 @@ structures:
     field_of_view: 51.2
     particles: {material: Au, number: {uniform: [1, 2]}, radius: {uniform: [6, 8]}}
     substrate: {thickness: {uniform: [6, 9]}}
+  crystals:
+    kind: files
+    path: ROOT/resources/crystals/fcc
+    count: 4
+    field_of_view: 40
+    thickness: {uniform: [20, 30]}
+    zone_axes: [[1, 1, 0], [1, 0, 0]]
 exit_waves:
   waves: {structures: particles, kind: plane_wave, sampling: 0.4, frozen_phonons: 2, thickness_series: 10}
 images:
@@ -37,6 +45,13 @@ images:
     focal_spread: {uniform: [5, 20]}
     dose: {loguniform: [200, 2000]}
     labels: [instances, thickness, atoms, columns, boundary, orientation, domains]
+  stem:
+    structures: crystals
+    kind: stem_convolution
+    per_structure: 2
+    pixel_size: 0.3
+    size: 64
+    dose: {uniform: [1.0e+4, 5.0e+4]}
 """
 
 
@@ -66,4 +81,4 @@ def new_made(tmp_path: Path) -> Callable[[Study], Made]:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return Made(study_from(yaml.safe_load(EXAMPLES), "examples.yaml"), tmp_path_factory.mktemp("contract"))
+    return Made(study_from(yaml.safe_load(EXAMPLES.replace("ROOT", str(ROOT))), "examples.yaml"), tmp_path_factory.mktemp("contract"))
