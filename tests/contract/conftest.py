@@ -81,4 +81,7 @@ def new_made(tmp_path: Path) -> Callable[[Study], Made]:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return Made(study_from(yaml.safe_load(EXAMPLES.replace("ROOT", str(ROOT))), "examples.yaml"), tmp_path_factory.mktemp("contract"))
+    return Made(
+        study_from(yaml.safe_load(EXAMPLES.replace("ROOT", str(ROOT))), "examples.yaml"),
+        tmp_path_factory.mktemp("contract"),
+    )

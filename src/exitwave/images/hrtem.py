@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from exitwave.config.distributions import bounds
 from exitwave.config.exit_waves import PlaneWave
 from exitwave.config.graph import Node
-from exitwave.config.images import Hrtem
+from exitwave.config.images import LABELS, Hrtem
 from exitwave.config.microscopes import energy_of
 from exitwave.config.structures import NanoparticlesOnSubstrate, Structures
 from exitwave.electron import wavelength
@@ -26,6 +26,8 @@ PHASE = "phase"
 """The map that is always stored beside the counts, and that masks are made from."""
 UNITS = {"counts": "counts/px", PHASE: "rad", "thickness": "Å", "orientation": "°"}
 """Units of the arrays that have one."""
+OF_DESCRIBED_PARTICLES = ("thickness", "columns", "orientation", "domains")
+"""Labels for which the material and the orientation of every particle must be known."""
 _BYTES_OF_A_ROW = 1500.0
 _BYTES_OF_A_LABEL = {"thickness": 0.25}
 """Measured, an image pixel; of maps of classes and angles, which are even, about a tenth of that."""
@@ -149,6 +151,14 @@ def _check_labels(node: Node) -> None:
     of_crystals = sorted({"columns", "orientation"} & set(block.labels))
     structures = node.origin()
     made = structures.block
+    if not isinstance(made, NanoparticlesOnSubstrate):
+        undescribed = sorted(set(OF_DESCRIBED_PARTICLES) & set(block.labels))
+        if undescribed:
+            raise ConfigError(
+                f"labels: found '{undescribed[0]}', which needs material and orientation of every particle, and those "
+                f"of structures '{structures.name}' are not known; allowed: "
+                f"{', '.join(name for name in LABELS if name not in OF_DESCRIBED_PARTICLES)}"
+            )
     if of_crystals and isinstance(made, NanoparticlesOnSubstrate) and bounds(made.particles.number)[1] == 0:
         raise ConfigError(
             f"labels: found '{of_crystals[0]}', but structures '{structures.name}' has no particles; "
