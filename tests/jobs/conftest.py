@@ -85,9 +85,10 @@ class Jobs:
         return SimpleNamespace(**paths)
 
     def arrays(self, path: Path) -> dict[str, np.ndarray]:
-        """Every array of a shard whose items are stacked, by name."""
+        """Every array of a shard by name, the ragged ones by ``NAME/PLACE``."""
         shard = open_shard(path)
-        return {name: shard.read(name) for name, _ in shard.group.arrays()}
+        members = shard.group.members(max_depth=None)
+        return {name: np.asarray(node[...]) for name, node in members if hasattr(node, "shape")}
 
     def items(self, path: Path) -> list[Mapping[str, Array]]:
         """The items of a shard, in the order of its table."""
