@@ -73,7 +73,8 @@ def waves(structure: Structure, **options: Any) -> NDArray[np.complex64]:
     """Exit waves [2, phonon, y, x] of a structure, of one thermal configuration if not said otherwise."""
     options = {"sampling": 0.4, "scheme": "accurate", "frozen_phonons": 1, "device": "cpu", **options}
     block = PlaneWave(kind="plane_wave", structures="s", **options)
-    return simulate_exit_waves(structure, block, np.random.default_rng(0)).waves
+    found = simulate_exit_waves(structure, block, np.random.default_rng(0))
+    return np.stack([found.whole, found.particles])
 
 
 def resampled(given: NDArray[np.complex64], size: int) -> NDArray[np.complex64]:

@@ -73,17 +73,17 @@ def measured(axis: Axes, field: Any, colours: str, unit: str) -> None:
 def main() -> None:
     rng = np.random.default_rng(SEED)
     structure = build_structure(NanoparticlesOnSubstrate.model_validate(SCENE), rng)
-    waves = simulate_exit_waves(structure, PlaneWave(kind="plane_wave", structures="", sampling=SAMPLING), rng).waves
+    waves = simulate_exit_waves(structure, PlaneWave(kind="plane_wave", structures="", sampling=SAMPLING), rng)
     block = Hrtem.model_validate(IMAGE)
     offset = (176, 228)
     counts = form_image(
-        waves[0], draw_conditions(block, rng), block=block, energy=300e3, sampling=SAMPLING, offset=offset, rng=rng
+        waves.whole, draw_conditions(block, rng), block=block, energy=300e3, sampling=SAMPLING, offset=offset, rng=rng
     )
     maps = {
         name: crop(name, field, offset, 1, PIXELS)
-        for name, field in label_maps(structure, waves[1], SAMPLING, MAPS).items()
+        for name, field in label_maps(structure, waves.particles, SAMPLING, MAPS).items()
     }
-    phase = crop_periodic(phase_map(waves[1], SAMPLING, 1.0), offset, 1, PIXELS)
+    phase = crop_periodic(phase_map(waves.particles, SAMPLING, 1.0), offset, 1, PIXELS)
     columns = columns_in_image(atomic_columns(structure), structure.cell, SAMPLING, offset, 1, PIXELS)
     dark = "#1f2933"
     with figure(Path(__file__).parent / "images/labels.png", 12.0, 5.2) as drawing:

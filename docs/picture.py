@@ -12,8 +12,7 @@ from exitwave.data.shards import open_shard, read_table, table_path
 from exitwave.report.overlays import overlay
 from exitwave.report.style import ORANGE, figure, grey_range, outline, picture, scale_bar
 from exitwave.study.link import load_study
-from exitwave.study.member import structures_of
-from exitwave.study.plan import shard_ranges
+from exitwave.study.plan import shard_files
 
 COLUMNS = 5
 ROOT = Path(__file__).parents[1]
@@ -27,8 +26,7 @@ def main(study_file: str) -> None:
         axes = drawing.subplots(2, COLUMNS)
         for axis, column in zip(axes[0], range(COLUMNS), strict=True):
             images = study.stage("images")[column % len(study.stage("images"))]
-            start, stop = shard_ranges(structures_of(images))[column]
-            shard = open_shard(ROOT / f"results/{images.folder}/shard-{start:06d}-{stop:06d}.zarr.zip")
+            shard = open_shard(ROOT / shard_files(images)[column])
             # The first of the shard that shows something; bare support has no label to look at.
             item = int(np.argmax(read_table(table_path(shard.path))["particle_fraction"] > 0.1))
             counts = shard.read("counts", item)
@@ -44,8 +42,8 @@ def main(study_file: str) -> None:
             shards = [open_shard(path) for path in paths]
             # Spread over the benchmark, so that nobody picks the best.
             index = place * (len(read_table(table_path(paths[0]))) // 3)
-            probability = np.mean([s.read(f"{index}/probability").astype(np.float32) for s in shards], axis=0)
-            image, mask = shards[0].read(f"{index}/image"), shards[0].read(f"{index}/mask").astype(bool)
+            probability = np.mean([s.read("prediction", index).astype(np.float32) for s in shards], axis=0)
+            image, mask = shards[0].read("image", index), shards[0].read("truth", index).astype(bool)
             overlay(axis, image, probability >= benchmark.block.threshold, mask)
             scale_bar(axis, float(read_table(table_path(paths[0]))["pixel_size"].iloc[index]), image.shape)
         for axis in axes.flat:

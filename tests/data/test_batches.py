@@ -3,12 +3,12 @@ import pandas as pd
 import pytest
 
 from exitwave.data.batches import load_images
-from exitwave.data.shards import table_path, write_shard
+from exitwave.data.shards import table_path
 from exitwave.errors import ShardError
 
 
 @pytest.fixture
-def manifest(tmp_path):
+def manifest(tmp_path, write_images):
     """Two shards of three images; counts and phase say where an image comes from."""
     parts = []
     for number in range(2):
@@ -17,7 +17,7 @@ def manifest(tmp_path):
         counts = np.broadcast_to(value[:, None, None], (3, 4, 4)).astype(np.uint32)
         phase = np.tile(np.array([0.0, 0.05, 0.2, 0.5], np.float16), (3, 4, 1))
         table = pd.DataFrame({"image_id": [f"id-{v}" for v in value], "pixel_size": 0.8})
-        write_shard(path, {"counts": counts, "phase": phase}, table, {})
+        write_images(path, {"counts": counts, "phase": phase}, table)
         parts.append(table.assign(shard=str(path), row=range(3)))
     return pd.concat(parts)
 

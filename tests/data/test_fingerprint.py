@@ -5,14 +5,13 @@ import pandas as pd
 import pytest
 
 from exitwave.data.fingerprint import RINGS, SAMPLE, fingerprint, power_spectrum
-from exitwave.data.shards import write_shard
 from exitwave.errors import ShardError
 
 SIZE = 64
 PIXEL = 0.4
 
 
-def dataset(folder, structures=30, draws=4, electrons=50.0):
+def dataset(folder, write_images, structures=30, draws=4, electrons=50.0):
     """Images of nothing but shot noise; the left quarter is particle."""
     rng = np.random.default_rng(2)
     number = structures * draws
@@ -36,14 +35,14 @@ def dataset(folder, structures=30, draws=4, electrons=50.0):
     for start in range(0, number, 40):
         path = folder / f"shard-{start}.zarr.zip"
         part = table.iloc[start : start + 40]
-        write_shard(path, {"counts": counts[start : start + 40], "phase": phase[start : start + 40]}, part, {})
+        write_images(path, {"counts": counts[start : start + 40], "phase": phase[start : start + 40]}, part)
         parts.append(part.assign(shard=str(path), row=range(len(part))))
     return pd.concat(parts, ignore_index=True)
 
 
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory):
-    return dataset(tmp_path_factory.mktemp("images"))
+def manifest(tmp_path_factory, write_images):
+    return dataset(tmp_path_factory.mktemp("images"), write_images)
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +125,8 @@ def test_the_sample_is_of_training_images_and_the_same_whatever_their_order(mani
     assert fingerprint(few, 0.1)["sample"]["images"] == (few["split"] == "train").sum() < SAMPLE
 
 
-def test_a_damaged_shard_is_named(tmp_path):
-    manifest = dataset(tmp_path, structures=4)
+def test_a_damaged_shard_is_named(tmp_path, write_images):
+    manifest = dataset(tmp_path, write_images, structures=4)
     (tmp_path / "shard-0.zarr.zip").write_bytes(b"half")
     with pytest.raises(ShardError, match=r"shard-0\.zarr\.zip: is damaged"):
         fingerprint(manifest, 0.1)

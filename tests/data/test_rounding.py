@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from exitwave.data.rounding import quantum, round_waves
-from exitwave.data.shards import open_shard, write_shard
+from exitwave.data.shards import open_shard
 from exitwave.errors import ConfigError
 
 ERRORS = st.floats(1e-7, 0.5)
@@ -89,13 +89,13 @@ def test_errors_have_no_bias_and_the_spread_of_rounding():
     assert differences.std() == pytest.approx(step / math.sqrt(12), rel=0.01)
 
 
-def test_stored_bytes_come_near_the_entropy_of_the_rounded_numbers(tmp_path):
+def test_stored_bytes_come_near_the_entropy_of_the_rounded_numbers(tmp_path, write_images):
     """Shannon's bound for a coder that knows the frequency of every number and no neighbours."""
     rng = np.random.default_rng(2)
-    parts = rng.normal([1, 0], 0.2, (2, 1, 1, 256, 256, 2)).astype(np.float32)
+    parts = rng.normal([1, 0], 0.2, (2, 256, 256, 2)).astype(np.float32)
     waves = round_waves(parts.view(np.complex64)[..., 0], 1e-3)
-    write_shard(tmp_path / "shard.zarr.zip", {"waves": waves}, pd.DataFrame({"item": [0, 1]}), {})
-    np.testing.assert_array_equal(open_shard(tmp_path / "shard.zarr.zip").read("waves"), waves)
+    write_images(tmp_path / "shard.zarr.zip", {"whole": waves}, pd.DataFrame({"item": [0, 1]}))
+    np.testing.assert_array_equal(open_shard(tmp_path / "shard.zarr.zip").read("whole"), waves)
     bound = 0.0
     for part in (waves.real, waves.imag):
         share = np.unique(part, return_counts=True)[1] / part.size

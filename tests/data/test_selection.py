@@ -9,20 +9,23 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from exitwave.config.datasets import Dataset
-from exitwave.data.random import item_rng, split_position
-from exitwave.data.selection import check_dataset, draw_dataset, draw_of_network
+from exitwave.data.selection import Pool, check_dataset, draw_dataset, draw_of_network
 from exitwave.data.strata import bins_of
 from exitwave.errors import DatasetError
+from exitwave.items import item_rng
+from exitwave.structures.groups import groups_by_content, items_as_groups
 
 
-def images(name, structures=60, draws=3, identity="0badcafe"):
+def images(name, structures=60, draws=3, identity="0badcafe", groups=None):
     """Metadata of the images of so many structures."""
     rng = np.random.default_rng(1)
+    groups = groups or items_as_groups(identity, 0, structures)
     rows = [
         {
             "image_id": f"{name}-{item:06d}-{draw:03d}",
             "structure_id": f"{identity}-{item:06d}",
-            "split_position": split_position(identity, item),
+            "group": groups.names[item],
+            "split_position": groups.positions[item],
             "images": name,
             "dose": float(rng.uniform(50, 1000)),
             "defocus": float(rng.choice([-100, -50, 0, 50, 100], p=[0.3, 0.3, 0.2, 0.1, 0.1])),
@@ -64,6 +67,30 @@ def test_mistake_08_a_structure_is_on_the_same_side_of_every_dataset():
         both = side.index.intersection(again.index)
         assert len(both) > 30
         assert (side[both] == again[both]).all()
+
+
+def crystals(structures, number=20):
+    """So many structures, several of each of a number of crystals."""
+    return groups_by_content([f"crystal {item % number}" for item in range(structures)])
+
+
+@pytest.mark.parametrize("options", [{}, {"size": 40, "limit": {"structure": 60}}, {"where": "dose > 300"}])
+def test_mistake_08_structures_of_one_crystal_are_on_the_same_side_of_every_block_and_dataset(options):
+    """Else a network would know the crystal of a structure that it is scored on."""
+    tables = {
+        "many": images("many", structures=90, identity="000000aa", groups=crystals(90)),
+        "few": images("few", structures=45, identity="000000bb", groups=crystals(45)),
+    }
+    mixed = drawn(Dataset(images={"many": 1, "few": 1}, **options), tables=tables)
+    alone = drawn(Dataset(images="few", size=20), seed=1, tables={"few": tables["few"]})
+    for manifest in (mixed, alone):
+        assert set(manifest["split"]) == {"train", "validation", "test"}
+        assert (manifest.groupby("group")["split"].nunique() == 1).all()
+    side, again = (manifest.groupby("group")["split"].first() for manifest in (mixed, alone))
+    both = side.index.intersection(again.index)
+    assert len(both) > 10
+    assert (side[both] == again[both]).all()
+    assert (mixed.groupby("group")["structure_id"].nunique() > 1).any()
 
 
 def test_a_structure_keeps_its_split_when_the_count_is_raised():
@@ -366,9 +393,15 @@ def test_no_test_split_is_needed_where_none_is_asked_for():
     assert set(drawn(test=0.0)["split"]) == {"train", "validation"}
 
 
-def checked(structures=60, draws=3, identity="0badcafe", **changes):
+def foreseen(structures=60, draws=3, identity="0badcafe", groups=None):
+    """What is known of the images of so many structures before there are any."""
+    groups = groups or items_as_groups(identity, 0, structures)
+    return Pool([f"{identity}-{item:06d}" for item in range(structures)], groups.positions, draws)
+
+
+def checked(structures=60, draws=3, identity="0badcafe", groups=None, **changes):
     block = Dataset(**{"images": "noisy", **changes})
-    check_dataset(block, {"noisy": (identity, structures, draws)})
+    check_dataset(block, {"noisy": foreseen(structures, draws, identity, groups)})
 
 
 @pytest.mark.parametrize(
@@ -394,6 +427,21 @@ def test_what_can_never_be_drawn_is_refused_before_there_are_images(changes, sta
     assert "\n" not in str(caught.value)
 
 
+def test_structures_of_one_group_cannot_be_split_and_the_refusal_speaks_of_groups():
+    one = groups_by_content(["Au fcc"] * 60)
+    with pytest.raises(DatasetError) as caught:
+        checked(groups=one)
+    assert re.fullmatch(
+        "(train|validation): no structure of the 60 there are, which are 1 groups that stay together, falls into this "
+        "split; allowed: more groups, or a larger share",
+        str(caught.value),
+    )
+    assert refusal(tables={"noisy": images("noisy", groups=one)}).startswith(
+        f"{str(caught.value).partition(':')[0]}: no image falls into this split, of 180 images of 60 structures"
+    )
+    checked(groups=crystals(60))
+
+
 @given(
     st.integers(1, 12),
     st.integers(1, 3),
@@ -402,22 +450,26 @@ def test_what_can_never_be_drawn_is_refused_before_there_are_images(changes, sta
     st.none() | st.integers(2, 30),
     st.none() | st.integers(1, 12),
     st.integers(0, 2**32 - 1).map(lambda number: f"{number:08x}"),
+    st.none() | st.integers(1, 12),
 )
 @settings(max_examples=60, deadline=None)
 def test_what_is_refused_beforehand_is_what_the_draw_refuses(
-    structures, draws, validation, test, size, limit, identity
+    structures, draws, validation, test, size, limit, identity, number
 ):
     """Without a condition everything but values of columns is known before the first job."""
     block = Dataset(
         images="noisy", validation=validation, test=test, size=size, limit={} if limit is None else {"structure": limit}
     )
+    groups = None if number is None else crystals(structures, number)
     try:
-        draw_dataset({"noisy": images("noisy", structures, draws, identity)}, block, item_rng(0, "datasets", "1"))
+        draw_dataset(
+            {"noisy": images("noisy", structures, draws, identity, groups)}, block, item_rng(0, "datasets", "1")
+        )
         possible = True
     except DatasetError:
         possible = False
     try:
-        check_dataset(block, {"noisy": (identity, structures, draws)})
+        check_dataset(block, {"noisy": foreseen(structures, draws, identity, groups)})
         accepted = True
     except DatasetError:
         accepted = False

@@ -36,22 +36,17 @@ def blocks(page: Path, language: str) -> list[str]:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the shards of a tiny study."""
-    import json
-
-    from exitwave.jobs.simulate import make_exit_waves, make_images, make_structures
+    from exitwave.jobs.simulate import make_shard
+    from exitwave.study.description import Description, describe
     from exitwave.study.link import study_from
-    from exitwave.study.plan import describe
+    from exitwave.study.plan import SIMULATION, shard_files, sources_of
 
     folder = tmp_path_factory.mktemp("run")
     study = study_from(yaml.safe_load(STUDY), "study.yaml")
-    paths = {
-        stage: folder / "results" / study.stage(stage)[0].folder / "shard-000000-000002.zarr.zip"
-        for stage in ("structures", "exit_waves", "images")
-    }
-    what = {stage: json.loads(describe(study.stage(stage)[0])) for stage in paths}
-    make_structures(what["structures"], 0, 2, paths["structures"])
-    make_exit_waves(what["exit_waves"], paths["structures"], paths["exit_waves"])
-    make_images(what["images"], paths["exit_waves"], paths["images"])
+    for stage in SIMULATION:
+        member = study.stage(stage)[0]
+        sources = {name: folder / shard_files(source)[0] for name, source in sources_of(member).items()}
+        make_shard(Description.parse(describe(member)), range(2), sources, folder / shard_files(member)[0])
     return folder
 
 
@@ -66,6 +61,7 @@ def test_the_snippets_for_other_tools_run(results: Path, monkeypatch: pytest.Mon
             executed += 1
     assert executed >= 5
     assert names["counts"].shape == names["mask"].shape == (32, 32)
+    assert names["axes"]["y"] == names["axes"]["x"] == (0.8, "Å")
     assert len(names["atoms"]) > len(names["particles"]) > 0
     assert names["image"].array.mean() == pytest.approx(1, abs=0.1)
 

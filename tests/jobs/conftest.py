@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,11 +13,12 @@ import pytest
 import yaml
 
 from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.items import Array
 from exitwave.jobs.evaluate import score_baselines, score_network
 from exitwave.jobs.learn import make_dataset, train_network
-from exitwave.jobs.simulate import make_exit_waves, make_images, make_structures
+from exitwave.jobs.simulate import make_shard
+from exitwave.study.description import Description, describe
 from exitwave.study.link import study_from
-from exitwave.study.plan import describe
 
 TINY = """
 seed: 3
@@ -67,26 +68,35 @@ class Jobs:
         self.members = SimpleNamespace(**stages)
         self.describe: Callable[[str], dict[str, Any]] = lambda stage: json.loads(describe(stages[stage]))
 
+    def description(self, stage: str, **values: Any) -> Description:
+        """The block of a stage as its job sees it, with other values of some keys."""
+        content = self.describe(stage)
+        content["block"] |= values
+        return Description.parse(json.dumps(content))
+
     def simulate(self, folder: Path, start: int, stop: int) -> SimpleNamespace:
         """One shard through the three stages of the simulation."""
         name = f"shard-{start}-{stop}.zarr.zip"
         paths = {stage: folder / stage / name for stage in ("structures", "exit_waves", "images")}
-        make_structures(self.describe("structures"), start, stop, paths["structures"])
-        make_exit_waves(self.describe("exit_waves"), paths["structures"], paths["exit_waves"])
-        make_images(self.describe("images"), paths["exit_waves"], paths["images"])
+        sources: dict[str, Path] = {}
+        for stage, path in paths.items():
+            make_shard(self.description(stage), range(start, stop), sources, path)
+            sources = {stage: path}
         return SimpleNamespace(**paths)
 
     def arrays(self, path: Path) -> dict[str, np.ndarray]:
-        """Every array of a shard by name."""
+        """Every array of a shard by name, the ragged ones by ``NAME/PLACE``."""
         shard = open_shard(path)
-        return {name: shard.read(name) for name, _ in shard.group.members(max_depth=None) if shard_array(shard, name)}
+        members = shard.group.members(max_depth=None)
+        return {name: np.asarray(node[...]) for name, node in members if hasattr(node, "shape")}
+
+    def items(self, path: Path) -> list[Mapping[str, Array]]:
+        """The items of a shard, in the order of its table."""
+        shard = open_shard(path)
+        return [shard.item(place) for place in range(len(self.table(path)))]
 
     def table(self, path: Path) -> Any:
         return read_table(table_path(path))
-
-
-def shard_array(shard: Any, name: str) -> bool:
-    return hasattr(shard.group[name], "shape")
 
 
 @pytest.fixture(scope="session")

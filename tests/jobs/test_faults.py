@@ -9,26 +9,30 @@ import signal
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from exitwave.data.shards import open_shard, read_table, table_path, write_shard
+from exitwave.data.shards import open_shard, read_table, shard_writer, table_path
 from exitwave.errors import ExitwaveError
+from exitwave.items import Item
 from exitwave.jobs.run import job
-from exitwave.jobs.simulate import make_exit_waves
+from exitwave.jobs.simulate import make_shard
+from exitwave.study.description import Description
 
 JOB = """
-import json, os, resource, signal, sys, zipfile
+import os, resource, signal, sys, zipfile
 from pathlib import Path
 from exitwave.jobs.run import job
-from exitwave.jobs.simulate import make_exit_waves
+from exitwave.jobs.simulate import make_shard
+from exitwave.study.description import Description
 description, structures, output, log = sys.argv[1:]
 {fault}
 with job("exit_waves", log):
-    make_exit_waves(json.loads(description), Path(structures), Path(output))
+    make_shard(Description.parse(description), range(6), {"structures": Path(structures)}, Path(output))
 """
 KILLED_IN_THE_SHARD = """
 written, names = zipfile.ZipFile.writestr, []
@@ -56,7 +60,7 @@ def place(jobs, simulated, tmp_path):
     """A copy of two structures to make exit waves of, and the undisturbed exit waves."""
     folder = tmp_path / "work"
     return SimpleNamespace(
-        description=jobs.describe("exit_waves"),
+        description=json.dumps(jobs.describe("exit_waves")),
         structures=simulated.structures,
         expected=simulated.exit_waves,
         output=folder / simulated.exit_waves.name,
@@ -66,10 +70,15 @@ def place(jobs, simulated, tmp_path):
 
 def run(place: SimpleNamespace, fault: str = "", wrapper: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     """The job in a process of its own."""
-    arguments = [json.dumps(place.description), *map(str, (place.structures, place.output, place.log))]
+    arguments = [place.description, *map(str, (place.structures, place.output, place.log))]
     command = [*wrapper, sys.executable, "-c", JOB.replace("{fault}", fault), *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+
+
+def make(place: SimpleNamespace, structures: Path) -> None:
+    """The job in this process."""
+    make_shard(Description.parse(place.description), range(6), {"structures": structures}, place.output)
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -77,33 +86,36 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def rerun_is_as_undisturbed(place: SimpleNamespace) -> None:
-    make_exit_waves(place.description, place.structures, place.output)
+    make(place, place.structures)
     assert place.output.read_bytes() == place.expected.read_bytes()
     assert table_path(place.output).read_bytes() == table_path(place.expected).read_bytes()
     assert not leftovers(place.output.parent)
 
 
 @pytest.mark.parametrize(
-    ("moment", "there"),
+    ("moment", "left", "there"),
     [
-        (KILLED_BEFORE_RENAMING.replace("{suffix}", ".parquet"), []),
-        (KILLED_IN_THE_SHARD, [".parquet"]),
-        (KILLED_BEFORE_RENAMING.replace("{suffix}", ".zarr.zip"), [".parquet"]),
+        (KILLED_IN_THE_SHARD, [".zarr.zip"], []),
+        (KILLED_BEFORE_RENAMING.replace("{suffix}", ".parquet"), [".parquet", ".zarr.zip"], []),
+        (KILLED_BEFORE_RENAMING.replace("{suffix}", ".zarr.zip"), [".zarr.zip"], [".parquet"]),
     ],
-    ids=["table_written", "in_the_shard", "shard_written"],
+    ids=["in_the_shard", "table_written", "shard_written"],
 )
-def test_after_sigkill_while_a_shard_is_written_the_rerun_is_bit_identical(place, moment, there):
+def test_after_sigkill_while_a_shard_is_written_the_rerun_is_bit_identical(place, moment, left, there):
     assert run(place, moment).returncode == -signal.SIGKILL
     folder = place.output.parent
-    assert len(leftovers(folder)) == 1
-    assert [path.name.removeprefix(place.output.name.removesuffix(".zarr.zip")) for path in folder.glob("s*")] == there
+    stem = place.output.name.removesuffix(".zarr.zip")
+    found = sorted(leftovers(folder))
+    assert len(found) == len(left)
+    assert all(name.startswith(f".{stem}{suffix}.") for name, suffix in zip(found, left, strict=True))
+    assert [path.name.removeprefix(stem) for path in folder.glob("s*")] == there
     rerun_is_as_undisturbed(place)
 
 
 def test_a_file_that_cannot_grow_ends_the_job_with_one_sentence_and_a_rerun_with_room_succeeds(place):
     limit = place.expected.stat().st_size - 100
     done = run(place, f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))")
-    sentence = f"error: {place.output}: cannot be written (File too large): it needs "
+    sentence = f"error: {place.output}: cannot be written (File too large): "
     assert_one_sentence(done, place.log, sentence)
     assert not place.output.exists()
     assert not leftovers(place.output.parent)
@@ -120,15 +132,15 @@ def test_a_full_disk_ends_the_job_with_one_sentence(place, tmp_path):
         or subprocess.run([*alone, "mount", "-t", "tmpfs", "none", disk], check=False).returncode
     ):
         pytest.skip("this system lets no user mount a file system")
-    room = place.expected.stat().st_size // 1024 - 8
+    room = place.expected.stat().st_size // 2048
     script = f'mount -t tmpfs -o size={room}k none {disk} && "$@"; status=$?; ls -A {disk}; exit $status'
     place.output, place.log = disk / place.output.name, disk / "job.log"
     done = run(place, wrapper=(*alone, "sh", "-c", script, "sh"))
     assert done.returncode == 1
-    assert f"error: {place.output}: cannot be written (No space left on device): it needs " in done.stderr
+    assert f"error: {place.output}: cannot be written (No space left on device): " in done.stderr
     assert "make room there" in done.stderr
     assert "Traceback" not in done.stderr
-    assert done.stdout.split() == ["job.log", table_path(place.output).name]
+    assert done.stdout.split() == ["job.log"]
 
 
 def assert_one_sentence(done: subprocess.CompletedProcess[str], log: Path, sentence: str) -> None:
@@ -162,12 +174,12 @@ def flipped(path: Path, member: str) -> None:
 
 def rewritten(path: Path, item: int, name: str, change) -> None:
     """Write the shard once more with one array changed."""
-    shard = open_shard(path)
-    arrays = {
-        f"{group}/{array}": shard.read(f"{group}/{array}") for group in shard.group for array in shard.group[group]
-    }
-    arrays[f"{item}/{name}"] = change(arrays[f"{item}/{name}"])
-    write_shard(path, arrays, read_table(table_path(path)), shard.attributes)
+    shard, table = open_shard(path), read_table(table_path(path))
+    items = [dict(shard.item(place)) for place in range(len(table))]
+    items[item][name] = replace(items[item][name], values=change(items[item][name].values))
+    with shard_writer(path, len(table), shard.attributes) as writer:
+        for arrays, row in zip(items, table.to_dict("records"), strict=True):
+            writer.add(Item(arrays, row))
 
 
 def with_nan(positions):
@@ -178,12 +190,12 @@ def with_nan(positions):
 
 DAMAGES = {
     "byte_of_an_item": (
-        lambda path, other: flipped(path, "3/positions/c/0/0"),
-        r"shard-0-6\.zarr\.zip: array '3/positions' is damaged .*delete the file",
+        lambda path, other: flipped(path, "positions/3/c/0/0"),
+        r"shard-0-6\.zarr\.zip: array 'positions', item 3 is damaged .*delete the file",
     ),
     "byte_of_the_metadata_of_an_item": (
-        lambda path, other: flipped(path, "3/numbers/zarr.json"),
-        r"shard-0-6\.zarr\.zip: array '3/numbers' is damaged .*delete the file",
+        lambda path, other: flipped(path, "numbers/3/zarr.json"),
+        r"shard-0-6\.zarr\.zip: array 'numbers', item 3 is damaged .*delete the file",
     ),
     "truncated": (
         lambda path, other: path.write_bytes(path.read_bytes()[:-1000]),
@@ -212,15 +224,15 @@ def test_damaged_structures_stop_the_job_with_one_sentence_that_names_them(place
     harm, sentence = DAMAGES[damage]
     harm(structures, place.expected)
     with pytest.raises(ExitwaveError, match=sentence) as caught:
-        make_exit_waves(place.description, structures, place.output)
+        make(place, structures)
     assert "\n" not in str(caught.value)
-    assert not place.output.parent.exists()
+    assert not list(place.output.parent.glob("*"))
 
 
 def test_the_job_of_a_damaged_shard_ends_with_status_1_and_its_sentence(place, structures):
-    flipped(structures, "3/positions/c/0/0")
+    flipped(structures, "positions/3/c/0/0")
     place.structures = structures
-    assert_one_sentence(run(place), place.log, f"{structures}: array '3/positions' is damaged")
+    assert_one_sentence(run(place), place.log, f"{structures}: array 'positions', item 3 is damaged")
 
 
 def test_a_bug_keeps_its_traceback(tmp_path):

@@ -123,10 +123,9 @@ def test_pooled_scores_of_the_summary_follow_from_the_predictions_kept(jobs, lea
     # Kept as half precision, in which a probability just below the threshold may have come to lie on it.
     lowest, highest = [], []
     for path in learned.scores:
-        arrays = jobs.arrays(path)
-        numbers = sorted({name.partition("/")[0] for name in arrays})
-        probability = np.concatenate([arrays[f"{i}/probability"].ravel() for i in numbers])
-        expert = np.concatenate([arrays[f"{i}/mask"].ravel() == 1 for i in numbers])
+        items = jobs.items(path)
+        probability = np.concatenate([item["prediction"].values.ravel() for item in items])
+        expert = np.concatenate([item["truth"].values.ravel() == 1 for item in items])
         on = probability == 0.5
         certain, doubtful = probability > 0.5, [on & expert, on & ~expert]
         scores = [

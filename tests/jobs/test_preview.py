@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from exitwave.cli import app
 from exitwave.data.shards import open_shard, read_table, table_path
 from exitwave.errors import ConfigError
+from exitwave.images.kinds import simulation_of
 from exitwave.jobs.preview import make_samples, members_called, preview
 from exitwave.report.hrtem import drawn_numbers
 from exitwave.report.preview import log_power
@@ -76,14 +77,16 @@ def test_the_images_shown_are_those_that_the_workflow_makes(jobs, study, simulat
 def test_a_preview_simulates_two_thermal_configurations_at_the_most(changed, tmp_path):
     study = changed(exit_waves={"thermal": {"frozen_phonons": 8}})
     (sample,) = make_samples(study.stage("exit_waves"), 2, None, tmp_path)
-    waves = open_shard(sample.shard).read("waves")
-    assert waves.shape[:3] == (2, 2, 2)
-    assert sample.phonons == 2
+    waves = open_shard(sample.shard).read("whole")
+    assert waves.shape[:2] == (2, 2)
+    assert set(read_table(table_path(sample.shard))["frozen_phonons"]) == {2}
 
 
-def test_fine_exit_waves_are_made_for_fewer_structures(changed, tmp_path, monkeypatch):
-    monkeypatch.setattr("exitwave.jobs.preview.WAVE_PIXELS", 2 * 64**2 * 2)
-    (sample,) = make_samples(changed().stage("images"), 5, None, tmp_path)
+def test_what_takes_long_is_made_for_fewer_structures(study, tmp_path, monkeypatch):
+    members = [study.stage(stage)[0] for stage in ("structures", "exit_waves", "images")]
+    seconds = sum(simulation_of(member.block).cost(member).seconds for member in members)
+    monkeypatch.setattr("exitwave.jobs.preview.SECONDS", 2.5 * seconds)
+    (sample,) = make_samples(study.stage("images"), 5, None, tmp_path)
     assert sample.structures == 2
     assert len(read_table(table_path(sample.shard))) == 6
 
@@ -174,7 +177,13 @@ def test_the_command_tells_what_it_shows(study_file, tmp_path):
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert output.exists()
-    assert f"{output}: the first 2 of 6 structures, 2 of 2 thermal configurations" in result.stdout
+    assert result.stdout.strip() == f"{output}: the first 2 of 6 structures"
+
+
+def test_what_a_preview_leaves_out_is_told(changed, tmp_path):
+    study = changed(exit_waves={"thermal": {"frozen_phonons": 8}}, images={"noisy": {"dose": {"matrix": [1, 2]}}})
+    note = preview(study, "noisy[dose=2]", tmp_path / "sheet.png", 2)
+    assert note == "the first 2 of 6 structures, frozen_phonons 2 in place of 8"
 
 
 def test_the_description_of_a_block_is_left_as_it_is(study, tmp_path):

@@ -1,4 +1,5 @@
 import shutil
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
@@ -6,10 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from exitwave.config.images import LABELS
-from exitwave.data.columns import EXIT_WAVES, IMAGES, STRUCTURES
+from exitwave.data.columns import columns_of
 from exitwave.data.shards import open_shard, table_path
 from exitwave.errors import ConfigError, ShardError, StructureError
-from exitwave.jobs.simulate import make_exit_waves, make_images, read_structure
+from exitwave.items import Axis, item_rng, lateral
+from exitwave.jobs.simulate import make_shard, read_structure
 
 STAGES = ("structures", "exit_waves", "images")
 
@@ -23,15 +25,14 @@ def in_pairs(jobs, tmp_path_factory):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_items_are_the_same_in_shards_of_another_size_and_order(jobs, simulated, in_pairs, stage):
-    whole = jobs.arrays(getattr(simulated, stage))
-    parts = [jobs.arrays(getattr(shard, stage)) for shard in in_pairs]
-    if stage == "structures":
-        joined = {name: values for part in parts for name, values in part.items()}
-    else:
-        joined = {name: np.concatenate([part[name] for part in parts]) for name in whole}
-    assert joined.keys() == whole.keys()
-    for name, values in whole.items():
-        assert joined[name].tobytes() == values.tobytes(), name
+    whole = jobs.items(getattr(simulated, stage))
+    parts = [item for shard in in_pairs for item in jobs.items(getattr(shard, stage))]
+    assert len(parts) == len(whole)
+    for one, other in zip(whole, parts, strict=True):
+        assert set(one) == set(other)
+        for name, array in one.items():
+            assert other[name].values.tobytes() == array.values.tobytes(), name
+            assert (other[name].axes, other[name].unit) == (array.axes, array.unit), name
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -50,9 +51,10 @@ def test_a_job_run_again_gives_the_same_bytes(jobs, in_pairs, tmp_path):
 
 
 def test_items_differ_from_each_other(jobs, simulated):
-    waves = jobs.arrays(simulated.exit_waves)["waves"]
+    waves = jobs.arrays(simulated.exit_waves)
     counts = jobs.arrays(simulated.images)["counts"]
-    assert len({wave.tobytes() for wave in waves}) == 6
+    for name in ("whole", "particles"):
+        assert len({wave.tobytes() for wave in waves[name]}) == 6
     assert len({image.tobytes() for image in counts}) == 18
     assert jobs.table(simulated.structures)["substrate_thickness"].nunique() == 6
 
@@ -65,20 +67,44 @@ def test_every_draw_of_an_exit_wave_has_conditions_and_a_place_of_its_own(jobs, 
     assert (places.max(axis=1) > 1).all()
 
 
-@pytest.mark.parametrize(
-    ("stage", "columns"),
-    [
-        ("structures", STRUCTURES),
-        ("exit_waves", {**STRUCTURES, **EXIT_WAVES}),
-        ("images", {**STRUCTURES, **EXIT_WAVES, **IMAGES}),
-    ],
-)
-def test_metadata_hold_the_full_history_and_no_column_unknown_to_queries(jobs, simulated, stage, columns):
-    path = getattr(simulated, stage)
+@pytest.mark.parametrize("number", range(len(STAGES)), ids=STAGES)
+def test_metadata_hold_the_full_history_and_no_column_unknown_to_queries(jobs, simulated, number):
+    path = getattr(simulated, STAGES[number])
+    columns = {name: column for stage in STAGES[: number + 1] for name, column in columns_of(stage).items()}
     assert set(jobs.table(path).columns) == set(columns)
     schema = pq.read_schema(table_path(path))
-    for name, unit in columns.items():
-        assert (schema.field(name).metadata or {}).get(b"unit", b"").decode() == unit
+    for name, column in columns.items():
+        assert (schema.field(name).metadata or {}).get(b"unit", b"").decode() == column.unit
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_shard_says_what_made_it(jobs, simulated, stage):
+    description = jobs.describe(stage)
+    assert open_shard(getattr(simulated, stage)).attributes == {
+        "stage": stage,
+        "name": description["name"],
+        "exitwave_version": version("exitwave"),
+        "block": description["block"],
+    }
+
+
+ATOM, DIRECTION = Axis("atom"), Axis("direction", labels=("x", "y", "z"))
+WAVE = (Axis("phonon"), *lateral(0.4))
+ARRAYS = {
+    "structures": {
+        "positions": ((ATOM, DIRECTION), "Å", True),
+        **dict.fromkeys(("numbers", "object_id", "role", "grain"), ((ATOM,), "", True)),
+        "cell": ((DIRECTION,), "Å", False),
+    },
+    "exit_waves": {"whole": (WAVE, "", False), "particles": (WAVE, "", False)},
+    "images": {"counts": (lateral(0.8), "counts/px", False), "phase": (lateral(0.8), "rad", False)},
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_arrays_have_axes_and_units(jobs, simulated, stage):
+    for item in jobs.items(getattr(simulated, stage)):
+        assert {name: (array.axes, array.unit, array.ragged) for name, array in item.items()} == ARRAYS[stage]
 
 
 def test_metadata_name_the_blocks_an_image_was_made_from(jobs, simulated):
@@ -121,7 +147,6 @@ def test_mistake_11_counts_are_whole_electrons_that_add_up_to_the_dose(jobs, sim
 
 
 def test_a_structure_read_back_is_the_one_that_was_built(jobs, simulated):
-    from exitwave.items import item_rng
     from exitwave.structures.recipes import build_structure
 
     description = jobs.describe("structures")
@@ -133,6 +158,24 @@ def test_a_structure_read_back_is_the_one_that_was_built(jobs, simulated):
     np.testing.assert_array_equal(read.numbers, built.numbers)
     np.testing.assert_array_equal(read.object_id, built.object_id)
     np.testing.assert_array_equal(read.cell, built.cell)
+    np.testing.assert_array_equal(read.role, built.role)
+    np.testing.assert_array_equal(read.grain, built.grain)
+    assert read.content_hash() == built.content_hash()
+    metadata = pd.Series(read.metadata)[list(built.metadata)]
+    pd.testing.assert_series_equal(metadata, pd.Series(built.metadata), check_exact=True)
+
+
+def test_an_item_that_is_not_there_is_refused_with_those_that_are(in_pairs):
+    with pytest.raises(ShardError, match=r"shard-2-4\.zarr\.zip: holds no item 4; it has 2, 3$"):
+        read_structure(open_shard(in_pairs[1].structures), 4)
+
+
+def test_a_structure_that_cannot_be_built_is_named_with_its_block(jobs, tmp_path):
+    lost = {"material": "lost.cif", "radius": 6}
+    with pytest.raises(StructureError, match=r"^structures\.gold: item 1: ") as caught:
+        make_shard(jobs.description("structures", particles=lost), range(1, 2), {}, tmp_path / "shard.zarr.zip")
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture
@@ -152,24 +195,46 @@ def damaged(simulated, tmp_path):
 
 
 def test_a_damaged_shard_of_exit_waves_stops_the_images_and_is_named(jobs, damaged, tmp_path):
-    with pytest.raises(ShardError, match=r"damaged\.zarr\.zip: array 'waves', item \d is damaged .*delete the file"):
-        make_images(jobs.describe("images"), damaged("exit_waves"), tmp_path / "images.zarr.zip")
+    sources = {"exit_waves": damaged("exit_waves")}
+    sentence = r"damaged\.zarr\.zip: array '(whole|particles)', item \d is damaged .*delete the file"
+    with pytest.raises(ShardError, match=sentence):
+        make_shard(jobs.description("images"), range(6), sources, tmp_path / "images.zarr.zip")
     assert not (tmp_path / "images.zarr.zip").exists()
 
 
 def test_a_damaged_shard_of_structures_stops_the_exit_waves_and_is_named(jobs, damaged, tmp_path):
-    with pytest.raises(ShardError, match=r"damaged\.zarr\.zip: array '\d/\w+' is damaged"):
-        make_exit_waves(jobs.describe("exit_waves"), damaged("structures"), tmp_path / "waves.zarr.zip")
+    sources = {"structures": damaged("structures")}
+    with pytest.raises(ShardError, match=r"damaged\.zarr\.zip: array '\w+', item \d is damaged .*delete the file"):
+        make_shard(jobs.description("exit_waves"), range(6), sources, tmp_path / "waves.zarr.zip")
     assert not (tmp_path / "waves.zarr.zip").exists()
+
+
+def test_a_thickness_series_has_the_planes_of_each_structure(jobs, simulated, tmp_path):
+    """Here only the thickest reach the first plane; that the others have none is stored as well."""
+    path = tmp_path / "waves.zarr.zip"
+    slices = jobs.table(simulated.exit_waves)["n_slices"]
+    assert slices.nunique() > 1
+    step = 2.0 * slices.max()
+    description = jobs.description("exit_waves", thickness_series=step)
+    make_shard(description, range(6), {"structures": simulated.structures}, path)
+    plain, table = jobs.items(simulated.exit_waves), jobs.table(path)
+    planes = []
+    for item, still, (_, row) in zip(jobs.items(path), plain, table.iterrows(), strict=True):
+        series = item["series"]
+        assert (series.axes, series.ragged) == ((Axis("plane", step, "Å"), *WAVE), True)
+        assert series.values.shape[1:] == item["whole"].values.shape
+        assert len(series.values) == row["n_slices"] * row["slice_thickness"] // step
+        planes.append(len(series.values))
+        np.testing.assert_allclose(item["whole"].values, still["whole"].values, atol=1e-6)
+    assert set(planes) == {0, 1}
 
 
 @pytest.fixture(scope="module")
 def labelled(jobs, simulated, tmp_path_factory):
     """The images once more, with all labels."""
-    description = jobs.describe("images")
-    description["block"]["labels"] = list(LABELS)
     path = tmp_path_factory.mktemp("labelled") / "images.zarr.zip"
-    make_images(description, simulated.exit_waves, path, simulated.structures)
+    sources = {"exit_waves": simulated.exit_waves, "structures": simulated.structures}
+    make_shard(jobs.description("images", labels=list(LABELS)), range(6), sources, path)
     return path
 
 
@@ -183,6 +248,12 @@ def test_labels_stand_beside_the_same_images(jobs, simulated, labelled):
         **dict.fromkeys(("thickness", "orientation"), np.dtype("float16")),
     }
     assert {arrays[name].shape for name in kinds} == {plain["counts"].shape}
+    item = open_shard(labelled).item(0)
+    assert {name: (item[name].axes, item[name].unit) for name in kinds} == {
+        **{name: (lateral(0.8), "") for name in kinds},
+        "thickness": (lateral(0.8), "Å"),
+        "orientation": (lateral(0.8), "°"),
+    }
 
 
 def test_labels_of_atoms_and_of_phase_lie_on_each_other(jobs, labelled):
@@ -202,11 +273,11 @@ def test_labels_of_atoms_and_of_phase_lie_on_each_other(jobs, labelled):
 
 
 def test_atomic_columns_lie_in_their_image_and_on_its_particles(jobs, simulated, labelled):
-    shard, atoms = open_shard(labelled), jobs.arrays(labelled)["atoms"]
-    fields = shard.attributes["columns"]
-    table = jobs.table(labelled)
-    for image, structure_id in enumerate(table["structure_id"]):
-        columns = dict(zip(fields, shard.read(f"columns/{image}").T, strict=True))
+    atoms, table = jobs.arrays(labelled)["atoms"], jobs.table(labelled)
+    for image, (item, structure_id) in enumerate(zip(jobs.items(labelled), table["structure_id"], strict=True)):
+        column, fields = item["columns"].axes
+        assert (column, fields.name) == (Axis("column"), "field")
+        columns = dict(zip(fields.labels, item["columns"].values.T, strict=True))
         x, y = columns["x"].round().astype(int), columns["y"].round().astype(int)
         assert ((x >= 0) & (x < 32) & (y >= 0) & (y < 32)).all()
         assert atoms[image, y, x].mean() > 0.9
@@ -216,25 +287,18 @@ def test_atomic_columns_lie_in_their_image_and_on_its_particles(jobs, simulated,
         assert columns["atoms"].sum() == (structure.object_id > 0).sum(), structure_id
 
 
-def test_labels_need_the_atoms(jobs, simulated, tmp_path):
-    description = jobs.describe("images")
-    description["block"]["labels"] = ["atoms"]
-    with pytest.raises(StructureError, match="labels: atoms are made from atoms, and no structure is given"):
-        make_images(description, simulated.exit_waves, tmp_path / "images.zarr.zip")
-
-
 def test_what_an_image_was_averaged_and_recorded_with_is_noted(jobs, simulated, tmp_path):
     table = jobs.table(simulated.images)
     assert set(table["focal_nodes"]) == {3}
     assert set(table["saturated"]) == {0.0}
     assert set(table["detector"]) == {"ideal"}
-    description = jobs.describe("images")
-    description["block"] |= {
-        "focal_nodes": "auto",
-        "focal_spread": {"choice": [0.0, 60.0]},
-        "detector": {"kind": "counting", "hot_pixels": 0.02, "bit_depth": 12},
-    }
-    make_images(description, simulated.exit_waves, tmp_path / "images.zarr.zip")
+    description = jobs.description(
+        "images",
+        focal_nodes="auto",
+        focal_spread={"choice": [0.0, 60.0]},
+        detector={"kind": "counting", "hot_pixels": 0.02, "bit_depth": 12},
+    )
+    make_shard(description, range(6), {"exit_waves": simulated.exit_waves}, tmp_path / "images.zarr.zip")
     counts, table = jobs.arrays(tmp_path / "images.zarr.zip")["counts"], jobs.table(tmp_path / "images.zarr.zip")
     nodes = table.groupby("focal_spread")["focal_nodes"].unique()
     assert nodes[0.0].tolist() == [1]
@@ -246,4 +310,10 @@ def test_what_an_image_was_averaged_and_recorded_with_is_noted(jobs, simulated, 
 def test_images_on_a_gpu_that_is_not_there_are_refused(jobs, simulated, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ConfigError, match="device is cuda, but PyTorch finds no CUDA device"):
-        make_images(jobs.describe("images"), simulated.exit_waves, tmp_path / "images.zarr.zip", device="cuda")
+        make_shard(
+            jobs.description("images"),
+            range(6),
+            {"exit_waves": simulated.exit_waves},
+            tmp_path / "images.zarr.zip",
+            device="cuda",
+        )

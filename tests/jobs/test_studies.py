@@ -21,7 +21,7 @@ def test_first_structure_of_every_block_gives_exit_waves_that_show_its_particles
         structure = build_structure(member.source("structures").block, rng)
         block = member.block.model_copy(update={"frozen_phonons": min(member.block.frozen_phonons, 1)})
         result = simulate_exit_waves(structure, block, rng)
-        whole, alone = result.waves[:, 0]
+        whole, alone = result.whole[0], result.particles[0]
         assert np.std(np.abs(whole)) > 0.01
         assert (np.abs(np.angle(alone)) > 0.1).any() == (structure.metadata["particles_placed"] > 0)
         assert result.metadata["intensity_lost"] < 0.03

@@ -8,7 +8,6 @@ import pytest
 from matplotlib.image import imread
 
 from exitwave.config.exit_waves import PlaneWave
-from exitwave.data.shards import write_shard
 from exitwave.errors import ShardError
 from exitwave.labels.comparison import threshold_curve
 from exitwave.labels.maps import label_maps
@@ -39,7 +38,7 @@ def gold(scenes):
     """Phase and label maps of a simulated gold particle across the edge of the cell."""
     structure = scenes.recipe(edge=51.2, material="Au", radius=12, seed=1)
     block = PlaneWave(kind="plane_wave", structures="gold", sampling=0.4)
-    waves = simulate_exit_waves(structure, block, np.random.default_rng(0)).waves[1]
+    waves = simulate_exit_waves(structure, block, np.random.default_rng(0)).particles
     return phase_map(waves, 0.4, 1.0), label_maps(structure, waves, 0.4, ["atoms", "thickness"])
 
 
@@ -72,13 +71,13 @@ def shard_with_labels(path, gold, **arrays):
 
 
 @pytest.mark.parametrize("empty", [False, True], ids=["one particle", "no particle"])
-def test_figure_of_the_masks_is_drawn(tmp_path, gold, empty):
+def test_figure_of_the_masks_is_drawn(tmp_path, gold, shard_with_labels, empty):
     atoms = np.stack([gold[1]["atoms"] & (not empty), np.zeros_like(gold[1]["atoms"])]).astype(np.uint8)
     shard = shard_with_labels(tmp_path / "shard.zarr.zip", gold, atoms=atoms)
     draw_labels(shard, tmp_path / "labels.png", "phase", 0.1, title="gold")
     assert (imread(tmp_path / "labels.png")[..., :3].min(axis=2) < 0.9).mean() > 0.05
 
 
-def test_figure_needs_the_label_by_atoms(tmp_path, gold):
+def test_figure_needs_the_label_by_atoms(tmp_path, shard_with_labels):
     with pytest.raises(ShardError, match="has no label 'atoms'"):
         draw_labels(shard_with_labels(tmp_path / "shard.zarr.zip", gold), tmp_path / "labels.png")

@@ -73,7 +73,8 @@ class Case:
 
     def ours(self, scheme: str) -> NDArray[np.complex64]:
         block = self.block.model_copy(update={"scheme": scheme})
-        return simulate_exit_waves(self.structure, block, np.random.default_rng(1)).waves
+        found = simulate_exit_waves(self.structure, block, np.random.default_rng(1))
+        return np.stack([found.whole, found.particles])
 
     def with_abtem(self, fft: str = "fftw", threads: int = 1) -> list[list[NDArray[np.complex64]]]:
         """At the exit plane, [y, x] on the simulation grid."""

@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import kstest
 
 from exitwave.config.structures import NanoparticlesOnSubstrate
-from exitwave.data.columns import STRUCTURES
+from exitwave.data.columns import columns_of
 from exitwave.errors import StructureError
 from exitwave.structures.amorphous import AMORPHOUS_MATERIALS
 from exitwave.structures.body import SiteRole
@@ -205,7 +205,7 @@ def test_materials_are_drawn_for_each_particle():
 def test_metadata_are_flat_and_count_the_atoms():
     structure = build(particles={"number": 2, "planar_defects": {"number": 1}}, substrate={"thickness": 10})
     assert all(isinstance(value, int | float | str) for value in structure.metadata.values())
-    assert set(structure.metadata) <= set(STRUCTURES)
+    assert set(structure.metadata) <= set(columns_of("structures"))
     counts = np.bincount(structure.object_id)
     assert structure.metadata["n_atoms_substrate"] == counts[0]
     assert structure.metadata["n_atoms_particles"] == counts[1:].sum() == len(structure.only_particles().numbers)

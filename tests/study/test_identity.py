@@ -9,8 +9,9 @@ import pytest
 
 from exitwave.config.images import Hrtem
 from exitwave.config.kinds import STAGES
+from exitwave.study.description import Description, describe
 from exitwave.study.link import study_from
-from exitwave.study.plan import describe, plan, shard_ranges
+from exitwave.study.plan import plan, shard_ranges
 
 COUNTS = [
     ("structures.gold.count", 16),
@@ -143,6 +144,32 @@ def test_a_description_is_canonical_and_leaves_out_the_counts(changed: Any, stag
         assert not set(member.block.COUNTS) & set(content["block"])
         assert describe(member) == json.dumps(content, sort_keys=True)
         assert content["hash"] == member.hash
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_job_reads_back_what_it_is_told(changed: Any, stage: str) -> None:
+    for member in changed().stage(stage):
+        read = Description.parse(describe(member))
+        assert read.plain() == json.loads(describe(member))
+        assert (read.stage, read.name, read.hash, read.seed) == (stage, member.name, member.hash, 7)
+        assert type(read.block) is type(member.block)
+        known = set(type(member.block).model_fields) - member.block.COUNTS
+        assert read.block.model_dump(include=known) == member.block.model_dump(include=known)
+
+
+def test_a_description_with_other_values_is_that_of_the_same_block(changed: Any) -> None:
+    told = Description.parse(describe(changed().stage("images")[0]))
+    other = told.with_values(per_structure=5, device="cuda", frozen_phonons=8)
+    assert (other.block.per_structure, other.block.device) == (5, "cuda")
+    assert not hasattr(other.block, "frozen_phonons")
+    assert other.with_values(per_structure=2, device="cpu") == told
+
+
+def test_a_description_of_a_kind_that_there_is_not_is_a_bug(changed: Any) -> None:
+    content = json.loads(describe(changed().stage("images")[0]))
+    content["block"]["kind"] = "daguerreotype"
+    with pytest.raises(ValueError, match="images has no kind daguerreotype"):
+        Description.parse(json.dumps(content))
 
 
 def test_the_plan_counts_jobs_and_items(changed: Any) -> None:

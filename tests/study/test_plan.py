@@ -1,12 +1,12 @@
-import json
-
 import pytest
 from typer.testing import CliRunner
 
 from exitwave.cli import app
 from exitwave.config.images import LABELS
-from exitwave.jobs.simulate import make_exit_waves, make_images, make_structures
-from exitwave.study.plan import bytes_per_pixel, describe, plan
+from exitwave.jobs.simulate import make_shard
+from exitwave.study.description import Description, describe
+from exitwave.study.plan import SIMULATION, memory_of_shard, plan, runtime_of_shard, sources_of
+from exitwave.waves.plane_wave import bytes_per_pixel
 
 ITEMS = 4
 WRITTEN = {
@@ -54,13 +54,11 @@ def shards(tmp_path_factory):
         "study.yaml",
     )
     folder = tmp_path_factory.mktemp("written")
-    jobs = {m.name: json.loads(describe(m)) for stage in study.members for m in study.stage(stage)}
-    paths = {name: folder / f"{name}.zarr.zip" for name in jobs}
-    make_structures(jobs["gold"], 0, ITEMS, paths["gold"])
-    for name in WRITTEN:
-        make_exit_waves(jobs[name], paths["gold"], paths[name])
-    for name in ("images", "labelled"):
-        make_images(jobs[name], paths["lossless"], paths[name], paths["gold"])
+    members = [member for stage in SIMULATION for member in study.stage(stage)]
+    paths = {member.name: folder / f"{member.name}.zarr.zip" for member in members}
+    for member in members:
+        sources = {stage: paths[source.name] for stage, source in sources_of(member).items()}
+        make_shard(Description.parse(describe(member)), range(ITEMS), sources, paths[member.name])
     planned = {row.name: row.bytes_per_item for row in plan(study)}
     # Tables are left out: one of a few items is nearly all schema.
     return {name: (planned[name], path.stat().st_size / ITEMS) for name, path in paths.items()}
@@ -88,6 +86,34 @@ def test_rounding_never_makes_a_wave_larger_in_the_plan():
     assert sizes == sorted(sizes)
     assert sizes[0][0] > 0
     assert sizes[0][1] > 0
+
+
+def test_a_job_reads_what_its_block_names_and_atoms_where_labels_are_made_of_them(changed):
+    plain, labelled = changed(), changed(("images.noisy.labels", ["atoms"]))
+    read = {stage: list(sources_of(plain.stage(stage)[0])) for stage in SIMULATION}
+    assert read == {"structures": [], "exit_waves": ["structures"], "images": ["exit_waves"]}
+    # The first is the one whose table goes on.
+    sources = sources_of(labelled.stage("images")[0])
+    assert list(sources) == ["exit_waves", "structures"]
+    assert sources["structures"] is labelled.stage("structures")[0]
+
+
+@pytest.mark.parametrize("stage", SIMULATION)
+def test_memory_of_a_job_does_not_grow_with_its_items_and_its_time_does(changed, stage):
+    few, many = (
+        changed(("structures.gold.count", count), ("structures.gold.shard_size", count)).stage(stage)[0]
+        for count in (8, 240)
+    )
+    assert memory_of_shard(few) == memory_of_shard(many) > 0
+    times = [runtime_of_shard(many, items) for items in (8, 80, 80_000)]
+    assert times == sorted(times)
+    assert times[0] >= 10
+    assert times[2] > 2 * times[1]
+
+
+def test_time_of_a_job_counts_every_image_of_a_structure(changed):
+    one, ten = (changed(("images.noisy.per_structure", number)).stage("images")[0] for number in (1, 10))
+    assert runtime_of_shard(one, 80_000) == pytest.approx(runtime_of_shard(ten, 8_000), abs=1)
 
 
 def test_disk_is_items_times_bytes(changed):

@@ -14,12 +14,12 @@ from ase import Atoms
 from ase.build import bulk
 from numpy.typing import NDArray
 
-import exitwave.waves.exit_waves as plane_wave
+import exitwave.waves.exit_waves as exit_waves
 from exitwave.config.exit_waves import PlaneWave
 from exitwave.errors import ConfigError, StructureError
 from exitwave.structures.structure import Structure
 from exitwave.waves.abtem_engine import AbtemMultislice
-from exitwave.waves.exit_waves import LOSS_LIMIT, simulate_each, simulate_exit_waves
+from exitwave.waves.exit_waves import LOSS_LIMIT, ExitWaves, simulate_each, simulate_exit_waves
 from exitwave.waves.multislice import Configuration, Multislice, Spectra
 from exitwave.waves.numba_backend import NumbaBackend
 from exitwave.waves.torch_backend import TorchBackend
@@ -113,6 +113,11 @@ def wave(spectrum: NDArray[np.complex64] | None, size: int = 72) -> NDArray[np.c
 
 def scattered_error(one: NDArray, reference: NDArray) -> float:
     return float(np.linalg.norm(one - reference) / np.linalg.norm(reference - reference.mean()))
+
+
+def both(found: ExitWaves) -> NDArray[np.complex64]:
+    """Waves of the whole structure and of the particles alone [2, phonon, y, x]."""
+    return np.stack([found.whole, found.particles])
 
 
 def structure_of(scene: Configuration) -> Structure:
@@ -243,13 +248,14 @@ def test_engines_agree_on_phonons_tilt_series_and_focus() -> None:
         for engine in ("exitwave", "abtem")
     )
     assert 5 < ours.metadata["tilt_x"] == reference.metadata["tilt_x"] < 20
-    assert ours.waves.shape == (2, 2, 48, 48)
+    assert ours.whole.shape == ours.particles.shape == (2, 48, 48)
     assert ours.series.shape == (6, 2, 48, 48)
     assert ours.metadata["series_step"] == 4.0
-    for ours_of, theirs in ((ours.waves, reference.waves), (ours.series, reference.series)):
-        for one, other in zip(ours_of.reshape(-1, 48, 48), theirs.reshape(-1, 48, 48), strict=True):
-            assert scattered_error(one, other) < 1e-4
-    assert not np.allclose(ours.waves[:, 0], ours.waves[:, 1])
+    for name in ("whole", "particles", "series"):
+        pairs = zip(*(getattr(result, name).reshape(-1, 48, 48) for result in (ours, reference)), strict=True)
+        assert all(scattered_error(one, other) < 1e-4 for one, other in pairs), name
+    assert not np.allclose(ours.whole[0], ours.whole[1])
+    assert not np.allclose(ours.particles[0], ours.particles[1])
 
 
 def test_tilted_wave_is_brought_back_to_where_the_structure_is() -> None:
@@ -259,7 +265,7 @@ def test_tilted_wave_is_brought_back_to_where_the_structure_is() -> None:
             np.array([[9.6, 9.6, 4.0]]), np.array([79], np.uint8), np.ones(1, np.uint8), np.array([EDGE, EDGE, 40.0])
         )
         result = simulate_exit_waves(atom, block(tilt_x=tilt, tilt_y=-tilt), np.random.default_rng(0))
-        phase = np.angle(result.waves[1, 0])
+        phase = np.angle(result.particles[0])
         assert np.unravel_index(np.argmax(phase), phase.shape) == (24, 24)
 
 
@@ -273,7 +279,7 @@ def test_gpu_gives_the_waves_of_the_cpu_in_batches(monkeypatch: pytest.MonkeyPat
             monkeypatch.setattr("exitwave.waves.torch_backend.members_that_fit", lambda size: 2)
         settings = block(scheme="accurate", frozen_phonons=3, device=device)
         items = [(scene, np.random.default_rng(i)) for i, scene in enumerate(scenes)]
-        found[device, room] = np.stack([result.waves for result in simulate_each(items, settings)])
+        found[device, room] = np.stack([both(result) for result in simulate_each(items, settings)])
     for one in (found["cuda", None], found["cuda", 2]):
         assert scattered_error(one, found["cpu", None]) < 2e-5
 
@@ -298,7 +304,7 @@ def crowded(monkeypatch: pytest.MonkeyPatch, room: int, at_once: int) -> list[Cr
         made.append(Crowded(Multislice(settings, edge, NumbaBackend), room))
         return made[-1], at_once, torch.OutOfMemoryError
 
-    monkeypatch.setattr(plane_wave, "_engine", engine)
+    monkeypatch.setattr(exit_waves, "_engine", engine)
     return made
 
 
@@ -315,7 +321,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
     assert max(made[0].asked[3:]) == 2
     assert "out of memory with 8 waves at once; going on with 4" in caplog.text
     for one, other in zip(found, expected, strict=True):
-        assert scattered_error(one.waves, other.waves) < 1e-5
+        assert scattered_error(both(one), both(other)) < 1e-5
 
 
 def test_wave_that_no_memory_holds_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,9 +369,9 @@ def test_grid_that_the_fast_transforms_do_not_know_is_simulated_all_the_same(cap
     structure = structure_of(GOLD).padded(4.0)
     assert not NumbaBackend.supports(102)
     with caplog.at_level(logging.INFO):
-        ours = simulate_exit_waves(structure, block(), np.random.default_rng(0)).waves
+        ours = both(simulate_exit_waves(structure, block(), np.random.default_rng(0)))
     assert "102 pixels has a prime factor beyond 13" in caplog.text
-    reference = simulate_exit_waves(structure, block(engine="abtem"), np.random.default_rng(0)).waves
+    reference = both(simulate_exit_waves(structure, block(engine="abtem"), np.random.default_rng(0)))
     assert scattered_error(ours, reference) < 1e-4
 
 
@@ -377,7 +383,7 @@ def test_oversampling_simulates_finer_and_stores_the_same_pixels(engine: str) ->
     )
     assert coarse.metadata["simulation_grid"] == fine.metadata["simulation_grid"] == 144
     assert coarse.metadata["intensity_lost"] == pytest.approx(fine.metadata["intensity_lost"])
-    for ours, finer in ((coarse.waves, fine.waves), (coarse.series, fine.series)):
+    for ours, finer in ((both(coarse), both(fine)), (coarse.series, fine.series)):
         spectrum = np.fft.fft2(finer, norm="forward")
         low = np.r_[:24, -24:0]
         expected = np.fft.ifft2(spectrum[..., low[:, None], low], norm="forward")
@@ -399,7 +405,7 @@ def test_padding_keeps_an_isolated_particle_and_moves_it_to_the_middle() -> None
         positions, particle.numbers.astype(np.uint8), np.ones(len(particle), np.uint8), np.array([EDGE, EDGE, HEIGHT])
     )
     wave, wider = (
-        simulate_exit_waves(each, block(), np.random.default_rng(0)).waves[1, 0]
+        simulate_exit_waves(each, block(), np.random.default_rng(0)).particles[0]
         for each in (single, single.padded(9.6))
     )
     assert wider.shape == (96, 96)

@@ -83,15 +83,13 @@ def to_exit_plane(wave: NDArray[np.complex64], height_in_focus: float) -> NDArra
 @pytest.mark.parametrize("parametrization", ["lobato", "kirkland"])
 def test_both_waves_equal_a_direct_abtem_run(crystal: Atoms, parametrization: str) -> None:
     structure = scene(crystal)
-    whole, particles = simulate_exit_waves(
-        structure, block(parametrization=parametrization), np.random.default_rng(0)
-    ).waves[:, 0]
+    found = simulate_exit_waves(structure, block(parametrization=parametrization), np.random.default_rng(0))
     z = structure.positions[:, 2]
     reference = on_output_grid(abtem_exit_wave(structure, parametrization))
-    assert scattered_error(to_exit_plane(whole, (z.min() + z.max()) / 2), reference) < 5e-5
+    assert scattered_error(to_exit_plane(found.whole[0], (z.min() + z.max()) / 2), reference) < 5e-5
     reference = on_output_grid(abtem_exit_wave(structure.only_particles(), parametrization))
     height_in_focus = z[structure.object_id > 0].mean()
-    assert scattered_error(to_exit_plane(particles, height_in_focus), reference) < 5e-5
+    assert scattered_error(to_exit_plane(found.particles[0], height_in_focus), reference) < 5e-5
 
 
 def test_vacuum_around_the_particle_changes_nothing_but_focus() -> None:
@@ -105,7 +103,7 @@ def test_vacuum_around_the_particle_changes_nothing_but_focus() -> None:
         structure.object_id,
         np.array([EDGE, EDGE, HEIGHT - first * THICKNESS]),
     )
-    wave = simulate_exit_waves(structure, block(), np.random.default_rng(0)).waves[1, 0]
+    wave = simulate_exit_waves(structure, block(), np.random.default_rng(0)).particles[0]
     reference = on_output_grid(abtem_exit_wave(cut, slices=SLICES - first))
     assert scattered_error(to_exit_plane(wave, z.mean()), reference) < 5e-5
 
@@ -119,14 +117,14 @@ def test_empty_slices_between_two_particles_are_propagated() -> None:
         np.array([1, 1, 2, 2], np.uint8),
         np.array([EDGE, EDGE, HEIGHT]),
     )
-    wave = simulate_exit_waves(structure, block(), np.random.default_rng(0)).waves[1, 0]
+    wave = simulate_exit_waves(structure, block(), np.random.default_rng(0)).particles[0]
     reference = on_output_grid(abtem_exit_wave(structure))
     assert scattered_error(to_exit_plane(wave, positions[:, 2].mean()), reference) < 5e-5
 
 
 @pytest.mark.parametrize("distance", [80.0, -35.0])
 def test_going_back_is_positive_defocus_in_abtem(distance: float) -> None:
-    wave = simulate_exit_waves(scene(GOLD), block(), np.random.default_rng(0)).waves[0, 0]
+    wave = simulate_exit_waves(scene(GOLD), block(), np.random.default_rng(0)).whole[0]
     waves = abtem.Waves(wave.T.copy(), energy=ENERGY, extent=EDGE)
     defocused = waves.apply_ctf(abtem.CTF(defocus=distance, energy=ENERGY)).array.T
     assert scattered_error(propagate(wave, -distance, ENERGY, SAMPLING), defocused) < 1e-4
@@ -140,7 +138,7 @@ def test_particle_wave_is_in_focus() -> None:
         np.ones(1, np.uint8),
         np.array([EDGE, EDGE, HEIGHT]),
     )
-    wave = simulate_exit_waves(atom, block(slice_thickness=0.5), np.random.default_rng(0)).waves[1, 0]
+    wave = simulate_exit_waves(atom, block(slice_thickness=0.5), np.random.default_rng(0)).particles[0]
     distances = np.linspace(-6, 6, 49)
     contrast = [np.std(np.abs(propagate(wave, d, ENERGY, SAMPLING)) ** 2) for d in distances]
     assert abs(distances[np.argmin(contrast)]) <= 0.5
@@ -154,11 +152,11 @@ def test_without_particles_the_particle_wave_is_the_plane_wave() -> None:
         np.zeros_like(structure.object_id),
         structure.cell,
     )
-    waves = simulate_exit_waves(carbon, block(frozen_phonons=2), np.random.default_rng(0)).waves
-    assert waves.shape == (2, 2, 64, 64)
-    assert waves.dtype == np.complex64
-    assert (waves[1] == 1).all()
-    assert np.std(np.abs(waves[0])) > 1e-3
+    found = simulate_exit_waves(carbon, block(frozen_phonons=2), np.random.default_rng(0))
+    assert found.whole.shape == found.particles.shape == (2, 64, 64)
+    assert found.whole.dtype == found.particles.dtype == np.complex64
+    assert (found.particles == 1).all()
+    assert np.std(np.abs(found.whole)) > 1e-3
 
 
 def test_vacuum_is_the_plane_wave_of_amplitude_one() -> None:
@@ -169,7 +167,8 @@ def test_vacuum_is_the_plane_wave_of_amplitude_one() -> None:
         np.array([EDGE, EDGE, HEIGHT]),
     )
     exit_waves = simulate_exit_waves(nothing, block(), np.random.default_rng(0))
-    assert (exit_waves.waves == 1).all()
+    assert (exit_waves.whole == 1).all()
+    assert (exit_waves.particles == 1).all()
     assert exit_waves.metadata["intensity_lost"] == 0
 
 
@@ -181,7 +180,7 @@ def test_wave_moves_with_the_structure_in_x_and_y() -> None:
         structure.object_id,
         structure.cell,
     )
-    still, shifted = (simulate_exit_waves(s, block(), np.random.default_rng(0)).waves[0, 0] for s in (structure, moved))
+    still, shifted = (simulate_exit_waves(s, block(), np.random.default_rng(0)).whole[0] for s in (structure, moved))
     assert scattered_error(np.roll(still, (2, 8), axis=(0, 1)), shifted) < 5e-5
 
 
@@ -194,9 +193,11 @@ def test_metadata_tell_what_was_simulated() -> None:
 
 
 def test_users_abtem_configuration_does_not_change_the_waves() -> None:
-    expected = simulate_exit_waves(scene(GOLD), block(), np.random.default_rng(0)).waves
+    expected = simulate_exit_waves(scene(GOLD), block(), np.random.default_rng(0))
     with abtem.config.set({"antialias.cutoff": 0.9, "fft": "numpy"}):
-        assert np.array_equal(simulate_exit_waves(scene(GOLD), block(), np.random.default_rng(0)).waves, expected)
+        found = simulate_exit_waves(scene(GOLD), block(), np.random.default_rng(0))
+    assert np.array_equal(found.whole, expected.whole)
+    assert np.array_equal(found.particles, expected.particles)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

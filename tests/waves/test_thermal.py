@@ -79,10 +79,9 @@ def test_given_displacements_hold_at_any_temperature_beside_those_of_the_table()
 
 def test_mistake_01_phonons_differ_and_their_average_converges() -> None:
     """Earlier code read one phonon eight times, so that nothing was averaged."""
-    waves = simulate_exit_waves(gold_on_carbon(), block(frozen_phonons=128), np.random.default_rng(1)).waves
-    intensity = np.abs(waves) ** 2
-    for variant in range(2):
-        flat = intensity[variant].reshape(128, -1)
+    found = simulate_exit_waves(gold_on_carbon(), block(frozen_phonons=128), np.random.default_rng(1))
+    for waves in (found.whole, found.particles):
+        flat = (np.abs(waves) ** 2).reshape(128, -1)
         assert len(np.unique(flat, axis=0)) == 128
         single = flat.var(axis=0, ddof=1).mean()
         assert single > 1e-5
@@ -94,16 +93,17 @@ def test_mistake_01_phonons_differ_and_their_average_converges() -> None:
 def test_both_waves_of_a_phonon_see_the_same_displacements() -> None:
     """Without substrate the whole structure is the particles, and the two waves differ in focus alone."""
     structure = gold_on_carbon().only_particles()
-    waves = simulate_exit_waves(structure, block(frozen_phonons=3), np.random.default_rng(0)).waves
-    np.testing.assert_allclose(waves[0], waves[1], atol=1e-5)  # mid-height and mean height coincide here
+    found = simulate_exit_waves(structure, block(frozen_phonons=3), np.random.default_rng(0))
+    np.testing.assert_allclose(found.whole, found.particles, atol=1e-5)  # mid-height and mean height coincide here
 
 
 def test_seed_decides_the_waves() -> None:
     first, again, other = (
-        simulate_exit_waves(gold_on_carbon(), block(), np.random.default_rng(seed)).waves for seed in (1, 1, 2)
+        simulate_exit_waves(gold_on_carbon(), block(), np.random.default_rng(seed)) for seed in (1, 1, 2)
     )
-    assert np.array_equal(first, again)
-    assert not np.allclose(first, other)
+    for name in ("whole", "particles"):
+        assert np.array_equal(getattr(first, name), getattr(again, name))
+        assert not np.allclose(getattr(first, name), getattr(other, name))
 
 
 def test_atoms_at_rest_draw_nothing() -> None:
@@ -125,9 +125,9 @@ def test_thermal_motion_weakens_the_lattice_reflections_by_the_debye_waller_fact
         np.array([edge, edge, 4.0]),
     )
     rest, hot = (
-        simulate_exit_waves(structure, block(frozen_phonons=phonons, temperature=3000.0), np.random.default_rng(0))
-        .waves[1]
-        .mean(axis=0)
+        simulate_exit_waves(
+            structure, block(frozen_phonons=phonons, temperature=3000.0), np.random.default_rng(0)
+        ).particles.mean(axis=0)
         for phonons in (0, 200)
     )
     ratio = np.abs(np.fft.fft2(hot)[0, n] / np.fft.fft2(rest)[0, n])

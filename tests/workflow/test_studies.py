@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from exitwave.config.distributions import draw
-from exitwave.data.random import split_position
 from exitwave.data.selection import draw_dataset, draw_of_network
+from exitwave.structures.groups import items_as_groups
 from exitwave.study.link import load_study, study_from
 from exitwave.study.load import read_yaml
 from exitwave.study.member import Member, Study, pool_size
@@ -98,12 +98,13 @@ def test_every_dataset_can_be_drawn_on_a_laptop(name):
 def metadata(images: Member) -> pd.DataFrame:
     """What a draw needs to know of the images of a block, without making them."""
     structures = images.origin()
+    positions = items_as_groups(structures.hash, 0, structures.block.count).positions
     rng = np.random.default_rng(int(images.hash, 16))
     rows = [
         {
             "image_id": f"{images.name}/{item:06d}/{number:02d}",
             "structure_id": f"{structures.name}/{item:06d}",
-            "split_position": split_position(structures.hash, item),
+            "split_position": positions[item],
             "defocus": float(draw(images.block.defocus, rng)),
             "images": images.name,
             "shard": "",
@@ -130,7 +131,7 @@ def recipe(member: Member) -> str:
 def jobs(studies: Iterable[Study], stage: str, key: Any) -> list[tuple[str, int, int]]:
     """Shards of a stage that studies need, one study after another."""
     members = [member for study in studies for member in study.stage(stage)]
-    return [(key(member), *part) for member in members for part in shard_ranges(member.origin())]
+    return [(key(member), *part) for member in members for part in shard_ranges(member)]
 
 
 @pytest.fixture(scope="module")

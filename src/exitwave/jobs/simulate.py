@@ -52,8 +52,9 @@ def make_shard(
     """
     block = description.with_values(device=device).block
     draws = block.per_structure if isinstance(block, Images) else 1
+    shards = {stage: open_shard(path) for stage, path in sources.items()}
     rows = _rows(description, items, sources)
-    asked = _asked(description, rows, sources, draws)
+    asked = _asked(description, rows, shards, draws)
     made = simulation_of(block).make(block, asked)
     attributes = {
         "stage": description.stage,
@@ -110,16 +111,15 @@ def _rows(description: Description, items: range, sources: Mapping[str, Path]) -
 
 
 def _asked(
-    description: Description, rows: list[dict[str, Any]], sources: Mapping[str, Path], draws: int
+    description: Description, rows: list[dict[str, Any]], shards: Mapping[str, Shard], draws: int
 ) -> Iterator[Asked]:
-    shards = {stage: open_shard(path) for stage, path in sources.items()}
     for place, row in enumerate(rows):
         item = int(row["item"])
         index = [(item, draw) for draw in range(draws)] if description.stage == "images" else [(item,)]
         yield Asked(
             item,
             tuple(item_rng(description.seed, description.stage, description.hash, *one) for one in index),
-            row if sources else {},
+            row if shards else {},
             {stage: shard.item(place) for stage, shard in shards.items()},
         )
 

@@ -72,7 +72,7 @@ def make(block: PlaneWave, asked: Iterable[Asked], wanted: Collection[str] | Non
             name: Array(round_waves(waves, block.storage_error), axes)
             for name, waves in (("whole", result.whole), ("particles", result.particles))
         }
-        if len(result.series):
+        if block.thickness_series is not None:
             planes = Axis("plane", float(result.metadata["series_step"]), "Å")
             arrays["series"] = Array(round_waves(result.series, block.storage_error), (planes, *axes), ragged=True)
         yield Item(arrays, {**result.metadata, "abtem_version": version("abtem")})

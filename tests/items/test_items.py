@@ -1,11 +1,6 @@
 import numpy as np
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from exitwave.data.random import item_rng, split_position
-
-identities = st.integers(0, 2**32 - 1).map(lambda n: f"{n:08x}")
+from exitwave.items import item_rng
 
 
 def test_an_item_draws_the_same_whatever_was_drawn_before_it():
@@ -33,18 +28,3 @@ def test_items_are_independent_of_each_other():
     correlation = np.corrcoef(values)[~np.eye(50, dtype=bool)]
     assert np.abs(correlation).max() < 0.35
     assert abs(correlation.mean()) < 0.01
-
-
-@given(identities, st.integers(4, 300), st.floats(0.05, 0.95))
-def test_any_prefix_of_items_covers_the_split_positions_evenly(identity, count, share):
-    """So that a share of the structures is met even when there are few; a random position would miss by 1/sqrt(n)."""
-    positions = np.array([split_position(identity, item) for item in range(count)])
-    assert ((positions >= 0) & (positions < 1)).all()
-    # Discrepancy of the golden-ratio sequence is O(log n / n).
-    assert abs((positions < share).sum() - share * count) < 1.5 + 0.5 * np.log(count)
-
-
-def test_the_split_position_depends_on_block_and_item_alone():
-    assert split_position("00c0ffee", 3) == split_position("00c0ffee", 3)
-    assert split_position("00c0ffee", 3) != split_position("00c0ffef", 3)
-    assert split_position("00c0ffee", 3) != pytest.approx(split_position("00c0ffee", 4))
