@@ -58,26 +58,32 @@ def test_map_lies_on_the_wave_to_a_fraction_of_a_pixel(gold):
         assert abs(np.angle(first)) / (2 * np.pi) * len(phase) < 0.1
 
 
-def shard_with_labels(path, gold, **arrays):
-    phase, _ = gold
-    stack = {
-        "counts": np.random.default_rng(0).poisson(50, (2, *phase.shape)).astype(np.uint32),
-        "phase": np.stack([phase, 0 * phase]).astype(np.float16),
-        **arrays,
-    }
-    table = pd.DataFrame({"structure_id": ["a", "b"], "image_id": ["a-0", "b-0"], "pixel_size": 0.4})
-    write_shard(path, stack, table, {})
-    return path
+@pytest.fixture
+def shard_with_labels(tmp_path, gold, write_images):
+    """Write a shard of two images, of which the second shows no particle."""
+
+    def write(**arrays):
+        phase, _ = gold
+        stack = {
+            "counts": np.random.default_rng(0).poisson(50, (2, *phase.shape)).astype(np.uint32),
+            "phase": np.stack([phase, 0 * phase]).astype(np.float16),
+            **arrays,
+        }
+        table = pd.DataFrame({"structure_id": ["a", "b"], "image_id": ["a-0", "b-0"], "pixel_size": 0.4})
+        write_images(tmp_path / "shard.zarr.zip", stack, table)
+        return tmp_path / "shard.zarr.zip"
+
+    return write
 
 
 @pytest.mark.parametrize("empty", [False, True], ids=["one particle", "no particle"])
 def test_figure_of_the_masks_is_drawn(tmp_path, gold, shard_with_labels, empty):
     atoms = np.stack([gold[1]["atoms"] & (not empty), np.zeros_like(gold[1]["atoms"])]).astype(np.uint8)
-    shard = shard_with_labels(tmp_path / "shard.zarr.zip", gold, atoms=atoms)
+    shard = shard_with_labels(atoms=atoms)
     draw_labels(shard, tmp_path / "labels.png", "phase", 0.1, title="gold")
     assert (imread(tmp_path / "labels.png")[..., :3].min(axis=2) < 0.9).mean() > 0.05
 
 
 def test_figure_needs_the_label_by_atoms(tmp_path, shard_with_labels):
     with pytest.raises(ShardError, match="has no label 'atoms'"):
-        draw_labels(shard_with_labels(tmp_path / "shard.zarr.zip", gold), tmp_path / "labels.png")
+        draw_labels(shard_with_labels(), tmp_path / "labels.png", "phase", 0.1)

@@ -10,10 +10,30 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from exitwave.data.shards import write_shard
+from exitwave.data.shards import shard_writer
+from exitwave.items import Array, Axis, Item, lateral
 
 EDGE = 32.0
 PIXELS = 32
+
+
+def write_shard(path: Path, arrays: dict[str, np.ndarray], table: pd.DataFrame, pixel: float = 1.0) -> None:
+    """Write a shard from stacks by name, and ragged arrays by ``NAME/PLACE``."""
+
+    def described(values: np.ndarray, ragged: bool) -> Array:
+        maps = values.ndim >= 2 and not ragged
+        axes = [Axis(f"axis{number}") for number in range(values.ndim - 2 * maps)] + list(lateral(pixel) * maps)
+        return Array(values, tuple(axes), ragged=ragged)
+
+    with shard_writer(path, len(table), {}) as writer:
+        for place, row in enumerate(table.to_dict("records")):
+            item = {name: described(values[place], False) for name, values in arrays.items() if "/" not in name}
+            item |= {
+                name.partition("/")[0]: described(values, True)
+                for name, values in arrays.items()
+                if name.endswith(f"/{place}")
+            }
+            writer.add(Item(item, {str(key): value for key, value in row.items()}))
 
 
 def structure_rows(particles: list[int]) -> pd.DataFrame:
@@ -54,7 +74,7 @@ def write_structures(path: Path, particles: list[int], rng: np.random.Generator)
         arrays[f"positions/{place}"] = np.concatenate([carbon, gold]).astype(np.float32)
         arrays[f"numbers/{place}"] = np.repeat(np.array([6, 79], dtype=np.uint8), [300, 60 * number])
         arrays[f"object_id/{place}"] = np.repeat(np.array([0, 1], dtype=np.uint8), [300, 60 * number])
-    write_shard(path, arrays, structure_rows(particles), {"kind": "structures"})
+    write_shard(path, arrays, structure_rows(particles))
     return path
 
 
@@ -82,7 +102,7 @@ def write_crystals(path: Path, count: int) -> Path:
         arrays[f"positions/{place}"] = positions
         arrays[f"numbers/{place}"] = np.full(len(positions), 79, dtype=np.uint8)
         arrays[f"object_id/{place}"] = np.ones(len(positions), dtype=np.uint8)
-    write_shard(path, arrays, crystal_rows(count), {"kind": "structures"})
+    write_shard(path, arrays, crystal_rows(count))
     return path
 
 
@@ -95,7 +115,7 @@ def write_waves(path: Path, rows: pd.DataFrame, rng: np.random.Generator, planes
     if planes:
         rows = rows.assign(series_step=4.0)
         arrays |= {f"series/{place}": np.stack([wave] * planes) for place, wave in enumerate(whole)}
-    write_shard(path, arrays, rows, {"kind": "exit_waves"})
+    write_shard(path, arrays, rows)
     return path
 
 
@@ -111,7 +131,7 @@ def write_images(path: Path, particles: list[int], rng: np.random.Generator) -> 
     phase = np.stack([disc * min(number, 1) * 0.5 for number in particles]).astype(np.float16)
     counts = rng.poisson(50 - 20 * phase.astype(float)).astype(np.uint32)
     arrays = {"counts": counts, "phase": phase, "atoms": (phase > 0).astype(np.uint8)}
-    write_shard(path, arrays, table, {"kind": "images"})
+    write_shard(path, arrays, table)
     return path
 
 
@@ -122,7 +142,7 @@ def write_scanned(path: Path, count: int, rng: np.random.Generator) -> Path:
     table["pixel_size"], table["place_x"] = 1.0, rng.random(count)
     table["probe_sigma"], table["dose"] = rng.uniform(0.4, 0.8, count), np.geomspace(20, 2000, count)
     counts = rng.poisson(5, (count, PIXELS, PIXELS)).astype(np.uint32)
-    write_shard(path, {"counts": counts}, table, {"kind": "images"})
+    write_shard(path, {"counts": counts}, table)
     return path
 
 
@@ -134,12 +154,12 @@ def write_predictions(folder: Path, seeds: int, images: int, rng: np.random.Gene
         arrays: dict[str, np.ndarray] = {}
         for i in range(images):
             mask = (np.hypot(y - 18, x - 22) < 10) & (i != 1)
-            arrays[f"{i}/probability"] = np.clip(mask + rng.normal(0, 0.3, mask.shape), 0, 1).astype(np.float16)
-            arrays[f"{i}/image"] = rng.normal(100, 10, mask.shape).astype(np.float32)
-            arrays[f"{i}/mask"] = mask.astype(np.uint8)
+            arrays[f"prediction/{i}"] = np.clip(mask + rng.normal(0, 0.3, mask.shape), 0, 1).astype(np.float16)
+            arrays[f"image/{i}"] = rng.normal(100, 10, mask.shape).astype(np.float32)
+            arrays[f"truth/{i}"] = mask.astype(np.uint8)
         table = pd.DataFrame({"image": [f"Au2.2nm_{i}" for i in range(images)], "pixel_size": 0.8, "f1": 0.5})
         paths.append(folder / f"seed-{seed}.zarr.zip")
-        write_shard(paths[-1], arrays, table, {"kind": "predictions"})
+        write_shard(paths[-1], arrays, table)
     return paths
 
 
