@@ -1,7 +1,7 @@
 rule benchmark_network:
     input:
-        weights="results/models/{training}/seed-{seed}/weights.safetensors",
-        network="results/models/{training}/seed-{seed}/network.json",
+        weights="results/trainings/{training}/seed-{seed}/weights.safetensors",
+        network="results/trainings/{training}/seed-{seed}/network.json",
         micrographs=micrograph_files,
         manifests=benchmark_manifests,
         shards=benchmark_shards,

@@ -69,7 +69,7 @@ def upstream_shard(stage, key, source):
 def networks(member):
     """Weights of all networks of a training."""
     return [
-        f"results/models/{training_folder(member)}/seed-{seed}/weights.safetensors"
+        f"results/trainings/{training_folder(member)}/seed-{seed}/weights.safetensors"
         for seed in range(member.block.seeds)
     ]
 

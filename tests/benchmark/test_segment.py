@@ -6,6 +6,7 @@ from PIL import Image
 from exitwave.benchmark.micrographs import Micrograph
 from exitwave.benchmark.segment import particle_table, save_overlay, segment_image, tile_edge
 from exitwave.config.models import Segmentation
+from exitwave.training.kinds import task_of
 from exitwave.training.networks import LoadedNetwork
 
 
@@ -24,7 +25,7 @@ class Darkness(torch.nn.Module):
 
 def make_network(**info):
     model = Segmentation.model_validate({"kind": "segmentation", "preprocessing": {"median": 3}})
-    return LoadedNetwork(Darkness(), model, 0.8, info)
+    return LoadedNetwork(Darkness(), task_of(model, {}), 0.8, info)
 
 
 @pytest.mark.parametrize("pixel_size", [0.3, 0.59, 0.8, 1.1])

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from exitwave.config.datasets import Dataset
 from exitwave.config.images import Hrtem
+from exitwave.config.models import MaskTarget
 from exitwave.errors import StructureError
 from exitwave.hardware import resolve_device
 from exitwave.imaging.conditions import draw_conditions
@@ -21,8 +21,8 @@ from exitwave.labels.maps import crop, label_maps
 from exitwave.labels.phase import phase_map
 from exitwave.structures.structure import Structure
 
-LABEL_THRESHOLD = float(Dataset.model_fields["label_threshold"].default)
-"""Threshold [rad] behind the column ``particle_fraction``; datasets may use another."""
+LABEL_THRESHOLD = MaskTarget().above
+"""Threshold [rad] behind the column ``particle_fraction``; models may use another."""
 
 
 @dataclass(frozen=True)

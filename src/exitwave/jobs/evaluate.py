@@ -16,10 +16,12 @@ from exitwave.benchmark.micrographs import Micrograph, read_benchmark
 from exitwave.benchmark.score import score_micrographs, score_prediction
 from exitwave.benchmark.summary import summarise
 from exitwave.config.benchmarks import MicrographBenchmark
-from exitwave.data.batches import load_images
+from exitwave.config.models import MaskTarget
+from exitwave.data.batches import load_arrays
 from exitwave.data.random import item_rng
 from exitwave.data.shards import open_shard, read_table, table_path, write_shard, write_table
 from exitwave.jobs.simulate import block_from
+from exitwave.labels.mask import mask_of
 
 log = logging.getLogger(__name__)
 
@@ -38,15 +40,18 @@ def _images(description: dict[str, Any], datasets: Datasets) -> tuple[list[Micro
         return micrographs, skipped
     share = -(-block.size // len(datasets))
     images: list[Micrograph] = []
-    for dataset, manifest in datasets:
+    for _, manifest in datasets:
         table = read_table(manifest)
         table = table[table["split"] == "test"].drop_duplicates("image_id")
         # Evenly spaced rows, so that few images still come from many structures.
         table = table.iloc[np.unique(np.linspace(0, len(table) - 1, min(share, len(table))).astype(int))]
-        loaded = load_images(table, block_from(dataset).label_threshold)
+        loaded = load_arrays(table, ("counts", "phase"))
+        masks = mask_of(loaded["phase"], MaskTarget().above)
         images += [
-            Micrograph(name, counts.astype(np.float32), mask, loaded.pixel_size)
-            for name, counts, mask in zip(loaded.image_ids, loaded.counts, loaded.masks, strict=True)
+            Micrograph(name, counts.astype(np.float32), mask, pixel_size)
+            for name, pixel_size, counts, mask in zip(
+                table["image_id"], table["pixel_size"], loaded["counts"], masks, strict=True
+            )
         ]
     return images, pd.DataFrame(columns=["file", "reason"])
 

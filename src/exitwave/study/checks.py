@@ -152,10 +152,16 @@ def _check_dataset(member: Member) -> None:
 
 
 def _check_training(member: Member) -> None:
+    from exitwave.config.datasets import Dataset
+    from exitwave.config.models import Network
+    from exitwave.config.trainings import Training
+    from exitwave.training.kinds import kind_of
     from exitwave.training.streaming import check_streaming
 
-    if member.block.streaming:
-        check_streaming(member.source("datasets").block)
+    dataset, model = member.source("datasets"), member.source("model").of(Network)
+    kind_of(model).check(model, dataset.upstream["images"])
+    if member.of(Training).streaming:
+        check_streaming(dataset.of(Dataset), kind_of(model).maps(model))
 
 
 def _check_benchmark(member: Member) -> None:

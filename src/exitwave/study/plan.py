@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from exitwave.config.datasets import Dataset
 from exitwave.config.distributions import bounds
 from exitwave.config.exit_waves import PlaneWave
+from exitwave.config.models import MaskTarget, Segmentation
 from exitwave.config.structures import AmorphousSubstrate, LayeredSubstrate, NanoparticlesOnSubstrate
 from exitwave.study.member import Member, Study, pool_size
 
@@ -28,9 +28,14 @@ def describe(member: Member) -> str:
 
 
 def label_threshold(study: Study, images: Member) -> float:
-    """Threshold [rad] that labels of an images block are shown with: that of the first dataset drawn from it."""
-    users = [dataset for dataset in study.stage("datasets") if images in dataset.upstream["images"]]
-    return float(users[0].block.label_threshold if users else Dataset.model_fields["label_threshold"].default)
+    """Threshold [rad] of the phase that labels of an images block are shown with: of the first training on it."""
+    models = [
+        training.source("model").block
+        for training in study.stage("trainings")
+        if images in training.source("datasets").upstream["images"]
+    ]
+    targets = [model.target for model in models if isinstance(model, Segmentation) and model.target.map == "phase"]
+    return (targets[0] if targets else MaskTarget()).above
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
-"""Segmentation networks, and how they are kept: safetensors with a JSON that rebuilds the network."""
+"""How trained networks are kept: safetensors, with a JSON that rebuilds the network."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -12,14 +11,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import segmentation_models_pytorch as smp
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from exitwave.config.models import Segmentation
+from exitwave.config.kinds import model_of
+from exitwave.config.models import Network
 from exitwave.errors import TrainingError
+from exitwave.training.kinds import task_of
+from exitwave.training.task import Task
 
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "network.json"
@@ -30,60 +31,22 @@ class LoadedNetwork:
     """A trained network and what is needed to use it."""
 
     module: torch.nn.Module
-    """Maps images [n, 1, H, W] to logits [n, 1, H, W]; in evaluation mode, on the CPU."""
-    model: Segmentation
-    """Its block in the config; ``model.preprocessing`` is what images must go through first."""
+    """Maps images [n, 1, H, W] to the outputs of its task; in evaluation mode, on the CPU."""
+    task: Task
+    """What it has learned, and what its outputs mean."""
     pixel_size: float
     """Pixel of the images it was trained on [Å]."""
     info: dict[str, Any]
     """What was recorded about the training."""
 
-
-def build_network(model: Segmentation) -> torch.nn.Module:
-    """Network with random weights, one input channel and one output logit for 'particle'.
-
-    Nothing is downloaded. The weights come from PyTorch's random state, which the caller seeds.
-
-    Raises
-    ------
-    TrainingError
-        If the encoder is unknown, or cannot be had with this depth and architecture.
-    """
-    encoders = smp.encoders.get_encoder_names()
-    if model.encoder not in encoders:
-        similar = difflib.get_close_matches(model.encoder, encoders, n=5) or encoders[:5]
-        raise TrainingError(
-            f"encoder is {model.encoder!r}; allowed: an encoder of segmentation-models-pytorch, "
-            f"such as {', '.join(similar)}"
-        )
-    channels = (256, 128, 64, 32, 16)[-model.encoder_depth :]
-    specific: dict[str, dict[str, Any]] = {
-        "unet": {"decoder_channels": channels},
-        "unetplusplus": {"decoder_channels": channels},
-        # The FPN's output lies at the fourth-last stage of the encoder; this brings it back to the size of the input.
-        "fpn": {"upsampling": 2 ** (model.encoder_depth - 3)},
-        "linknet": {},
-    }
-    architectures = {"unet": smp.Unet, "unetplusplus": smp.UnetPlusPlus, "fpn": smp.FPN, "linknet": smp.Linknet}
-    try:
-        network: torch.nn.Module = architectures[model.architecture](
-            encoder_name=model.encoder,
-            encoder_depth=model.encoder_depth,
-            encoder_weights=None,
-            in_channels=1,
-            classes=1,
-            **specific[model.architecture],
-        )
-    except (ValueError, KeyError, NotImplementedError) as error:
-        raise TrainingError(
-            f"encoder {model.encoder} cannot be used with architecture {model.architecture} and encoder_depth "
-            f"{model.encoder_depth} ({error})"
-        ) from error
-    return network
+    @property
+    def model(self) -> Network:
+        """Its block in the config; ``model.preprocessing`` is what images must go through first."""
+        return self.task.model
 
 
 def save_network(
-    folder: Path, network: torch.nn.Module, model: Segmentation, *, pixel_size: float, info: dict[str, Any]
+    folder: Path, network: torch.nn.Module, task: Task, *, pixel_size: float, info: dict[str, Any]
 ) -> None:
     """Write ``weights.safetensors`` and ``network.json``, each in one piece.
 
@@ -92,7 +55,7 @@ def save_network(
     folder : Path
         Made if it does not exist.
     network : torch.nn.Module
-    model : Segmentation
+    task : Task
     pixel_size : float
         Pixel of the images it was trained on [Å].
     info : dict
@@ -103,7 +66,8 @@ def save_network(
     _replace(folder / WEIGHTS, lambda path: save_file(state, path))
     description = {
         "exitwave": version("exitwave"),
-        "model": model.model_dump(mode="json"),
+        "model": task.model.model_dump(mode="json"),
+        "facts": task.facts,
         "pixel_size": pixel_size,
         "weights_sha256": _sha256(folder / WEIGHTS),
         "info": info,
@@ -127,19 +91,22 @@ def load_network(path: Path) -> LoadedNetwork:
             raise TrainingError(f"{file} does not exist; a network is a folder with {WEIGHTS} and {DESCRIPTION}")
     try:
         record = json.loads(description.read_text(encoding="utf-8"))
-        model = Segmentation.model_validate(record["model"])
+        kind = model_of("models", record["model"])
+        if kind is None or not issubclass(kind, Network):
+            raise ValueError(f"kind {record['model'].get('kind')!r}")
+        task = task_of(kind.model_validate(record["model"]), record["facts"])
         pixel_size, expected, info = float(record["pixel_size"]), record["weights_sha256"], dict(record["info"])
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         reason = " ".join(str(error).split())
         raise TrainingError(f"{description} does not describe a network of this version ({reason})") from error
     if _sha256(weights) != expected:
         raise TrainingError(f"{weights} is damaged or does not belong to {description}: its SHA-256 differs")
-    network = build_network(model)
+    network = task.build()
     try:
         network.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError) as error:
         raise TrainingError(f"{weights} does not fit the network that {description} describes") from error
-    return LoadedNetwork(network.eval().to(memory_format=torch.channels_last), model, pixel_size, info)
+    return LoadedNetwork(network.eval().to(memory_format=torch.channels_last), task, pixel_size, info)
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
