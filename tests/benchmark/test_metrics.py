@@ -5,7 +5,7 @@ from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_sco
 
 from exitwave.benchmark.intervals import bootstrap
 from exitwave.benchmark.metrics import COUNTS, count_pixels, scores_from_counts
-from exitwave.benchmark.micrographs import Micrograph
+from exitwave.benchmark.readers import Micrograph
 from exitwave.benchmark.score import score_micrographs, score_prediction
 from exitwave.benchmark.summary import SUMMARY, summarise
 from exitwave.errors import MicrographError

@@ -146,7 +146,11 @@ PARTICLES = "structures.gold.particles"
             ["images.noisy.detector.mtf.file: found 'nowhere.csv'", "cannot be read", "frequency and mtf"],
         ),
         # targets
-        ("datasets.gold.label_threshold", 0.2, ["datasets.gold: label_threshold (value 0.2) has moved", "target.above"]),
+        (
+            "datasets.gold.label_threshold",
+            0.2,
+            ["datasets.gold: label_threshold (value 0.2) has moved", "target.above"],
+        ),
         ("models.unet.target", {"map": "thickness"}, ["trainings.gold.model: ", "'thickness'", "'noisy'", "phase"]),
         ("models.unet.target", 0.2, ["models.unet.target: found 0.2", "allowed: a block with the keys map, above"]),
         # datasets

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from exitwave.benchmark.metrics import COUNTS, count_pixels, scores_from_counts
-from exitwave.benchmark.micrographs import Micrograph
+from exitwave.benchmark.readers import Micrograph
 from exitwave.errors import MicrographError
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from exitwave.benchmark.micrographs import read_micrograph
-from exitwave.benchmark.segment import particle_table, save_overlay, segment_image
+from exitwave.benchmark.particles import particle_table, save_overlay
+from exitwave.benchmark.prediction import segment_image
+from exitwave.benchmark.readers import read_micrograph
 from exitwave.errors import MicrographError, TrainingError
 from exitwave.training.networks import LoadedNetwork, load_network
 

@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from exitwave.benchmark.baselines import BASELINES
-from exitwave.benchmark.micrographs import Micrograph, read_benchmark
+from exitwave.benchmark.micrographs import read_benchmark
+from exitwave.benchmark.readers import Micrograph
 from exitwave.benchmark.score import score_micrographs, score_prediction
 from exitwave.benchmark.summary import summarise
 from exitwave.config.benchmarks import MicrographBenchmark
@@ -91,7 +92,7 @@ def score_network(
     """Score one network on a benchmark; write predictions and one row of scores an image."""
     import torch
 
-    from exitwave.benchmark.segment import segment_image
+    from exitwave.benchmark.prediction import segment_image
     from exitwave.training.networks import load_network
 
     torch.set_num_threads(threads)

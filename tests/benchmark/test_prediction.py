@@ -3,8 +3,9 @@ import pytest
 import torch
 from PIL import Image
 
-from exitwave.benchmark.micrographs import Micrograph
-from exitwave.benchmark.segment import particle_table, save_overlay, segment_image, tile_edge
+from exitwave.benchmark.particles import particle_table, save_overlay
+from exitwave.benchmark.prediction import segment_image, tile_edge
+from exitwave.benchmark.readers import Micrograph
 from exitwave.config.models import Segmentation
 from exitwave.training.kinds import task_of
 from exitwave.training.networks import LoadedNetwork
