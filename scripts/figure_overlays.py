@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 from exitwave.jobs.run import job
-from exitwave.report.overlays import draw_overlays
+from exitwave.report.predictions import draw_predictions
 
 with job(f"overlays {snakemake.wildcards.benchmark} {snakemake.wildcards.training}", snakemake.log[0]):
     figure = json.loads(snakemake.params.figure)
-    draw_overlays(
+    draw_predictions(
         [Path(shard) for shard in snakemake.input.predictions],
         Path(snakemake.output[0]),
         figure["threshold"],

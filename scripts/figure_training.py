@@ -3,12 +3,9 @@
 import json
 from pathlib import Path
 
-import pandas as pd
-
 from exitwave.jobs.run import job
-from exitwave.report.training import learning_curves
+from exitwave.report.training import draw_training
 
 with job(f"learning curves {snakemake.wildcards.training}", snakemake.log[0]):
     figure = json.loads(snakemake.params.figure)
-    histories = {seed: pd.read_csv(path) for seed, path in enumerate(snakemake.input.histories)}
-    learning_curves(histories, Path(snakemake.output[0]), title=figure["title"])
+    draw_training([Path(path) for path in snakemake.input.histories], Path(snakemake.output[0]), title=figure["title"])

@@ -102,7 +102,7 @@ def test_networks_are_scored_on_the_held_out_images_alone(learned):
 def summary(jobs, learned):
     path = learned.folder / "summary.parquet"
     per_image = learned.folder / "per_image.parquet"
-    summarise_benchmark(jobs.describe("benchmarks"), learned.baselines, learned.scores, path, per_image)
+    summarise_benchmark(jobs.describe("benchmarks"), learned.task, learned.baselines, learned.scores, path, per_image)
     return read_table(path), read_table(per_image)
 
 
@@ -124,9 +124,9 @@ def test_pooled_scores_of_the_summary_follow_from_the_predictions_kept(jobs, lea
     lowest, highest = [], []
     for path in learned.scores:
         arrays = jobs.arrays(path)
-        numbers = sorted({name.partition("/")[0] for name in arrays})
-        probability = np.concatenate([arrays[f"{i}/probability"].ravel() for i in numbers])
-        expert = np.concatenate([arrays[f"{i}/mask"].ravel() == 1 for i in numbers])
+        numbers = sorted({name.partition("/")[2] for name in arrays})
+        probability = np.concatenate([arrays[f"prediction/{i}"].ravel() for i in numbers])
+        expert = np.concatenate([arrays[f"truth/{i}"].ravel() == 1 for i in numbers])
         on = probability == 0.5
         certain, doubtful = probability > 0.5, [on & expert, on & ~expert]
         scores = [
@@ -150,8 +150,7 @@ def test_everything_is_particle_has_the_f1_of_the_particle_fraction(learned, sum
 
 def test_scores_repeat_themselves(jobs, learned, tmp_path):
     path = tmp_path / "gold" / "seed-0.zarr.zip"
-    held_out = [(jobs.describe("datasets"), learned.manifest)]
     weights = learned.networks[0] / "weights.safetensors"
-    score_network(jobs.describe("benchmarks"), held_out, weights, "gold", 0, 1, path)
+    score_network(jobs.describe("benchmarks"), [learned.manifest], weights, "gold", 0, 1, path)
     assert path.read_bytes() == learned.scores[0].read_bytes()
     assert table_path(path).read_bytes() == table_path(learned.scores[0]).read_bytes()

@@ -14,6 +14,7 @@ from exitwave.data.shards import write_shard
 
 EDGE = 32.0
 PIXELS = 32
+SEGMENTATION = {"model": {"kind": "segmentation"}, "facts": {}}
 
 
 def structure_rows(particles: list[int]) -> pd.DataFrame:
@@ -89,12 +90,12 @@ def write_predictions(folder: Path, seeds: int, images: int, rng: np.random.Gene
         arrays: dict[str, np.ndarray] = {}
         for i in range(images):
             mask = (np.hypot(y - 18, x - 22) < 10) & (i != 1)
-            arrays[f"{i}/probability"] = np.clip(mask + rng.normal(0, 0.3, mask.shape), 0, 1).astype(np.float16)
-            arrays[f"{i}/image"] = rng.normal(100, 10, mask.shape).astype(np.float32)
-            arrays[f"{i}/mask"] = mask.astype(np.uint8)
+            arrays[f"prediction/{i}"] = np.clip(mask + rng.normal(0, 0.3, mask.shape), 0, 1).astype(np.float16)
+            arrays[f"image/{i}"] = rng.normal(100, 10, mask.shape).astype(np.float32)
+            arrays[f"truth/{i}"] = mask.astype(np.uint8)
         table = pd.DataFrame({"image": [f"Au2.2nm_{i}" for i in range(images)], "pixel_size": 0.8, "f1": 0.5})
         paths.append(folder / f"seed-{seed}.zarr.zip")
-        write_shard(paths[-1], arrays, table, {"kind": "predictions"})
+        write_shard(paths[-1], arrays, table, {"kind": "predictions", "task": SEGMENTATION})
     return paths
 
 
@@ -108,7 +109,7 @@ def summary(seeds: int = 3) -> pd.DataFrame:
         ("everything", "baseline", np.nan),
     ]:
         row: dict[str, object] = {"benchmark": "patches", "method": method, "kind": kind, "images": 8}
-        row["seeds"] = seeds if kind == "network" else 1
+        row |= {"seeds": seeds if kind == "network" else 1, "diverged": 0, "task": json.dumps(SEGMENTATION)}
         for name in ("f1_pooled", "f1_mean", "iou_pooled", "f1_soft_pooled", "f1_soft_two_class"):
             row |= {name: value, f"{name}_low": value - 0.1, f"{name}_high": value + 0.1}
             row |= {f"{name}_seed_min": value - 0.03, f"{name}_seed_max": value + 0.02}

@@ -2,17 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from exitwave.benchmark.cases import Case
 from exitwave.benchmark.readers import PICTURE_SUFFIXES, Micrograph, read_micrograph
+from exitwave.config.benchmarks import MicrographBenchmark
+from exitwave.config.graph import Node
+from exitwave.config.models import DEFAULT_AIM, Network, Segmentation
 from exitwave.errors import ConfigError, MicrographError
+from exitwave.training.kinds import task_of
+from exitwave.training.task import Task
 
-EMPTY_FRACTION = 1e-3
-"""A micrograph of which the expert marked less than this fraction holds no particle."""
+
+@dataclass(frozen=True)
+class Micrographs:
+    """Micrographs of a folder; see :class:`exitwave.benchmark.cases.Cases`."""
+
+    task: Task
+    micrographs: Sequence[Micrograph]
+    unusable: pd.DataFrame
+
+    def __iter__(self) -> Iterator[Case]:
+        for micrograph in self.micrographs:
+            assert micrograph.mask is not None  # those without one were skipped
+            yield Case(micrograph.name, micrograph.image, micrograph.mask, micrograph.pixel_size)
+
+    def skipped(self) -> pd.DataFrame:
+        """Files that cannot be used."""
+        return self.unusable
+
+    def examples(self) -> None:
+        """None: all micrographs are scored."""
+        return None
+
+
+def check(node: Node) -> None:
+    """Refuse a folder that cannot be used, and networks that do not segment."""
+    block = node.of(MicrographBenchmark)
+    for training in node.upstream["trainings"]:
+        model = training.source("model").of(Network)
+        if not isinstance(model, Segmentation):
+            raise ConfigError(
+                f"trainings: found '{training.name}', whose model is of kind {model.kind}; allowed: trainings that "
+                "segment, since masks are what the experts have drawn"
+            )
+    try:
+        check_benchmark_folder(block.path, block.pixel_size)
+    except ConfigError as error:
+        raise ConfigError(f"path: {error}") from error
+
+
+def aim(trainings: Sequence[Node]) -> dict[str, Any]:
+    """Experts have drawn masks, whatever the networks were trained to take for one."""
+    return DEFAULT_AIM
+
+
+def files(block: MicrographBenchmark) -> list[str]:
+    """Index, images and masks that are there."""
+    folder = Path(block.path)
+    index = check_benchmark_folder(folder, block.pixel_size)
+    named = [folder / name for column in ("image", "mask") for name in index[column] if isinstance(name, str)]
+    return [str(folder / "index.csv"), *(str(file) for file in named if file.exists())]
+
+
+def cases(block: MicrographBenchmark, model: Network, manifests: Sequence[Path]) -> Micrographs:
+    """Micrographs of the folder that have a mask."""
+    return Micrographs(task_of(model, {}), *read_benchmark(block.path, block.pixel_size))
 
 
 def check_benchmark_folder(path: str | PurePath, pixel_size: float | None = None) -> pd.DataFrame:

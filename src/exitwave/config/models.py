@@ -80,3 +80,7 @@ class Segmentation(PixelNetwork):
         if self.cross_entropy_weight + self.dice_weight == 0:
             raise ValueError("cross_entropy_weight and dice_weight are both 0; allowed: at least one above 0")
         return self
+
+
+DEFAULT_AIM = Segmentation(kind="segmentation").aim()
+"""What networks are taken to learn where nothing else is known."""

@@ -82,6 +82,8 @@ def train_network(
 ) -> None:
     """Train one network of a training; an interrupted one goes on where it stopped.
 
+    One that diverges leaves a description that says so, and no weights.
+
     With ``draw_per_seed`` the images that the network has drawn are written to ``manifest.parquet`` beside it.
 
     Parameters
@@ -100,7 +102,7 @@ def train_network(
         For streaming: description and folder of exit waves of each images block, by its identity, as ``images`` and
         ``exit_waves``.
     """
-    from exitwave.training.loop import train
+    from exitwave.training.loop import DivergenceError, train
     from exitwave.training.networks import save_network
 
     data_block: Dataset = block_from(dataset)
@@ -127,6 +129,15 @@ def train_network(
     redraw = None
     if resources.streaming:
         redraw = _stream(sides["train"], task, resources, streams or {}).draw
+    info = {
+        "exitwave_version": exitwave.__version__,
+        "training": description,
+        "dataset": dataset,
+        "seed": seed,
+        "image_size": int(images.shape[-1]),
+        "data": {**data, "target": task.statistics(targets)},
+    }
+    network, diverged = None, ""
     try:
         result = train(
             (images, targets),
@@ -141,21 +152,18 @@ def train_network(
             redraw=redraw,
             progress=log.info,
         )
+        network, history = result.network, result.history
+        validation = history.iloc[result.best_epoch - 1].drop("seconds").to_dict()
+        info |= {"best_epoch": result.best_epoch, "validation": validation}
+    except DivergenceError as error:
+        # The other networks, their scores and figures go on without it.
+        diverged, history = str(error), error.history
+        log.warning("trainings.%s: seed %d has diverged and is left out: %s", description["name"], seed, error)
     except TrainingError as error:
         raise TrainingError(f"trainings.{description['name']}: seed {seed}: {error}") from error
-    info = {
-        "exitwave_version": exitwave.__version__,
-        "training": description,
-        "dataset": dataset,
-        "seed": seed,
-        "best_epoch": result.best_epoch,
-        "image_size": int(images.shape[-1]),
-        "validation": result.history.iloc[result.best_epoch - 1].drop("seconds").to_dict(),
-        "data": {**data, "target": task.statistics(targets)},
-    }
-    result.history.to_csv(folder / "history.csv", index=False)
+    history.to_csv(folder / "history.csv", index=False)
     pixel_size = float(sides["train"]["pixel_size"].iloc[0])
-    save_network(folder, result.network, task, pixel_size=pixel_size, info=info)
+    save_network(folder, network, task, pixel_size=pixel_size, info=info, diverged=diverged)
     checkpoint.unlink(missing_ok=True)
 
 

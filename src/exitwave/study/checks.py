@@ -133,22 +133,26 @@ def _check_optics(member: Member) -> None:
 
 
 def _check_dataset(member: Member) -> None:
+    from exitwave.config.datasets import Dataset
+    from exitwave.config.images import Images
+    from exitwave.config.structures import Structures
     from exitwave.data.query import check_condition
     from exitwave.data.selection import check_dataset
 
-    sizes = {(m.block.size, m.block.pixel_size) for m in member.upstream["images"]}
+    block, sources = member.of(Dataset), member.upstream["images"]
+    sizes = {(images.of(Images).size, images.of(Images).pixel_size) for images in sources}
     if len(sizes) > 1:
         raise ConfigError(f"images: the blocks differ in size or pixel_size, {sorted(sizes)}; allowed: equal ones")
-    if member.block.where is not None:
+    if block.where is not None:
         try:
-            check_condition(member.block.where)
+            check_condition(block.where)
         except ExitwaveError as error:
             raise ConfigError(f"where: {error}") from error
     pools = {}
-    for images in member.upstream["images"]:
+    for images in sources:
         structures = images.origin()
-        pools[images.name] = (structures.hash, structures.block.count, images.block.per_structure)
-    check_dataset(member.block, pools)
+        pools[images.name] = (structures.hash, structures.of(Structures).count, images.of(Images).per_structure)
+    check_dataset(block, pools)
 
 
 def _check_training(member: Member) -> None:
@@ -159,25 +163,16 @@ def _check_training(member: Member) -> None:
     from exitwave.training.streaming import check_streaming
 
     dataset, model = member.source("datasets"), member.source("model").of(Network)
-    kind_of(model).check(model, dataset.upstream["images"])
+    try:
+        kind_of(model).check(model, dataset.upstream["images"])
+    except ConfigError as error:
+        raise ConfigError(f"model: {error}") from error
     if member.of(Training).streaming:
         check_streaming(dataset.of(Dataset), kind_of(model).maps(model))
 
 
 def _check_benchmark(member: Member) -> None:
-    if member.block.kind == "simulated":
-        # Only with the same share does a held-out structure of one dataset stay out of training in the others.
-        held = [*member.upstream["datasets"], *(t.source("datasets") for t in member.upstream["trainings"])]
-        shares = sorted({dataset.block.test for dataset in held})
-        if len(shares) > 1 or shares[0] == 0:
-            raise ConfigError(
-                f"datasets: these and those of the trainings keep shares {shares} of their structures for the test; "
-                "allowed: one share for all, above 0"
-            )
-    if member.block.kind == "micrographs":
-        from exitwave.benchmark.micrographs import check_benchmark_folder
+    from exitwave.benchmark.kinds import cases_of
+    from exitwave.config.benchmarks import Benchmark
 
-        try:
-            check_benchmark_folder(member.block.path, member.block.pixel_size)
-        except ExitwaveError as error:
-            raise ConfigError(f"path: {error}") from error
+    cases_of(member.of(Benchmark)).check(member)

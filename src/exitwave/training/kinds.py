@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from exitwave.config.kinds import model_of
 from exitwave.config.models import Network, Segmentation
 from exitwave.training.task import Kind, Task
 
@@ -35,3 +36,22 @@ def task_on(model: Network, manifest: pd.DataFrame) -> Task:
         If they do not have what the model aims at.
     """
     return task_of(model, kind_of(model).facts(model, manifest))
+
+
+def described(task: Task) -> dict[str, Any]:
+    """A task in plain values, without how its networks are built and optimised."""
+    return {"model": task.model.aim(), "facts": task.facts}
+
+
+def task_from(description: Mapping[str, Any]) -> Task:
+    """Task from its description.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind of models.
+    """
+    kind = model_of("models", description["model"])
+    if kind is None or not issubclass(kind, Network):
+        raise ValueError(f"there are no models of kind {description['model'].get('kind')!r}")
+    return task_of(kind.model_validate(description["model"]), description["facts"])

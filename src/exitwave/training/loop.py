@@ -36,6 +36,20 @@ LabelledImages = tuple[NDArray[np.floating[Any]], NDArray[Any]]
 State = dict[str, torch.Tensor]
 
 
+class DivergenceError(TrainingError):
+    """The loss of a training is no longer finite, though its images are.
+
+    Attributes
+    ----------
+    history : DataFrame
+        The epochs before, as in :class:`TrainingResult`.
+    """
+
+    def __init__(self, sentence: str, history: pd.DataFrame) -> None:
+        super().__init__(sentence)
+        self.history = history
+
+
 @dataclass(frozen=True)
 class TrainingResult:
     """A trained network and how it came about."""
@@ -94,8 +108,10 @@ def train(
 
     Raises
     ------
+    DivergenceError
+        If the loss is no longer finite; names the images of the batch.
     TrainingError
-        If the device is missing, the images cannot be trained on, or the loss is no longer finite.
+        If the device is missing, or the images cannot be trained on.
     """
     resolved_device = resolve_device(device)
     resolved_precision = resolve_precision(precision, resolved_device)
@@ -150,16 +166,19 @@ def train(
         network.train()
         with _seeded(seed, epoch):
             for batch in _shuffled_batches(len(images), model.batch_size, rng):
-                loss_sum += len(batch) * _step(fabric, forward, optimiser, images, targets, batch, task, rng, image_ids)
+                loss = _step(fabric, forward, optimiser, images, targets, batch, task, rng)
+                if not math.isfinite(loss):
+                    raise _no_longer_finite(loss, images, batch, image_ids, _table(history, task))
+                loss_sum += len(batch) * loss
                 steps += 1
                 if average is not None:
                     update_average(average, network, min(model.weight_average, (1 + steps) / (10 + steps)))
         scores = validate(fabric.autocast, validated, validation_images, validation_targets, task)
         if not math.isfinite(scores["validation_loss"]):
-            raise TrainingError(
-                f"the validation loss is {scores['validation_loss']} after epoch {epoch}; "
-                "a lower learning_rate may help, or a validation image is not finite"
-            )
+            told = f"the validation loss is {scores['validation_loss']} after epoch {epoch}"
+            if not torch.isfinite(validation_images).all():
+                raise TrainingError(f"{told}; a validation image is not finite")
+            raise DivergenceError(f"{told}; a lower learning_rate may help", _table(history, task))
         row = {"epoch": epoch, "learning_rate": learning_rate, "train_loss": loss_sum / len(images), **scores}
         history.append({**row, "seconds": time.perf_counter() - start})
         if scores["validation_loss"] < best["loss"]:
@@ -179,7 +198,13 @@ def train(
         progress(_line(history[-1], task, best["epoch"]))
 
     network.load_state_dict(best["network"])
-    return TrainingResult(network.cpu().eval(), pd.DataFrame(history).astype({"epoch": int}), best["epoch"])
+    return TrainingResult(network.cpu().eval(), _table(history, task), best["epoch"])
+
+
+def _table(history: list[dict[str, float]], task: Task) -> pd.DataFrame:
+    """History as a table, which has its columns even before the first epoch is over."""
+    columns = ["epoch", "learning_rate", "train_loss", "validation_loss", *task.curves.columns, "seconds"]
+    return pd.DataFrame(history, columns=columns).astype({"epoch": int})
 
 
 def _step(
@@ -191,7 +216,6 @@ def _step(
     batch: NDArray[np.int64],
     task: Task,
     rng: np.random.Generator,
-    image_ids: Sequence[str],
 ) -> float:
     """One step of the optimiser; returns the loss of the batch before it."""
     index = torch.as_tensor(batch, device=images.device)
@@ -201,14 +225,24 @@ def _step(
     loss = task.objective(forward(inputs[:, None]), aims)
     value = float(loss.detach())
     if not math.isfinite(value):
-        broken = batch[~torch.isfinite(inputs).flatten(1).all(1).cpu().numpy()]
-        names = ", ".join(image_ids[i] for i in (broken if len(broken) else batch))
-        cause = "images with values that are not finite" if len(broken) else "a lower learning_rate may help; images"
-        raise TrainingError(f"the training loss is {value}; {cause}: {names}")
+        return value
     optimiser.zero_grad(set_to_none=True)
     fabric.backward(loss)
     optimiser.step()
     return value
+
+
+def _no_longer_finite(
+    loss: float, images: torch.Tensor, batch: NDArray[np.int64], image_ids: Sequence[str], history: pd.DataFrame
+) -> TrainingError:
+    """The error of a batch whose loss is not finite: of its images, or of the training."""
+    inputs = images[torch.as_tensor(batch, device=images.device)]
+    broken = batch[~torch.isfinite(inputs).flatten(1).all(1).cpu().numpy()]
+    if len(broken):
+        names = ", ".join(image_ids[i] for i in broken)
+        return TrainingError(f"the training loss is {loss}; images with values that are not finite: {names}")
+    names = ", ".join(image_ids[i] for i in batch)
+    return DivergenceError(f"the training loss is {loss}; a lower learning_rate may help; images: {names}", history)
 
 
 @torch.no_grad()

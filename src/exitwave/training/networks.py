@@ -12,18 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from exitwave.config.kinds import model_of
 from exitwave.config.models import Network
 from exitwave.errors import TrainingError
-from exitwave.training.kinds import task_of
+from exitwave.training.record import DESCRIPTION, WEIGHTS, read_record
 from exitwave.training.task import Task
-
-WEIGHTS = "weights.safetensors"
-DESCRIPTION = "network.json"
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,13 @@ class LoadedNetwork:
 
 
 def save_network(
-    folder: Path, network: torch.nn.Module, task: Task, *, pixel_size: float, info: dict[str, Any]
+    folder: Path,
+    network: torch.nn.Module | None,
+    task: Task,
+    *,
+    pixel_size: float,
+    info: dict[str, Any],
+    diverged: str = "",
 ) -> None:
     """Write ``weights.safetensors`` and ``network.json``, each in one piece.
 
@@ -54,15 +55,19 @@ def save_network(
     ----------
     folder : Path
         Made if it does not exist.
-    network : torch.nn.Module
+    network : torch.nn.Module, optional
+        None where the training has diverged: the file of weights then holds none.
     task : Task
     pixel_size : float
         Pixel of the images it was trained on [Å].
     info : dict
         What to record about the training; plain JSON.
+    diverged : str
+        Why there is no network, in a sentence.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    tensors = {} if network is None else network.state_dict()
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     _replace(folder / WEIGHTS, lambda path: save_file(state, path))
     description = {
         "exitwave": version("exitwave"),
@@ -71,6 +76,7 @@ def save_network(
         "pixel_size": pixel_size,
         "weights_sha256": _sha256(folder / WEIGHTS),
         "info": info,
+        **({"diverged": diverged} if diverged else {}),
     }
     text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
     _replace(folder / DESCRIPTION, lambda path: path.write_text(text, encoding="utf-8"))
@@ -82,31 +88,22 @@ def load_network(path: Path) -> LoadedNetwork:
     Raises
     ------
     TrainingError
-        If a file is missing, damaged, or the two do not belong together.
+        If a file is missing, damaged, or the two do not belong together, or the training has diverged.
     """
+    record = read_record(path)
     folder = path if path.is_dir() else path.parent
     weights, description = folder / WEIGHTS, folder / DESCRIPTION
-    for file in (weights, description):
-        if not file.is_file():
-            raise TrainingError(f"{file} does not exist; a network is a folder with {WEIGHTS} and {DESCRIPTION}")
-    try:
-        record = json.loads(description.read_text(encoding="utf-8"))
-        kind = model_of("models", record["model"])
-        if kind is None or not issubclass(kind, Network):
-            raise ValueError(f"kind {record['model'].get('kind')!r}")
-        task = task_of(kind.model_validate(record["model"]), record["facts"])
-        pixel_size, expected, info = float(record["pixel_size"]), record["weights_sha256"], dict(record["info"])
-    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
-        reason = " ".join(str(error).split())
-        raise TrainingError(f"{description} does not describe a network of this version ({reason})") from error
-    if _sha256(weights) != expected:
+    if _sha256(weights) != record.weights_sha256:
         raise TrainingError(f"{weights} is damaged or does not belong to {description}: its SHA-256 differs")
-    network = task.build()
+    if record.diverged:
+        raise TrainingError(f"{folder} holds no network, since its training has diverged: {record.diverged}")
+    network = record.task.build()
     try:
         network.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError) as error:
         raise TrainingError(f"{weights} does not fit the network that {description} describes") from error
-    return LoadedNetwork(network.eval().to(memory_format=torch.channels_last), task, pixel_size, info)
+    module = network.eval().to(memory_format=torch.channels_last)
+    return LoadedNetwork(module, record.task, record.pixel_size, record.info)
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:

@@ -20,13 +20,12 @@ def check_map(name: str, images: Sequence[Node]) -> None:
     Raises
     ------
     ConfigError
-        One sentence that begins with the key of the training.
     """
     for node in images:
         block = node.of(Images)
         if name not in block.maps():
             raise ConfigError(
-                f"model: found one whose target is the map '{name}', which is not stored with the images "
+                f"found a model that learns the map '{name}', which is not stored with the images "
                 f"'{node.name}'; allowed: {' or '.join(block.maps()) or 'a model without a map'}, or more labels of "
                 "the images"
             )

@@ -134,7 +134,6 @@ class Kind(Protocol):
         Raises
         ------
         ConfigError
-            One sentence that begins with the key of the training.
         """
         ...
 
