@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from exitwave.config.models import Segmentation
 from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.labels.mask import mask_of
 from exitwave.report.overlays import overlay
 from exitwave.report.style import ORANGE, figure, grey_range, outline, picture, scale_bar
 from exitwave.study.link import load_study
@@ -32,8 +34,8 @@ def main(study_file: str) -> None:
             counts = shard.read("counts", item)
             low, high = grey_range(counts)
             axis.imshow(counts, cmap="gray", vmin=low, vmax=high, interpolation="antialiased")
-            threshold = training.source("datasets").block.label_threshold
-            outline(axis, shard.read("phase", item).astype(np.float32) > threshold, ORANGE)
+            target = training.source("model").of(Segmentation).target
+            outline(axis, mask_of(shard.read(target.map, item), target.above), ORANGE)
             scale_bar(axis, images.block.pixel_size, counts.shape)
         places = [(b, place) for b, count in zip(benchmarks, (3, 2), strict=False) for place in range(count)]
         for axis, (benchmark, place) in zip(axes[1], places, strict=True):

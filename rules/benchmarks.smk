@@ -1,7 +1,7 @@
 rule benchmark_network:
     input:
-        weights="results/models/{training}/seed-{seed}/weights.safetensors",
-        network="results/models/{training}/seed-{seed}/network.json",
+        weights="results/trainings/{training}/seed-{seed}/weights.safetensors",
+        network="results/trainings/{training}/seed-{seed}/network.json",
         micrographs=micrograph_files,
         manifests=benchmark_manifests,
         shards=benchmark_shards,
@@ -20,7 +20,6 @@ rule benchmark_network:
         runtime=lambda wc, attempt: 60 * attempt,
     params:
         block=lambda wc: describe(benchmark_of(wc)),
-        datasets=dataset_descriptions,
         training=lambda wc: STUDY.member(f"trainings/{wc.training}").name,
     message:
         "score {wildcards.training}, seed {wildcards.seed}, on {wildcards.benchmark}"
@@ -36,6 +35,7 @@ rule benchmark_baselines:
     output:
         scores="results/benchmarks/{benchmark}/baselines.parquet",
         skipped="results/benchmarks/{benchmark}/skipped.csv",
+        task="results/benchmarks/{benchmark}/task.json",
     log:
         "results/logs/benchmarks/{benchmark}/baselines.log",
     benchmark:
@@ -48,9 +48,9 @@ rule benchmark_baselines:
         runtime=lambda wc, attempt: 30 * attempt,
     params:
         block=lambda wc: describe(benchmark_of(wc)),
-        datasets=dataset_descriptions,
+        model=aim_of_benchmark,
     message:
-        "classical baselines on {wildcards.benchmark}"
+        "baselines on {wildcards.benchmark}"
     script:
         "../scripts/benchmark_baselines.py"
 
@@ -59,6 +59,7 @@ rule benchmark_baselines:
 rule benchmark_summary:
     input:
         baselines="results/benchmarks/{benchmark}/baselines.parquet",
+        task="results/benchmarks/{benchmark}/task.json",
         networks=benchmark_scores,
     output:
         summary="results/report/{study}/benchmarks/{benchmark}/summary.parquet",

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from exitwave.benchmark.micrographs import check_benchmark_folder
+from exitwave.benchmark.kinds import cases_of
 from exitwave.study.load import read_yaml
 from exitwave.report.figures import report_files
 from exitwave.study.artifacts import shard, shards
@@ -124,19 +124,9 @@ def benchmark_of(wildcards):
 
 
 def micrograph_files(wildcards):
-    """Index, images and masks of a benchmark of micrographs: a changed file scores again."""
+    """Files of a benchmark that no job makes, such as micrographs: a changed one scores again."""
     block = benchmark_of(wildcards).block
-    if block.kind != "micrographs":
-        return []
-    folder = Path(str(block.path))
-    index = check_benchmark_folder(folder, block.pixel_size)
-    files = [
-        folder / name
-        for column in ("image", "mask")
-        for name in index.get(column, [])
-        if isinstance(name, str)
-    ]
-    return [str(folder / "index.csv"), *(str(f) for f in files if f.exists())]
+    return cases_of(block).files(block)
 
 
 def benchmark_datasets(wildcards):
@@ -159,8 +149,11 @@ def benchmark_shards(wildcards):
     ]
 
 
-def dataset_descriptions(wildcards):
-    return json.dumps([describe(dataset) for dataset in benchmark_datasets(wildcards)])
+def aim_of_benchmark(wildcards):
+    """Params function: a models block with the kind and target of the networks that a benchmark scores."""
+    member = benchmark_of(wildcards)
+    aim = cases_of(member.block).aim(member.upstream["trainings"])
+    return json.dumps({"stage": "models", "block": aim}, sort_keys=True)
 
 
 def benchmark_scores(wildcards):

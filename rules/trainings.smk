@@ -8,11 +8,11 @@ rule training:
         ],
         exit_waves=streamed_waves,
     output:
-        weights="results/models/{training}/seed-{seed}/weights.safetensors",
-        network="results/models/{training}/seed-{seed}/network.json",
-        history="results/models/{training}/seed-{seed}/history.csv",
+        weights="results/trainings/{training}/seed-{seed}/weights.safetensors",
+        network="results/trainings/{training}/seed-{seed}/network.json",
+        history="results/trainings/{training}/seed-{seed}/history.csv",
     log:
-        "results/logs/models/{training}/seed-{seed}.log",
+        "results/logs/trainings/{training}/seed-{seed}.log",
     benchmark:
         "results/benchmarks_of_jobs/trainings/{training}/seed-{seed}.tsv"
     conda:

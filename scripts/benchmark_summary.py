@@ -9,6 +9,7 @@ from exitwave.jobs.run import job
 with job(f"scores on {snakemake.wildcards.benchmark}", snakemake.log[0]):
     summarise_benchmark(
         json.loads(snakemake.params.block),
+        Path(snakemake.input.task),
         Path(snakemake.input.baselines),
         [Path(path) for path in snakemake.input.networks],
         Path(snakemake.output.summary),

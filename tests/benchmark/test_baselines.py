@@ -1,19 +1,23 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from exitwave.benchmark.baselines import BASELINES, everything, otsu_intensity, otsu_lattice_energy
 from exitwave.benchmark.micrographs import read_benchmark
-from exitwave.benchmark.score import score_micrographs
+from exitwave.benchmark.segmentation import metric
 from exitwave.benchmark.summary import summarise
+from exitwave.config.models import Segmentation
+from exitwave.training.kinds import task_of
 
 MICROGRAPHS = Path(__file__).parents[2] / "resources" / "micrographs"
 
 
 def f1(baseline, micrographs):
-    per_image = score_micrographs(lambda m: baseline(m.image, m.pixel_size), micrographs)
-    summary = summarise(per_image.assign(seed=0), 100, np.random.default_rng(0))
+    masks = metric(task_of(Segmentation(kind="segmentation"), {}), 0.5)
+    rows = [masks.of_image(baseline(m.image, m.pixel_size), m.mask) for m in micrographs]
+    summary = summarise(pd.DataFrame(rows).assign(seed=0), masks, 100, np.random.default_rng(0))
     return {"pooled": summary["f1_pooled"], "mean": summary["f1_mean"]}
 
 

@@ -4,11 +4,14 @@ import pytest
 from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_score
 
 from exitwave.benchmark.intervals import bootstrap
-from exitwave.benchmark.metrics import COUNTS, count_pixels, scores_from_counts
-from exitwave.benchmark.micrographs import Micrograph
-from exitwave.benchmark.score import score_micrographs, score_prediction
-from exitwave.benchmark.summary import SUMMARY, summarise
+from exitwave.benchmark.kinds import metric_of
+from exitwave.benchmark.segmentation import COUNTS, SUMMARY, count_pixels, scores_from_counts
+from exitwave.benchmark.summary import summarise
+from exitwave.config.models import Segmentation
 from exitwave.errors import MicrographError
+from exitwave.training.kinds import task_of
+
+MASKS = metric_of(task_of(Segmentation(kind="segmentation"), {}), 0.5)
 
 
 def scores(probability, expert, threshold=0.5):
@@ -79,8 +82,8 @@ def test_nothing_found_where_something_is_scores_zero():
 
 
 def table(predictions, masks, seed=0):
-    micrographs = [Micrograph(str(i), np.zeros(m.shape, np.float32), m, 1.0) for i, m in enumerate(masks)]
-    return score_micrographs(lambda m: predictions[int(m.name)], micrographs).assign(seed=seed)
+    rows = [MASKS.of_image(prediction, mask) for prediction, mask in zip(predictions, masks, strict=True)]
+    return pd.DataFrame(rows).assign(seed=seed)
 
 
 def test_pooled_score_sums_pixels_and_mean_leaves_out_empty_micrographs():
@@ -89,19 +92,19 @@ def test_pooled_score_sums_pixels_and_mean_leaves_out_empty_micrographs():
     masks[2][0, 0] = True  # 0.06 %: counts as empty
     predictions = [masks[0].copy(), np.zeros((40, 40), bool), np.zeros((40, 40), bool)]
     predictions[2][5:15] = True
-    summary = summarise(table(predictions, masks), 200, np.random.default_rng(0))
+    summary = summarise(table(predictions, masks), MASKS, 200, np.random.default_rng(0))
     assert summary["f1_pooled"] == pytest.approx(2 * 800 / (2 * 800 + 400 + 41))
     assert summary["f1_mean"] == pytest.approx((1 + 0) / 2)
     assert summary["images"] == 3
     assert summary["images_with_particles"] == 2
-    for name in SUMMARY:
+    for name in (score.name for score in SUMMARY):
         assert summary[f"{name}_low"] <= summary[name] + 1e-12
         assert summary[f"{name}_high"] >= summary[name] - 1e-12
 
 
 def test_mean_is_undefined_without_particles_but_pooled_is_not():
     masks = [np.zeros((40, 40), bool)] * 2
-    summary = summarise(table(masks, masks), 100, np.random.default_rng(0))
+    summary = summarise(table(masks, masks), MASKS, 100, np.random.default_rng(0))
     assert np.isnan(summary["f1_mean"])
     assert summary["f1_pooled"] == 1
 
@@ -112,7 +115,7 @@ def test_several_seeds_are_given_by_their_median_and_range():
     none, half = np.zeros_like(mask), mask.copy()
     half[:10] = False
     tables = [table([prediction], [mask], seed) for seed, prediction in enumerate([none, half, mask])]
-    summary = summarise(pd.concat(tables), 100, np.random.default_rng(0))
+    summary = summarise(pd.concat(tables), MASKS, 100, np.random.default_rng(0))
     assert (summary["seeds"], summary["images"]) == (3, 1)
     assert summary["f1_pooled"] == pytest.approx(2 / 3)
     assert (summary["f1_pooled_seed_min"], summary["f1_pooled_seed_max"]) == (0, 1)
@@ -121,13 +124,13 @@ def test_several_seeds_are_given_by_their_median_and_range():
 def test_same_generator_gives_same_intervals(example):
     probability, expert = example
     per_image = table([probability, expert, probability.T.reshape(expert.shape)], [expert] * 3)
-    one, other = (summarise(per_image, 100, np.random.default_rng(5)) for _ in range(2))
+    one, other = (summarise(per_image, MASKS, 100, np.random.default_rng(5)) for _ in range(2))
     assert one == other
 
 
 def test_prediction_of_another_shape_is_refused():
     with pytest.raises(MicrographError, match=r"\(8, 9\).*\(8, 8\)"):
-        score_prediction(np.zeros((8, 9)), np.zeros((8, 8), bool))
+        MASKS.of_image(np.zeros((8, 9)), np.zeros((8, 8), bool))
 
 
 def test_bootstrap_interval_covers_the_true_mean_as_often_as_it_says():

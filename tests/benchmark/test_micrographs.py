@@ -7,7 +7,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from exitwave.benchmark.micrographs import check_benchmark_folder, read_benchmark, read_mask, read_micrograph
+from exitwave.benchmark.micrographs import check_benchmark_folder, read_benchmark
+from exitwave.benchmark.readers import read_mask, read_micrograph
 from exitwave.errors import ConfigError, MicrographError
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from exitwave.data.batches import load_images
+from exitwave.data.batches import load_arrays
 from exitwave.data.shards import table_path
 from exitwave.errors import ShardError
 
@@ -24,25 +24,22 @@ def manifest(tmp_path, write_images):
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 5], [4, 1, 5, 0], [2], [3, 3, 0]])
 def test_images_come_in_the_order_of_the_manifest(manifest, order):
-    loaded = load_images(manifest.iloc[order], 0.1)
+    loaded = load_arrays(manifest.iloc[order], ["counts", "phase"])
     values = np.array([0, 1, 2, 10, 11, 12])[order]
-    np.testing.assert_array_equal(loaded.counts[:, 0, 0], values)
-    assert loaded.image_ids == [f"id-{v}" for v in values]
-    assert loaded.counts.dtype == np.uint32
-    assert loaded.pixel_size == 0.8
+    np.testing.assert_array_equal(loaded["counts"][:, 0, 0], values)
+    assert loaded["counts"].dtype == np.uint32
+    assert loaded["phase"].dtype == np.float16
+    assert loaded["phase"].shape == (len(order), 4, 4)
 
 
-@pytest.mark.parametrize(("threshold", "particle"), [(0.01, 3), (0.1, 2), (0.3, 1), (0.9, 0)])
-def test_masks_are_the_phase_above_the_threshold(manifest, threshold, particle):
-    masks = load_images(manifest, threshold).masks
-    assert masks.dtype == bool
-    assert masks[:, :, : 4 - particle].sum() == 0
-    assert masks[:, :, 4 - particle :].all()
+def test_an_array_that_is_not_stored_is_named(manifest):
+    with pytest.raises(ShardError, match="holds no array 'thickness'; it has "):
+        load_arrays(manifest, ["counts", "thickness"])
 
 
 def test_a_damaged_shard_is_named(manifest, tmp_path):
     path = tmp_path / "shard-1.zarr.zip"
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(ShardError, match=r"shard-1\.zarr\.zip: is damaged"):
-        load_images(manifest, 0.1)
+        load_arrays(manifest, ["counts"])
     assert table_path(path).exists()

@@ -118,14 +118,15 @@ def learned(jobs: Jobs, simulated: SimpleNamespace, tmp_path_factory: pytest.Tem
     manifest = folder / "dataset" / "manifest.parquet"
     manifest.parent.mkdir()
     make_dataset(dataset, {"noisy": [str(simulated.images)]}, manifest, manifest.with_name("fingerprint.json"))
-    held_out = [(dataset, manifest)]
     networks, scores = [], []
     for seed in range(2):
         networks.append(folder / "model" / f"seed-{seed}")
         train_network(jobs.describe("trainings"), dataset, model, manifest, seed, HOW, networks[-1])
         scores.append(folder / "scores" / "gold" / f"seed-{seed}.zarr.zip")
         weights = networks[-1] / "weights.safetensors"
-        score_network(jobs.describe("benchmarks"), held_out, weights, "gold", seed, 1, scores[-1])
+        score_network(jobs.describe("benchmarks"), [manifest], weights, "gold", seed, 1, scores[-1])
     baselines = folder / "scores" / "baselines.parquet"
-    score_baselines(jobs.describe("benchmarks"), held_out, baselines, folder / "scores" / "skipped.csv")
-    return SimpleNamespace(manifest=manifest, networks=networks, scores=scores, baselines=baselines, folder=folder)
+    task = folder / "scores" / "task.json"
+    score_baselines(jobs.describe("benchmarks"), model, [manifest], baselines, folder / "scores" / "skipped.csv", task)
+    made = {"manifest": manifest, "networks": networks, "scores": scores, "baselines": baselines, "task": task}
+    return SimpleNamespace(**made, folder=folder)

@@ -102,7 +102,7 @@ def test_networks_are_scored_on_the_held_out_images_alone(learned):
 def summary(jobs, learned):
     path = learned.folder / "summary.parquet"
     per_image = learned.folder / "per_image.parquet"
-    summarise_benchmark(jobs.describe("benchmarks"), learned.baselines, learned.scores, path, per_image)
+    summarise_benchmark(jobs.describe("benchmarks"), learned.task, learned.baselines, learned.scores, path, per_image)
     return read_table(path), read_table(per_image)
 
 
@@ -149,8 +149,7 @@ def test_everything_is_particle_has_the_f1_of_the_particle_fraction(learned, sum
 
 def test_scores_repeat_themselves(jobs, learned, tmp_path):
     path = tmp_path / "gold" / "seed-0.zarr.zip"
-    held_out = [(jobs.describe("datasets"), learned.manifest)]
     weights = learned.networks[0] / "weights.safetensors"
-    score_network(jobs.describe("benchmarks"), held_out, weights, "gold", 0, 1, path)
+    score_network(jobs.describe("benchmarks"), [learned.manifest], weights, "gold", 0, 1, path)
     assert path.read_bytes() == learned.scores[0].read_bytes()
     assert table_path(path).read_bytes() == table_path(learned.scores[0]).read_bytes()

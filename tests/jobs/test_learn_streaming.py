@@ -9,20 +9,27 @@ import pandas as pd
 import pytest
 
 from exitwave.config.datasets import Dataset
-from exitwave.data.batches import load_images
+from exitwave.config.models import Segmentation
+from exitwave.data.batches import load_arrays
 from exitwave.data.shards import read_table, table_path
 from exitwave.errors import ConfigError, ShardError
 from exitwave.jobs.learn import make_dataset, train_network
 from exitwave.jobs.simulate import block_from
 from exitwave.training import loop
+from exitwave.training.segmentation import SegmentationTask
 from exitwave.training.streaming import ImagesSource, Stream, check_streaming
 
 HOW = {"device": "cpu", "precision": "32", "threads": 1}
-THRESHOLD = 0.1
 
 
-def as_they_are(counts):
-    return counts.astype(np.float32)
+class AsTheyAre(SegmentationTask):
+    """Segmentation of counts that nothing has been done to."""
+
+    def inputs(self, arrays):
+        return arrays["counts"].astype(np.float32)
+
+
+TASK = AsTheyAre(Segmentation(kind="segmentation"))
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +46,14 @@ def rows(learned):
 def stream(images, simulated):
     """What makes a stream of some rows."""
     source = ImagesSource(block_from(images), images["seed"], simulated.exit_waves.parent)
-    return partial(Stream, sources={images["hash"]: source}, label_threshold=THRESHOLD, prepare=as_they_are)
+    return partial(Stream, sources={images["hash"]: source}, task=TASK)
 
 
 def test_before_the_first_epoch_the_stored_images_come_once_more(stream, rows):
     drawn, masks = stream(rows).draw(0)
-    stored = load_images(rows, THRESHOLD)
-    np.testing.assert_array_equal(drawn, stored.counts)
-    np.testing.assert_array_equal(masks, stored.masks)
+    stored = load_arrays(rows, TASK.arrays)
+    np.testing.assert_array_equal(drawn, stored["counts"])
+    np.testing.assert_array_equal(masks, TASK.targets(stored, rows))
 
 
 def test_every_epoch_has_images_of_its_own(stream, rows):
@@ -106,7 +113,7 @@ def test_a_missing_shard_of_exit_waves_is_named(images, simulated, rows, tmp_pat
     name = simulated.exit_waves.name
     shutil.copy(table_path(simulated.exit_waves), table_path(tmp_path / name))
     source = ImagesSource(block_from(images), images["seed"], tmp_path)
-    lacking = Stream(rows, {images["hash"]: source}, THRESHOLD, as_they_are)
+    lacking = Stream(rows, {images["hash"]: source}, TASK)
     with pytest.raises(ShardError, match=rf"{name}: is missing; run the workflow"):
         lacking.draw(1)
 
@@ -121,7 +128,7 @@ def test_a_missing_shard_of_exit_waves_is_named(images, simulated, rows, tmp_pat
 )
 def test_a_dataset_chosen_by_what_is_drawn_anew_cannot_be_streamed(changes, key, column):
     with pytest.raises(ConfigError, match=rf"^streaming: found true with a dataset whose {key} names {column}, "):
-        check_streaming(Dataset(images="noisy", **changes))
+        check_streaming(Dataset(images="noisy", **changes), ["phase"])
 
 
 def test_a_dataset_chosen_by_its_structures_can_be_streamed():
@@ -133,8 +140,14 @@ def test_a_dataset_chosen_by_its_structures_can_be_streamed():
             strata={"radius_mean": 2},
             draw="stratified",
             size=8,
-        )
+        ),
+        ["phase"],
     )
+
+
+def test_a_map_made_from_atoms_cannot_be_streamed():
+    with pytest.raises(ConfigError, match=r"^streaming: found true with a model that learns the map thickness, "):
+        check_streaming(Dataset(images="noisy"), ["thickness"])
 
 
 class Killed(BaseException):

@@ -15,7 +15,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 import exitwave.training.loop as loop
 from exitwave.config.models import Segmentation
 from exitwave.hardware import resolve_precision
-from exitwave.training.networks import build_network
+from exitwave.training.architectures import build_network
+from exitwave.training.kinds import task_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark(timer=time.process_time)]
 
@@ -66,7 +67,7 @@ def test_epoch_of_a_training(side_by_side: Any, tmp_path: Path, monkeypatch: pyt
         result = loop.train(
             training,
             validation,
-            MODEL,
+            task_of(MODEL, {}),
             seed=0,
             device="cpu",
             precision=PRECISION,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,17 +16,20 @@ from exitwave.items import Array, Axis, Item, lateral
 
 EDGE = 32.0
 PIXELS = 32
+SEGMENTATION = {"model": {"kind": "segmentation"}, "facts": {}}
 
 
-def write_shard(path: Path, arrays: dict[str, np.ndarray], table: pd.DataFrame, pixel: float = 1.0) -> None:
+def write_shard(
+    path: Path, arrays: dict[str, np.ndarray], table: pd.DataFrame, attributes: dict[str, Any] | None = None
+) -> None:
     """Write a shard from stacks by name, and ragged arrays by ``NAME/PLACE``."""
 
     def described(values: np.ndarray, ragged: bool) -> Array:
         maps = values.ndim >= 2 and not ragged
-        axes = [Axis(f"axis{number}") for number in range(values.ndim - 2 * maps)] + list(lateral(pixel) * maps)
+        axes = [Axis(f"axis{number}") for number in range(values.ndim - 2 * maps)] + list(lateral(1.0) * maps)
         return Array(values, tuple(axes), ragged=ragged)
 
-    with shard_writer(path, len(table), {}) as writer:
+    with shard_writer(path, len(table), attributes or {}) as writer:
         for place, row in enumerate(table.to_dict("records")):
             item = {name: described(values[place], False) for name, values in arrays.items() if "/" not in name}
             item |= {
@@ -159,7 +163,7 @@ def write_predictions(folder: Path, seeds: int, images: int, rng: np.random.Gene
             arrays[f"truth/{i}"] = mask.astype(np.uint8)
         table = pd.DataFrame({"image": [f"Au2.2nm_{i}" for i in range(images)], "pixel_size": 0.8, "f1": 0.5})
         paths.append(folder / f"seed-{seed}.zarr.zip")
-        write_shard(paths[-1], arrays, table)
+        write_shard(paths[-1], arrays, table, {"task": SEGMENTATION})
     return paths
 
 
@@ -173,7 +177,7 @@ def summary(seeds: int = 3) -> pd.DataFrame:
         ("everything", "baseline", np.nan),
     ]:
         row: dict[str, object] = {"benchmark": "patches", "method": method, "kind": kind, "images": 8}
-        row["seeds"] = seeds if kind == "network" else 1
+        row |= {"seeds": seeds if kind == "network" else 1, "diverged": 0, "task": json.dumps(SEGMENTATION)}
         for name in ("f1_pooled", "f1_mean", "iou_pooled", "f1_soft_pooled", "f1_soft_two_class"):
             row |= {name: value, f"{name}_low": value - 0.1, f"{name}_high": value + 0.1}
             row |= {f"{name}_seed_min": value - 0.03, f"{name}_seed_max": value + 0.02}

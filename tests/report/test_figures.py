@@ -16,12 +16,13 @@ from exitwave.report.benchmarks import forest_plot
 from exitwave.report.costs import draw_costs
 from exitwave.report.hrtem import describe_conditions
 from exitwave.report.images import contact_sheet
-from exitwave.report.overlays import draw_overlays
 from exitwave.report.parameters import parameter_histograms
+from exitwave.report.predictions import draw_predictions
 from exitwave.report.structures import draw_structures, render
 from exitwave.report.style import round_length, spread
 from exitwave.report.training import best_row, learning_curves
 from exitwave.report.waves import draw_exit_waves
+from exitwave.training.segmentation import SegmentationTask
 
 
 def is_drawn(path: Path) -> bool:
@@ -113,12 +114,12 @@ def test_spheres_have_their_radius_and_place():
 @pytest.mark.parametrize("real", [True, False])
 def test_overlays_are_drawn(tmp_path, rng, seeds, real, samples):
     predictions = samples.predictions(tmp_path, seeds, images=3, rng=rng)
-    draw_overlays(predictions, tmp_path / "figure.png", 0.5, real=real, title="patches, thermal")
+    draw_predictions(predictions, tmp_path / "figure.png", 0.5, real=real, title="patches, thermal")
     assert is_drawn(tmp_path / "figure.png")
 
 
 def test_overlays_of_one_image_are_drawn(tmp_path, rng, samples):
-    draw_overlays(samples.predictions(tmp_path, 1, 1, rng), tmp_path / "figure.png", 0.5)
+    draw_predictions(samples.predictions(tmp_path, 1, 1, rng), tmp_path / "figure.png", 0.5)
     assert is_drawn(tmp_path / "figure.png")
 
 
@@ -183,15 +184,18 @@ def history(epochs: int, rng: np.random.Generator) -> pd.DataFrame:
 
 @pytest.mark.parametrize(("seeds", "epochs"), [(1, 1), (1, 8), (3, 8)])
 def test_learning_curves_are_drawn(tmp_path, rng, seeds, epochs):
-    learning_curves({seed: history(epochs, rng) for seed in range(seeds)}, tmp_path / "figure.png")
+    histories = {seed: history(epochs, rng) for seed in range(seeds)}
+    learning_curves(histories, tmp_path / "figure.png", "thermal", SegmentationTask.curves)
     assert is_drawn(tmp_path / "figure.png")
 
 
 def test_learning_curves_bear_a_diverged_seed(tmp_path, rng):
     lost = history(6, rng).assign(train_loss=np.nan, validation_loss=np.nan)
     assert best_row(lost) is None
-    learning_curves({0: history(8, rng), 1: lost}, tmp_path / "figure.png")
-    assert is_drawn(tmp_path / "figure.png")
+    for others in ({0: history(8, rng)}, {}):
+        histories = {**others, 1: lost, 2: lost[:0]}
+        learning_curves(histories, tmp_path / "figure.png", "", SegmentationTask.curves, diverged=2)
+        assert is_drawn(tmp_path / "figure.png")
 
 
 def test_the_epoch_kept_is_that_of_the_smallest_validation_loss(rng):

@@ -73,7 +73,7 @@ def test_a_raised_count_only_adds_shards(changed: Any) -> None:
         ("images.noisy.aberrations.phi12", 0.1, "images"),
         ("images.noisy.per_structure", 3, "images"),
         ("datasets.gold.where", "dose > 5", "datasets"),
-        ("datasets.gold.label_threshold", 0.2, "datasets"),
+        ("models.unet.target", {"above": 0.2}, "models"),
         ("models.unet.learning_rate", 2e-3, "models"),
     ],
 )

@@ -145,6 +145,14 @@ PARTICLES = "structures.gold.particles"
             {"kind": "counting", "mtf": {"file": "nowhere.csv"}},
             ["images.noisy.detector.mtf.file: found 'nowhere.csv'", "cannot be read", "frequency and mtf"],
         ),
+        # targets
+        (
+            "datasets.gold.label_threshold",
+            0.2,
+            ["datasets.gold: label_threshold (value 0.2) has moved", "target.above"],
+        ),
+        ("models.unet.target", {"map": "thickness"}, ["trainings.gold.model: ", "'thickness'", "'noisy'", "phase"]),
+        ("models.unet.target", 0.2, ["models.unet.target: found 0.2", "allowed: a block with the keys map, above"]),
         # datasets
         ("datasets.gold.size", 99, ["datasets.gold.size: 99 images of 'noisy'", "16 images of 8 structures"]),
         ("datasets.gold.where", "dosage > 3", ["datasets.gold.where", "'dosage'", "dose"]),

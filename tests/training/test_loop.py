@@ -7,8 +7,11 @@ import exitwave.training.loop as loop
 from exitwave.config.models import Segmentation
 from exitwave.errors import ConfigError, TrainingError
 from exitwave.hardware import resolve_device, resolve_precision
+from exitwave.training.architectures import build_network
 from exitwave.training.checkpoint import load_checkpoint, save_checkpoint
+from exitwave.training.kinds import task_of
 from exitwave.training.loop import train, update_average, validate
+from exitwave.training.segmentation import SegmentationTask
 
 IDS = [f"image-{i}" for i in range(100)]
 
@@ -37,7 +40,7 @@ def data():
 def run(data, model, folder, *, seed=1, **changes):
     lines = []
     settings = {"device": "cpu", "precision": "32", "threads": 1, "progress": lines.append, **changes}
-    result = train(*data, model, seed=seed, checkpoint=folder / "checkpoint.pt", image_ids=IDS, **settings)
+    result = train(*data, task_of(model, {}), seed=seed, checkpoint=folder / "checkpoint.pt", image_ids=IDS, **settings)
     return result, lines
 
 
@@ -78,7 +81,7 @@ def test_kept_network_gives_the_recorded_best_validation_loss(data, tmp_path):
     model = tiny(epochs=5, weight_average=0.9)
     result, _ = run(data, model, tmp_path)
     images, masks = (torch.as_tensor(array) for array in data[1])
-    scores = validate(lambda: torch.autocast("cpu", enabled=False), result.network, images, masks, model)
+    scores = validate(lambda: torch.autocast("cpu", enabled=False), result.network, images, masks, task_of(model, {}))
     best = result.history.iloc[result.best_epoch - 1]
     for name, value in scores.items():
         assert value == pytest.approx(best[name], rel=1e-5)
@@ -119,17 +122,17 @@ def redrawn(data, epoch):
 
 def test_redrawn_images_replace_those_of_the_first_epoch(data, tmp_path, monkeypatch):
     seen, asked = [], []
-    augment = loop.augment
+    augment = SegmentationTask.augment
 
-    def spy(inputs, labels, rng):
+    def spy(task, inputs, labels, rng):
         seen.append((inputs.clone(), labels.clone()))
-        return augment(inputs, labels, rng)
+        return augment(task, inputs, labels, rng)
 
     def redraw(epoch):
         asked.append(epoch)
         return redrawn(data, epoch)
 
-    monkeypatch.setattr(loop, "augment", spy)
+    monkeypatch.setattr(SegmentationTask, "augment", spy)
     run(data, tiny(), tmp_path, redraw=redraw)
     assert asked == [2, 3]
     steps = len(seen) // 3
@@ -140,9 +143,7 @@ def test_redrawn_images_replace_those_of_the_first_epoch(data, tmp_path, monkeyp
             for inputs, labels in batches
             for image, label in zip(inputs, labels, strict=True)
         }
-        assert pairs == {
-            (image.tobytes(), mask.astype(np.float32).tobytes()) for image, mask in zip(*expected, strict=True)
-        }
+        assert pairs == {(image.tobytes(), mask.tobytes()) for image, mask in zip(*expected, strict=True)}
 
 
 def test_killed_training_on_redrawn_images_continues_to_the_identical_result(data, tmp_path):
@@ -183,7 +184,7 @@ def test_checkpoint_of_other_data_is_ignored(data, tmp_path):
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "text"])
 def test_damaged_checkpoint_is_reported_and_training_starts_anew(tmp_path, damage):
     path = tmp_path / "checkpoint.pt"
-    save_checkpoint(path, {"fingerprint": "x", "network": torch.arange(1000.0)})
+    save_checkpoint(path, {"digest": "x", "network": torch.arange(1000.0)})
     content = bytearray(path.read_bytes())
     if damage == "flipped":
         content[content.index(torch.arange(1000.0).numpy().tobytes()) + 400] ^= 1
@@ -199,7 +200,7 @@ def test_checkpoint_with_code_in_it_is_not_run(tmp_path):
         def __reduce__(self):
             return (open, (str(tmp_path / "harmed"), "w"))
 
-    torch.save({"fingerprint": "x", "network": Harmful()}, tmp_path / "checkpoint.pt")
+    torch.save({"digest": "x", "network": Harmful()}, tmp_path / "checkpoint.pt")
     assert load_checkpoint(tmp_path / "checkpoint.pt", "x", lambda line: None) is None
     assert not (tmp_path / "harmed").exists()
 
@@ -207,17 +208,17 @@ def test_checkpoint_with_code_in_it_is_not_run(tmp_path):
 def test_mistake_09_validation_images_are_never_augmented(data, tmp_path, monkeypatch):
     (images, _), (validation_images, validation_masks) = data
     augmented, validated = [], []
-    augment, original = loop.augment, loop.validate
+    augment, original = SegmentationTask.augment, loop.validate
 
-    def spy_augment(inputs, labels, rng):
+    def spy_augment(task, inputs, labels, rng):
         augmented.append(inputs.clone())
-        return augment(inputs, labels, rng)
+        return augment(task, inputs, labels, rng)
 
-    def spy_validate(autocast, network, inputs, labels, model):
+    def spy_validate(autocast, network, inputs, labels, task):
         validated.append((inputs, labels))
-        return original(autocast, network, inputs, labels, model)
+        return original(autocast, network, inputs, labels, task)
 
-    monkeypatch.setattr(loop, "augment", spy_augment)
+    monkeypatch.setattr(SegmentationTask, "augment", spy_augment)
     monkeypatch.setattr(loop, "validate", spy_validate)
     run(data, tiny(epochs=2), tmp_path)
     seen = torch.cat(augmented).numpy()
@@ -229,18 +230,16 @@ def test_mistake_09_validation_images_are_never_augmented(data, tmp_path, monkey
 
 
 def test_validation_does_not_depend_on_the_batch_size(data):
-    network = loop.build_network(tiny())
+    network = build_network(tiny())
     images, masks = (torch.as_tensor(array) for array in data[1])
-    scores = [
-        validate(lambda: torch.autocast("cpu", enabled=False), network, images, masks, tiny(batch_size=size))
-        for size in (1, 4, 6)
-    ]
+    tasks = [task_of(tiny(batch_size=size), {}) for size in (1, 4, 6)]
+    scores = [validate(lambda: torch.autocast("cpu", enabled=False), network, images, masks, task) for task in tasks]
     for other in scores[1:]:
         assert other == pytest.approx(scores[0], rel=1e-5)
 
 
 def test_without_augmentation_no_image_is_turned(data, tmp_path, monkeypatch):
-    monkeypatch.delattr(loop, "augment")
+    monkeypatch.delattr(SegmentationTask, "augment")
     run(data, tiny(epochs=1, augmentation=False), tmp_path)
 
 

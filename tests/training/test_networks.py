@@ -7,7 +7,9 @@ import torch
 
 from exitwave.config.models import Segmentation
 from exitwave.errors import TrainingError
-from exitwave.training.networks import build_network, load_network, save_network
+from exitwave.training.architectures import build_network
+from exitwave.training.kinds import task_of
+from exitwave.training.networks import load_network, save_network
 
 TINY = Segmentation(kind="segmentation", encoder_depth=3)
 
@@ -18,7 +20,7 @@ def saved(tmp_path):
     network.train()
     for _ in range(3):  # moves the running statistics of the batch normalisation off their initial values
         network(torch.randn(4, 1, 32, 32))
-    save_network(tmp_path / "net", network, TINY, pixel_size=0.8, info={"seed": 3, "best_epoch": 2})
+    save_network(tmp_path / "net", network, task_of(TINY, {}), pixel_size=0.8, info={"seed": 3, "best_epoch": 2})
     return network.eval(), tmp_path / "net"
 
 

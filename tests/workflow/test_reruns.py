@@ -22,7 +22,7 @@ def test_the_workflow_runs_from_nothing_to_the_figures(finished):
         "scores.png",
     } <= names
     assert all(path.stat().st_size > 5000 for path in figures)
-    assert len(list(finished.results.glob("models/*/seed-*/weights.safetensors"))) == 3
+    assert len(list(finished.results.glob("trainings/*/seed-*/weights.safetensors"))) == 3
     assert len(list(finished.results.glob("report/tiny/benchmarks/*/summary.parquet"))) == 2
 
 
@@ -71,8 +71,8 @@ def test_other_resources_make_nothing_run(workflow):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"where": "dose > 250"}, {"validation": 0.3, "size": 8, "label_threshold": 0.2}],
-    ids=["where", "split, size and threshold"],
+    [{"where": "dose > 250"}, {"validation": 0.3, "size": 8}],
+    ids=["where", "split and size"],
 )
 def test_a_changed_dataset_is_drawn_and_trained_anew_without_one_simulation_job(workflow, changes):
     workflow.write(**{f"datasets__blurred__{key}": value for key, value in changes.items()})

@@ -1,89 +1,130 @@
-"""Scores of a segmentation. Pixels are counted first, per image, and reduced to scores later.
-
-With the probability p and the expert's mask y of every pixel, the counts are
-
-    TP = sum p y,  FP = sum p (1 - y),  FN = sum (1 - p) y,  TN = sum (1 - p) (1 - y).
-
-Of a thresholded p they are the usual (hard) counts; of p itself they are soft, and
-F1 = 2 TP / (2 TP + FP + FN) = 2 sum p y / (sum p + sum y) is equation 6 of Rangel DaCosta et al.,
-npj Comput. Mater. 10, 165 (2024).
-"""
+"""Metrics: counts of an image that add up over images, and scores that follow from counts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-HARD_COUNTS = ("tp", "fp", "fn", "tn")
-SOFT_COUNTS = ("soft_tp", "soft_fp", "soft_fn", "soft_tn")
-COUNTS = HARD_COUNTS + SOFT_COUNTS
-SCORES = ("f1", "f1_soft", "iou", "precision", "recall", "f1_soft_two_class")
+from exitwave.errors import MicrographError
+
+Scores = Callable[[NDArray[np.float64]], dict[str, NDArray[np.float64]]]
 
 
-def count_pixels(probability: NDArray[Any], expert: NDArray[np.bool_], threshold: float = 0.5) -> dict[str, float]:
-    """Hard and soft counts of one image.
+@dataclass(frozen=True)
+class Score:
+    """A score of the table that sums up a benchmark.
 
-    Parameters
+    Attributes
     ----------
-    probability : float or bool array [H, W]
-        Probability of each pixel to be particle; of a mask, hard and soft counts are the same.
-    expert : bool array [H, W]
-        The expert's mask.
-    threshold : float
-        Probability from which a pixel is particle.
-
-    Returns
-    -------
-    dict
-        ``tp``, ``fp``, ``fn``, ``tn`` and the same with the prefix ``soft_``.
+    name : str
+        Column of the table.
+    of : str
+        The score that the metric gives.
+    label : str
+        Heading of the column.
+    axis : str
+        Name of the axis in figures; the label if left out.
+    foremost : bool
+        Whether it stands in figures, and with its intervals in tables.
+    mean : bool
+        Whether it is the mean over the selected images, not the score of the summed counts of all images.
+    of_rules : bool
+        Whether it says something of predictions without degrees, such as those of baselines.
     """
-    soft = np.asarray(probability, dtype=np.float64)
-    expert = np.asarray(expert, dtype=bool)
-    counts: dict[str, float] = {}
-    for names, predicted in ((HARD_COUNTS, (soft >= threshold).astype(np.float64)), (SOFT_COUNTS, soft)):
-        tp = float(predicted[expert].sum())
-        fp = float(predicted.sum()) - tp
-        n_particle = int(expert.sum())
-        values = (tp, fp, n_particle - tp, expert.size - n_particle - fp)
-        counts.update(zip(names, values, strict=True))
-    return counts
+
+    name: str
+    of: str
+    label: str
+    axis: str = ""
+    foremost: bool = False
+    mean: bool = False
+    of_rules: bool = True
 
 
-def _f1(tp: NDArray[np.float64], fp: NDArray[np.float64], fn: NDArray[np.float64]) -> NDArray[np.float64]:
-    return _ratio(2 * tp, 2 * tp + fp + fn)
+@dataclass(frozen=True)
+class Selection:
+    """Images over which means are taken.
+
+    Attributes
+    ----------
+    name : str
+        Column of the summary with their number.
+    column : str
+        Column of the table of images that decides.
+    least : float
+        Its smallest value.
+    """
+
+    name: str
+    column: str
+    least: float
 
 
-def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class Metric:
+    """How predictions are judged.
+
+    Attributes
+    ----------
+    counts : tuple of str
+        Names of what is counted of an image; all add up over images.
+    count : callable
+        From prediction and truth of an image to its counts.
+    scores : callable
+        From counts [..., n], of single images or of sums over images, to scores by name [...]; NaN where undefined.
+    describe : callable
+        From prediction and truth of an image to further columns of the table of images.
+    summary : tuple of Score
+        Scores of the summary; by the first of them tables are ordered.
+    note : str
+        What a reader of the scores must know.
+    unit : str
+        Unit of the foremost scores.
+    higher_is_better : bool
+        Of the first score.
+    limits : tuple of float, optional
+        Range of the scores, where they have one.
+    selection : Selection, optional
+        Needed where a score is a mean over images.
+    """
+
+    counts: tuple[str, ...]
+    count: Callable[[NDArray[Any], NDArray[Any]], dict[str, float]]
+    scores: Scores
+    describe: Callable[[NDArray[Any], NDArray[Any]], dict[str, Any]]
+    summary: tuple[Score, ...]
+    note: str
+    unit: str = ""
+    higher_is_better: bool = True
+    limits: tuple[float, float] | None = None
+    selection: Selection | None = None
+
+    def of_image(self, prediction: NDArray[Any], truth: NDArray[Any]) -> dict[str, Any]:
+        """Description, counts and scores of one image.
+
+        Raises
+        ------
+        MicrographError
+            If prediction and truth are maps of different shapes.
+        """
+        if truth.ndim == 2 and prediction.shape != truth.shape:
+            raise MicrographError(
+                f"a prediction has the shape {prediction.shape}; allowed: {truth.shape}, as its truth"
+            )
+        counts = self.count(prediction, truth)
+        scores = self.scores(np.array([counts[name] for name in self.counts], dtype=np.float64))
+        return self.describe(prediction, truth) | counts | {name: float(value) for name, value in scores.items()}
+
+
+def f1_of(tp: NDArray[np.float64], fp: NDArray[np.float64], fn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """F1 score from true positives, false positives and false negatives."""
+    return ratio(2 * tp, 2 * tp + fp + fn)
+
+
+def ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
     """part / whole; 1 where nothing was to be found and nothing was found."""
     return np.divide(part, whole, out=np.ones_like(whole), where=whole > 0)
-
-
-def scores_from_counts(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Scores from counts, of single images or of sums over images.
-
-    Parameters
-    ----------
-    counts : float array [..., 8]
-        Counts in the order of ``COUNTS``.
-
-    Returns
-    -------
-    dict of float arrays [...]
-        ``f1``, ``iou``, ``precision`` and ``recall`` of the thresholded prediction, ``f1_soft`` (equation 6), and
-        ``f1_soft_two_class``, the variant in the code of the paper's authors: the soft F1 averaged over particle and
-        background. An empty mask with an empty prediction scores 1.
-    """
-    tp, fp, fn, _, soft_tp, soft_fp, soft_fn, soft_tn = np.moveaxis(np.asarray(counts, dtype=np.float64), -1, 0)
-    f1_soft = _f1(soft_tp, soft_fp, soft_fn)
-    # What is falsely particle is missing in the background, and the other way round.
-    background = _f1(soft_tn, soft_fn, soft_fp)
-    return {
-        "f1": _f1(tp, fp, fn),
-        "f1_soft": f1_soft,
-        "iou": _ratio(tp, tp + fp + fn),
-        "precision": _ratio(tp, tp + fp),
-        "recall": _ratio(tp, tp + fn),
-        "f1_soft_two_class": (f1_soft + background) / 2,
-    }

@@ -9,19 +9,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from exitwave.benchmark.intervals import bootstrap
-from exitwave.benchmark.metrics import COUNTS, scores_from_counts
-from exitwave.benchmark.micrographs import EMPTY_FRACTION
-
-SUMMARY = ("f1_pooled", "f1_mean", "iou_pooled", "f1_soft_pooled", "f1_soft_two_class")
+from exitwave.benchmark.metrics import Metric
 
 
-def summarise(scores: pd.DataFrame, resamples: int, rng: np.random.Generator) -> dict[str, Any]:
+def summarise(table: pd.DataFrame, metric: Metric, resamples: int, rng: np.random.Generator) -> dict[str, Any]:
     """Sum up the scores of one method, which may be several networks that differ in their seed.
 
     Parameters
     ----------
-    scores : DataFrame
-        Rows of `score.score_micrographs` with a column ``seed``; every seed has the same images in the same order.
+    table : DataFrame
+        Rows of :meth:`Metric.of_image` with a column ``seed``; every seed has the same images in the same order.
+    metric : Metric
     resamples : int
         Bootstrap resamples of the images.
     rng : Generator
@@ -30,36 +28,46 @@ def summarise(scores: pd.DataFrame, resamples: int, rng: np.random.Generator) ->
     Returns
     -------
     dict
-        ``seeds``, ``images``, ``images_with_particles``, and for each score of ``SUMMARY`` the median over seeds, its
-        95 % bootstrap interval over images (``_low``, ``_high``) and the range over seeds (``_seed_min``,
-        ``_seed_max``). ``pooled`` is the score of the summed counts of all images; ``f1_mean`` the mean over images
-        with particles, of which the expert marked 0.1 % or more (NaN where there are none): on an image without
-        particles F1 is 0 for a single wrong pixel and says nothing about size.
+        ``seeds``, ``images``, the number of images selected for means, and for each score of the metric's summary the
+        median over seeds, its 95 % bootstrap interval over images (``_low``, ``_high``) and the range over seeds
+        (``_seed_min``, ``_seed_max``). A score is that of the summed counts of all images, or the mean over the
+        selected images (NaN where there are none).
     """
-    seeds = [group for _, group in scores.groupby("seed")]
-    counts = np.stack([group[list(COUNTS)].to_numpy(dtype=float) for group in seeds])
-    f1 = np.stack([group["f1"].to_numpy(dtype=float) for group in seeds])
-    with_particles = (seeds[0]["particle_fraction"] >= EMPTY_FRACTION).to_numpy(dtype=float)
+    seeds = [group for _, group in table.groupby("seed")]
+    counts = np.stack([group[list(metric.counts)].to_numpy(dtype=float) for group in seeds])
+    means = {
+        score.of: np.stack([group[score.of].to_numpy(dtype=float) for group in seeds])
+        for score in metric.summary
+        if score.mean
+    }
+    selected: NDArray[np.float64] = np.ones(counts.shape[1])
+    if metric.selection is not None:
+        selected = np.asarray(seeds[0][metric.selection.column] >= metric.selection.least, dtype=float)
 
     def by_seed(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Scores [resamples, seeds, SUMMARY] with each image counted ``weights`` times."""
-        pooled = scores_from_counts(np.einsum("ri,sic->rsc", weights, counts))
-        kept = weights * with_particles
+        """Scores [resamples, seeds, summary] with each image counted ``weights`` times."""
+        pooled = metric.scores(np.einsum("ri,sic->rsc", weights, counts))
+        kept = weights * selected
         total = kept.sum(axis=1)[:, None]
-        mean = np.divide(kept @ f1.T, total, out=np.full((len(weights), len(f1)), np.nan), where=total > 0)
-        columns = [pooled["f1"], mean, pooled["iou"], pooled["f1_soft"], pooled["f1_soft_two_class"]]
+        columns = []
+        for score in metric.summary:
+            if score.mean:
+                values = means[score.of]
+                undefined = np.full((len(weights), len(values)), np.nan)
+                columns.append(np.divide(kept @ values.T, total, out=undefined, where=total > 0))
+            else:
+                columns.append(pooled[score.of])
         return np.stack(columns, axis=-1)
 
     n_images = counts.shape[1]
     values = by_seed(np.ones((1, n_images)))[0]
     low, high = bootstrap(lambda weights: np.median(by_seed(weights), axis=1), n_images, resamples, rng)
-    row: dict[str, Any] = {
-        "seeds": len(seeds),
-        "images": n_images,
-        "images_with_particles": int(with_particles.sum()),
-    }
-    for k, name in enumerate(SUMMARY):
-        row[name] = float(np.median(values[:, k]))
-        row[f"{name}_low"], row[f"{name}_high"] = float(low[k]), float(high[k])
-        row[f"{name}_seed_min"], row[f"{name}_seed_max"] = float(values[:, k].min()), float(values[:, k].max())
+    row: dict[str, Any] = {"seeds": len(seeds), "images": n_images}
+    if metric.selection is not None:
+        row[metric.selection.name] = int(selected.sum())
+    for k, score in enumerate(metric.summary):
+        row[score.name] = float(np.median(values[:, k]))
+        row[f"{score.name}_low"], row[f"{score.name}_high"] = float(low[k]), float(high[k])
+        row[f"{score.name}_seed_min"] = float(values[:, k].min())
+        row[f"{score.name}_seed_max"] = float(values[:, k].max())
     return row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -39,11 +39,18 @@ class Dataset(Block):
     draw_per_seed: bool = Field(
         False, description="whether each network of a training gets a draw of its own, instead of one for all"
     )
-    label_threshold: Positive = Field(
-        0.1, description="phase of the in-focus particle wave above which a pixel is particle [rad]"
-    )
     validation: Fraction = Field(0.2, description="share of the structures kept for validation")
     test: Fraction = Field(0.1, description="share of the structures kept for the held-out benchmark")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moved(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "label_threshold" in values:
+            raise ValueError(
+                f"label_threshold (value {values['label_threshold']!r}) has moved; allowed: target.above of the models "
+                "block, as models.NAME.target.above"
+            )
+        return values
 
     @model_validator(mode="after")
     def _something_to_train_on(self) -> Dataset:

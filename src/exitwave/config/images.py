@@ -169,6 +169,10 @@ class Images(Block):
     pixel_size: Positive = Field(description="image pixel [Å]")
     size: Whole = Field(ge=16, description="edge of the square image [px]")
 
+    def maps(self) -> list[str]:
+        """Maps [size, size] stored with every image, which a network can aim at."""
+        return []
+
 
 class Hrtem(Images):
     """HRTEM images: several draws of optics, dose and position for each exit wave."""
@@ -267,6 +271,10 @@ class Hrtem(Images):
         from exitwave.config.microscopes import with_microscope
 
         return with_microscope(values) if isinstance(values, dict) else values
+
+    def maps(self) -> list[str]:
+        """The phase and the label maps."""
+        return ["phase", *(name for name in self.labels if name != "columns")]
 
     def may_be_files(self) -> list[str]:
         """Files whose content is part of what is made: tables of transfer functions."""

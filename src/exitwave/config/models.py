@@ -1,8 +1,8 @@
-"""The blocks of the models stage: networks and how they are optimised."""
+"""The blocks of the models stage: networks, what they aim at, and how they are optimised."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -24,23 +24,23 @@ class Preprocessing(Block):
         return self
 
 
-class Segmentation(Block):
-    """A segmentation network and how it is optimised."""
+class MaskTarget(Block):
+    """A mask: where a stored map is above a threshold."""
 
-    LAPTOP = {"epochs": 2, "encoder_depth": 3}
-    kind: Literal["segmentation"]
-    architecture: Literal["unet", "unetplusplus", "fpn", "linknet"] = Field(
-        "unet", description="architecture, from segmentation-models-pytorch"
-    )
-    encoder: str = Field("resnet18", description="encoder, from segmentation-models-pytorch; random weights")
-    encoder_depth: Whole = Field(5, ge=3, le=5, description="downsampling stages of the encoder")
+    map: str = Field("phase", description="map stored with the images (docs/labels.md)")
+    above: float = Field(0.1, description="value of the map above which a pixel is particle, in the map's unit")
+
+
+class Network(Block):
+    """What all kinds of models have: what images go through first, and how the network is optimised."""
+
+    LAPTOP = {"epochs": 2}
+    kind: str
     preprocessing: Preprocessing = Field(Preprocessing(), description="image preprocessing")
     epochs: Whole = Field(25, ge=1, description="passes over the training images")
     batch_size: Whole = Field(16, ge=1, description="images in a step")
     learning_rate: Positive = Field(1e-3, description="initial learning rate of Adam")
     learning_rate_decay: Annotated[float, Field(gt=0, le=1)] = Field(0.8, description="factor after every epoch")
-    cross_entropy_weight: NonNegative = Field(1.0, description="weight of the cross-entropy in the loss")
-    dice_weight: NonNegative = Field(1.0, description="weight of the Dice (F1) term in the loss")
     augmentation: bool = Field(True, description="random quarter turns and flips of training images")
     weight_average: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0,
@@ -48,8 +48,39 @@ class Segmentation(Block):
         "kept in their place; 0: none",
     )
 
+    def aim(self) -> dict[str, Any]:
+        """Kind and target in plain values: networks of one aim can be scored against the same truth.
+
+        Together they are a block of the same kind, whose other keys have their defaults.
+        """
+        return self.model_dump(mode="json", include={"kind", "target"})
+
+
+class PixelNetwork(Network):
+    """What the kinds of models have that give a value for every pixel."""
+
+    LAPTOP = {**Network.LAPTOP, "encoder_depth": 3}
+    architecture: Literal["unet", "unetplusplus", "fpn", "linknet"] = Field(
+        "unet", description="architecture, from segmentation-models-pytorch"
+    )
+    encoder: str = Field("resnet18", description="encoder, from segmentation-models-pytorch; random weights")
+    encoder_depth: Whole = Field(5, ge=3, le=5, description="downsampling stages of the encoder")
+
+
+class Segmentation(PixelNetwork):
+    """A network that segments: for every pixel the probability that it is particle."""
+
+    kind: Literal["segmentation"]
+    target: MaskTarget = Field(MaskTarget(), description="mask that is learned")
+    cross_entropy_weight: NonNegative = Field(1.0, description="weight of the cross-entropy in the loss")
+    dice_weight: NonNegative = Field(1.0, description="weight of the Dice (F1) term in the loss")
+
     @model_validator(mode="after")
     def _some_loss(self) -> Segmentation:
         if self.cross_entropy_weight + self.dice_weight == 0:
             raise ValueError("cross_entropy_weight and dice_weight are both 0; allowed: at least one above 0")
         return self
+
+
+DEFAULT_AIM = Segmentation(kind="segmentation").aim()
+"""What networks are taken to learn where nothing else is known."""

@@ -1,57 +1,50 @@
-"""Images and masks of a manifest, read into memory."""
+"""Arrays of the images of a manifest, read into memory."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from exitwave.data.shards import open_shard
-
-
-@dataclass(frozen=True)
-class LoadedImages:
-    """Images and masks in memory.
-
-    Attributes
-    ----------
-    counts : ndarray of uint32, shape (images, y, x)
-        Electron counts.
-    masks : ndarray of bool, shape (images, y, x)
-        True on particles.
-    image_ids : list of str
-    pixel_size : float
-        Image pixel [Å].
-    """
-
-    counts: np.ndarray
-    masks: np.ndarray
-    image_ids: list[str]
-    pixel_size: float
+from exitwave.data.shards import Shard, open_shard
 
 
-def load_images(manifest: pd.DataFrame, label_threshold: float) -> LoadedImages:
-    """Read the images of a manifest, in its order.
+def load_arrays(manifest: pd.DataFrame, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """Read arrays of the images of a manifest.
 
     Parameters
     ----------
     manifest : DataFrame
         At least one row.
-    label_threshold : float
-        Smoothed phase of the particle wave above which a pixel is particle [rad].
+    names : iterable of str
+        Arrays that are stored with every image, in one shape.
+
+    Returns
+    -------
+    dict of ndarray [images, ...]
+        In the order of the manifest.
+
+    Raises
+    ------
+    ShardError
+        If a shard is missing or damaged, or has no such array.
     """
-    counts: list[np.ndarray | None] = [None] * len(manifest)
-    masks: list[np.ndarray | None] = [None] * len(manifest)
-    places = manifest.reset_index(drop=True)
-    for path, rows in places.groupby("shard"):
+    names, arrays = list(names), dict[str, NDArray[Any]]()
+    for path, rows in manifest.reset_index(drop=True).groupby("shard"):
         shard = open_shard(str(path))
         for place, row in rows["row"].items():
-            counts[int(str(place))] = shard.read("counts", row)
-            masks[int(str(place))] = shard.read("phase", row) > label_threshold
-    return LoadedImages(
-        np.stack([c for c in counts if c is not None]),
-        np.stack([m for m in masks if m is not None]),
-        places["image_id"].tolist(),
-        float(places["pixel_size"].iloc[0]),
-    )
+            for name in names:
+                values = shard.read(name, row)
+                # Filled one by one: a list of all and their stack would be twice the memory.
+                if name not in arrays:
+                    arrays[name] = np.empty((len(manifest), *values.shape), values.dtype)
+                arrays[name][int(str(place))] = values
+    return arrays
+
+
+def unit_of(shard: Shard, name: str) -> str:
+    """Unit of a stored array; empty where it has none."""
+    return str(shard.attributes.get("units", {}).get(name, ""))

@@ -23,23 +23,21 @@ _DESCRIPTIONS = {"particles", "seed", "shard", "row", "pool", "item", "draw"}
 """Columns that say nothing about what is in the images."""
 
 
-def fingerprint(manifest: pd.DataFrame, label_threshold: float) -> dict[str, Any]:
+def fingerprint(manifest: pd.DataFrame) -> dict[str, Any]:
     """Statistics of a dataset: sizes, the distribution of every column, and what its training images look like.
 
     Parameters
     ----------
     manifest : DataFrame
         What :func:`exitwave.data.selection.draw_dataset` returns.
-    label_threshold : float
-        Phase above which a pixel is particle [rad].
 
     Returns
     -------
     dict
         For JSON. ``images`` and ``structures``: numbers by split. ``columns``: of numbers the quantiles, how many are
         missing and a histogram, of texts how often each occurs. ``sample``: of at most 64 training images, always the
-        same of the same dataset, the histogram of intensities divided by the mean of the image, the radial power
-        spectrum (see :func:`power_spectrum`) and the particle fraction.
+        same of the same dataset, the mean counts, the histogram of intensities divided by the mean of the image, and
+        the radial power spectrum (see :func:`power_spectrum`).
 
     Raises
     ------
@@ -55,7 +53,7 @@ def fingerprint(manifest: pd.DataFrame, label_threshold: float) -> dict[str, Any
             name: _of_column(manifest[name], UNITS.get(name, ""))
             for name in sorted(set(manifest.columns) - _DESCRIPTIONS)
         },
-        "sample": _of_images(manifest[manifest["split"] == "train"], label_threshold),
+        "sample": _of_images(manifest[manifest["split"] == "train"]),
     }
 
 
@@ -101,10 +99,10 @@ def _of_column(values: pd.Series, unit: str) -> dict[str, Any]:
     return result
 
 
-def _of_images(rows: pd.DataFrame, label_threshold: float) -> dict[str, Any]:
+def _of_images(rows: pd.DataFrame) -> dict[str, Any]:
     order = sorted(range(len(rows)), key=lambda place: hashlib.blake2b(rows["image_id"].iloc[place].encode()).digest())
     sample = rows.iloc[sorted(order[:SAMPLE])]
-    intensities, spectra, means, fractions = [], [], [], []
+    intensities, spectra, means = [], [], []
     for path, part in sample.groupby("shard"):
         shard = open_shard(str(path))
         for row in part["row"]:
@@ -113,7 +111,6 @@ def _of_images(rows: pd.DataFrame, label_threshold: float) -> dict[str, Any]:
             means.append(mean)
             intensities.append(np.histogram(counts / mean if mean else counts, [*INTENSITY_EDGES, np.inf])[0])
             spectra.append(power_spectrum(counts))
-            fractions.append(float((shard.read("phase", row) > label_threshold).mean()))
     if not means:
         return {"images": 0}
     histogram = np.sum(intensities, axis=0) / np.sum(intensities)
@@ -121,7 +118,6 @@ def _of_images(rows: pd.DataFrame, label_threshold: float) -> dict[str, Any]:
     return {
         "images": len(means),
         "mean_counts": _spread(means),
-        "particle_fraction": _spread(fractions),
         "intensity": {"edges": INTENSITY_EDGES.tolist(), "share": histogram[:-1].tolist(), "above": histogram[-1]},
         "power_spectrum": {
             "frequency": ((np.arange(RINGS) + 0.5) / (2 * RINGS * pixel)).tolist(),

@@ -78,3 +78,19 @@ def preprocess(images: NDArray[Any], preprocessing: Preprocessing) -> NDArray[np
     float32 array [..., H, W]
     """
     return normalize(remove_outliers(images, preprocessing.median), preprocessing.normalization)
+
+
+def preprocess_stack(images: NDArray[Any], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """The same of a large stack of images [n, H, W], few at a time: it takes several times the memory of what it gives.
+
+    Parameters
+    ----------
+    images : array [n, H, W]
+    preprocessing : Preprocessing
+
+    Returns
+    -------
+    float32 array [n, H, W]
+    """
+    few = np.array_split(images, len(images) // 64 + 1)
+    return np.concatenate([preprocess(part, preprocessing) for part in few])

@@ -14,6 +14,7 @@ from exitwave.config.exit_waves import PlaneWave
 from exitwave.config.graph import Node
 from exitwave.config.images import LABELS, Hrtem
 from exitwave.config.microscopes import energy_of
+from exitwave.config.models import MaskTarget
 from exitwave.config.structures import NanoparticlesOnSubstrate, Structures
 from exitwave.electron import wavelength
 from exitwave.errors import ConfigError
@@ -26,6 +27,8 @@ PHASE = "phase"
 """The map that is always stored beside the counts, and that masks are made from."""
 UNITS = {"counts": "counts/px", PHASE: "rad", "thickness": "Å", "orientation": "°"}
 """Units of the arrays that have one."""
+SHOWN = MaskTarget()
+"""Mask behind the column ``particle_fraction``; models may have another."""
 OF_DESCRIBED_PARTICLES = ("thickness", "columns", "orientation", "domains")
 """Labels for which the material and the orientation of every particle must be known."""
 _BYTES_OF_A_ROW = 1500.0
@@ -109,7 +112,7 @@ def make(block: Hrtem, asked: Iterable[Asked], wanted: Collection[str] | None = 
                 "label_smoothing": block.label_smoothing,
                 "mean_counts": float(image.counts.mean()),
                 "saturated": image.saturated,
-                "particle_fraction": float(mask_of(cut[PHASE], 0.1).mean()),
+                "particle_fraction": float(mask_of(cut[PHASE], SHOWN.above).mean()),
             }
             cut |= {name: crop(name, field, offset, binning, block.size) for name, field in maps.items()}
             arrays = {

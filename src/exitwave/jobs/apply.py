@@ -8,20 +8,28 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from exitwave.benchmark.micrographs import read_micrograph
-from exitwave.benchmark.segment import particle_table, save_overlay, segment_image
+from exitwave.benchmark.particles import particle_table, save_overlay
+from exitwave.benchmark.prediction import predict_image
+from exitwave.benchmark.readers import read_micrograph
+from exitwave.config.models import Segmentation
 from exitwave.errors import MicrographError, TrainingError
 from exitwave.training.networks import LoadedNetwork, load_network
+from exitwave.training.record import read_record
 
 
 def load_networks(path: Path) -> list[LoadedNetwork]:
-    """Load one network, or all networks (``seed-*``) of a training."""
+    """Load one network, or all networks (``seed-*``) of a training but those that have diverged."""
     if (path / "network.json").exists() or path.is_file():
         return [load_network(path)]
     folders = sorted(folder for folder in path.glob("seed-*") if (folder / "network.json").exists())
     if not folders:
         raise TrainingError(f"{path}: holds no network; allowed: a folder with network.json, or with folders seed-*")
-    return [load_network(folder) for folder in folders]
+    networks = [load_network(folder) for folder in folders if not read_record(folder).diverged]
+    if not networks:
+        raise TrainingError(
+            f"{path}: all {len(folders)} networks have diverged; allowed: a training with one that has not"
+        )
+    return networks
 
 
 def segment_files(
@@ -46,7 +54,7 @@ def segment_files(
     Raises
     ------
     TrainingError
-        If there is no network, or it is damaged.
+        If there is no network, it is damaged, or does not segment.
     MicrographError
         If two micrographs have the same name.
     """
@@ -60,6 +68,8 @@ def segment_files(
                 "another call with another output folder"
             )
     networks = load_networks(model)
+    if not isinstance(networks[0].model, Segmentation):
+        raise TrainingError(f"{model}: holds networks of kind {networks[0].model.kind}; allowed: networks that segment")
     output.mkdir(parents=True, exist_ok=True)
     tables: list[pd.DataFrame] = []
     failed: list[str] = []
@@ -70,8 +80,11 @@ def segment_files(
         except MicrographError as error:
             failed.append(str(error))
             continue
-        maps = [segment_image(network, micrograph, overlap, symmetry_average).probability for network in networks]
-        probability = np.mean(maps, axis=0)
+        maps = [
+            predict_image(network, micrograph.image, micrograph.pixel_size, overlap, symmetry_average)
+            for network in networks
+        ]
+        probability = np.mean(np.clip(maps, 0, 1), axis=0)
         mask = probability >= threshold
         Image.fromarray(mask.astype(np.uint8) * 255).save(output / f"{path.stem}_mask.png")
         np.save(output / f"{path.stem}_probability.npy", probability.astype(np.float32))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,151 +12,187 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from exitwave.benchmark.baselines import BASELINES
-from exitwave.benchmark.micrographs import Micrograph, read_benchmark
-from exitwave.benchmark.score import score_micrographs, score_prediction
+from exitwave.benchmark.cases import Case, Rule
+from exitwave.benchmark.ensemble import Predictions, open_predictions
+from exitwave.benchmark.kinds import cases_of, scoring_of
+from exitwave.benchmark.metrics import Metric
 from exitwave.benchmark.summary import summarise
-from exitwave.config.benchmarks import MicrographBenchmark
-from exitwave.data.batches import load_images
 from exitwave.data.shards import open_shard, read_table, shard_writer, table_path, write_table
-from exitwave.items import Array, Item, item_rng, lateral
+from exitwave.items import Array, Axis, Item, item_rng, lateral
 from exitwave.jobs.simulate import block_from
+from exitwave.training.kinds import described, task_from
+from exitwave.training.record import read_record
 
 log = logging.getLogger(__name__)
 
 
-Datasets = list[tuple[dict[str, Any], Path]]
-"""Descriptions and manifests of the datasets of a benchmark of simulated images."""
-
-
-def _images(description: dict[str, Any], datasets: Datasets) -> tuple[list[Micrograph], pd.DataFrame]:
-    """Images of a benchmark, micrographs or held-out images of datasets; and the files that were skipped."""
-    block = block_from(description)
-    if isinstance(block, MicrographBenchmark):
-        micrographs, skipped = read_benchmark(str(block.path), block.pixel_size)
-        for row in skipped.itertuples():
-            log.warning("skipped: %s", row.reason)
-        return micrographs, skipped
-    share = -(-block.size // len(datasets))
-    images: list[Micrograph] = []
-    for dataset, manifest in datasets:
-        table = read_table(manifest)
-        table = table[table["split"] == "test"].drop_duplicates("image_id")
-        # Evenly spaced rows, so that few images still come from many structures.
-        table = table.iloc[np.unique(np.linspace(0, len(table) - 1, min(share, len(table))).astype(int))]
-        loaded = load_images(table, block_from(dataset).label_threshold)
-        images += [
-            Micrograph(name, counts.astype(np.float32), mask, loaded.pixel_size)
-            for name, counts, mask in zip(loaded.image_ids, loaded.counts, loaded.masks, strict=True)
-        ]
-    return images, pd.DataFrame(columns=["file", "reason"])
-
-
-def _score(
-    description: dict[str, Any],
-    images: list[Micrograph],
-    predict: Callable[[Micrograph], NDArray[Any]],
-    columns: dict[str, Any],
-    keep: list[dict[str, Array]] | None,
-) -> pd.DataFrame:
-    """Score one method, and keep its predictions beside image and mask where asked."""
-
-    def remember(micrograph: Micrograph) -> NDArray[Any]:
-        probability = predict(micrograph)
-        if keep is not None and micrograph.mask is not None:
-            axes = lateral(micrograph.pixel_size)
-            kept: dict[str, NDArray[Any]] = {
-                "prediction": probability.astype(np.float16),
-                "image": micrograph.image,
-                "truth": micrograph.mask.astype(np.uint8),
-            }
-            keep.append({name: Array(values, axes, ragged=True) for name, values in kept.items()})
-        return probability
-
-    table = score_micrographs(remember, images, block_from(description).threshold).rename(columns={"name": "image"})
-    return table.assign(benchmark=description["name"], benchmark_hash=description["hash"], **columns)
+def _row(
+    description: Mapping[str, Any], case: Case, metric: Metric, prediction: NDArray[Any], columns: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Row of the table of images."""
+    return {
+        "image": case.name,
+        "pixel_size": case.pixel_size,
+        **metric.of_image(prediction, case.truth),
+        "benchmark": description["name"],
+        "benchmark_hash": description["hash"],
+        **columns,
+    }
 
 
 def score_network(
     description: dict[str, Any],
-    datasets: Datasets,
+    manifests: Sequence[Path],
     network: Path,
     training: str,
     seed: int,
     threads: int,
     output: Path,
 ) -> None:
-    """Score one network on a benchmark; write predictions and one row of scores an image."""
+    """Score one network on a benchmark; write predictions and one row of scores an image, none if it has diverged.
+
+    Parameters
+    ----------
+    description : dict
+        The benchmark's block.
+    manifests : sequence of path
+        Manifests of its datasets, if it has any.
+    network : path
+        Weights, or their folder.
+    training : str
+        Name under which it is scored.
+    seed : int
+        Number of the network within the training.
+    threads : int
+        Processor cores used.
+    output : path
+        Shard to write, with image, truth and prediction of each case.
+    """
     import torch
 
-    from exitwave.benchmark.segment import segment_image
     from exitwave.training.networks import load_network
 
+    record = read_record(network)
+    attributes: dict[str, Any] = {"stage": "predictions", "benchmark": description["name"], "method": training}
+    if record.diverged:
+        log.warning("no scores: the training has diverged: %s", record.diverged)
+        with shard_writer(output, 0, {**attributes, "diverged": record.diverged}):
+            return
     torch.set_num_threads(threads)
     block = block_from(description)
     loaded = load_network(network)
-    overlap, symmetry = getattr(block, "overlap", 0.0), getattr(block, "symmetry_average", False)
-
-    def predict(micrograph: Micrograph) -> NDArray[Any]:
-        return segment_image(loaded, micrograph, overlap, symmetry, block.threshold).probability
-
-    kept: list[dict[str, Array]] = []
+    cases = cases_of(block).cases(block, loaded.model, manifests)
+    scoring = scoring_of(loaded.model)
+    metric = scoring.metric(cases.task, block.threshold)
     columns = {"method": training, "kind": "network", "seed": seed}
-    images, _ = _images(description, datasets)
-    table = _score(description, images, predict, columns, kept)
-    with shard_writer(output, len(table), {"stage": "predictions", "benchmark": description["name"]}) as writer:
-        for arrays, row in zip(kept, table.to_dict("records"), strict=True):
-            writer.add(Item(arrays, {str(key): value for key, value in row.items()}))
+    items = []
+    for case in cases:
+        prediction = scoring.predict(loaded, case, block, cases.task)
+        truth = case.truth.astype(np.uint8) if case.truth.dtype == bool else case.truth
+        arrays = {"prediction": prediction.astype(scoring.KEPT), "image": case.image, "truth": truth}
+        row = _row(description, case, metric, prediction, columns)
+        items.append(Item({name: _array(values, case.pixel_size) for name, values in arrays.items()}, row))
+    for file in cases.skipped().itertuples():
+        log.warning("skipped: %s", file.reason)
+    with shard_writer(output, len(items), {**attributes, "task": described(cases.task)}) as writer:
+        for item in items:
+            writer.add(item)
 
 
-def score_baselines(description: dict[str, Any], datasets: Datasets, output: Path, skipped_files: Path) -> None:
-    """Score every classical baseline on a benchmark; write one row an image and method, and what was skipped."""
-    images, skipped = _images(description, datasets)
-    skipped.to_csv(skipped_files, index=False)
-    tables = []
-    for name, baseline in BASELINES.items():
+def _array(values: NDArray[Any], pixel_size: float) -> Array:
+    """A map of a case, or one number for each class."""
+    return Array(values, lateral(pixel_size) if values.ndim == 2 else (Axis("class"),), ragged=True)
 
-        def predict(micrograph: Micrograph, baseline: Callable[..., Any] = baseline) -> NDArray[Any]:
-            return np.asarray(baseline(micrograph.image, micrograph.pixel_size))
 
-        tables.append(_score(description, images, predict, {"method": name, "kind": "baseline", "seed": 0}, None))
-    write_table(output, pd.concat(tables, ignore_index=True))
+def score_baselines(
+    description: dict[str, Any],
+    model: dict[str, Any],
+    manifests: Sequence[Path],
+    output: Path,
+    skipped_files: Path,
+    task_file: Path,
+) -> None:
+    """Score every baseline on a benchmark.
+
+    Parameters
+    ----------
+    description : dict
+        The benchmark's block.
+    model : dict
+        A models block with the aim of the networks scored.
+    manifests : sequence of path
+        Manifests of its datasets, if it has any.
+    output, skipped_files, task_file : path
+        Table of one row an image and method, table of the files that cannot be used, and JSON that describes the task.
+    """
+    block = block_from(description)
+    cases = cases_of(block).cases(block, block_from(model), manifests)
+    scoring = scoring_of(cases.task.model)
+    metric = scoring.metric(cases.task, block.threshold)
+    rules: dict[str, Rule] = dict(scoring.rules(cases.task))
+    fitted = scoring.fitted(cases.task)
+    examples = cases.examples() if fitted else None
+    if examples is not None:
+        rules |= {name: fit(examples) for name, fit in fitted.items()}
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in rules}
+    for case in cases:
+        for name, rule in rules.items():
+            columns = {"method": name, "kind": "baseline", "seed": 0}
+            rows[name].append(_row(description, case, metric, np.asarray(rule(case)), columns))
+    for file in cases.skipped().itertuples():
+        log.warning("skipped: %s", file.reason)
+    cases.skipped().to_csv(skipped_files, index=False)
+    write_table(output, pd.DataFrame([row for method in rows.values() for row in method]))
+    task_file.write_text(json.dumps(described(cases.task), sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def summarise_benchmark(
-    description: dict[str, Any], baselines: Path, networks: list[Path], summary: Path, per_image: Path
+    description: dict[str, Any], task_file: Path, baselines: Path, networks: list[Path], summary: Path, per_image: Path
 ) -> None:
     """Sum up a benchmark: for each method the scores with intervals over images and the range over seeds.
 
     A training with several seeds is given by the median over its networks, and once more by the mean of their
-    predictions ("ensemble"), which is one predictor that anyone can use, and not the best of several.
+    predictions ("ensemble"), which is one predictor that anyone can use, and not the best of several. Networks that
+    have diverged are counted in the column ``diverged``; a training of which all have is a row without scores.
     """
     block = block_from(description)
-    tables = [read_table(baselines), *(read_table(table_path(path)) for path in networks)]
-    tables += _ensembles(block.threshold, networks)
+    told = json.loads(task_file.read_text(encoding="utf-8"))
+    task = task_from(told)
+    metric = scoring_of(task.model).metric(task, block.threshold)
+    trainings = _by_training(networks)
+    tables = [read_table(baselines)]
+    for predictions in trainings.values():
+        tables += [read_table(table_path(shard.path)) for shard in predictions.shards]
+    tables += [_ensemble(metric, predictions) for predictions in trainings.values() if len(predictions.shards) > 1]
     scores = pd.concat(tables, ignore_index=True)
     rows = []
     for (kind, method), group in scores.groupby(["kind", "method"], sort=False):
         rng = item_rng(0, "bootstrap", description["hash"])
         names = {"benchmark": description["name"], "method": method, "kind": kind}
-        rows.append({**names, **summarise(group, block.bootstrap, rng)})
-    write_table(summary, pd.DataFrame(rows))
+        lost = trainings[str(method)].diverged if kind == "network" else 0
+        rows.append({**names, **summarise(group, metric, block.bootstrap, rng), "diverged": lost})
+    for name, predictions in trainings.items():
+        if not predictions.shards:
+            log.warning("all networks of %s have diverged", name)
+            names = {"benchmark": description["name"], "method": name, "kind": "network", "seeds": 0, "images": 0}
+            rows.append({**names, "diverged": predictions.diverged})
+    table = pd.DataFrame(rows)
+    counted = dict.fromkeys(("images", *([metric.selection.name] if metric.selection else [])), int)
+    table = table.fillna(dict.fromkeys(counted, 0)).astype(counted)
+    write_table(summary, table.assign(task=json.dumps(told, sort_keys=True, ensure_ascii=False)))
     write_table(per_image, scores)
 
 
-def _ensembles(threshold: float, networks: list[Path]) -> list[pd.DataFrame]:
-    by_training: dict[str, list[Path]] = {}
+def _by_training(networks: Sequence[Path]) -> dict[str, Predictions]:
+    """Predictions by the name of their training; of those that differ in their folder, together."""
+    folders: dict[Path, list[Path]] = {}
     for path in networks:
-        by_training.setdefault(path.parent.name, []).append(path)
-    tables = []
-    for paths in by_training.values():
-        if len(paths) < 2:
-            continue
-        table = read_table(table_path(paths[0]))
-        shards = [open_shard(path) for path in paths]
-        rows = []
-        for i in range(len(table)):
-            mean = np.mean([shard.read("prediction", i).astype(np.float64) for shard in shards], axis=0)
-            rows.append(score_prediction(mean, shards[0].read("truth", i).astype(bool), threshold))
-        tables.append(table.assign(**pd.DataFrame(rows), kind="ensemble", seed=-1))
-    return tables
+        folders.setdefault(path.parent, []).append(path)
+    return {open_shard(paths[0]).attributes["method"]: open_predictions(paths) for paths in folders.values()}
+
+
+def _ensemble(metric: Metric, predictions: Predictions) -> pd.DataFrame:
+    """Scores of the mean prediction of several networks."""
+    table = predictions.table
+    rows = [metric.of_image(predictions.mean(i), predictions.truth(i)) for i in range(len(table))]
+    return table.assign(**pd.DataFrame(rows), kind="ensemble", seed=-1)

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import json
 import logging
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 import exitwave
 from exitwave.config.datasets import Dataset
-from exitwave.config.models import Segmentation
 from exitwave.config.trainings import Training
-from exitwave.data.batches import load_images
+from exitwave.data.batches import load_arrays
 from exitwave.data.fingerprint import fingerprint
-from exitwave.data.preprocess import preprocess
 from exitwave.data.selection import draw_dataset, draw_of_network
 from exitwave.data.shards import read_table, table_path, write_table
 from exitwave.errors import ExitwaveError, TrainingError
 from exitwave.items import item_rng
 from exitwave.jobs.simulate import block_from
+from exitwave.training.kinds import task_on
 
 if TYPE_CHECKING:
     from exitwave.training.streaming import Stream
+    from exitwave.training.task import Task
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def make_dataset(description: dict[str, Any], shards: dict[str, list[str]], mani
     except ExitwaveError as error:
         raise type(error)(f"datasets.{description['name']}.{error}") from error
     drawn = drawn.assign(dataset=description["name"], dataset_hash=description["hash"])
-    content = fingerprint(drawn, block.label_threshold)
+    content = fingerprint(drawn)
     write_table(manifest, drawn)
     summary.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
     log.info("images %s of structures %s", content["images"], content["structures"])
@@ -81,6 +81,8 @@ def train_network(
     streams: dict[str, Any] | None = None,
 ) -> None:
     """Train one network of a training; an interrupted one goes on where it stopped.
+
+    One that diverges leaves a description that says so, and no weights.
 
     With ``draw_per_seed`` the images that the network has drawn are written to ``manifest.parquet`` beside it.
 
@@ -100,14 +102,14 @@ def train_network(
         For streaming: description and folder of exit waves of each images block, by its identity, as ``images`` and
         ``exit_waves``.
     """
-    from exitwave.training.loop import train
+    from exitwave.training.loop import DivergenceError, train
     from exitwave.training.networks import save_network
 
     data_block: Dataset = block_from(dataset)
-    network_block: Segmentation = block_from(model)
     resources = Training.model_validate({**description["block"], **how})
     folder.mkdir(parents=True, exist_ok=True)
     table = read_table(manifest)
+    task = task_on(block_from(model), table)
     data = json.loads((manifest.parent / "fingerprint.json").read_text(encoding="utf-8"))
     if data_block.draw_per_seed:
         try:
@@ -116,56 +118,62 @@ def train_network(
             )
         except ExitwaveError as error:
             raise type(error)(f"datasets.{dataset['name']}.{error}") from error
-        data = fingerprint(table, data_block.label_threshold)
+        data = fingerprint(table)
         write_table(folder / "manifest.parquet", table[table["split"] != "test"])
-    parts = {}
-    for split in ("train", "validation"):
-        loaded = load_images(table[table["split"] == split], data_block.label_threshold)
-        # Few at a time, since preprocessing takes several times the memory of what it gives.
-        few = np.array_split(loaded.counts, len(loaded.counts) // 64 + 1)
-        parts[split] = loaded, np.concatenate([preprocess(counts, network_block.preprocessing) for counts in few])
-    loaded, images = parts["train"]
-    held, held_images = parts["validation"]
-    log.info("%d images for training, %d for validation", len(images), len(held_images))
+    sides = {split: table[table["split"] == split] for split in ("train", "validation")}
+    seen = {split: _examples(rows, task) for split, rows in sides.items()}
+    images, targets = seen["train"]
+    log.info("%d images for training, %d for validation", len(images), len(seen["validation"][0]))
     start = int(item_rng(description["seed"], "trainings", description["hash"], seed).integers(2**31))
     checkpoint = folder / "checkpoint.pt"
     redraw = None
     if resources.streaming:
-        redraw = _stream(table[table["split"] == "train"], data_block, network_block, resources, streams or {}).draw
-    try:
-        result = train(
-            (images, loaded.masks),
-            (held_images, held.masks),
-            network_block,
-            seed=start,
-            device=resources.device,
-            precision=resources.precision,
-            threads=resources.threads,
-            checkpoint=checkpoint,
-            image_ids=loaded.image_ids,
-            redraw=redraw,
-            progress=log.info,
-        )
-    except TrainingError as error:
-        raise TrainingError(f"trainings.{description['name']}: seed {seed}: {error}") from error
+        redraw = _stream(sides["train"], task, resources, streams or {}).draw
     info = {
         "exitwave_version": exitwave.__version__,
         "training": description,
         "dataset": dataset,
         "seed": seed,
-        "best_epoch": result.best_epoch,
         "image_size": int(images.shape[-1]),
-        "validation": result.history.iloc[result.best_epoch - 1].drop("seconds").to_dict(),
-        "data": data,
+        "data": {**data, "target": task.statistics(targets)},
     }
-    result.history.to_csv(folder / "history.csv", index=False)
-    save_network(folder, result.network, network_block, pixel_size=loaded.pixel_size, info=info)
+    network, diverged = None, ""
+    try:
+        result = train(
+            (images, targets),
+            seen["validation"],
+            task,
+            seed=start,
+            device=resources.device,
+            precision=resources.precision,
+            threads=resources.threads,
+            checkpoint=checkpoint,
+            image_ids=sides["train"]["image_id"].tolist(),
+            redraw=redraw,
+            progress=log.info,
+        )
+        network, history = result.network, result.history
+        validation = history.iloc[result.best_epoch - 1].drop("seconds").to_dict()
+        info |= {"best_epoch": result.best_epoch, "validation": validation}
+    except DivergenceError as error:
+        # The other networks, their scores and figures go on without it.
+        diverged, history = str(error), error.history
+        log.warning("trainings.%s: seed %d has diverged and is left out: %s", description["name"], seed, error)
+    except TrainingError as error:
+        raise TrainingError(f"trainings.{description['name']}: seed {seed}: {error}") from error
+    history.to_csv(folder / "history.csv", index=False)
+    pixel_size = float(sides["train"]["pixel_size"].iloc[0])
+    save_network(folder, network, task, pixel_size=pixel_size, info=info, diverged=diverged)
     checkpoint.unlink(missing_ok=True)
 
 
-def _stream(
-    rows: pd.DataFrame, dataset: Dataset, network: Segmentation, training: Training, streams: dict[str, Any]
-) -> Stream:
+def _examples(rows: pd.DataFrame, task: Task) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Inputs and targets of the images of some rows."""
+    arrays = load_arrays(rows, task.arrays)
+    return task.inputs(arrays), task.targets(arrays, rows)
+
+
+def _stream(rows: pd.DataFrame, task: Task, training: Training, streams: dict[str, Any]) -> Stream:
     """What draws new images for those of some rows."""
     from exitwave.training.streaming import ImagesSource, Stream
 
@@ -174,10 +182,4 @@ def _stream(
         for identity, stream in streams.items()
     }
     log.info("new images in every epoch after the first, of %d structures", rows["structure_id"].nunique())
-    return Stream(
-        rows,
-        sources,
-        dataset.label_threshold,
-        partial(preprocess, preprocessing=network.preprocessing),
-        training.threads,
-    )
+    return Stream(rows, sources, task, training.threads)

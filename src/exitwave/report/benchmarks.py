@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+from exitwave.benchmark.kinds import scoring_of
+from exitwave.benchmark.metrics import Metric
+from exitwave.training.kinds import task_from
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,17 +21,34 @@ Row = dict[str, Any]
 ORDER = {"network": 0, "ensemble": 1, "baseline": 2}
 MARKERS = {"network": "o", "ensemble": "D", "baseline": "s"}
 MISSING = "–"
-NOTE = (
-    "F1 of the particle class. Pooled: of the summed pixels of all images; mean: over the images with particles. "
-    "Brackets: 95 % bootstrap interval over images. Of networks the median over seeds is given, with the smallest and "
-    "the largest seed; an ensemble is the mean prediction of all seeds. Baselines are rules without training."
-)
+THRESHOLD = 0.5
+"""For metrics that are asked for their names alone."""
+LABELS = {
+    "network": "network, median over seeds",
+    "ensemble": "mean prediction of the seeds",
+    "baseline": "baseline",
+}
+
+
+def metric_of_summary(summary: pd.DataFrame) -> Metric:
+    """Metric of the scores in a summary."""
+    task = task_from(json.loads(summary["task"].iloc[0]))
+    return scoring_of(task.model).metric(task, THRESHOLD)
 
 
 def sort_methods(summary: pd.DataFrame) -> list[Row]:
-    """Rows of a summary: networks first, then ensembles, then baselines, each from the best to the worst pooled F1."""
-    rows: list[Row] = [{str(name): value for name, value in row.items()} for row in summary.to_dict("records")]
-    return sorted(rows, key=lambda row: (ORDER[row["kind"]], -row["f1_pooled"], row["method"]))
+    """Rows of a summary: networks first, then ensembles, then baselines, each from the best to the worst first score.
+
+    Methods without a score stand last.
+    """
+    metric = metric_of_summary(summary)
+    name, sign = metric.summary[0].name, -1 if metric.higher_is_better else 1
+    rows: list[Row] = [{str(key): value for key, value in row.items()} for row in summary.to_dict("records")]
+
+    def order(row: Row) -> tuple[int, float, str]:
+        return ORDER[row["kind"]], sign * row[name] if np.isfinite(row[name]) else np.inf, row["method"]
+
+    return sorted(rows, key=order)
 
 
 def method_name(row: Row) -> str:
@@ -53,42 +75,27 @@ def score_page(summary: pd.DataFrame, path: str | Path, data: str, title: str = 
     """
     from exitwave.report.tables import write_html
 
-    columns = [
-        "method",
-        "networks",
-        "images",
-        "F1 pooled",
-        "over seeds",
-        "F1 mean",
-        "over seeds",
-        "IoU pooled",
-        "soft F1 pooled",
-        "soft F1, two classes",
-    ]
+    metric = metric_of_summary(summary)
+    columns = ["method", "networks", "images"]
+    for score in metric.summary:
+        columns += [score.label, "over seeds"] if score.foremost else [score.label]
     rows: list[list[str | tuple[str, str]]] = []
     marks = []
     for row in sort_methods(summary):
         trained = row["kind"] != "baseline"
-        rows.append(
-            [
-                method_name(row),
-                f"{row['seeds']:d}" if row["kind"] == "network" else MISSING,
-                f"{row['images']:d}",
-                (_number(row["f1_pooled"]), _interval(row, "f1_pooled")),
-                _over_seeds(row, "f1_pooled"),
-                (_number(row["f1_mean"]), _interval(row, "f1_mean")),
-                _over_seeds(row, "f1_mean"),
-                _number(row["iou_pooled"]),
-                _number(row["f1_soft_pooled"]) if trained else MISSING,
-                _number(row["f1_soft_two_class"]) if trained else MISSING,
-            ]
-        )
+        cells: list[str | tuple[str, str]] = [method_name(row), _networks(row), f"{row['images']:d}"]
+        for score in metric.summary:
+            if score.foremost:
+                cells += [(_number(row[score.name]), _interval(row, score.name)), _over_seeds(row, score.name)]
+            else:
+                cells.append(_number(row[score.name]) if trained or score.of_rules else MISSING)
+        rows.append(cells)
         marks.append("strong" if trained else "")
-    write_html(path, f"Scores: {title}" if title else "Scores", f"{data} {NOTE}", columns, rows, marks)
+    write_html(path, f"Scores: {title}" if title else "Scores", f"{data} {metric.note}", columns, rows, marks)
 
 
 def forest_plot(summary: pd.DataFrame, path: str | Path, data: str, title: str = "") -> None:
-    """Draw pooled and mean F1 of every method with its interval and the range of its seeds.
+    """Draw the foremost scores of every method with their intervals and the range of its seeds.
 
     Parameters
     ----------
@@ -105,21 +112,17 @@ def forest_plot(summary: pd.DataFrame, path: str | Path, data: str, title: str =
 
     from exitwave.report.style import INK, figure
 
-    rows = sort_methods(summary)
+    metric, rows = metric_of_summary(summary), sort_methods(summary)
+    shown = [score for score in metric.summary if score.foremost]
     with figure(path, 11.0, 0.34 * len(rows) + 1.7) as drawing:
-        pooled, mean = drawing.subplots(1, 2, sharey=True)
-        _forest(pooled, rows, "f1_pooled", "F1, pixels of all images pooled")
-        _forest(mean, rows, "f1_mean", "F1, mean over images with particles")
-        pooled.set_yticks(range(len(rows)), [method_name(row) for row in rows])
-        pooled.set_ylim(len(rows) - 0.4, -0.6)
+        panels = drawing.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+        for axes, score in zip(panels, shown, strict=True):
+            _forest(axes, rows, score.name, score.axis or score.label, metric.limits)
+        panels[0].set_yticks(range(len(rows)), [method_name(row) for row in rows])
+        panels[0].set_ylim(len(rows) - 0.4, -0.6)
         present = [kind for kind in ORDER if any(row["kind"] == kind for row in rows)]
-        labels = {
-            "network": "network, median over seeds",
-            "ensemble": "mean prediction of the seeds",
-            "baseline": "rule without training",
-        }
         handles = [
-            Line2D([], [], ls="", marker=MARKERS[kind], ms=7, color=_colour(kind), label=labels[kind])
+            Line2D([], [], ls="", marker=MARKERS[kind], ms=7, color=_colour(kind), label=LABELS[kind])
             for kind in present
         ]
         handles.append(Line2D([], [], color=INK, lw=1.4, label="95 % interval over images"))
@@ -136,7 +139,7 @@ def _colour(kind: str) -> str:
     return {"network": BLUE, "ensemble": VERMILLION, "baseline": MUTED}[kind]
 
 
-def _forest(axes: Axes, rows: list[Row], column: str, label: str) -> None:
+def _forest(axes: Axes, rows: list[Row], column: str, label: str, limits: tuple[float, float] | None) -> None:
     from exitwave.report.style import INK
 
     for y, row in enumerate(rows):
@@ -150,9 +153,12 @@ def _forest(axes: Axes, rows: list[Row], column: str, label: str) -> None:
         if np.all(np.isfinite(ends)):
             axes.plot(ends, [y, y], color=INK, lw=1.3, marker="|", ms=7)
         axes.plot(value, y, marker=MARKERS[kind], color=_colour(kind), ms=7, mec="white", mew=0.8, zorder=4)
-        axes.text(1.02, y, f"{value:.3f}", va="center", fontsize=8.5, transform=axes.get_yaxis_transform())
-    axes.set(xlim=(-0.015, 1.0), xlabel=label)
-    axes.set_xticks(np.linspace(0, 1, 6))
+        axes.text(1.02, y, _number(value), va="center", fontsize=8.5, transform=axes.get_yaxis_transform())
+    axes.set_xlabel(label)
+    if limits is not None:
+        low, high = limits
+        axes.set_xlim(low - 0.015 * (high - low), high)
+        axes.set_xticks(np.linspace(low, high, 6))
     axes.grid(axis="x")
     axes.tick_params(axis="both", length=0)
     axes.spines["left"].set_visible(False)
@@ -183,33 +189,42 @@ def print_table(summaries: Sequence[pd.DataFrame | str | Path]) -> None:
         name = str(summary["benchmark"].iloc[0])
         title = Text(f"{name}, {summary['images'].max()} images")
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        first, *others = [score for score in metric_of_summary(summary).summary if score.of_rules]
         table.add_column("method", min_width=24, overflow="fold")
-        for column in ("F1 pooled", "95 % interval", "seeds", "F1 mean", "IoU"):
-            table.add_column(column, justify="right", no_wrap=True)
+        for column in (first.label, "95 % interval", "seeds", *(score.label for score in others)):
+            table.add_column(Text(column), justify="right", no_wrap=True)
         for row in sort_methods(summary):
             table.add_row(
                 Text(method_name(row)),
-                _number(row["f1_pooled"]),
-                Text(_interval(row, "f1_pooled")),
-                _over_seeds(row, "f1_pooled"),
-                _number(row["f1_mean"]),
-                _number(row["iou_pooled"]),
+                _number(row[first.name]),
+                Text(_interval(row, first.name)),
+                Text(f"{row['diverged']} diverged") if row["diverged"] else _over_seeds(row, first.name),
+                *(_number(row[score.name]) for score in others),
                 style="bold" if row["kind"] != "baseline" else "",
             )
         console.print(table)
         console.print()
 
 
-def _number(value: float) -> str:
-    return f"{value:.3f}" if np.isfinite(value) else MISSING
+def _networks(row: Row) -> str | tuple[str, str]:
+    if row["kind"] != "network":
+        return MISSING
+    return (f"{row['seeds']:d}", f"{row['diverged']} diverged") if row["diverged"] else f"{row['seeds']:d}"
+
+
+def _number(value: float, digits: int = 3) -> str:
+    """So many decimals of what is at most 1, so many digits of what is more."""
+    if not np.isfinite(value):
+        return MISSING
+    return f"{value:.{digits}f}" if abs(value) <= 1 else f"{value:.3g}"
 
 
 def _interval(row: Row, column: str) -> str:
     low, high = row[f"{column}_low"], row[f"{column}_high"]
-    return f"[{low:.2f}, {high:.2f}]" if np.isfinite(low) and np.isfinite(high) else ""
+    return f"[{_number(low, 2)}, {_number(high, 2)}]" if np.isfinite(low) and np.isfinite(high) else ""
 
 
 def _over_seeds(row: Row, column: str) -> str:
     if row["kind"] != "network" or row["seeds"] < 2:
         return MISSING
-    return f"{row[f'{column}_seed_min']:.2f} to {row[f'{column}_seed_max']:.2f}"
+    return f"{_number(row[f'{column}_seed_min'], 2)} to {_number(row[f'{column}_seed_max'], 2)}"

@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.images import Hrtem
+from exitwave.config.models import MaskTarget, Segmentation
 from exitwave.report.conditions import drawn_columns, in_a_line
 from exitwave.study import artifacts
 from exitwave.study.member import Member, Study
-from exitwave.study.plan import SIMULATION, label_threshold
+from exitwave.study.plan import SIMULATION
 
 About = Mapping[str, Any]
 """What a figure is told beside its files, as plain JSON: the title, and what its kind adds."""
@@ -56,8 +57,8 @@ class Figure:
         Whether a member has it.
     last : bool
         Whether only members have it that nothing else of the study is simulated from.
-    task : str, optional
-        Kind of models: it is drawn for each training of such a model that a benchmark scores.
+    each_training : bool
+        Whether it is drawn for each training that a benchmark scores.
     memory : int
         Memory that it needs [MB].
     minutes : int
@@ -73,7 +74,7 @@ class Figure:
     about: Callable[[Study, Member], dict[str, Any]] = _nothing
     needed: Callable[[Study, Member], bool] = _always
     last: bool = False
-    task: str | None = None
+    each_training: bool = False
     memory: int = 1500
     minutes: int = 10
 
@@ -184,12 +185,10 @@ def _figures_of(study: Study, member: Member, last: bool) -> Iterator[FigureOf]:
     for figure in figures_of_kind(member.stage, kind_of(member)):
         if (figure.last and not last) or not figure.needed(study, member):
             continue
-        if figure.task is None:
-            yield FigureOf(figure, study, member)
+        if figure.each_training:
+            yield from (FigureOf(figure, study, member, training) for training in member.upstream["trainings"])
         else:
-            for training in member.upstream["trainings"]:
-                if kind_of(training) == figure.task:
-                    yield FigureOf(figure, study, member, training)
+            yield FigureOf(figure, study, member)
 
 
 def last_simulated(study: Study) -> list[Member]:
@@ -208,11 +207,18 @@ def report_files(study: Study, study_name: str) -> list[str]:
 def mask_shown(study: Study, images: Member) -> tuple[str | None, float]:
     """Map, and value of it above which a pixel is particle, by which masks of images are shown.
 
-    It is that of the first dataset drawn from them; no map for kinds of images that have none.
+    It is the target of the first network trained on them that learns masks, or else that of a network by default. Kinds
+    of images without masks have no map.
     """
     if not isinstance(images.block, Hrtem):
         return None, 0.0
-    return "phase", label_threshold(study, images)
+    models = [
+        training.source("model").block
+        for training in study.stage("trainings")
+        if images in training.source("datasets").upstream["images"]
+    ]
+    target = next((model.target for model in models if isinstance(model, Segmentation)), MaskTarget())
+    return target.map, target.above
 
 
 # --- what figures are told --------------------------------------------------------------------
@@ -316,11 +322,9 @@ def _parameters(files: Sequence[Path], path: Path, about: About) -> None:
 
 
 def _learning_curves(files: Sequence[Path], path: Path, about: About) -> None:
-    import pandas as pd
+    from exitwave.report.training import draw_training
 
-    from exitwave.report.training import learning_curves
-
-    learning_curves({seed: pd.read_csv(file) for seed, file in enumerate(files)}, path, title=about["title"])
+    draw_training(files, path, title=about["title"])
 
 
 def _score_page(files: Sequence[Path], path: Path, about: About) -> None:
@@ -337,10 +341,10 @@ def _forest_plot(files: Sequence[Path], path: Path, about: About) -> None:
     forest_plot(read_table(files[0]), path, SCORED[about["kind"]], title=about["title"])
 
 
-def _overlays(files: Sequence[Path], path: Path, about: About) -> None:
-    from exitwave.report.overlays import draw_overlays
+def _predictions(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report.predictions import draw_predictions
 
-    draw_overlays(files, path, about["threshold"], real=about["kind"] == "micrographs", title=about["title"])
+    draw_predictions(files, path, about["threshold"], real=about["kind"] == "micrographs", title=about["title"])
 
 
 SCORED = {"micrographs": "Real micrographs with expert masks.", "simulated": "Held-out simulated images."}
@@ -359,21 +363,22 @@ def _scores(data: str) -> tuple[Figure, ...]:
     more: dict[str, Any] = {"reads": "summary", "memory": 1000}
     return (
         Figure("scores.html", "6 Benchmarks", "table of scores", caption, draw=_score_page, **more),
-        Figure("scores.png", "6 Benchmarks", "F1 with intervals", caption, draw=_forest_plot, **more),
+        Figure("scores.png", "6 Benchmarks", "scores with intervals", caption, draw=_forest_plot, **more),
     )
 
 
-def _predictions(shown: str) -> Figure:
-    """Overlays of a benchmark of which ``shown`` is said."""
+def _predicted(shown: str) -> Figure:
+    """Predictions on a benchmark, of which ``shown`` is said."""
     return Figure(
-        "overlays/{training}.png",
+        "predictions/{training}.png",
         "6 Benchmarks",
         "predictions of {training}",
-        f"{shown} The prediction is the mean probability over the seeds, cut at the threshold of the benchmark.",
+        f"{shown} The prediction is the mean over the networks that differ in their seed; masks are cut at the "
+        "threshold of the benchmark.",
         reads="predictions",
-        draw=_overlays,
+        draw=_predictions,
         about=_threshold,
-        task="segmentation",
+        each_training=True,
         memory=2000,
         minutes=20,
     )
@@ -470,13 +475,13 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             needed=_has_two_masks,
         ),
     ),
-    ("trainings", "segmentation"): (
+    ("trainings", ""): (
         Figure(
             "learning_curves.png",
             "5 Trainings",
             "learning curves",
             "Networks trained and validated on simulated images alone, which share no structure. The epoch kept is "
-            "that of the smallest validation loss; F1 is of the particle class over all validation pixels.",
+            "that of the smallest validation loss; scores are over all validation images.",
             reads="histories",
             draw=_learning_curves,
             memory=1000,
@@ -487,16 +492,16 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "Experimental micrographs, scored against an expert's masks; the networks have learned from simulated "
             "images alone."
         ),
-        _predictions(
+        _predicted(
             "Experimental: every micrograph of the benchmark, with the outlines that the expert drew and that networks "
             "trained on simulated images predict."
         ),
     ),
     ("benchmarks", "simulated"): (
         *_scores("Simulated images of structures kept out of training and validation, scored against their labels."),
-        _predictions(
-            "Simulated: images of structures kept out of training and validation, with the outlines of their labels "
-            "and of the prediction."
+        _predicted(
+            "Simulated: images of structures kept out of training and validation, with their labels and what was "
+            "predicted."
         ),
     ),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from exitwave.benchmark.micrographs import EMPTY_FRACTION
-from exitwave.benchmark.score import score_prediction
-from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.benchmark.ensemble import Predictions
+from exitwave.benchmark.kinds import metric_of
+from exitwave.benchmark.segmentation import EMPTY_FRACTION
 from exitwave.report.style import ORANGE, SKY, figure, grey_range, outline, picture, scale_bar, spread
 
 MOST = 40
@@ -23,18 +22,14 @@ MOST = 40
 
 
 def draw_overlays(
-    predictions: Sequence[str | Path],
-    path: str | Path,
-    threshold: float,
-    real: bool = True,
-    title: str = "",
+    predictions: Predictions, path: str | Path, threshold: float, real: bool = True, title: str = ""
 ) -> None:
     """Draw prediction and mask over the images of a benchmark.
 
     Parameters
     ----------
-    predictions : sequence of paths
-        Prediction shards of the networks of a training, one a seed; their mean probability is shown.
+    predictions : Predictions
+        Of the networks of a training; their mean probability is shown.
     path : path
         PNG to write.
     threshold : float
@@ -45,8 +40,8 @@ def draw_overlays(
     title : str
         Names of benchmark and training.
     """
-    shards = [open_shard(shard) for shard in predictions]
-    rows = read_table(table_path(predictions[0])).to_dict("records")
+    metric = metric_of(predictions.task, threshold)
+    rows = predictions.table.to_dict("records")
     places = range(len(rows)) if real else [int(i) for i in spread(len(rows), MOST)]
     columns = min(max(2, len(places)), 4 if len(places) <= 12 else 5 if len(places) <= 40 else 8)
     lines = max(1, -(-len(places) // columns))
@@ -58,9 +53,9 @@ def draw_overlays(
             axis.set_visible(False)
         for axis, place in zip(axes.flat, places, strict=False):
             axis.set_visible(True)
-            image, mask = shards[0].read("image", place), shards[0].read("truth", place).astype(bool)
-            probability = np.mean([s.read("prediction", place).astype(np.float32) for s in shards], axis=0)
-            f1 = score_prediction(probability, mask, threshold)["f1"]
+            image, mask = predictions.image(place), predictions.truth(place).astype(bool)
+            probability = predictions.mean(place)
+            f1 = metric.of_image(probability, mask)["f1"]
             overlay(axis, image, probability >= threshold, mask)
             row = rows[place]
             if np.isfinite(row.get("pixel_size", np.nan)):
@@ -75,7 +70,7 @@ def draw_overlays(
             Patch(color=to_rgba(ORANGE, 0.5), label="false (prediction only)"),
         ]
         drawing.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-        networks = "one network" if len(shards) == 1 else f"mean prediction of {len(shards)} networks"
+        networks = predictions.told
         drawing.suptitle(f"{title} ({networks})" if title else networks.capitalize(), fontsize=11)
 
 

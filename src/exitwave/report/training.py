@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,38 +11,72 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from exitwave.report.style import BLUE, INK, MUTED, ORANGE, VERMILLION, figure
+from exitwave.report.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, VERMILLION, figure
+from exitwave.training.record import read_record
+from exitwave.training.task import Curves
 
 
-def learning_curves(histories: Mapping[int, pd.DataFrame], path: str | Path, title: str = "") -> None:
-    """Draw loss and F1 against the epoch for every seed, their median, and the epoch that was kept.
+def draw_training(networks: Sequence[str | Path], path: str | Path, title: str = "") -> None:
+    """Draw the learning curves of the networks of a training.
 
     Parameters
     ----------
-    histories : mapping of DataFrame
-        By seed: one row an epoch with ``epoch``, ``train_loss``, ``validation_loss``, ``validation_f1`` and
-        ``validation_f1_soft``.
+    networks : sequence of paths
+        Folder of each network, or a file in it.
     path : path
         PNG to write.
     title : str
         Name of the training.
     """
+    folders = [Path(network) if Path(network).is_dir() else Path(network).parent for network in networks]
+    records = [read_record(folder) for folder in folders]
+    histories = {seed: pd.read_csv(folder / "history.csv") for seed, folder in enumerate(folders)}
+    diverged = sum(bool(record.diverged) for record in records)
+    learning_curves(histories, path, title, records[0].task.curves, diverged)
+
+
+def learning_curves(
+    histories: Mapping[int, pd.DataFrame],
+    path: str | Path,
+    title: str,
+    curves: Curves,
+    diverged: int = 0,
+) -> None:
+    """Draw loss and scores against the epoch for every seed, their median, and the epoch that was kept.
+
+    Parameters
+    ----------
+    histories : mapping of DataFrame
+        By seed: one row an epoch with ``epoch``, ``train_loss``, ``validation_loss`` and the scores.
+    path : path
+        PNG to write.
+    title : str
+        Name of the training.
+    curves : Curves
+        The scores.
+    diverged : int
+        How many of the seeds have diverged; they are drawn up to there.
+    """
+    drawn = {seed: history for seed, history in histories.items() if len(history)}
     with figure(path, 10.0, 4.1) as drawing:
         loss, score = drawing.subplots(1, 2)
-        _curves(loss, histories, "train_loss", MUTED)
-        _curves(loss, histories, "validation_loss", BLUE)
-        loss.set(ylabel="loss", ylim=(0, _loss_limit(histories)))
-        _curves(score, histories, "validation_f1_soft", ORANGE)
-        _curves(score, histories, "validation_f1", BLUE)
-        score.set(ylabel="F1 of the particle class (validation)", ylim=(0, 1.0))
-        for axis, column in ((loss, "validation_loss"), (score, "validation_f1")):
-            _kept(axis, histories, column)
+        _curves(loss, drawn, "train_loss", MUTED)
+        _curves(loss, drawn, "validation_loss", BLUE)
+        loss.set(ylabel="loss", ylim=(0, _loss_limit(drawn)))
+        colours = dict(zip(curves.columns, (BLUE, ORANGE, GREEN, PURPLE), strict=False))
+        for column in reversed(colours):
+            _curves(score, drawn, column, colours[column])
+        score.set(ylabel=curves.axis, ylim=curves.limits)
+        for axis, column in ((loss, "validation_loss"), (score, next(iter(colours)))):
+            _kept(axis, drawn, column)
             axis.set_xlabel("epoch")
             axis.xaxis.set_major_locator(MaxNLocator(8, integer=True))
             axis.grid(axis="y")
         loss.legend(handles=[_line(MUTED, "training"), _line(BLUE, "validation")], loc="upper right")
-        score.legend(handles=[_line(BLUE, "hard F1"), _line(ORANGE, "soft F1"), *_legend(histories)], loc="best")
-        drawing.suptitle(f"Training on simulated images{f': {title}' if title else ''}", fontsize=11)
+        shown = [_line(colour, curves.columns[column]) for column, colour in colours.items()]
+        score.legend(handles=[*shown, *_legend(drawn)], loc="best")
+        lost = f"; {diverged} of {len(histories)} networks diverged" if diverged else ""
+        drawing.suptitle(f"Training on simulated images{f': {title}' if title else ''}{lost}", fontsize=11)
 
 
 def _curves(axes: Axes, histories: Mapping[int, pd.DataFrame], column: str, colour: str) -> None:
@@ -81,9 +115,8 @@ def _kept(axes: Axes, histories: Mapping[int, pd.DataFrame], column: str) -> Non
 
 def _loss_limit(histories: Mapping[int, pd.DataFrame]) -> float:
     """Upper end of the loss axis: one wild epoch shall not flatten all others."""
-    values = np.concatenate(
-        [h[["train_loss", "validation_loss"]].to_numpy(dtype=float).ravel() for h in histories.values()]
-    )
+    losses = [h[["train_loss", "validation_loss"]].to_numpy(dtype=float).ravel() for h in histories.values()]
+    values = np.concatenate([np.empty(0), *losses])
     values = values[np.isfinite(values)]
     return float(1.1 * np.percentile(values, 98)) if values.size and values.max() > 0 else 1.0
 

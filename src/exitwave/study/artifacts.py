@@ -63,4 +63,4 @@ def name_in_paths(member: Member) -> str:
 
 def _networks(training: Member) -> list[str]:
     seeds = range(training.of(Training).seeds)
-    return [f"results/models/{name_in_paths(training)}/seed-{seed}" for seed in seeds]
+    return [f"results/trainings/{name_in_paths(training)}/seed-{seed}" for seed in seeds]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from exitwave.benchmark.micrographs import check_benchmark_folder
-from exitwave.config.benchmarks import MicrographBenchmark, SimulatedBenchmark
+from exitwave.benchmark.kinds import cases_of
+from exitwave.config.benchmarks import Benchmark
 from exitwave.config.datasets import Dataset
 from exitwave.config.images import Images
+from exitwave.config.models import Network
 from exitwave.config.structures import Structures
 from exitwave.config.trainings import Training
 from exitwave.data.query import check_condition
@@ -15,6 +16,7 @@ from exitwave.images.kinds import simulation_of
 from exitwave.structures.kinds import kind_of
 from exitwave.study.member import Member, Study
 from exitwave.study.plan import SIMULATION
+from exitwave.training import kinds as task_kinds
 from exitwave.training.streaming import check_streaming
 
 
@@ -67,23 +69,15 @@ def _pool(images: Member) -> Pool:
 
 
 def _check_training(member: Member) -> None:
+    dataset, model = member.source("datasets"), member.source("model").of(Network)
+    kind = task_kinds.kind_of(model)
+    try:
+        kind.check(model, dataset.upstream["images"])
+    except ConfigError as error:
+        raise ConfigError(f"model: {error}") from error
     if member.of(Training).streaming:
-        check_streaming(member.source("datasets").of(Dataset))
+        check_streaming(dataset.of(Dataset), kind.maps(model))
 
 
 def _check_benchmark(member: Member) -> None:
-    block = member.block
-    if isinstance(block, SimulatedBenchmark):
-        # Only with the same share does a held-out group of one dataset stay out of training in the others.
-        held = [*member.upstream["datasets"], *(t.source("datasets") for t in member.upstream["trainings"])]
-        shares = sorted({dataset.of(Dataset).test for dataset in held})
-        if len(shares) > 1 or shares[0] == 0:
-            raise ConfigError(
-                f"datasets: these and those of the trainings keep shares {shares} of their structures for the test; "
-                "allowed: one share for all, above 0"
-            )
-    if isinstance(block, MicrographBenchmark):
-        try:
-            check_benchmark_folder(block.path, block.pixel_size)
-        except ExitwaveError as error:
-            raise ConfigError(f"path: {error}") from error
+    cases_of(member.of(Benchmark)).check(member)

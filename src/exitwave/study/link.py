@@ -66,14 +66,14 @@ def study_from(raw: Raw, source: str, folder: Path | None = None) -> Study:
             for full, resolved in zip(families[stage][name], expanded.values(), strict=True):
                 members[stage][full] = _member(resolved, stage, full, members, seed, source)
     if own is not None:
-        members = _needed(members, own, families)
+        members = _needed(members, own, families, seed)
     study = Study(source, seed, members, scale)
     check_study(study)
     return study
 
 
 def _needed(
-    members: dict[str, dict[str, Member]], own: dict[str, set[str]], families: dict[str, Families]
+    members: dict[str, dict[str, Member]], own: dict[str, set[str]], families: dict[str, Families], seed: int
 ) -> dict[str, dict[str, Member]]:
     """Members of the blocks that a study speaks of itself, and those that these are made from."""
     needed: dict[str, set[str]] = {stage: set() for stage in STAGES}
@@ -89,7 +89,8 @@ def _needed(
             member = members[stage][name]
             if isinstance(member.block, Benchmark) and member.block.trainings is None:
                 trainings = [m for m in member.upstream["trainings"] if m.name in needed["trainings"]]
-                member = replace(member, upstream={**member.upstream, "trainings": trainings})
+                upstream = {**member.upstream, "trainings": trainings}
+                member = replace(member, upstream=upstream, hash=identity(stage, member.block, upstream, seed))
                 members[stage][name] = member
             need(member)
     return {stage: {n: m for n, m in members[stage].items() if n in needed[stage]} for stage in STAGES}

@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from exitwave.benchmark.kinds import cases_of
+from exitwave.config.benchmarks import Benchmark
 from exitwave.config.block import Block
 from exitwave.config.datasets import Dataset
 from exitwave.config.graph import Node
 from exitwave.config.images import Images
+from exitwave.config.models import DEFAULT_AIM
 from exitwave.config.structures import Structures
 from exitwave.errors import ConfigError
 from exitwave.study.scale import PAPER
@@ -93,6 +96,11 @@ def identity(stage: str, block: Block, upstream: Mapping[str, Sequence[Member]],
         content["files"] = digests
     if names := block.file_names():
         content["names"] = names
+    if isinstance(block, Benchmark):
+        # Which networks are scored does not matter, but what they have learned is what they are scored against.
+        aim = cases_of(block).aim(upstream["trainings"])
+        if aim != DEFAULT_AIM:
+            content["aim"] = aim
     if isinstance(block, Dataset):
         # What is drawn depends on how many there are to draw from. In the order of names, in which the draw goes too:
         # the order in the file does not matter.

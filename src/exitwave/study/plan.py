@@ -54,12 +54,6 @@ def runtime_of_shard(member: Member, structures: int) -> int:
     return math.ceil(10 + _LONGER * items * simulation_of(member.block).cost(member).seconds / 60)
 
 
-def label_threshold(study: Study, images: Member) -> float:
-    """Threshold [rad] that labels of an images block are shown with: that of the first dataset drawn from it."""
-    users = [dataset for dataset in study.stage("datasets") if images in dataset.upstream["images"]]
-    return float(users[0].of(Dataset).label_threshold if users else Dataset.model_fields["label_threshold"].default)
-
-
 @dataclass(frozen=True)
 class StagePlan:
     """Jobs, items, disk and time of one block."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import zipfile
 from collections.abc import Callable
@@ -11,16 +12,17 @@ from typing import Any
 
 import torch
 
-from exitwave.config.models import Segmentation
+from exitwave.training.task import Task
 
 
-def fingerprint(model: Segmentation, seed: int, tensors: list[torch.Tensor], redrawn: bool) -> str:
+def training_digest(task: Task, seed: int, tensors: list[torch.Tensor], redrawn: bool) -> str:
     """Hash of all that decides a training: its block, the version of the stage, the seed and the data.
 
     Images that are redrawn after the first epoch follow from the block that those of the first were drawn from.
     """
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(f"{model.VERSION} {seed} {redrawn} {model.model_dump_json()}".encode())
+    model = task.model
+    digest.update(f"{model.VERSION} {seed} {redrawn} {model.model_dump_json()} {json.dumps(task.facts)}".encode())
     for tensor in tensors:
         digest.update(f" {tuple(tensor.shape)} {tensor.dtype} ".encode())
         digest.update(tensor.contiguous().numpy().data)
@@ -45,7 +47,7 @@ def load_checkpoint(path: Path, expected: str, report: Callable[[str], None]) ->
     ----------
     path : Path
     expected : str
-        Fingerprint of the training that is to continue.
+        Digest of the training that is to continue.
     report : callable
         Takes one sentence if there is a checkpoint that cannot be used.
     """
@@ -58,7 +60,7 @@ def load_checkpoint(path: Path, expected: str, report: Callable[[str], None]) ->
         if damaged is not None:
             raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        found = state["fingerprint"]
+        found = state["digest"]
     except Exception as error:  # a damaged file fails in many ways, and each means starting anew
         report(f"{path} is damaged ({error}): the training starts anew")
         return None

@@ -1,4 +1,4 @@
-"""Training of a segmentation network on images held in memory, the same or new ones in every epoch.
+"""Training of a network on images held in memory, the same or new ones in every epoch.
 
 Lightning Fabric gives device and precision. The loop itself is ours: with all images in memory, workers, samplers and
 callbacks would cost more than they give, and a loop that draws everything from (seed, epoch) continues exactly.
@@ -25,18 +25,29 @@ import torch
 from lightning_fabric.plugins.environments import LightningEnvironment
 from numpy.typing import NDArray
 
-from exitwave.config.models import Segmentation
 from exitwave.errors import TrainingError
 from exitwave.hardware import resolve_device, resolve_precision
-from exitwave.training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
-from exitwave.training.losses import f1, segmentation_loss, soft_sums
-from exitwave.training.networks import build_network
-from exitwave.training.symmetry import augment
+from exitwave.training.checkpoint import load_checkpoint, save_checkpoint, training_digest
+from exitwave.training.task import Task
 
 logger = logging.getLogger(__name__)
 
-LabelledImages = tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]
+LabelledImages = tuple[NDArray[np.floating[Any]], NDArray[Any]]
 State = dict[str, torch.Tensor]
+
+
+class DivergenceError(TrainingError):
+    """The loss of a training is no longer finite, though its images are.
+
+    Attributes
+    ----------
+    history : DataFrame
+        The epochs before, as in :class:`TrainingResult`.
+    """
+
+    def __init__(self, sentence: str, history: pd.DataFrame) -> None:
+        super().__init__(sentence)
+        self.history = history
 
 
 @dataclass(frozen=True)
@@ -46,8 +57,8 @@ class TrainingResult:
     network: torch.nn.Module
     """With the weights of the best epoch, in evaluation mode, on the CPU."""
     history: pd.DataFrame
-    """One row an epoch: epoch (from 1), learning_rate, train_loss, validation_loss, validation_f1 (hard),
-    validation_f1_soft, seconds. Scores are of the particle class, pooled over all validation pixels."""
+    """One row an epoch: epoch (from 1), learning_rate, train_loss, validation_loss, the scores of the task over all
+    validation images, seconds."""
     best_epoch: int
     """Epoch with the smallest validation loss, from 1."""
 
@@ -55,7 +66,7 @@ class TrainingResult:
 def train(
     training: LabelledImages,
     validation: LabelledImages,
-    model: Segmentation,
+    task: Task,
     *,
     seed: int,
     device: Literal["auto", "cpu", "cuda"],
@@ -74,10 +85,11 @@ def train(
 
     Parameters
     ----------
-    training, validation : tuple of (images, masks)
-        Preprocessed images float16 or float32 [n, H, H] and masks bool [n, H, H]. Validation images are never
-        augmented.
-    model : Segmentation
+    training, validation : tuple of (images, targets)
+        Preprocessed images float16 or float32 [n, H, H] and the targets of the task [n, ...]. Validation images are
+        never augmented.
+    task : Task
+        What is learned; its block says how.
     seed : int
     device, precision
         As in the config; see :mod:`exitwave.hardware`.
@@ -96,8 +108,10 @@ def train(
 
     Raises
     ------
+    DivergenceError
+        If the loss is no longer finite; names the images of the batch.
     TrainingError
-        If the device is missing, the images cannot be trained on, or the loss is no longer finite.
+        If the device is missing, or the images cannot be trained on.
     """
     resolved_device = resolve_device(device)
     resolved_precision = resolve_precision(precision, resolved_device)
@@ -113,12 +127,16 @@ def train(
     fabric.launch()
 
     cpu_tensors = [torch.as_tensor(array) for array in (*training, *validation)]
-    identity = fingerprint(model, seed, cpu_tensors, redrawn=redraw is not None)
-    images, masks, validation_images, validation_masks = (fabric.to_device(tensor) for tensor in cpu_tensors)
+    identity = training_digest(task, seed, cpu_tensors, redrawn=redraw is not None)
+    images, targets, validation_images, validation_targets = (fabric.to_device(tensor) for tensor in cpu_tensors)
 
+    model = task.model
+    for name, given in (("training", images), ("validation", validation_images)):
+        if len(given) == 0:
+            raise TrainingError(f"the {name} set holds 0 images; allowed: 1 or more")
     with _seeded(seed, epoch=0):
-        network = build_network(model).to(memory_format=torch.channels_last)
-    _check_images(model, images, validation_images)
+        network = task.build().to(memory_format=torch.channels_last)
+    task.check(network, images)
     forward = fabric.setup_module(network)
     optimiser = fabric.setup_optimizers(torch.optim.Adam(network.parameters(), lr=model.learning_rate, fused=True))
     average = copy.deepcopy(network) if model.weight_average else None
@@ -139,7 +157,7 @@ def train(
     for epoch in range(len(history) + 1, model.epochs + 1):
         start = time.perf_counter()
         if redraw is not None and epoch > 1:
-            images, masks = (fabric.to_device(torch.as_tensor(array)) for array in redraw(epoch))
+            images, targets = (fabric.to_device(torch.as_tensor(array)) for array in redraw(epoch))
         learning_rate = model.learning_rate * model.learning_rate_decay ** (epoch - 1)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate
@@ -148,16 +166,19 @@ def train(
         network.train()
         with _seeded(seed, epoch):
             for batch in _shuffled_batches(len(images), model.batch_size, rng):
-                loss_sum += len(batch) * _step(fabric, forward, optimiser, images, masks, batch, model, rng, image_ids)
+                loss = _step(fabric, forward, optimiser, images, targets, batch, task, rng)
+                if not math.isfinite(loss):
+                    raise _no_longer_finite(loss, images, batch, image_ids, _table(history, task))
+                loss_sum += len(batch) * loss
                 steps += 1
                 if average is not None:
                     update_average(average, network, min(model.weight_average, (1 + steps) / (10 + steps)))
-        scores = validate(fabric.autocast, validated, validation_images, validation_masks, model)
+        scores = validate(fabric.autocast, validated, validation_images, validation_targets, task)
         if not math.isfinite(scores["validation_loss"]):
-            raise TrainingError(
-                f"the validation loss is {scores['validation_loss']} after epoch {epoch}; "
-                "a lower learning_rate may help, or a validation image is not finite"
-            )
+            told = f"the validation loss is {scores['validation_loss']} after epoch {epoch}"
+            if not torch.isfinite(validation_images).all():
+                raise TrainingError(f"{told}; a validation image is not finite")
+            raise DivergenceError(f"{told}; a lower learning_rate may help", _table(history, task))
         row = {"epoch": epoch, "learning_rate": learning_rate, "train_loss": loss_sum / len(images), **scores}
         history.append({**row, "seconds": time.perf_counter() - start})
         if scores["validation_loss"] < best["loss"]:
@@ -165,7 +186,7 @@ def train(
         save_checkpoint(
             checkpoint,
             {
-                "fingerprint": identity,
+                "digest": identity,
                 "network": network.state_dict(),
                 "average": None if average is None else average.state_dict(),
                 "optimiser": optimiser.state_dict(),
@@ -174,10 +195,16 @@ def train(
                 "steps": steps,
             },
         )
-        progress(_line(history[-1], model.epochs, best["epoch"]))
+        progress(_line(history[-1], task, best["epoch"]))
 
     network.load_state_dict(best["network"])
-    return TrainingResult(network.cpu().eval(), pd.DataFrame(history).astype({"epoch": int}), best["epoch"])
+    return TrainingResult(network.cpu().eval(), _table(history, task), best["epoch"])
+
+
+def _table(history: list[dict[str, float]], task: Task) -> pd.DataFrame:
+    """History as a table, which has its columns even before the first epoch is over."""
+    columns = ["epoch", "learning_rate", "train_loss", "validation_loss", *task.curves.columns, "seconds"]
+    return pd.DataFrame(history, columns=columns).astype({"epoch": int})
 
 
 def _step(
@@ -185,29 +212,37 @@ def _step(
     forward: torch.nn.Module,
     optimiser: torch.optim.Optimizer,
     images: torch.Tensor,
-    masks: torch.Tensor,
+    targets: torch.Tensor,
     batch: NDArray[np.int64],
-    model: Segmentation,
+    task: Task,
     rng: np.random.Generator,
-    image_ids: Sequence[str],
 ) -> float:
     """One step of the optimiser; returns the loss of the batch before it."""
     index = torch.as_tensor(batch, device=images.device)
-    inputs, labels = images[index].float(), masks[index].float()
-    if model.augmentation:
-        inputs, labels = augment(inputs, labels, rng)
-    logits = forward(inputs[:, None])[:, 0].float()
-    loss = segmentation_loss(soft_sums(logits, labels), model.cross_entropy_weight, model.dice_weight)
+    inputs, aims = images[index].float(), targets[index]
+    if task.model.augmentation:
+        inputs, aims = task.augment(inputs, aims, rng)
+    loss = task.objective(forward(inputs[:, None]), aims)
     value = float(loss.detach())
     if not math.isfinite(value):
-        broken = batch[~torch.isfinite(inputs).flatten(1).all(1).cpu().numpy()]
-        names = ", ".join(image_ids[i] for i in (broken if len(broken) else batch))
-        cause = "images with values that are not finite" if len(broken) else "a lower learning_rate may help; images"
-        raise TrainingError(f"the training loss is {value}; {cause}: {names}")
+        return value
     optimiser.zero_grad(set_to_none=True)
     fabric.backward(loss)
     optimiser.step()
     return value
+
+
+def _no_longer_finite(
+    loss: float, images: torch.Tensor, batch: NDArray[np.int64], image_ids: Sequence[str], history: pd.DataFrame
+) -> TrainingError:
+    """The error of a batch whose loss is not finite: of its images, or of the training."""
+    inputs = images[torch.as_tensor(batch, device=images.device)]
+    broken = batch[~torch.isfinite(inputs).flatten(1).all(1).cpu().numpy()]
+    if len(broken):
+        names = ", ".join(image_ids[i] for i in broken)
+        return TrainingError(f"the training loss is {loss}; images with values that are not finite: {names}")
+    names = ", ".join(image_ids[i] for i in batch)
+    return DivergenceError(f"the training loss is {loss}; a lower learning_rate may help; images: {names}", history)
 
 
 @torch.no_grad()
@@ -215,24 +250,18 @@ def validate(
     autocast: Callable[[], AbstractContextManager[Any]],
     network: torch.nn.Module,
     images: torch.Tensor,
-    masks: torch.Tensor,
-    model: Segmentation,
+    targets: torch.Tensor,
+    task: Task,
 ) -> dict[str, float]:
-    """Loss and pooled F1, hard and soft, on images as they are."""
+    """Loss and scores on images as they are."""
     network.eval()
-    soft, hard = [], []
-    for batch, mask in zip(torch.split(images, model.batch_size), torch.split(masks, model.batch_size), strict=True):
+    size = task.model.batch_size
+    sums = []
+    for batch, aims in zip(torch.split(images, size), torch.split(targets, size), strict=True):
         with autocast():
-            logits = network(batch.float()[:, None])[:, 0].double()
-        particle = logits > 0
-        soft.append(soft_sums(logits, mask.double()))
-        hard.append(torch.stack([(particle & mask).sum(), particle.sum(), mask.sum()]))
-    total = reduce(add, soft)
-    return {
-        "validation_loss": float(segmentation_loss(total, model.cross_entropy_weight, model.dice_weight)),
-        "validation_f1": f1(*torch.stack(hard).sum(0).tolist()),
-        "validation_f1_soft": f1(float(total.overlap), float(total.predicted), float(total.labelled)),
-    }
+            outputs = network(batch.float()[:, None])
+        sums.append(task.sums(outputs, aims))
+    return task.scores(reduce(add, sums))
 
 
 @torch.no_grad()
@@ -257,31 +286,14 @@ def _seeded(seed: int, epoch: int) -> Iterator[None]:
         yield
 
 
-def _check_images(model: Segmentation, images: torch.Tensor, validation_images: torch.Tensor) -> None:
-    for name, given in (("training", images), ("validation", validation_images)):
-        if len(given) == 0:
-            raise TrainingError(f"the {name} set holds 0 images; allowed: 1 or more")
-    height, width = images.shape[-2:]
-    stride = 2**model.encoder_depth
-    if height != width or height % stride:
-        raise TrainingError(
-            f"images have {height} x {width} pixels; allowed with encoder_depth {model.encoder_depth}: "
-            f"squares with an edge that is a multiple of {stride}"
-        )
-    if min(len(images), model.batch_size) == 1 and height == stride:
-        raise TrainingError(
-            f"one image of {height} x {width} pixels at a time leaves a single value for batch normalisation at "
-            f"encoder_depth {model.encoder_depth}; allowed: a larger batch_size or more images, or a smaller depth"
-        )
-
-
 def _copy_state(network: torch.nn.Module) -> State:
     return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
 
 
-def _line(row: dict[str, float], epochs: int, best_epoch: int) -> str:
+def _line(row: dict[str, float], task: Task, best_epoch: int) -> str:
+    column, name = next(iter(task.curves.columns.items()))
     return (
-        f"epoch {row['epoch']:.0f}/{epochs}: training loss {row['train_loss']:.4f}, validation loss "
-        f"{row['validation_loss']:.4f}, F1 {row['validation_f1']:.3f}, {row['seconds']:.1f} s"
+        f"epoch {row['epoch']:.0f}/{task.model.epochs}: training loss {row['train_loss']:.4f}, validation loss "
+        f"{row['validation_loss']:.4f}, {name} {row[column]:.3f}, {row['seconds']:.1f} s"
         + (" (best so far)" if best_epoch == row["epoch"] else "")
     )

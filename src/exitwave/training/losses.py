@@ -52,6 +52,25 @@ def soft_sums(logits: torch.Tensor, labels: torch.Tensor) -> PixelSums:
     )
 
 
+@dataclass(frozen=True)
+class MaskSums:
+    """Sums over pixels of predictions as they are, and of predictions at the threshold of one half."""
+
+    soft: PixelSums
+    hard: torch.Tensor
+    """Pixels that are [particle in both, predicted as particle, labelled as particle]."""
+
+    @classmethod
+    def of(cls, logits: torch.Tensor, masks: torch.Tensor) -> MaskSums:
+        """Sums of logits in double precision and masks (bool) of equal shape."""
+        particle = logits > 0
+        hard = torch.stack([(particle & masks).sum(), particle.sum(), masks.sum()])
+        return cls(soft_sums(logits, masks.double()), hard)
+
+    def __add__(self, other: MaskSums) -> MaskSums:
+        return MaskSums(self.soft + other.soft, self.hard + other.hard)
+
+
 def segmentation_loss(sums: PixelSums, cross_entropy_weight: float, dice_weight: float) -> torch.Tensor:
     """Weighted sum of the mean cross-entropy and of one minus the soft Dice coefficient.
 

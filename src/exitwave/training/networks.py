@@ -1,8 +1,7 @@
-"""Segmentation networks, and how they are kept: safetensors with a JSON that rebuilds the network."""
+"""How trained networks are kept: safetensors, with a JSON that rebuilds the network."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -12,17 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import segmentation_models_pytorch as smp
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from exitwave.config.models import Segmentation
+from exitwave.config.models import Network
 from exitwave.errors import TrainingError
-
-WEIGHTS = "weights.safetensors"
-DESCRIPTION = "network.json"
+from exitwave.training.record import DESCRIPTION, WEIGHTS, read_record
+from exitwave.training.task import Task
 
 
 @dataclass(frozen=True)
@@ -30,60 +26,28 @@ class LoadedNetwork:
     """A trained network and what is needed to use it."""
 
     module: torch.nn.Module
-    """Maps images [n, 1, H, W] to logits [n, 1, H, W]; in evaluation mode, on the CPU."""
-    model: Segmentation
-    """Its block in the config; ``model.preprocessing`` is what images must go through first."""
+    """Maps images [n, 1, H, W] to the outputs of its task; in evaluation mode, on the CPU."""
+    task: Task
+    """What it has learned, and what its outputs mean."""
     pixel_size: float
     """Pixel of the images it was trained on [Å]."""
     info: dict[str, Any]
     """What was recorded about the training."""
 
-
-def build_network(model: Segmentation) -> torch.nn.Module:
-    """Network with random weights, one input channel and one output logit for 'particle'.
-
-    Nothing is downloaded. The weights come from PyTorch's random state, which the caller seeds.
-
-    Raises
-    ------
-    TrainingError
-        If the encoder is unknown, or cannot be had with this depth and architecture.
-    """
-    encoders = smp.encoders.get_encoder_names()
-    if model.encoder not in encoders:
-        similar = difflib.get_close_matches(model.encoder, encoders, n=5) or encoders[:5]
-        raise TrainingError(
-            f"encoder is {model.encoder!r}; allowed: an encoder of segmentation-models-pytorch, "
-            f"such as {', '.join(similar)}"
-        )
-    channels = (256, 128, 64, 32, 16)[-model.encoder_depth :]
-    specific: dict[str, dict[str, Any]] = {
-        "unet": {"decoder_channels": channels},
-        "unetplusplus": {"decoder_channels": channels},
-        # The FPN's output lies at the fourth-last stage of the encoder; this brings it back to the size of the input.
-        "fpn": {"upsampling": 2 ** (model.encoder_depth - 3)},
-        "linknet": {},
-    }
-    architectures = {"unet": smp.Unet, "unetplusplus": smp.UnetPlusPlus, "fpn": smp.FPN, "linknet": smp.Linknet}
-    try:
-        network: torch.nn.Module = architectures[model.architecture](
-            encoder_name=model.encoder,
-            encoder_depth=model.encoder_depth,
-            encoder_weights=None,
-            in_channels=1,
-            classes=1,
-            **specific[model.architecture],
-        )
-    except (ValueError, KeyError, NotImplementedError) as error:
-        raise TrainingError(
-            f"encoder {model.encoder} cannot be used with architecture {model.architecture} and encoder_depth "
-            f"{model.encoder_depth} ({error})"
-        ) from error
-    return network
+    @property
+    def model(self) -> Network:
+        """Its block in the config; ``model.preprocessing`` is what images must go through first."""
+        return self.task.model
 
 
 def save_network(
-    folder: Path, network: torch.nn.Module, model: Segmentation, *, pixel_size: float, info: dict[str, Any]
+    folder: Path,
+    network: torch.nn.Module | None,
+    task: Task,
+    *,
+    pixel_size: float,
+    info: dict[str, Any],
+    diverged: str = "",
 ) -> None:
     """Write ``weights.safetensors`` and ``network.json``, each in one piece.
 
@@ -91,22 +55,28 @@ def save_network(
     ----------
     folder : Path
         Made if it does not exist.
-    network : torch.nn.Module
-    model : Segmentation
+    network : torch.nn.Module, optional
+        None where the training has diverged: the file of weights then holds none.
+    task : Task
     pixel_size : float
         Pixel of the images it was trained on [Å].
     info : dict
         What to record about the training; plain JSON.
+    diverged : str
+        Why there is no network, in a sentence.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    tensors = {} if network is None else network.state_dict()
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     _replace(folder / WEIGHTS, lambda path: save_file(state, path))
     description = {
         "exitwave": version("exitwave"),
-        "model": model.model_dump(mode="json"),
+        "model": task.model.model_dump(mode="json"),
+        "facts": task.facts,
         "pixel_size": pixel_size,
         "weights_sha256": _sha256(folder / WEIGHTS),
         "info": info,
+        **({"diverged": diverged} if diverged else {}),
     }
     text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
     _replace(folder / DESCRIPTION, lambda path: path.write_text(text, encoding="utf-8"))
@@ -118,28 +88,22 @@ def load_network(path: Path) -> LoadedNetwork:
     Raises
     ------
     TrainingError
-        If a file is missing, damaged, or the two do not belong together.
+        If a file is missing, damaged, or the two do not belong together, or the training has diverged.
     """
+    record = read_record(path)
     folder = path if path.is_dir() else path.parent
     weights, description = folder / WEIGHTS, folder / DESCRIPTION
-    for file in (weights, description):
-        if not file.is_file():
-            raise TrainingError(f"{file} does not exist; a network is a folder with {WEIGHTS} and {DESCRIPTION}")
-    try:
-        record = json.loads(description.read_text(encoding="utf-8"))
-        model = Segmentation.model_validate(record["model"])
-        pixel_size, expected, info = float(record["pixel_size"]), record["weights_sha256"], dict(record["info"])
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        reason = " ".join(str(error).split())
-        raise TrainingError(f"{description} does not describe a network of this version ({reason})") from error
-    if _sha256(weights) != expected:
+    if _sha256(weights) != record.weights_sha256:
         raise TrainingError(f"{weights} is damaged or does not belong to {description}: its SHA-256 differs")
-    network = build_network(model)
+    if record.diverged:
+        raise TrainingError(f"{folder} holds no network, since its training has diverged: {record.diverged}")
+    network = record.task.build()
     try:
         network.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError) as error:
         raise TrainingError(f"{weights} does not fit the network that {description} describes") from error
-    return LoadedNetwork(network.eval().to(memory_format=torch.channels_last), model, pixel_size, info)
+    module = network.eval().to(memory_format=torch.channels_last)
+    return LoadedNetwork(module, record.task, record.pixel_size, record.info)
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:

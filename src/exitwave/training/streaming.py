@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,21 +21,35 @@ from exitwave.data.shards import open_shard, read_table, table_path
 from exitwave.errors import ConfigError, ShardError
 from exitwave.images.kinds import kind_of
 from exitwave.items import Array, Asked, item_rng
+from exitwave.training.task import Task
 
 KEPT_BYTES = 2 * 2**30
 """Exit waves kept in memory by a training; those beyond are read from their shards in every epoch."""
 REDRAWN = {name for name, column in COLUMNS.items() if column.redrawn}
 """Columns that a newly drawn image has other values of than the stored one it takes the place of."""
+MAPS = {"phase"}
+"""Maps that are newly drawn; those made from atoms are not."""
 
 
-def check_streaming(dataset: Dataset) -> None:
-    """Refuse to stream a dataset that is chosen by what streaming draws anew.
+def check_streaming(dataset: Dataset, maps: Sequence[str]) -> None:
+    """Refuse to stream a dataset that is chosen by what streaming draws anew, or maps that it cannot draw.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    maps : sequence of str
+        Maps that targets are made from.
 
     Raises
     ------
     ConfigError
         One sentence that begins with the key of the training.
     """
+    for name in sorted(set(maps) - MAPS):
+        raise ConfigError(
+            f"streaming: found true with a model that learns the map {name}, which is not drawn anew; allowed: a "
+            "target of the map phase or of a column, or streaming: false"
+        )
     tree = ast.parse((dataset.where or "True").strip().replace("\n", " "), mode="eval")
     named = {
         "where": {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)},
@@ -95,10 +109,8 @@ class Stream:
         Rows of images, at least one.
     sources : mapping of ImagesSource
         By the identities of the images blocks.
-    label_threshold : float
-        Smoothed phase of the particle wave above which a pixel is particle [rad].
-    prepare : callable
-        What is done to the counts [images, y, x] of a structure before they are given out.
+    task : Task
+        What makes inputs and targets of them.
     threads : int
         Processor cores used.
     kept_bytes : int
@@ -114,59 +126,59 @@ class Stream:
         self,
         manifest: pd.DataFrame,
         sources: Mapping[str, ImagesSource],
-        label_threshold: float,
-        prepare: Callable[[NDArray[np.uint32]], NDArray[np.float32]],
+        task: Task,
         threads: int = 1,
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
         self._structures = _structures(manifest, sources)
-        self._number = len(manifest)
-        self._threshold = label_threshold
-        self._prepare = prepare
+        self._rows = manifest.reset_index(drop=True)
+        self._task = task
         self._threads = threads
         self._room = kept_bytes
         self._kept: dict[tuple[Path, int], Mapping[str, Array]] = {}
         self._lock = threading.Lock()
 
-    def draw(self, epoch: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Images and masks of an epoch, in the order of the manifest.
+    def draw(self, epoch: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Inputs and targets of an epoch, in the order of the manifest.
 
         Parameters
         ----------
         epoch : int
-            0 or more. 0 gives the stored images once more.
+            0 or more. 0 gives those of the stored images once more.
 
         Returns
         -------
-        images : float32 [images, y, x]
-        masks : bool [images, y, x]
+        inputs : float32 [images, y, x]
+        targets : ndarray [images, ...]
 
         Raises
         ------
         ShardError
             If a shard of exit waves is missing or damaged.
         """
-        size = self._structures[0].block.size
-        images = np.empty((self._number, size, size), np.float32)
-        masks = np.empty((self._number, size, size), bool)
-
-        def fill(structure: _Structure) -> None:
-            images[structure.images], masks[structure.images] = self._of(structure, epoch)
-
+        inputs: NDArray[np.float32] = np.empty(0, np.float32)
+        targets: NDArray[Any] = np.empty(0)
         with ThreadPoolExecutor(self._threads) as pool:
-            for _ in pool.map(fill, self._structures):
-                pass
-        return images, masks
+            made = pool.map(lambda structure: self._of(structure, epoch), self._structures)
+            for number, (structure, (seen, aimed)) in enumerate(zip(self._structures, made, strict=True)):
+                if number == 0:
+                    inputs = np.empty((len(self._rows), *seen.shape[1:]), seen.dtype)
+                    targets = np.empty((len(self._rows), *aimed.shape[1:]), aimed.dtype)
+                inputs[structure.images], targets[structure.images] = seen, aimed
+        return inputs, targets
 
-    def _of(self, structure: _Structure, epoch: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def _of(self, structure: _Structure, epoch: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
         # Without an epoch it is the generator of the stored image.
         later = () if epoch == 0 else (epoch,)
         key = structure.seed, "images", structure.identity, structure.item
         rngs = tuple(item_rng(*key, draw, *later) for draw in structure.draws)
         asked = Asked(structure.item, rngs, structure.row, {"exit_waves": self._waves(structure)})
-        made = list(kind_of(structure.block).make(structure.block, [asked], {"counts", "phase"}))
-        images = self._prepare(np.stack([item.arrays["counts"].values for item in made]))
-        return images, np.stack([item.arrays["phase"].values for item in made]) > self._threshold
+        made = list(kind_of(structure.block).make(structure.block, [asked], self._task.arrays))
+        arrays = {name: np.stack([item.arrays[name].values for item in made]) for name in self._task.arrays}
+        drawn = pd.DataFrame([item.row for item in made])
+        rows = self._rows.iloc[structure.images].reset_index(drop=True)
+        rows = rows.assign(**{name: drawn[name] for name in self._task.columns if name in drawn})
+        return self._task.inputs(arrays), self._task.targets(arrays, rows)
 
     def _waves(self, structure: _Structure) -> Mapping[str, Array]:
         """Exit waves of a structure, from memory or as they are stored."""

@@ -3,9 +3,10 @@ import pytest
 import torch
 from PIL import Image
 
-from exitwave.benchmark.micrographs import Micrograph
-from exitwave.benchmark.segment import particle_table, save_overlay, segment_image, tile_edge
+from exitwave.benchmark.particles import particle_table, save_overlay
+from exitwave.benchmark.prediction import predict_image, tile_edge
 from exitwave.config.models import Segmentation
+from exitwave.training.kinds import task_of
 from exitwave.training.networks import LoadedNetwork
 
 
@@ -24,7 +25,7 @@ class Darkness(torch.nn.Module):
 
 def make_network(**info):
     model = Segmentation.model_validate({"kind": "segmentation", "preprocessing": {"median": 3}})
-    return LoadedNetwork(Darkness(), model, 0.8, info)
+    return LoadedNetwork(Darkness(), task_of(model, {}), 0.8, info)
 
 
 @pytest.mark.parametrize("pixel_size", [0.3, 0.59, 0.8, 1.1])
@@ -33,19 +34,19 @@ def test_a_disc_is_found_with_its_area_whatever_the_pixel(pixel_size, symmetry_a
     edge = round(120 / pixel_size)
     y, x = (np.indices((edge, edge + 11)) + 0.5) * pixel_size
     disc = np.hypot(y - 60, x - 55) < 30
-    micrograph = Micrograph("disc", np.where(disc, 40.0, 90.0).astype(np.float32), None, pixel_size)
-    result = segment_image(make_network(image_size=128), micrograph, 0.5, symmetry_average)
-    assert result.mask.shape == disc.shape
-    assert result.probability.min() >= 0
-    assert result.probability.max() <= 1
-    assert result.mask.sum() * pixel_size**2 == pytest.approx(np.pi * 30**2, rel=0.03)
-    assert (result.mask != disc).mean() < 0.02
+    image = np.where(disc, 40.0, 90.0).astype(np.float32)
+    probability = predict_image(make_network(image_size=128), image, pixel_size, 0.5, symmetry_average)
+    assert probability.shape == disc.shape
+    assert -1e-6 <= probability.min() <= probability.max() <= 1 + 1e-6
+    mask = probability >= 0.5
+    assert mask.sum() * pixel_size**2 == pytest.approx(np.pi * 30**2, rel=0.03)
+    assert (mask != disc).mean() < 0.02
 
 
 def test_the_network_sees_tiles_of_its_own_size_each_normalised_by_itself():
     network = make_network(image_size=64)
     ramp = np.tile(np.linspace(0, 1000, 400), (100, 1)).astype(np.float32)
-    segment_image(network, Micrograph("ramp", ramp, None, 0.8))
+    predict_image(network, ramp, 0.8)
     tiles = torch.cat(network.module.seen)
     assert tiles.shape[1:] == (1, 64, 64)
     assert torch.allclose(tiles.amin(dim=(1, 2, 3)), torch.tensor(0.0))
@@ -56,16 +57,8 @@ def test_a_hot_pixel_changes_nothing():
     image = np.random.default_rng(0).normal(100, 1, (128, 128)).astype(np.float32)
     hot = image.copy()
     hot[50, 60] = 1e6
-    one, other = (segment_image(make_network(), Micrograph("a", i, None, 0.8)).probability for i in (image, hot))
+    one, other = (predict_image(make_network(), i, 0.8) for i in (image, hot))
     assert np.abs(one - other)[:40].max() < 1e-3
-
-
-def test_higher_threshold_gives_a_smaller_mask():
-    image = np.random.default_rng(0).normal(100, 1, (128, 128)).astype(np.float32)
-    low, high = (
-        segment_image(make_network(), Micrograph("a", image, None, 0.8), threshold=t).mask.sum() for t in (0.2, 0.8)
-    )
-    assert high < low
 
 
 @pytest.mark.parametrize(("size", "edge"), [(128, 128), (100, 128), (130, 160)])

@@ -1,0 +1,114 @@
+"""Cases: what a benchmark scores, one image with its truth after another, wherever they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from exitwave.config.graph import Node
+from exitwave.config.models import Network
+from exitwave.training.task import Task
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image and its truth.
+
+    Attributes
+    ----------
+    name : str
+    image : float32 array [H, W]
+        As it was taken, before any preprocessing.
+    truth : ndarray
+        What a network should give: a mask or a map [H, W], or the place [1] of a class among those of the task.
+    pixel_size : float
+        [Å]
+    """
+
+    name: str
+    image: NDArray[np.float32]
+    truth: NDArray[Any]
+    pixel_size: float
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images that a baseline may learn from, and their truths; in one shape each.
+
+    Attributes
+    ----------
+    images : float32 array [n, H, W]
+    truths : ndarray [n, ...]
+    """
+
+    images: NDArray[np.float32]
+    truths: NDArray[Any]
+
+
+Rule = Callable[[Case], NDArray[Any]]
+"""From a case to its prediction, without a look at the truth."""
+
+
+class Cases(Protocol):
+    """The cases of a benchmark."""
+
+    @property
+    def task(self) -> Task:
+        """What their truth is."""
+        ...
+
+    def __iter__(self) -> Iterator[Case]: ...
+
+    def skipped(self) -> pd.DataFrame:
+        """Files that cannot be used: columns ``file`` and ``reason``."""
+        ...
+
+    def examples(self) -> Examples | None:
+        """Images that were not held out, for baselines that learn; none where all are held out."""
+        ...
+
+
+class Kind(Protocol):
+    """A module that gives the cases of one kind of benchmarks."""
+
+    def check(self, node: Node) -> None:
+        """Refuse a benchmark that cannot be scored, as far as that is known before the first job.
+
+        Raises
+        ------
+        ConfigError
+            One sentence that begins with the key.
+        """
+        ...
+
+    def aim(self, trainings: Sequence[Node]) -> dict[str, Any]:
+        """Kind and target of the networks scored; see :meth:`exitwave.config.models.Network.aim`."""
+        ...
+
+    def files(self, block: Any) -> list[str]:
+        """Files that no job of the study makes; the benchmark is scored again when one changes."""
+        ...
+
+    def cases(self, block: Any, model: Network, manifests: Sequence[Path]) -> Cases:
+        """Cases of a benchmark.
+
+        Parameters
+        ----------
+        block : Benchmark
+        model : Network
+            A model with the aim of the networks scored.
+        manifests : sequence of path
+            Of its datasets, if it has any.
+
+        Raises
+        ------
+        ExitwaveError
+            If there is nothing to score.
+        """
+        ...

@@ -1,0 +1,115 @@
+"""Cases of held-out simulated structures: the test split of datasets, with the target of the networks as truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from exitwave.benchmark.cases import Case, Examples
+from exitwave.config.benchmarks import SimulatedBenchmark
+from exitwave.config.datasets import Dataset
+from exitwave.config.graph import Node
+from exitwave.config.models import DEFAULT_AIM, Network
+from exitwave.data.batches import load_arrays
+from exitwave.data.shards import read_table
+from exitwave.errors import ConfigError
+from exitwave.training.kinds import kind_of, task_on
+from exitwave.training.task import INPUT, Task
+
+EXAMPLES = 256
+"""Training images at the most that baselines learn from."""
+TOGETHER = 32
+"""Images read at a time."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out images of datasets; see :class:`exitwave.benchmark.cases.Cases`."""
+
+    block: SimulatedBenchmark
+    task: Task
+    manifests: Sequence[pd.DataFrame]
+
+    def __iter__(self) -> Iterator[Case]:
+        share = -(-self.block.size // len(self.manifests))
+        for manifest in self.manifests:
+            table = manifest[manifest["split"] == "test"].drop_duplicates("image_id")
+            yield from self._read(_spread(table, share))
+
+    def _read(self, table: pd.DataFrame) -> Iterator[Case]:
+        for start in range(0, len(table), TOGETHER):
+            rows = table.iloc[start : start + TOGETHER]
+            arrays = load_arrays(rows, self.task.arrays)
+            truths = self.task.targets(arrays, rows)
+            for place, (name, pixel_size) in enumerate(zip(rows["image_id"], rows["pixel_size"], strict=True)):
+                image = arrays[INPUT][place].astype(np.float32)
+                yield Case(str(name), image, np.atleast_1d(truths[place]), float(pixel_size))
+
+    def skipped(self) -> pd.DataFrame:
+        """None."""
+        return pd.DataFrame(columns=["file", "reason"])
+
+    def examples(self) -> Examples:
+        """Training images of all datasets, evenly spaced."""
+        joined = pd.concat([manifest[manifest["split"] == "train"] for manifest in self.manifests])
+        rows = _spread(joined.drop_duplicates("image_id"), EXAMPLES)
+        arrays = load_arrays(rows, self.task.arrays)
+        return Examples(arrays[INPUT].astype(np.float32), self.task.targets(arrays, rows))
+
+
+def _spread(table: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Evenly spaced rows, so that few images still come from many structures."""
+    return table.iloc[np.unique(np.linspace(0, len(table) - 1, min(most, len(table))).astype(int))]
+
+
+def check(node: Node) -> None:
+    """Refuse test shares that differ, networks that differ in their aim, and datasets without what is aimed at."""
+    trainings, datasets = node.upstream["trainings"], node.upstream["datasets"]
+    # Only with the same share does a held-out structure of one dataset stay out of training in the others.
+    held = [*datasets, *(training.source("datasets") for training in trainings)]
+    shares = sorted({dataset.of(Dataset).test for dataset in held})
+    if len(shares) > 1 or shares[0] == 0:
+        raise ConfigError(
+            f"datasets: these and those of the trainings keep shares {shares} of their structures for the test; "
+            "allowed: one share for all, above 0"
+        )
+    models = {training.name: training.source("model").of(Network) for training in trainings}
+    for name, model in models.items():
+        first = next(iter(models))
+        if model.aim() != models[first].aim():
+            raise ConfigError(
+                f"trainings: '{first}' learns {_told(models[first].aim())} and '{name}' {_told(model.aim())}; allowed: "
+                "trainings of one target; list them, with a benchmark for each"
+            )
+    if trainings:
+        model = trainings[0].source("model").of(Network)
+        for dataset in datasets:
+            try:
+                kind_of(model).check(model, dataset.upstream["images"])
+            except ConfigError as error:
+                raise ConfigError(f"datasets: {error}") from error
+
+
+def _told(aim: dict[str, Any]) -> str:
+    return " ".join([str(aim["kind"]), *(f"{key} {value}" for key, value in aim.items() if key != "kind")])
+
+
+def aim(trainings: Sequence[Node]) -> dict[str, Any]:
+    """Aim of the networks, which is one for all."""
+    return trainings[0].source("model").of(Network).aim() if trainings else DEFAULT_AIM
+
+
+def files(block: SimulatedBenchmark) -> list[str]:
+    """None: manifests and shards are made by jobs."""
+    return []
+
+
+def cases(block: SimulatedBenchmark, model: Network, manifests: Sequence[Path]) -> HeldOut:
+    """Held-out images of the datasets with these manifests."""
+    tables = [read_table(manifest) for manifest in manifests]
+    return HeldOut(block, task_on(model, pd.concat(tables, ignore_index=True)), tables)

@@ -1,0 +1,146 @@
+"""How segmentations are judged. Pixels are counted first, per image, and reduced to scores later.
+
+With the probability p and the true mask y of every pixel, the counts are
+
+    TP = sum p y,  FP = sum p (1 - y),  FN = sum (1 - p) y,  TN = sum (1 - p) (1 - y).
+
+Of a thresholded p they are the usual (hard) counts; of p itself they are soft, and
+F1 = 2 TP / (2 TP + FP + FN) = 2 sum p y / (sum p + sum y) is equation 6 of Rangel DaCosta et al.,
+npj Comput. Mater. 10, 165 (2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exitwave.benchmark.baselines import BASELINES
+from exitwave.benchmark.cases import Case, Examples, Rule
+from exitwave.benchmark.metrics import Metric, Score, Selection, f1_of, ratio
+from exitwave.benchmark.prediction import predict_map
+from exitwave.config.benchmarks import Benchmark
+from exitwave.training.task import Task
+
+if TYPE_CHECKING:
+    from exitwave.training.networks import LoadedNetwork
+
+HARD_COUNTS = ("tp", "fp", "fn", "tn")
+SOFT_COUNTS = ("soft_tp", "soft_fp", "soft_fn", "soft_tn")
+COUNTS = HARD_COUNTS + SOFT_COUNTS
+EMPTY_FRACTION = 1e-3
+"""An image of which less than this fraction is marked holds no particle."""
+KEPT = np.float16
+"""Precision in which predictions are kept."""
+NOTE = (
+    "F1 of the particle class. Pooled: of the summed pixels of all images; mean: over the images with particles. "
+    "Brackets: 95 % bootstrap interval over images. Of networks the median over seeds is given, with the smallest and "
+    "the largest seed; an ensemble is the mean prediction of all seeds. Baselines are rules without training."
+)
+SUMMARY = (
+    Score("f1_pooled", "f1", "F1 pooled", "F1, pixels of all images pooled", foremost=True),
+    Score("f1_mean", "f1", "F1 mean", "F1, mean over images with particles", foremost=True, mean=True),
+    Score("iou_pooled", "iou", "IoU pooled"),
+    Score("f1_soft_pooled", "f1_soft", "soft F1 pooled", of_rules=False),
+    Score("f1_soft_two_class", "f1_soft_two_class", "soft F1, two classes", of_rules=False),
+)
+
+
+def count_pixels(probability: NDArray[Any], expert: NDArray[np.bool_], threshold: float = 0.5) -> dict[str, float]:
+    """Hard and soft counts of one image.
+
+    Parameters
+    ----------
+    probability : float or bool array [H, W]
+        Probability of each pixel to be particle; of a mask, hard and soft counts are the same.
+    expert : bool array [H, W]
+        The true mask.
+    threshold : float
+        Probability from which a pixel is particle.
+
+    Returns
+    -------
+    dict
+        ``tp``, ``fp``, ``fn``, ``tn`` and the same with the prefix ``soft_``.
+    """
+    soft = np.asarray(probability, dtype=np.float64)
+    expert = np.asarray(expert, dtype=bool)
+    counts: dict[str, float] = {}
+    for names, predicted in ((HARD_COUNTS, (soft >= threshold).astype(np.float64)), (SOFT_COUNTS, soft)):
+        tp = float(predicted[expert].sum())
+        fp = float(predicted.sum()) - tp
+        n_particle = int(expert.sum())
+        values = (tp, fp, n_particle - tp, expert.size - n_particle - fp)
+        counts.update(zip(names, values, strict=True))
+    return counts
+
+
+def scores_from_counts(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Scores from counts, of single images or of sums over images.
+
+    Parameters
+    ----------
+    counts : float array [..., 8]
+        Counts in the order of ``COUNTS``.
+
+    Returns
+    -------
+    dict of float arrays [...]
+        ``f1``, ``iou``, ``precision`` and ``recall`` of the thresholded prediction, ``f1_soft`` (equation 6), and
+        ``f1_soft_two_class``, the variant in the code of the paper's authors: the soft F1 averaged over particle and
+        background. An empty mask with an empty prediction scores 1.
+    """
+    tp, fp, fn, _, soft_tp, soft_fp, soft_fn, soft_tn = np.moveaxis(np.asarray(counts, dtype=np.float64), -1, 0)
+    f1_soft = f1_of(soft_tp, soft_fp, soft_fn)
+    # What is falsely particle is missing in the background, and the other way round.
+    background = f1_of(soft_tn, soft_fn, soft_fp)
+    return {
+        "f1": f1_of(tp, fp, fn),
+        "f1_soft": f1_soft,
+        "iou": ratio(tp, tp + fp + fn),
+        "precision": ratio(tp, tp + fp),
+        "recall": ratio(tp, tp + fn),
+        "f1_soft_two_class": (f1_soft + background) / 2,
+    }
+
+
+def describe(prediction: NDArray[Any], truth: NDArray[Any]) -> dict[str, Any]:
+    """Size of an image, and how much of it is particle."""
+    return {"pixels": float(truth.size), "particle_fraction": float(truth.mean())}
+
+
+def metric(task: Task, threshold: float) -> Metric:
+    """Metric of masks, of probabilities at a threshold."""
+    return Metric(
+        counts=COUNTS,
+        count=partial(count_pixels, threshold=threshold),
+        scores=scores_from_counts,
+        describe=describe,
+        summary=SUMMARY,
+        note=NOTE,
+        limits=(0.0, 1.0),
+        # On an image without particles F1 is 0 for a single wrong pixel and says nothing about size.
+        selection=Selection("images_with_particles", "particle_fraction", EMPTY_FRACTION),
+    )
+
+
+def _rule(baseline: Callable[[NDArray[np.float32], float], NDArray[Any]]) -> Rule:
+    return lambda case: baseline(case.image, case.pixel_size)
+
+
+def rules(task: Task) -> dict[str, Rule]:
+    """The classical baselines."""
+    return {name: _rule(baseline) for name, baseline in BASELINES.items()}
+
+
+def fitted(task: Task) -> Mapping[str, Callable[[Examples], Rule]]:
+    """No baseline learns from images."""
+    return {}
+
+
+def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: Task) -> NDArray[Any]:
+    """Probability of each pixel to be particle [H, W]."""
+    return np.clip(predict_map(network, case.image, case.pixel_size, block), 0, 1)

@@ -1,0 +1,57 @@
+"""The kinds of tasks, each imported when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from exitwave.config.kinds import model_of
+from exitwave.config.models import Network, Segmentation
+from exitwave.training.task import Kind, Task
+
+
+def kind_of(model: Network) -> Kind:
+    """Module of the kind of a block."""
+    match model:
+        case Segmentation():
+            from exitwave.training import segmentation
+
+            return segmentation
+    raise TypeError(f"there is no task of {type(model).__name__}")
+
+
+def task_of(model: Network, facts: Mapping[str, Any]) -> Task:
+    """Task of a block, with what is known of its images."""
+    return kind_of(model).task(model, facts)
+
+
+def task_on(model: Network, manifest: pd.DataFrame) -> Task:
+    """Task of a block on the images of a manifest.
+
+    Raises
+    ------
+    ExitwaveError
+        If they do not have what the model aims at.
+    """
+    return task_of(model, kind_of(model).facts(model, manifest))
+
+
+def described(task: Task) -> dict[str, Any]:
+    """A task in plain values, without how its networks are built and optimised."""
+    return {"model": task.model.aim(), "facts": task.facts}
+
+
+def task_from(description: Mapping[str, Any]) -> Task:
+    """Task from its description.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind of models.
+    """
+    kind = model_of("models", description["model"])
+    if kind is None or not issubclass(kind, Network):
+        raise ValueError(f"there are no models of kind {description['model'].get('kind')!r}")
+    return task_of(kind.model_validate(description["model"]), description["facts"])

@@ -1,0 +1,80 @@
+"""What stands beside the weights of a network: what it has learned and how it came about."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from exitwave.config.models import Network
+from exitwave.errors import TrainingError
+from exitwave.training.kinds import task_from
+from exitwave.training.task import Task
+
+WEIGHTS = "weights.safetensors"
+DESCRIPTION = "network.json"
+
+
+@dataclass(frozen=True)
+class Record:
+    """Content of the description of a network.
+
+    Attributes
+    ----------
+    task : Task
+        What it has learned, and what its outputs mean.
+    pixel_size : float
+        Pixel of the images it was trained on [Å].
+    weights_sha256 : str
+        Digest of its weights.
+    info : dict
+        What was recorded about the training.
+    diverged : str
+        Why there is no network, in a sentence; empty if there is one.
+    """
+
+    task: Task
+    pixel_size: float
+    weights_sha256: str
+    info: dict[str, Any]
+    diverged: str = ""
+
+    @property
+    def model(self) -> Network:
+        """Its block in the config."""
+        return self.task.model
+
+
+def read_record(path: Path) -> Record:
+    """Read the description of a network.
+
+    Parameters
+    ----------
+    path : path
+        Folder of the network, or a file in it.
+
+    Raises
+    ------
+    TrainingError
+        If a file is missing, or does not describe a network.
+    """
+    folder = path if path.is_dir() else path.parent
+    description = folder / DESCRIPTION
+    for file in (folder / WEIGHTS, description):
+        if not file.is_file():
+            raise TrainingError(f"{file} does not exist; a network is a folder with {WEIGHTS} and {DESCRIPTION}")
+    try:
+        record = json.loads(description.read_text(encoding="utf-8"))
+        return Record(
+            task_from(record),
+            float(record["pixel_size"]),
+            str(record["weights_sha256"]),
+            dict(record["info"]),
+            str(record.get("diverged", "")),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+        reason = " ".join(str(error).split())
+        raise TrainingError(f"{description} does not describe a network of this version ({reason})") from error

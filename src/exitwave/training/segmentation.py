@@ -1,0 +1,124 @@
+"""The task of segmentation: for every pixel the probability that it is particle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from exitwave.config.graph import Node
+from exitwave.config.models import Segmentation
+from exitwave.data.preprocess import preprocess_stack
+from exitwave.labels.mask import mask_of
+from exitwave.training.pixels import check_images, check_map
+from exitwave.training.task import INPUT, Curves
+
+if TYPE_CHECKING:
+    import torch
+
+    from exitwave.training.losses import MaskSums
+
+
+@dataclass(frozen=True)
+class SegmentationTask:
+    """Masks of a stored map; see :class:`exitwave.training.task.Task`."""
+
+    model: Segmentation
+    facts: ClassVar[dict[str, Any]] = {}
+    columns: ClassVar[tuple[str, ...]] = ()
+    curves: ClassVar[Curves] = Curves(
+        "F1 of the particle class (validation)",
+        {"validation_f1": "hard F1", "validation_f1_soft": "soft F1"},
+        (0.0, 1.0),
+    )
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The image and the map that its mask is made from."""
+        return INPUT, self.model.target.map
+
+    def inputs(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Preprocessed images [n, H, H]."""
+        return preprocess_stack(arrays[INPUT], self.model.preprocessing)
+
+    def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.bool_]:
+        """Masks [n, H, H]."""
+        # One by one: all at once in single precision would take as much memory as the images.
+        return np.stack([mask_of(values, self.model.target.above) for values in arrays[self.model.target.map]])
+
+    def statistics(self, targets: NDArray[Any]) -> dict[str, Any]:
+        """Spread of the particle fraction over images."""
+        fractions = targets.mean(axis=(1, 2))
+        spread = {name: float(getattr(np, name)(fractions)) for name in ("min", "median", "mean", "max")}
+        return {"particle_fraction": spread}
+
+    def build(self) -> torch.nn.Module:
+        """Network with one logit a pixel."""
+        from exitwave.training.architectures import build_network
+
+        return build_network(self.model)
+
+    def check(self, network: torch.nn.Module, images: torch.Tensor) -> None:
+        """Refuse images that do not fit the depth of the encoder."""
+        check_images(self.model, images)
+
+    def augment(
+        self, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Turn and flip images and masks alike."""
+        from exitwave.training.symmetry import augment
+
+        return augment(images, targets, rng)
+
+    def objective(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy and Dice."""
+        from exitwave.training.losses import segmentation_loss, soft_sums
+
+        sums = soft_sums(outputs[:, 0].float(), targets.float())
+        return segmentation_loss(sums, self.model.cross_entropy_weight, self.model.dice_weight)
+
+    def sums(self, outputs: torch.Tensor, targets: torch.Tensor) -> MaskSums:
+        """Soft and hard sums over pixels."""
+        from exitwave.training.losses import MaskSums
+
+        return MaskSums.of(outputs[:, 0].double(), targets)
+
+    def scores(self, sums: MaskSums) -> dict[str, float]:
+        """Loss and pooled F1, hard and soft."""
+        from exitwave.training.losses import f1, segmentation_loss
+
+        soft = sums.soft
+        loss = segmentation_loss(soft, self.model.cross_entropy_weight, self.model.dice_weight)
+        return {
+            "validation_loss": float(loss),
+            "validation_f1": f1(*sums.hard.tolist()),
+            "validation_f1_soft": f1(float(soft.overlap), float(soft.predicted), float(soft.labelled)),
+        }
+
+    def predict(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Probability of each pixel to be particle [n, H, W]."""
+        return outputs[:, 0].float().sigmoid()
+
+
+def check(model: Segmentation, images: Sequence[Node]) -> None:
+    """Refuse images without the map that masks are made from."""
+    check_map(model.target.map, images)
+
+
+def maps(model: Segmentation) -> tuple[str, ...]:
+    """The map that masks are made from."""
+    return (model.target.map,)
+
+
+def facts(model: Segmentation, manifest: pd.DataFrame) -> dict[str, Any]:
+    """A mask follows from image and block alone."""
+    return {}
+
+
+def task(model: Segmentation, facts: Mapping[str, Any]) -> SegmentationTask:
+    """The task of a block."""
+    return SegmentationTask(model)
