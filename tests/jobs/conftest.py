@@ -60,9 +60,9 @@ HOW = {"device": "cpu", "precision": "32", "threads": 1}
 class Jobs:
     """The jobs of the study, each into a folder of choice."""
 
-    def __init__(self) -> None:
-        self.text = TINY
-        self.study = study_from(yaml.safe_load(TINY), "tiny.yaml")
+    def __init__(self, text: str = TINY) -> None:
+        self.text = text
+        self.study = study_from(yaml.safe_load(text), "tiny.yaml")
         stages = {stage: self.study.stage(stage)[0] for stage in self.study.members}
         self.members = SimpleNamespace(**stages)
         self.describe: Callable[[str], dict[str, Any]] = lambda stage: json.loads(describe(stages[stage]))
@@ -73,8 +73,12 @@ class Jobs:
         paths = {stage: folder / stage / name for stage in ("structures", "exit_waves", "images")}
         make_structures(self.describe("structures"), start, stop, paths["structures"])
         make_exit_waves(self.describe("exit_waves"), paths["structures"], paths["exit_waves"])
-        make_images(self.describe("images"), paths["exit_waves"], paths["images"])
+        make_images(self.describe("images"), paths["exit_waves"], paths["images"], paths["structures"])
         return SimpleNamespace(**paths)
+
+    def described(self, stage: str, name: str) -> dict[str, Any]:
+        """Description of a block by its name."""
+        return json.loads(describe(self.study.members[stage][name]))
 
     def arrays(self, path: Path) -> dict[str, np.ndarray]:
         """Every array of a shard by name."""
@@ -114,7 +118,7 @@ def learned(jobs: Jobs, simulated: SimpleNamespace, tmp_path_factory: pytest.Tem
         train_network(jobs.describe("trainings"), dataset, model, manifest, seed, HOW, networks[-1])
         scores.append(folder / "scores" / "gold" / f"seed-{seed}.zarr.zip")
         weights = networks[-1] / "weights.safetensors"
-        score_network(jobs.describe("benchmarks"), [manifest], weights, "gold", seed, 1, scores[-1])
+        score_network(jobs.describe("benchmarks"), model, [manifest], weights, "gold", seed, 1, scores[-1])
     baselines = folder / "scores" / "baselines.parquet"
     task = folder / "scores" / "task.json"
     score_baselines(jobs.describe("benchmarks"), model, [manifest], baselines, folder / "scores" / "skipped.csv", task)
