@@ -71,9 +71,7 @@ def check_size(network: torch.nn.Module, name: str, edge: int, device: torch.dev
     try:
         network.eval()(torch.zeros((2, 1, edge, edge), device=device))
     except (RuntimeError, ValueError, AssertionError) as error:
-        raise TrainingError(
-            f"encoder {name} cannot take images of {edge} x {edge} px ({_reason(error)})"
-        ) from error
+        raise TrainingError(f"encoder {name} cannot take images of {edge} x {edge} px ({_reason(error)})") from error
     finally:
         network.train(before)
 
