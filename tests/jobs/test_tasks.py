@@ -26,7 +26,7 @@ from exitwave.training.networks import load_network
 
 HOW = {"device": "cpu", "precision": "32", "threads": 1}
 STUDY = """
-seed: 4
+seed: 5
 structures:
   metals:
     kind: nanoparticles_on_substrate
