@@ -20,6 +20,7 @@ rule benchmark_network:
         runtime=lambda wc, attempt: 60 * attempt,
     params:
         block=lambda wc: describe(benchmark_of(wc)),
+        model=aim_of_benchmark,
         training=lambda wc: STUDY.member(f"trainings/{wc.training}").name,
     message:
         "score {wildcards.training}, seed {wildcards.seed}, on {wildcards.benchmark}"

@@ -9,6 +9,7 @@ from exitwave.jobs.run import job
 with job(f"score {snakemake.wildcards.training} on {snakemake.wildcards.benchmark}", snakemake.log[0]):
     score_network(
         json.loads(snakemake.params.block),
+        json.loads(snakemake.params.model),
         [Path(path) for path in snakemake.input.manifests],
         Path(snakemake.input.weights),
         snakemake.params.training,

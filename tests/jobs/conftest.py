@@ -19,6 +19,7 @@ from exitwave.jobs.learn import make_dataset, train_network
 from exitwave.jobs.simulate import make_shard
 from exitwave.study.description import Description, describe
 from exitwave.study.link import study_from
+from exitwave.study.plan import sources_of
 
 TINY = """
 seed: 3
@@ -61,9 +62,9 @@ HOW = {"device": "cpu", "precision": "32", "threads": 1}
 class Jobs:
     """The jobs of the study, each into a folder of choice."""
 
-    def __init__(self) -> None:
-        self.text = TINY
-        self.study = study_from(yaml.safe_load(TINY), "tiny.yaml")
+    def __init__(self, text: str = TINY) -> None:
+        self.text = text
+        self.study = study_from(yaml.safe_load(text), "tiny.yaml")
         stages = {stage: self.study.stage(stage)[0] for stage in self.study.members}
         self.members = SimpleNamespace(**stages)
         self.describe: Callable[[str], dict[str, Any]] = lambda stage: json.loads(describe(stages[stage]))
@@ -78,11 +79,14 @@ class Jobs:
         """One shard through the three stages of the simulation."""
         name = f"shard-{start}-{stop}.zarr.zip"
         paths = {stage: folder / stage / name for stage in ("structures", "exit_waves", "images")}
-        sources: dict[str, Path] = {}
         for stage, path in paths.items():
+            sources = {source: paths[source] for source in sources_of(getattr(self.members, stage))}
             make_shard(self.description(stage), range(start, stop), sources, path)
-            sources = {stage: path}
         return SimpleNamespace(**paths)
+
+    def described(self, stage: str, name: str) -> dict[str, Any]:
+        """Description of a block by its name."""
+        return json.loads(describe(self.study.members[stage][name]))
 
     def arrays(self, path: Path) -> dict[str, np.ndarray]:
         """Every array of a shard by name, the ragged ones by ``NAME/PLACE``."""
@@ -124,7 +128,7 @@ def learned(jobs: Jobs, simulated: SimpleNamespace, tmp_path_factory: pytest.Tem
         train_network(jobs.describe("trainings"), dataset, model, manifest, seed, HOW, networks[-1])
         scores.append(folder / "scores" / "gold" / f"seed-{seed}.zarr.zip")
         weights = networks[-1] / "weights.safetensors"
-        score_network(jobs.describe("benchmarks"), [manifest], weights, "gold", seed, 1, scores[-1])
+        score_network(jobs.describe("benchmarks"), model, [manifest], weights, "gold", seed, 1, scores[-1])
     baselines = folder / "scores" / "baselines.parquet"
     task = folder / "scores" / "task.json"
     score_baselines(jobs.describe("benchmarks"), model, [manifest], baselines, folder / "scores" / "skipped.csv", task)

@@ -150,6 +150,7 @@ def test_everything_is_particle_has_the_f1_of_the_particle_fraction(learned, sum
 def test_scores_repeat_themselves(jobs, learned, tmp_path):
     path = tmp_path / "gold" / "seed-0.zarr.zip"
     weights = learned.networks[0] / "weights.safetensors"
-    score_network(jobs.describe("benchmarks"), [learned.manifest], weights, "gold", 0, 1, path)
+    described = jobs.describe("benchmarks"), jobs.describe("models")
+    score_network(*described, [learned.manifest], weights, "gold", 0, 1, path)
     assert path.read_bytes() == learned.scores[0].read_bytes()
     assert table_path(path).read_bytes() == table_path(learned.scores[0]).read_bytes()

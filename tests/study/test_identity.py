@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from exitwave.config.images import Hrtem
 from exitwave.config.kinds import STAGES
@@ -84,6 +86,35 @@ def test_any_other_value_gives_a_new_identity_from_its_stage_on(changed: Any, ke
     expected = {"models", "trainings"} if first == "models" else set(chain[chain.index(first) :])
     assert expected <= differing
     assert differing <= expected | {"benchmarks"}
+
+
+def test_a_benchmark_is_another_for_networks_of_another_target(changed: Any) -> None:
+    before = hashes(changed())
+    assert before["benchmarks.held_out"] == hashes(changed(("models.unet.epochs", 3)))["benchmarks.held_out"]
+    assert (
+        before["benchmarks.held_out"] != hashes(changed(("models.unet.target", {"above": 0.2})))["benchmarks.held_out"]
+    )
+
+
+def test_masks_that_are_scored_make_another_benchmark_but_train_nothing_anew(changed: Any) -> None:
+    model = {"kind": "regression", "target": {"map": "phase"}}
+    before, after = (hashes(changed(("models.unet", {**model, "masks": masks}))) for masks in ([], [0.1]))
+    assert before["trainings.gold"] == after["trainings.gold"]
+    assert before["benchmarks.held_out"] != after["benchmarks.held_out"]
+
+
+def test_a_benchmark_of_a_library_is_that_of_the_trainings_left(tmp_path: Path, raw: Any) -> None:
+    """The first training of the library is no part of the study, and learns something else."""
+    regression = {"kind": "regression", "target": {"map": "phase"}}
+    library = {
+        **raw,
+        "models": {**raw["models"], "map": regression},
+        "trainings": {"map": {"datasets": "gold", "model": "map"}, **raw["trainings"]},
+    }
+    (tmp_path / "library.yaml").write_text(yaml.safe_dump(library, sort_keys=False), encoding="utf-8")
+    study = {"library": "library.yaml", "trainings": {"gold": {}}, "benchmarks": {"held_out": {}}}
+    alone = hashes(study_from(raw, "study.yaml"))
+    assert hashes(study_from(study, "study.yaml", tmp_path))["benchmarks.held_out"] == alone["benchmarks.held_out"]
 
 
 def test_the_order_of_keys_and_the_spelling_of_numbers_do_not_matter(raw: Any) -> None:

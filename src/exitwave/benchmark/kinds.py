@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from exitwave.benchmark.cases import Case, Examples, Kind, Rule
 from exitwave.benchmark.metrics import Metric
 from exitwave.config.benchmarks import Benchmark, MicrographBenchmark, SimulatedBenchmark
-from exitwave.config.models import Network, Segmentation
+from exitwave.config.models import Classification, Network, Regression, Segmentation
 from exitwave.training.task import Task
 
 if TYPE_CHECKING:
@@ -61,6 +61,14 @@ def scoring_of(model: Network) -> Scoring:
             from exitwave.benchmark import segmentation
 
             return segmentation
+        case Regression():
+            from exitwave.benchmark import regression
+
+            return regression
+        case Classification():
+            from exitwave.benchmark import classification
+
+            return classification
     raise TypeError(f"there is no scoring of {type(model).__name__}")
 
 

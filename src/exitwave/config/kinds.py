@@ -13,7 +13,7 @@ from exitwave.config.block import Block
 from exitwave.config.datasets import Dataset
 from exitwave.config.exit_waves import PlaneWave
 from exitwave.config.images import Hrtem, StemConvolution
-from exitwave.config.models import Segmentation
+from exitwave.config.models import Classification, Regression, Segmentation
 from exitwave.config.structures import NanoparticlesOnSubstrate, StructureFiles
 from exitwave.config.trainings import Training
 
@@ -22,7 +22,7 @@ STAGES: dict[str, dict[str, type[Block]]] = {
     "exit_waves": {"plane_wave": PlaneWave},
     "images": {"hrtem": Hrtem, "stem_convolution": StemConvolution},
     "datasets": {"": Dataset},
-    "models": {"segmentation": Segmentation},
+    "models": {"segmentation": Segmentation, "regression": Regression, "classification": Classification},
     "trainings": {"": Training},
     "benchmarks": {"simulated": SimulatedBenchmark, "micrographs": MicrographBenchmark},
 }

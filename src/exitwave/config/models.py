@@ -31,6 +31,18 @@ class MaskTarget(Block):
     above: float = Field(0.1, description="value of the map above which a pixel is particle, in the map's unit")
 
 
+class MapTarget(Block):
+    """A map as it is stored."""
+
+    map: str = Field(description="map stored with the images (docs/labels.md); pixels without a value are left out")
+
+
+class ColumnTarget(Block):
+    """A class: the value of a column."""
+
+    column: str = Field(description="column of text of the metadata, whose values are the classes")
+
+
 class Network(Block):
     """What all kinds of models have: what images go through first, and how the network is optimised."""
 
@@ -80,6 +92,44 @@ class Segmentation(PixelNetwork):
         if self.cross_entropy_weight + self.dice_weight == 0:
             raise ValueError("cross_entropy_weight and dice_weight are both 0; allowed: at least one above 0")
         return self
+
+
+class Regression(PixelNetwork):
+    """A network that measures: for every pixel the value of a map."""
+
+    COUNTS = frozenset({"masks"})
+    kind: Literal["regression"]
+    target: MapTarget = Field(description="map that is learned")
+    loss: Literal["l1", "huber"] = Field(
+        "l1", description="l1: mean absolute error; huber: squared below an error of `scale`, absolute above"
+    )
+    scale: Positive = Field(
+        1.0,
+        description="value of the map that is an output of 1, in the map's unit: about its spread, so that the network "
+        "works with numbers of order one",
+    )
+    masks: list[Positive] = Field(
+        [],
+        description="thresholds of the map, in its unit, for which benchmarks score the mask of what is above; "
+        "another choice trains nothing anew",
+    )
+
+    def aim(self) -> dict[str, Any]:
+        """Kind, target and the masks that are scored."""
+        return self.model_dump(mode="json", include={"kind", "target", "masks"})
+
+
+class Classification(Network):
+    """A network that tells classes of images apart."""
+
+    kind: Literal["classification"]
+    target: ColumnTarget = Field(description="classes that are learned")
+    encoder: str = Field(
+        "resnet18", description="network, from timm, or encoder from segmentation-models-pytorch; random weights"
+    )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of the probability that the loss spreads evenly over all classes"
+    )
 
 
 DEFAULT_AIM = Segmentation(kind="segmentation").aim()

@@ -42,6 +42,7 @@ def _row(
 
 def score_network(
     description: dict[str, Any],
+    model: dict[str, Any],
     manifests: Sequence[Path],
     network: Path,
     training: str,
@@ -55,6 +56,8 @@ def score_network(
     ----------
     description : dict
         The benchmark's block.
+    model : dict
+        A models block with the aim of the networks scored.
     manifests : sequence of path
         Manifests of its datasets, if it has any.
     network : path
@@ -81,8 +84,8 @@ def score_network(
     torch.set_num_threads(threads)
     block = block_from(description)
     loaded = load_network(network)
-    cases = cases_of(block).cases(block, loaded.model, manifests)
-    scoring = scoring_of(loaded.model)
+    cases = cases_of(block).cases(block, block_from(model), manifests)
+    scoring = scoring_of(cases.task.model)
     metric = scoring.metric(cases.task, block.threshold)
     columns = {"method": training, "kind": "network", "seed": seed}
     items = []

@@ -142,9 +142,11 @@ def _colour(kind: str) -> str:
 def _forest(axes: Axes, rows: list[Row], column: str, label: str, limits: tuple[float, float] | None) -> None:
     from exitwave.report.style import INK
 
+    beside: dict[str, Any] = {"va": "center", "fontsize": 8.5, "transform": axes.get_yaxis_transform()}
     for y, row in enumerate(rows):
         kind, value = row["kind"], row[column]
         if not np.isfinite(value):
+            axes.text(1.02, y, "diverged" if row["diverged"] else MISSING, **beside)
             continue
         if kind == "network" and row["seeds"] > 1:
             ends = [row[f"{column}_seed_min"], row[f"{column}_seed_max"]]
@@ -153,7 +155,7 @@ def _forest(axes: Axes, rows: list[Row], column: str, label: str, limits: tuple[
         if np.all(np.isfinite(ends)):
             axes.plot(ends, [y, y], color=INK, lw=1.3, marker="|", ms=7)
         axes.plot(value, y, marker=MARKERS[kind], color=_colour(kind), ms=7, mec="white", mew=0.8, zorder=4)
-        axes.text(1.02, y, _number(value), va="center", fontsize=8.5, transform=axes.get_yaxis_transform())
+        axes.text(1.02, y, _number(value), **beside)
     axes.set_xlabel(label)
     if limits is not None:
         low, high = limits

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exitwave.benchmark.ensemble import open_predictions
-from exitwave.config.models import Segmentation
+from exitwave.config.models import Classification, Regression, Segmentation
 
 
 def draw_predictions(
@@ -36,6 +36,14 @@ def draw_predictions(
             from exitwave.report.overlays import draw_overlays
 
             draw_overlays(opened, path, threshold, real, title)
+        case Regression():
+            from exitwave.report.maps import draw_maps
+
+            draw_maps(opened, path, title)
+        case Classification():
+            from exitwave.report.confusion import draw_confusion
+
+            draw_confusion(opened, path, title)
 
 
 def _draw_nothing(path: str | Path, title: str) -> None:

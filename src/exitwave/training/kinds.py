@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from exitwave.config.kinds import model_of
-from exitwave.config.models import Network, Segmentation
+from exitwave.config.models import Classification, Network, Regression, Segmentation
 from exitwave.training.task import Kind, Task
 
 
@@ -19,6 +19,14 @@ def kind_of(model: Network) -> Kind:
             from exitwave.training import segmentation
 
             return segmentation
+        case Regression():
+            from exitwave.training import regression
+
+            return regression
+        case Classification():
+            from exitwave.training import classification
+
+            return classification
     raise TypeError(f"there is no task of {type(model).__name__}")
 
 

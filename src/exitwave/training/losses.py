@@ -1,4 +1,4 @@
-"""Loss and F1 of a segmentation, from sums over pixels: sums first, the ratio last.
+"""Losses and scores of the tasks, from sums over pixels or images: sums first, the ratio last.
 
 Sums of batches add up, so that the score of a whole set does not depend on how it was cut into batches.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, huber_loss
 
 _SMOOTHING = 1.0
 """Pixels added to both sides of the Dice ratio: keeps it defined where there is neither particle nor prediction."""
@@ -84,3 +84,59 @@ def segmentation_loss(sums: PixelSums, cross_entropy_weight: float, dice_weight:
 def f1(overlap: float, predicted: float, labelled: float) -> float:
     """F1 (Dice) score of the particle class; not a number where there is neither particle nor prediction."""
     return 2 * overlap / (predicted + labelled) if predicted + labelled > 0 else float("nan")
+
+
+@dataclass(frozen=True)
+class MapSums:
+    """Sums over the pixels of maps that have a value."""
+
+    pixels: torch.Tensor
+    loss: torch.Tensor
+    absolute: torch.Tensor
+    """Sum of the absolute errors, in the scale of the outputs."""
+
+    def __add__(self, other: MapSums) -> MapSums:
+        return MapSums(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+    @property
+    def mean_loss(self) -> torch.Tensor:
+        """Loss of a pixel; 0 where no pixel has a value."""
+        return self.loss / self.pixels.clamp(min=1)
+
+
+def map_sums(outputs: torch.Tensor, targets: torch.Tensor, loss: str) -> MapSums:
+    """Sums of outputs against targets, both in the scale of the outputs and of any equal shape.
+
+    Parameters
+    ----------
+    outputs, targets : torch.Tensor
+        Where a target is not finite, there is nothing to learn.
+    loss : {"l1", "huber"}
+        Absolute error; or half the squared error up to 1, and the absolute error less a half above.
+    """
+    valid = torch.isfinite(targets)
+    errors = torch.where(valid, outputs - torch.where(valid, targets, 0), 0)
+    absolute = errors.abs().sum()
+    total = absolute if loss == "l1" else huber_loss(errors, torch.zeros_like(errors), reduction="sum", delta=1.0)
+    return MapSums(valid.sum(), total, absolute)
+
+
+@dataclass(frozen=True)
+class ClassSums:
+    """Sums over images; each is a tensor."""
+
+    images: int
+    loss: torch.Tensor
+    confusion: torch.Tensor
+    """Images of [true class, predicted class]."""
+
+    @classmethod
+    def of(cls, logits: torch.Tensor, classes: torch.Tensor, smoothing: float) -> ClassSums:
+        """Sums of logits [n, k] and the places of the true classes [n]."""
+        number = logits.shape[1]
+        pairs = classes * number + logits.argmax(1)
+        confusion = torch.bincount(pairs, minlength=number**2).reshape(number, number)
+        return cls(len(logits), cross_entropy(logits, classes, reduction="sum", label_smoothing=smoothing), confusion)
+
+    def __add__(self, other: ClassSums) -> ClassSums:
+        return ClassSums(self.images + other.images, self.loss + other.loss, self.confusion + other.confusion)

@@ -33,8 +33,16 @@ def augment(images: torch.Tensor, masks: torch.Tensor, rng: np.random.Generator)
     -------
     tuple of torch.Tensor, shape [n, H, H]
     """
-    symmetries = rng.integers(SQUARE_SYMMETRIES, size=len(images)).tolist()
-    return (
-        torch.stack([transform(image, symmetry) for image, symmetry in zip(images, symmetries, strict=True)]),
-        torch.stack([transform(mask, symmetry) for mask, symmetry in zip(masks, symmetries, strict=True)]),
-    )
+    symmetries = draw_symmetries(len(images), rng)
+    return transform_each(images, symmetries), transform_each(masks, symmetries)
+
+
+def draw_symmetries(number: int, rng: np.random.Generator) -> list[int]:
+    """Random symmetries of so many images."""
+    symmetries: list[int] = rng.integers(SQUARE_SYMMETRIES, size=number).tolist()
+    return symmetries
+
+
+def transform_each(fields: torch.Tensor, symmetries: list[int]) -> torch.Tensor:
+    """Give each of the fields [n, H, H] its own symmetry."""
+    return torch.stack([transform(field, symmetry) for field, symmetry in zip(fields, symmetries, strict=True)])

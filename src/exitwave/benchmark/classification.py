@@ -1,0 +1,135 @@
+"""How predicted classes are judged: which class was taken for which.
+
+Classes are those of the benchmark, in the order of its task. Networks may know others: what they take for one of those
+is wrong, as is every image of a class that they do not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exitwave.benchmark.cases import Case, Examples, Rule
+from exitwave.benchmark.metrics import Metric, Score
+from exitwave.benchmark.tiling import resample, resampled_shape
+from exitwave.config.benchmarks import Benchmark
+from exitwave.data.fingerprint import power_spectrum
+from exitwave.data.preprocess import normalize, remove_outliers
+from exitwave.training.classification import ClassificationTask
+from exitwave.training.confusion import accuracy, macro_f1
+
+if TYPE_CHECKING:
+    from exitwave.training.networks import LoadedNetwork
+
+KEPT = np.float32
+"""Precision in which predictions are kept."""
+ANOTHER = "another"
+"""Stands for all classes that the benchmark does not have."""
+NOTE = (
+    "Accuracy: share of the images whose class was found. Macro F1: mean over classes of the F1 score of each. "
+    "Brackets: 95 % bootstrap interval over images. Of networks the median over seeds is given, with the smallest and "
+    "the largest seed; an ensemble is the mean prediction of all seeds. Baselines are fitted to training images."
+)
+
+
+def metric(task: ClassificationTask, threshold: float) -> Metric:
+    """Metric of probabilities [classes + 1], of which the last is that of any other class."""
+    number = len(task.classes)
+    pairs = [(truth, predicted) for truth in range(number) for predicted in range(number + 1)]
+    names = (*task.classes, ANOTHER)
+
+    def count(prediction: NDArray[Any], truth: NDArray[Any]) -> dict[str, float]:
+        found = int(truth[0]), int(np.argmax(prediction))
+        return {f"c_{pair[0]}_{pair[1]}": float(pair == found) for pair in pairs}
+
+    def scores(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        confusion = np.reshape(counts, (*np.shape(counts)[:-1], number, number + 1))
+        return {"accuracy": accuracy(confusion), "macro_f1": macro_f1(confusion)}
+
+    return Metric(
+        counts=tuple(f"c_{truth}_{predicted}" for truth, predicted in pairs),
+        count=count,
+        scores=scores,
+        describe=lambda prediction, truth: {
+            "truth": names[int(truth[0])],
+            "prediction": names[int(np.argmax(prediction))],
+        },
+        summary=(
+            Score("accuracy", "accuracy", "accuracy", foremost=True),
+            Score("macro_f1", "macro_f1", "macro F1", "F1, mean over classes", foremost=True),
+        ),
+        note=NOTE,
+        limits=(0.0, 1.0),
+    )
+
+
+def rules(task: ClassificationTask) -> Mapping[str, Rule]:
+    """None: what a class looks like has to be learned."""
+    return {}
+
+
+def fitted(task: ClassificationTask) -> Mapping[str, Callable[[Examples], Rule]]:
+    """What is reached without a look at the image, and by its power spectrum alone."""
+    number = len(task.classes)
+    return {
+        "most frequent class": lambda examples: most_frequent(examples, number),
+        "nearest power spectrum": lambda examples: nearest_spectrum(examples, number),
+    }
+
+
+def most_frequent(examples: Examples, classes: int) -> Rule:
+    """The class with most training images, always."""
+    place = int(np.bincount(examples.truths, minlength=classes).argmax())
+    return lambda case: _certain(place, classes)
+
+
+def nearest_spectrum(examples: Examples, classes: int) -> Rule:
+    """The class whose mean logarithmic radial power spectrum is nearest, each ring in units of its spread."""
+    spectra = np.stack([_spectrum(image) for image in examples.images])
+    spread = spectra.std(axis=0)
+    spread[spread == 0] = 1
+    places = np.unique(examples.truths)
+    centres = np.stack([spectra[examples.truths == place].mean(axis=0) for place in places])
+
+    def rule(case: Case) -> NDArray[Any]:
+        distance = (((centres - _spectrum(case.image)) / spread) ** 2).sum(axis=1)
+        return _certain(int(places[distance.argmin()]), classes)
+
+    return rule
+
+
+def _spectrum(image: NDArray[np.float32]) -> NDArray[np.float64]:
+    # A constant image has no power, and no logarithm of it.
+    return np.log(power_spectrum(image.astype(np.float64)) + 1e-12)
+
+
+def _certain(place: int, classes: int) -> NDArray[np.float32]:
+    probability = np.zeros(classes + 1, np.float32)
+    probability[place] = 1
+    return probability
+
+
+def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: ClassificationTask) -> NDArray[Any]:
+    """Probabilities of the classes of the benchmark, and the largest of those of other classes [classes + 1].
+
+    The image is filtered, brought to the pixel of the network, and given to it as a whole.
+    """
+    import torch
+
+    preprocessing = network.model.preprocessing
+    image = remove_outliers(case.image, preprocessing.median)
+    shape = (image.shape[0], image.shape[1])
+    image = normalize(
+        resample(image, resampled_shape(shape, case.pixel_size, network.pixel_size)), preprocessing.normalization
+    )
+    with torch.inference_mode():
+        known = network.task.predict(network.module(torch.from_numpy(image)[None, None]))[0].numpy()
+    probability = np.zeros(len(task.classes) + 1, np.float32)
+    places = {name: place for place, name in enumerate(task.classes)}
+    for name, value in zip(network.task.facts["classes"], known, strict=True):
+        place = places.get(name, len(task.classes))
+        probability[place] = max(probability[place], value)
+    return probability

@@ -1,0 +1,170 @@
+"""The task of classification: for every image its class, the value of a column of the metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from exitwave.config.graph import Node
+from exitwave.config.models import Classification
+from exitwave.data.columns import TEXT, UNITS
+from exitwave.data.preprocess import preprocess_stack
+from exitwave.data.query import unknown_column
+from exitwave.errors import ConfigError, TrainingError
+from exitwave.training.confusion import accuracy, macro_f1
+from exitwave.training.task import INPUT, Curves
+
+if TYPE_CHECKING:
+    import torch
+
+    from exitwave.training.losses import ClassSums
+
+MOST_CLASSES = 100
+"""The table of a benchmark has a column for each pair of classes."""
+
+
+@dataclass(frozen=True)
+class ClassificationTask:
+    """Classes of images; see :class:`exitwave.training.task.Task`."""
+
+    model: Classification
+    classes: tuple[str, ...]
+    """Values of the column, sorted."""
+    arrays: ClassVar[tuple[str, ...]] = (INPUT,)
+    curves: ClassVar[Curves] = Curves(
+        "accuracy and F1 (validation)", {"validation_accuracy": "accuracy", "validation_f1": "macro F1"}, (0.0, 1.0)
+    )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The classes."""
+        return {"classes": list(self.classes)}
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column whose values are the classes."""
+        return (self.model.target.column,)
+
+    def inputs(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Preprocessed images [n, H, H]."""
+        return preprocess_stack(arrays[INPUT], self.model.preprocessing)
+
+    def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.int64]:
+        """Place of the class of each image among the classes [n]."""
+        places = {name: place for place, name in enumerate(self.classes)}
+        values = _texts(rows, self.model.target.column)
+        unknown = sorted(set(values) - set(places))
+        if unknown:
+            raise TrainingError(
+                f"target.column: found an image whose {self.model.target.column} is '{unknown[0]}', which no image of "
+                f"the dataset has; allowed: {', '.join(self.classes)}"
+            )
+        return np.array([places[value] for value in values], dtype=np.int64)
+
+    def statistics(self, targets: NDArray[Any]) -> dict[str, Any]:
+        """Images of each class."""
+        return {name: int((targets == place).sum()) for place, name in enumerate(self.classes)}
+
+    def build(self) -> torch.nn.Module:
+        """Network with one logit a class."""
+        from exitwave.training.encoders import build_classifier
+
+        return build_classifier(self.model.encoder, len(self.classes))
+
+    def check(self, network: torch.nn.Module, images: torch.Tensor) -> None:
+        """Refuse images that the network cannot take, or not one at a time."""
+        from exitwave.training.encoders import check_size
+
+        height, width = images.shape[-2:]
+        if height != width:
+            raise TrainingError(f"images have {height} x {width} pixels; allowed: squares")
+        if min(len(images), self.model.batch_size) == 1:
+            raise TrainingError(
+                "one image at a time may leave a single value for batch normalisation; allowed: batches of 2 images or "
+                "more"
+            )
+        check_size(network, self.model.encoder, height, images.device)
+
+    def augment(
+        self, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Turn and flip images, which leaves their class."""
+        from exitwave.training.symmetry import draw_symmetries, transform_each
+
+        return transform_each(images, draw_symmetries(len(images), rng)), targets
+
+    def objective(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy."""
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(outputs.float(), targets, label_smoothing=self.model.label_smoothing)
+
+    def sums(self, outputs: torch.Tensor, targets: torch.Tensor) -> ClassSums:
+        """Sums over images."""
+        from exitwave.training.losses import ClassSums
+
+        return ClassSums.of(outputs.double(), targets, self.model.label_smoothing)
+
+    def scores(self, sums: ClassSums) -> dict[str, float]:
+        """Loss, accuracy and macro F1."""
+        confusion = sums.confusion.cpu().numpy()
+        return {
+            "validation_loss": float(sums.loss) / sums.images,
+            "validation_accuracy": float(accuracy(confusion)),
+            "validation_f1": float(macro_f1(confusion)),
+        }
+
+    def predict(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Probability of each class [n, classes]."""
+        return outputs.float().softmax(1)
+
+
+def _texts(rows: pd.DataFrame, column: str) -> list[str]:
+    """Values of a column as text; images of blocks without the column have none."""
+    return [str(value) for value in rows[column].fillna("")]
+
+
+def check(model: Classification, images: Sequence[Node]) -> None:
+    """Refuse a column that there is not, or that holds numbers."""
+    column = model.target.column
+    if column not in UNITS:
+        raise ConfigError(
+            f"found a model whose target is the unknown column '{column}'; allowed: {unknown_column(column, TEXT)}"
+        )
+    if column not in TEXT:
+        raise ConfigError(
+            f"found a model whose target is the column '{column}', which holds numbers; allowed: a column of text, "
+            "such as material"
+        )
+
+
+def maps(model: Classification) -> tuple[str, ...]:
+    """None: a class is no map."""
+    return ()
+
+
+def facts(model: Classification, manifest: pd.DataFrame) -> dict[str, Any]:
+    """The classes: the different values of the column in the whole manifest."""
+    column = model.target.column
+    if column not in manifest.columns:
+        raise TrainingError(
+            f"target.column: found '{column}', which the images of the dataset do not have; allowed: "
+            f"{unknown_column(column, manifest.columns)}"
+        )
+    classes = sorted(set(_texts(manifest, column)))
+    if not 2 <= len(classes) <= MOST_CLASSES:
+        raise TrainingError(
+            f"target.column: found {len(classes)} different values of '{column}' in the dataset; allowed: 2 to "
+            f"{MOST_CLASSES}"
+        )
+    return {"classes": classes}
+
+
+def task(model: Classification, facts: Mapping[str, Any]) -> ClassificationTask:
+    """The task of a block."""
+    return ClassificationTask(model, tuple(facts["classes"]))

@@ -1,0 +1,80 @@
+"""Networks that give one vector an image."""
+
+from __future__ import annotations
+
+import difflib
+
+import segmentation_models_pytorch as smp
+import timm
+import torch
+
+from exitwave.errors import TrainingError
+
+
+class Pooled(torch.nn.Module):
+    """An encoder of segmentation-models-pytorch, the mean of its last features, and a linear layer."""
+
+    def __init__(self, encoder: torch.nn.Module, features: int, classes: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = torch.nn.Linear(features, classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits [n, classes] of images [n, 1, H, W]."""
+        logits: torch.Tensor = self.head(self.encoder(images)[-1].mean((-2, -1)))
+        return logits
+
+
+def build_classifier(name: str, classes: int) -> torch.nn.Module:
+    """Network with random weights, one input channel and one logit a class.
+
+    Nothing is downloaded. The weights come from PyTorch's random state, which the caller seeds.
+
+    Parameters
+    ----------
+    name : str
+        A network of timm, or else an encoder of segmentation-models-pytorch.
+    classes : int
+
+    Raises
+    ------
+    TrainingError
+        If there is no such network, or not with one input channel.
+    """
+    encoders = smp.encoders.get_encoder_names()
+    try:
+        if timm.is_model(name):
+            network: torch.nn.Module = timm.create_model(name, pretrained=False, in_chans=1, num_classes=classes)
+            return network
+        if name in encoders:
+            encoder = smp.encoders.get_encoder(name, in_channels=1, depth=5, weights=None)
+            return Pooled(encoder, encoder.out_channels[-1], classes)
+    except (ValueError, KeyError, TypeError, RuntimeError, AssertionError, NotImplementedError) as error:
+        raise TrainingError(f"encoder {name} cannot be had with one input channel ({_reason(error)})") from error
+    known = [*timm.list_models(), *encoders]
+    similar = list(dict.fromkeys(difflib.get_close_matches(name, known, n=5))) or ["resnet18", "densenet121"]
+    raise TrainingError(
+        f"encoder is {name!r}; allowed: a network of timm or an encoder of segmentation-models-pytorch, such as "
+        f"{', '.join(similar)}"
+    )
+
+
+@torch.no_grad()
+def check_size(network: torch.nn.Module, name: str, edge: int, device: torch.device) -> None:
+    """Refuse square images of an edge [px] that a network cannot take.
+
+    Raises
+    ------
+    TrainingError
+    """
+    before = network.training
+    try:
+        network.eval()(torch.zeros((2, 1, edge, edge), device=device))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise TrainingError(f"encoder {name} cannot take images of {edge} x {edge} px ({_reason(error)})") from error
+    finally:
+        network.train(before)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,129 @@
+"""The task of regression: for every pixel the value of a stored map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from exitwave.config.graph import Node
+from exitwave.config.models import Regression
+from exitwave.data.batches import unit_of
+from exitwave.data.preprocess import preprocess_stack
+from exitwave.data.shards import open_shard
+from exitwave.training.pixels import check_images, check_map
+from exitwave.training.task import INPUT, Curves
+
+if TYPE_CHECKING:
+    import torch
+
+    from exitwave.training.losses import MapSums
+
+_SAMPLE = 1_000_000
+"""Pixels at most of which quantiles are taken."""
+
+
+@dataclass(frozen=True)
+class RegressionTask:
+    """Values of a stored map; see :class:`exitwave.training.task.Task`."""
+
+    model: Regression
+    unit: str
+    """Of the map."""
+    columns: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Unit of the map."""
+        return {"unit": self.unit}
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The image and the map."""
+        return INPUT, self.model.target.map
+
+    @property
+    def curves(self) -> Curves:
+        """Error of a pixel."""
+        unit = f" [{self.unit}]" if self.unit else ""
+        return Curves(f"{self.model.target.map}{unit} (validation)", {"validation_mae": "mean absolute error"})
+
+    def inputs(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Preprocessed images [n, H, H]."""
+        return preprocess_stack(arrays[INPUT], self.model.preprocessing)
+
+    def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.float32]:
+        """Maps [n, H, H]; NaN where they have no value."""
+        return arrays[self.model.target.map].astype(np.float32)
+
+    def statistics(self, targets: NDArray[Any]) -> dict[str, Any]:
+        """Quantiles of the values."""
+        values = targets.ravel()[:: -(-targets.size // _SAMPLE)]
+        values = values[np.isfinite(values)]
+        if not values.size:
+            return {"unit": self.unit}
+        quantiles = np.quantile(values, [0, 0.05, 0.5, 0.95, 1]).tolist()
+        return {"unit": self.unit, **dict(zip(("min", "q05", "median", "q95", "max"), quantiles, strict=True))}
+
+    def build(self) -> torch.nn.Module:
+        """Network with one output a pixel."""
+        from exitwave.training.architectures import build_network
+
+        return build_network(self.model)
+
+    def check(self, network: torch.nn.Module, images: torch.Tensor) -> None:
+        """Refuse images that do not fit the depth of the encoder."""
+        check_images(self.model, images)
+
+    def augment(
+        self, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Turn and flip images and maps alike."""
+        from exitwave.training.symmetry import augment
+
+        return augment(images, targets, rng)
+
+    def objective(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Mean loss of the pixels that have a value."""
+        from exitwave.training.losses import map_sums
+
+        return map_sums(outputs[:, 0].float(), targets / self.model.scale, self.model.loss).mean_loss
+
+    def sums(self, outputs: torch.Tensor, targets: torch.Tensor) -> MapSums:
+        """Sums over pixels."""
+        from exitwave.training.losses import map_sums
+
+        return map_sums(outputs[:, 0].double(), targets.double() / self.model.scale, self.model.loss)
+
+    def scores(self, sums: MapSums) -> dict[str, float]:
+        """Loss, and mean absolute error in the unit of the map."""
+        error = self.model.scale * sums.absolute / sums.pixels.clamp(min=1)
+        return {"validation_loss": float(sums.mean_loss), "validation_mae": float(error)}
+
+    def predict(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Values of the map [n, H, W]."""
+        return outputs[:, 0].float() * self.model.scale
+
+
+def check(model: Regression, images: Sequence[Node]) -> None:
+    """Refuse images without the map."""
+    check_map(model.target.map, images)
+
+
+def maps(model: Regression) -> tuple[str, ...]:
+    """The map that is learned."""
+    return (model.target.map,)
+
+
+def facts(model: Regression, manifest: pd.DataFrame) -> dict[str, Any]:
+    """Unit of the map."""
+    return {"unit": unit_of(open_shard(str(manifest["shard"].iloc[0])), model.target.map)}
+
+
+def task(model: Regression, facts: Mapping[str, Any]) -> RegressionTask:
+    """The task of a block."""
+    return RegressionTask(model, str(facts["unit"]))
