@@ -2,9 +2,9 @@ rule benchmark_network:
     input:
         weights="results/trainings/{training}/seed-{seed}/weights.safetensors",
         network="results/trainings/{training}/seed-{seed}/network.json",
-        micrographs=micrograph_files,
-        manifests=benchmark_manifests,
-        shards=benchmark_shards,
+        files=lambda wc: files_of_benchmark(benchmark_of(wc)),
+        manifests=lambda wc: manifests_of_benchmark(benchmark_of(wc)),
+        shards=lambda wc: shards_of_benchmark(benchmark_of(wc)),
     output:
         predictions="results/benchmarks/{benchmark}/{training}/seed-{seed}.zarr.zip",
         scores="results/benchmarks/{benchmark}/{training}/seed-{seed}.parquet",
@@ -20,7 +20,7 @@ rule benchmark_network:
         runtime=lambda wc, attempt: 60 * attempt,
     params:
         block=lambda wc: describe(benchmark_of(wc)),
-        model=aim_of_benchmark,
+        model=lambda wc: plain(aim_of_benchmark(benchmark_of(wc))),
         training=lambda wc: STUDY.member(f"trainings/{wc.training}").name,
     message:
         "score {wildcards.training}, seed {wildcards.seed}, on {wildcards.benchmark}"
@@ -30,9 +30,9 @@ rule benchmark_network:
 
 rule benchmark_baselines:
     input:
-        micrographs=micrograph_files,
-        manifests=benchmark_manifests,
-        shards=benchmark_shards,
+        files=lambda wc: files_of_benchmark(benchmark_of(wc)),
+        manifests=lambda wc: manifests_of_benchmark(benchmark_of(wc)),
+        shards=lambda wc: shards_of_benchmark(benchmark_of(wc)),
     output:
         scores="results/benchmarks/{benchmark}/baselines.parquet",
         skipped="results/benchmarks/{benchmark}/skipped.csv",
@@ -49,7 +49,7 @@ rule benchmark_baselines:
         runtime=lambda wc, attempt: 30 * attempt,
     params:
         block=lambda wc: describe(benchmark_of(wc)),
-        model=aim_of_benchmark,
+        model=lambda wc: plain(aim_of_benchmark(benchmark_of(wc))),
     message:
         "baselines on {wildcards.benchmark}"
     script:
@@ -61,7 +61,7 @@ rule benchmark_summary:
     input:
         baselines="results/benchmarks/{benchmark}/baselines.parquet",
         task="results/benchmarks/{benchmark}/task.json",
-        networks=benchmark_scores,
+        networks=lambda wc: predictions_of_benchmark(benchmark_of(wc)),
     output:
         summary="results/report/{study}/benchmarks/{benchmark}/summary.parquet",
         per_image="results/report/{study}/benchmarks/{benchmark}/per_image.parquet",

@@ -3,19 +3,31 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from exitwave.benchmark.kinds import cases_of
 from exitwave.study.load import read_yaml
 from exitwave.report.figures import report_files
-from exitwave.study.artifacts import shard, shards
+from exitwave.study.artifacts import (
+    files_of_benchmark,
+    manifest,
+    manifests_of_benchmark,
+    predictions_of_benchmark,
+    shard,
+    shards,
+    shards_of_benchmark,
+    shards_of_dataset,
+    streamed_shards,
+    streams,
+)
 from exitwave.study.description import describe
 from exitwave.study.plan import (
     SIMULATION,
+    aim_of_benchmark,
+    how_to_train,
     memory_of_shard,
+    memory_of_training,
     runtime_of_shard,
     sources_of,
 )
 from exitwave.study.scale import PAPER
-from exitwave.study.member import pool_size
 from exitwave.study.link import study_from
 from exitwave.errors import ExitwaveError
 
@@ -97,72 +109,26 @@ def chosen_device(stage):
     return lambda wildcards, input: device_of(stage, wildcards)
 
 
-def training_folder(member):
-    return member.folder.removeprefix("trainings/")
-
-
-def dataset_shards(wildcards):
-    """Image shards of a dataset by the name of their images block."""
-    member = member_of("datasets", "dataset")(wildcards)
-    return {images.name: shards(images) for images in member.upstream["images"]}
-
-
 def training_of(wildcards):
     return STUDY.member(f"trainings/{wildcards.training}")
 
 
-def how_to_train(wildcards, input):
-    """Device, precision and threads. Takes ``input`` so that Snakemake does not rerun for a change of them."""
-    block = training_of(wildcards).block
-    return json.dumps(
-        {"device": block.device, "precision": block.precision, "threads": block.threads}
-    )
+def dataset_of(wildcards):
+    return STUDY.member(f"datasets/{wildcards.dataset}")
 
 
 def benchmark_of(wildcards):
     return STUDY.member(f"benchmarks/{wildcards.benchmark}")
 
 
-def micrograph_files(wildcards):
-    """Files of a benchmark that no job makes, such as micrographs: a changed one scores again."""
-    block = benchmark_of(wildcards).block
-    return cases_of(block).files(block)
+def resources_of_training(wildcards, input):
+    """Device, precision and threads. Takes ``input`` so that Snakemake does not rerun for a change of them."""
+    return plain(how_to_train(training_of(wildcards)))
 
 
-def benchmark_datasets(wildcards):
-    return benchmark_of(wildcards).upstream.get("datasets", [])
-
-
-def benchmark_manifests(wildcards):
-    return [
-        f"results/{dataset.folder}/manifest.parquet"
-        for dataset in benchmark_datasets(wildcards)
-    ]
-
-
-def benchmark_shards(wildcards):
-    return [
-        path
-        for dataset in benchmark_datasets(wildcards)
-        for images in dataset.upstream["images"]
-        for path in shards(images)
-    ]
-
-
-def aim_of_benchmark(wildcards):
-    """Params function: a models block with the kind and target of the networks that a benchmark scores."""
-    member = benchmark_of(wildcards)
-    aim = cases_of(member.block).aim(member.upstream["trainings"])
-    return json.dumps({"stage": "models", "block": aim}, sort_keys=True)
-
-
-def benchmark_scores(wildcards):
-    """Scores of every network on a benchmark."""
-    return [
-        f"results/benchmarks/{wildcards.benchmark}/{training_folder(training)}/seed-{seed}.zarr.zip"
-        for training in benchmark_of(wildcards).upstream["trainings"]
-        for seed in range(training.block.seeds)
-    ]
+def plain(value):
+    """Params as canonical JSON."""
+    return json.dumps(value, sort_keys=True)
 
 
 wildcard_constraints:
@@ -174,39 +140,3 @@ wildcard_constraints:
     seed=r"\d+",
     dataset=r"[^/]+",
     study=r"[^/]+",
-
-
-def memory_of_training(wildcards, attempt):
-    """Memory [MB]: counts, images and masks; those of two more epochs, and exit waves, if they are streamed."""
-    training = training_of(wildcards)
-    dataset = training.source("datasets")
-    families = dataset.upstream["images"]
-    images = dataset.block.size or sum(map(pool_size, families))
-    megapixels = 1e-6 * images * families[0].block.size**2
-    streamed = 2200 + 10 * megapixels if training.block.streaming else 0
-    return int(4000 + 14 * megapixels + streamed) * attempt
-
-
-def streams(wildcards):
-    """Images blocks that a training draws from while it goes on, by identity, with the folder of their exit waves."""
-    training = training_of(wildcards)
-    if not training.block.streaming:
-        return {}
-    return {
-        images.hash: {
-            "images": json.loads(describe(images)),
-            "exit_waves": f"results/{images.source('exit_waves').folder}",
-        }
-        for images in training.source("datasets").upstream["images"]
-    }
-
-
-def streamed_waves(wildcards):
-    """Shards of the exit waves that a training draws images from while it goes on."""
-    training = training_of(wildcards)
-    if not training.block.streaming:
-        return []
-    waves = [
-        m.source("exit_waves") for m in training.source("datasets").upstream["images"]
-    ]
-    return sorted({path for member in waves for path in shards(member)})

@@ -1,6 +1,6 @@
 rule dataset:
     input:
-        lambda wc: [shard for paths in dataset_shards(wc).values() for shard in paths],
+        lambda wc: sum(shards_of_dataset(dataset_of(wc)).values(), []),
     output:
         manifest="results/datasets/{dataset}/manifest.parquet",
         fingerprint="results/datasets/{dataset}/fingerprint.json",
@@ -16,7 +16,7 @@ rule dataset:
         runtime=lambda wc, attempt: 20 * attempt,
     params:
         block=description("datasets", "dataset"),
-        shards=lambda wc: json.dumps(dataset_shards(wc), sort_keys=True),
+        shards=lambda wc: plain(shards_of_dataset(dataset_of(wc))),
     message:
         "dataset {wildcards.dataset}"
     script:

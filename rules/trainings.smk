@@ -1,12 +1,10 @@
 rule training:
     input:
-        manifest=lambda wc: f"results/{training_of(wc).source('datasets').folder}/manifest.parquet",
-        shards=lambda wc: [
-            shard
-            for images in training_of(wc).source("datasets").upstream["images"]
-            for shard in shards(images)
-        ],
-        exit_waves=streamed_waves,
+        manifest=lambda wc: manifest(training_of(wc).source("datasets")),
+        shards=lambda wc: sum(
+            shards_of_dataset(training_of(wc).source("datasets")).values(), []
+        ),
+        sources=lambda wc: streamed_shards(training_of(wc)),
     output:
         weights="results/trainings/{training}/seed-{seed}/weights.safetensors",
         network="results/trainings/{training}/seed-{seed}/network.json",
@@ -19,15 +17,15 @@ rule training:
         ENVIRONMENT
     threads: lambda wc: training_of(wc).block.threads
     resources:
-        mem_mb=memory_of_training,
+        mem_mb=lambda wc, attempt: memory_of_training(training_of(wc)) * attempt,
         runtime=lambda wc, attempt: 720 * attempt,
         gpu=lambda wc: int(training_of(wc).block.device == "cuda"),
     params:
         block=lambda wc: describe(training_of(wc)),
         dataset=lambda wc: describe(training_of(wc).source("datasets")),
         model=lambda wc: describe(training_of(wc).source("model")),
-        streams=lambda wc: json.dumps(streams(wc), sort_keys=True),
-        how=how_to_train,
+        streams=lambda wc: plain(streams(training_of(wc))),
+        how=resources_of_training,
     message:
         "training {wildcards.training}, seed {wildcards.seed}"
     script:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from exitwave.jobs.evaluate import score_network
 from exitwave.jobs.run import job
+from exitwave.study.description import Description
+from exitwave.training.kinds import model_from
 
 with job(f"score {snakemake.wildcards.training} on {snakemake.wildcards.benchmark}", snakemake.log[0]):
     score_network(
-        json.loads(snakemake.params.block),
-        json.loads(snakemake.params.model),
+        Description.parse(snakemake.params.block),
+        model_from(json.loads(snakemake.params.model)),
         [Path(path) for path in snakemake.input.manifests],
         Path(snakemake.input.weights),
         snakemake.params.training,

@@ -1,14 +1,14 @@
 """Sum up the scores of one benchmark."""
 
-import json
 from pathlib import Path
 
 from exitwave.jobs.evaluate import summarise_benchmark
 from exitwave.jobs.run import job
+from exitwave.study.description import Description
 
 with job(f"scores on {snakemake.wildcards.benchmark}", snakemake.log[0]):
     summarise_benchmark(
-        json.loads(snakemake.params.block),
+        Description.parse(snakemake.params.block),
         Path(snakemake.input.task),
         Path(snakemake.input.baselines),
         [Path(path) for path in snakemake.input.networks],

@@ -5,15 +5,20 @@ from pathlib import Path
 
 from exitwave.jobs.learn import train_network
 from exitwave.jobs.run import job
+from exitwave.study.description import Description
+from exitwave.training.streaming import ImagesSource
 
 with job(f"{snakemake.wildcards.training} seed {snakemake.wildcards.seed}", snakemake.log[0]):
+    streams = {
+        identity: (Description.parse(stream["images"]), {stage: Path(p) for stage, p in stream["folders"]})
+        for identity, stream in json.loads(snakemake.params.streams).items()
+    }
     train_network(
-        json.loads(snakemake.params.block),
-        json.loads(snakemake.params.dataset),
-        json.loads(snakemake.params.model),
+        Description.parse(snakemake.params.block).with_values(**json.loads(snakemake.params.how)),
+        Description.parse(snakemake.params.dataset),
+        Description.parse(snakemake.params.model),
         Path(snakemake.input.manifest),
         int(snakemake.wildcards.seed),
-        json.loads(snakemake.params.how),
         Path(snakemake.output.weights).parent,
-        json.loads(snakemake.params.streams),
+        {key: ImagesSource(images.block, images.seed, folders) for key, (images, folders) in streams.items()},
     )

@@ -17,9 +17,11 @@ from exitwave.benchmark.ensemble import Predictions, open_predictions
 from exitwave.benchmark.kinds import cases_of, scoring_of
 from exitwave.benchmark.metrics import Metric
 from exitwave.benchmark.summary import summarise
+from exitwave.config.benchmarks import Benchmark
+from exitwave.config.models import Network
 from exitwave.data.shards import open_shard, read_table, shard_writer, table_path, write_table
 from exitwave.items import Array, Axis, Item, item_rng, lateral
-from exitwave.jobs.simulate import block_from
+from exitwave.study.description import Description
 from exitwave.training.kinds import described, task_from
 from exitwave.training.record import read_record
 
@@ -27,22 +29,22 @@ log = logging.getLogger(__name__)
 
 
 def _row(
-    description: Mapping[str, Any], case: Case, metric: Metric, prediction: NDArray[Any], columns: Mapping[str, Any]
+    description: Description, case: Case, metric: Metric, prediction: NDArray[Any], columns: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Row of the table of images."""
     return {
         "image": case.name,
         "pixel_size": case.pixel_size,
         **metric.of_image(prediction, case.truth),
-        "benchmark": description["name"],
-        "benchmark_hash": description["hash"],
+        "benchmark": description.name,
+        "benchmark_hash": description.hash,
         **columns,
     }
 
 
 def score_network(
-    description: dict[str, Any],
-    model: dict[str, Any],
+    description: Description,
+    model: Network,
     manifests: Sequence[Path],
     network: Path,
     training: str,
@@ -54,9 +56,9 @@ def score_network(
 
     Parameters
     ----------
-    description : dict
+    description : Description
         The benchmark's block.
-    model : dict
+    model : Network
         A models block with the aim of the networks scored.
     manifests : sequence of path
         Manifests of its datasets, if it has any.
@@ -76,15 +78,15 @@ def score_network(
     from exitwave.training.networks import load_network
 
     record = read_record(network)
-    attributes: dict[str, Any] = {"stage": "predictions", "benchmark": description["name"], "method": training}
+    attributes: dict[str, Any] = {"stage": "predictions", "benchmark": description.name, "method": training}
     if record.diverged:
         log.warning("no scores: the training has diverged: %s", record.diverged)
         with shard_writer(output, 0, {**attributes, "diverged": record.diverged}):
             return
     torch.set_num_threads(threads)
-    block = block_from(description)
+    block = description.of(Benchmark)
     loaded = load_network(network)
-    cases = cases_of(block).cases(block, block_from(model), manifests)
+    cases = cases_of(block).cases(block, model, manifests)
     scoring = scoring_of(cases.task.model)
     metric = scoring.metric(cases.task, block.threshold)
     columns = {"method": training, "kind": "network", "seed": seed}
@@ -108,8 +110,8 @@ def _array(values: NDArray[Any], pixel_size: float) -> Array:
 
 
 def score_baselines(
-    description: dict[str, Any],
-    model: dict[str, Any],
+    description: Description,
+    model: Network,
     manifests: Sequence[Path],
     output: Path,
     skipped_files: Path,
@@ -119,17 +121,17 @@ def score_baselines(
 
     Parameters
     ----------
-    description : dict
+    description : Description
         The benchmark's block.
-    model : dict
+    model : Network
         A models block with the aim of the networks scored.
     manifests : sequence of path
         Manifests of its datasets, if it has any.
     output, skipped_files, task_file : path
         Table of one row an image and method, table of the files that cannot be used, and JSON that describes the task.
     """
-    block = block_from(description)
-    cases = cases_of(block).cases(block, block_from(model), manifests)
+    block = description.of(Benchmark)
+    cases = cases_of(block).cases(block, model, manifests)
     scoring = scoring_of(cases.task.model)
     metric = scoring.metric(cases.task, block.threshold)
     rules: dict[str, Rule] = dict(scoring.rules(cases.task))
@@ -150,7 +152,7 @@ def score_baselines(
 
 
 def summarise_benchmark(
-    description: dict[str, Any], task_file: Path, baselines: Path, networks: list[Path], summary: Path, per_image: Path
+    description: Description, task_file: Path, baselines: Path, networks: list[Path], summary: Path, per_image: Path
 ) -> None:
     """Sum up a benchmark: for each method the scores with intervals over images and the range over seeds.
 
@@ -158,7 +160,7 @@ def summarise_benchmark(
     predictions ("ensemble"), which is one predictor that anyone can use, and not the best of several. Networks that
     have diverged are counted in the column ``diverged``; a training of which all have is a row without scores.
     """
-    block = block_from(description)
+    block = description.of(Benchmark)
     told = json.loads(task_file.read_text(encoding="utf-8"))
     task = task_from(told)
     metric = scoring_of(task.model).metric(task, block.threshold)
@@ -170,14 +172,14 @@ def summarise_benchmark(
     scores = pd.concat(tables, ignore_index=True)
     rows = []
     for (kind, method), group in scores.groupby(["kind", "method"], sort=False):
-        rng = item_rng(0, "bootstrap", description["hash"])
-        names = {"benchmark": description["name"], "method": method, "kind": kind}
+        rng = item_rng(0, "bootstrap", description.hash)
+        names = {"benchmark": description.name, "method": method, "kind": kind}
         lost = trainings[str(method)].diverged if kind == "network" else 0
         rows.append({**names, **summarise(group, metric, block.bootstrap, rng), "diverged": lost})
     for name, predictions in trainings.items():
         if not predictions.shards:
             log.warning("all networks of %s have diverged", name)
-            names = {"benchmark": description["name"], "method": name, "kind": "network", "seeds": 0, "images": 0}
+            names = {"benchmark": description.name, "method": name, "kind": "network", "seeds": 0, "images": 0}
             rows.append({**names, "diverged": predictions.diverged})
     table = pd.DataFrame(rows)
     counted = dict.fromkeys(("images", *([metric.selection.name] if metric.selection else [])), int)

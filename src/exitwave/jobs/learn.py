@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 import exitwave
 from exitwave.config.datasets import Dataset
+from exitwave.config.models import Network
 from exitwave.config.trainings import Training
 from exitwave.data.batches import load_arrays
 from exitwave.data.fingerprint import fingerprint
@@ -20,12 +22,10 @@ from exitwave.data.selection import draw_dataset, draw_of_network
 from exitwave.data.shards import read_table, table_path, write_table
 from exitwave.errors import ExitwaveError, TrainingError
 from exitwave.items import item_rng
-from exitwave.jobs.simulate import block_from
+from exitwave.study.description import Description
 from exitwave.training.kinds import task_on
-
-if TYPE_CHECKING:
-    from exitwave.training.streaming import Stream
-    from exitwave.training.task import Task
+from exitwave.training.streaming import ImagesSource, Stream
+from exitwave.training.task import Task
 
 log = logging.getLogger(__name__)
 
@@ -42,28 +42,28 @@ def make_catalog(shards: list[str], output: Path) -> None:
     write_table(output, image_table(shards))
 
 
-def make_dataset(description: dict[str, Any], shards: dict[str, list[str]], manifest: Path, summary: Path) -> None:
+def make_dataset(description: Description, shards: dict[str, list[str]], manifest: Path, summary: Path) -> None:
     """Draw a dataset: write its manifest and the fingerprint of what was drawn.
 
     Parameters
     ----------
-    description : dict
+    description : Description
         The dataset's block.
     shards : dict of list of str
         Image shards of each images block that it is drawn from.
     manifest, summary : path
         Parquet and JSON to write.
     """
-    block: Dataset = block_from(description)
+    block = description.of(Dataset)
     tables = {name: image_table(paths) for name, paths in shards.items()}
-    rng = item_rng(description["seed"], "datasets", description["hash"])
+    rng = item_rng(description.seed, "datasets", description.hash)
     # The same for all datasets of a root seed, so that a small limit keeps a part of what a larger one keeps.
-    limit_rng = item_rng(description["seed"], "limit", "0")
+    limit_rng = item_rng(description.seed, "limit", "0")
     try:
         drawn = draw_dataset(tables, block, rng, limit_rng)
     except ExitwaveError as error:
-        raise type(error)(f"datasets.{description['name']}.{error}") from error
-    drawn = drawn.assign(dataset=description["name"], dataset_hash=description["hash"])
+        raise type(error)(f"datasets.{description.name}.{error}") from error
+    drawn = drawn.assign(dataset=description.name, dataset_hash=description.hash)
     content = fingerprint(drawn)
     write_table(manifest, drawn)
     summary.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
@@ -71,14 +71,13 @@ def make_dataset(description: dict[str, Any], shards: dict[str, list[str]], mani
 
 
 def train_network(
-    description: dict[str, Any],
-    dataset: dict[str, Any],
-    model: dict[str, Any],
+    description: Description,
+    dataset: Description,
+    model: Description,
     manifest: Path,
     seed: int,
-    how: dict[str, Any],
     folder: Path,
-    streams: dict[str, Any] | None = None,
+    streams: Mapping[str, ImagesSource] | None = None,
 ) -> None:
     """Train one network of a training; an interrupted one goes on where it stopped.
 
@@ -88,51 +87,45 @@ def train_network(
 
     Parameters
     ----------
-    description, dataset, model : dict
-        Blocks of the training, its dataset and its model.
+    description, dataset, model : Description
+        Blocks of the training, its dataset and its model. Device, precision and threads are those of the training's.
     manifest : path
         Manifest of the dataset.
     seed : int
         Number of the network within the training.
-    how : dict
-        ``device``, ``precision`` and ``threads``, which are no part of what is trained.
     folder : path
         Where weights, description and history go.
-    streams : dict, optional
-        For streaming: description and folder of exit waves of each images block, by its identity, as ``images`` and
-        ``exit_waves``.
+    streams : mapping of ImagesSource, optional
+        For streaming: what the images of each images block are drawn from, by its identity.
     """
     from exitwave.training.loop import DivergenceError, train
     from exitwave.training.networks import save_network
 
-    data_block: Dataset = block_from(dataset)
-    resources = Training.model_validate({**description["block"], **how})
+    data_block, training = dataset.of(Dataset), description.of(Training)
     folder.mkdir(parents=True, exist_ok=True)
     table = read_table(manifest)
-    task = task_on(block_from(model), table)
+    task = task_on(model.of(Network), table)
     data = json.loads((manifest.parent / "fingerprint.json").read_text(encoding="utf-8"))
     if data_block.draw_per_seed:
         try:
-            table = draw_of_network(
-                table, data_block, item_rng(description["seed"], "draws", description["hash"], seed)
-            )
+            table = draw_of_network(table, data_block, item_rng(description.seed, "draws", description.hash, seed))
         except ExitwaveError as error:
-            raise type(error)(f"datasets.{dataset['name']}.{error}") from error
+            raise type(error)(f"datasets.{dataset.name}.{error}") from error
         data = fingerprint(table)
         write_table(folder / "manifest.parquet", table[table["split"] != "test"])
     sides = {split: table[table["split"] == split] for split in ("train", "validation")}
     seen = {split: _examples(rows, task) for split, rows in sides.items()}
     images, targets = seen["train"]
     log.info("%d images for training, %d for validation", len(images), len(seen["validation"][0]))
-    start = int(item_rng(description["seed"], "trainings", description["hash"], seed).integers(2**31))
+    start = int(item_rng(description.seed, "trainings", description.hash, seed).integers(2**31))
     checkpoint = folder / "checkpoint.pt"
     redraw = None
-    if resources.streaming:
-        redraw = _stream(sides["train"], task, resources, streams or {}).draw
+    if training.streaming:
+        redraw = _stream(sides["train"], task, training, streams or {}).draw
     info = {
         "exitwave_version": exitwave.__version__,
-        "training": description,
-        "dataset": dataset,
+        "training": description.plain(),
+        "dataset": dataset.plain(),
         "seed": seed,
         "image_size": int(images.shape[-1]),
         "data": {**data, "target": task.statistics(targets)},
@@ -144,9 +137,9 @@ def train_network(
             seen["validation"],
             task,
             seed=start,
-            device=resources.device,
-            precision=resources.precision,
-            threads=resources.threads,
+            device=training.device,
+            precision=training.precision,
+            threads=training.threads,
             checkpoint=checkpoint,
             image_ids=sides["train"]["image_id"].tolist(),
             redraw=redraw,
@@ -158,9 +151,9 @@ def train_network(
     except DivergenceError as error:
         # The other networks, their scores and figures go on without it.
         diverged, history = str(error), error.history
-        log.warning("trainings.%s: seed %d has diverged and is left out: %s", description["name"], seed, error)
+        log.warning("trainings.%s: seed %d has diverged and is left out: %s", description.name, seed, error)
     except TrainingError as error:
-        raise TrainingError(f"trainings.{description['name']}: seed {seed}: {error}") from error
+        raise TrainingError(f"trainings.{description.name}: seed {seed}: {error}") from error
     history.to_csv(folder / "history.csv", index=False)
     pixel_size = float(sides["train"]["pixel_size"].iloc[0])
     save_network(folder, network, task, pixel_size=pixel_size, info=info, diverged=diverged)
@@ -173,13 +166,7 @@ def _examples(rows: pd.DataFrame, task: Task) -> tuple[NDArray[np.float32], NDAr
     return task.inputs(arrays), task.targets(arrays, rows)
 
 
-def _stream(rows: pd.DataFrame, task: Task, training: Training, streams: dict[str, Any]) -> Stream:
+def _stream(rows: pd.DataFrame, task: Task, training: Training, sources: Mapping[str, ImagesSource]) -> Stream:
     """What draws new images for those of some rows."""
-    from exitwave.training.streaming import ImagesSource, Stream
-
-    sources = {
-        identity: ImagesSource(block_from(stream["images"]), stream["images"]["seed"], Path(stream["exit_waves"]))
-        for identity, stream in streams.items()
-    }
     log.info("new images in every epoch after the first, of %d structures", rows["structure_id"].nunique())
     return Stream(rows, sources, task, training.threads)

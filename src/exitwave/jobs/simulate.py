@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -81,11 +80,6 @@ def read_structure(shard: Shard, item: int) -> Structure:
         if row["item"] == item:
             return structure_from(shard.item(place), row)
     raise ShardError(f"{shard.path}: holds no item {item}; it has {', '.join(str(row['item']) for row in rows)}")
-
-
-def block_from(description: dict[str, Any]) -> Any:
-    """Rebuild a block from a job's description."""
-    return Description.parse(json.dumps(description)).block
 
 
 def _rows(description: Description, items: range, sources: Mapping[str, Path]) -> list[dict[str, Any]]:

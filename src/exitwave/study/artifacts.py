@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from exitwave.benchmark.kinds import cases_of
+from exitwave.config.benchmarks import Benchmark
 from exitwave.config.trainings import Training
+from exitwave.study.description import describe
 from exitwave.study.member import Member, Study
-from exitwave.study.plan import SIMULATION, shard_ranges
+from exitwave.study.plan import SIMULATION, shard_ranges, sources_of
 
 
 def shard(member: Member, start: int | str, stop: int | str) -> str:
@@ -20,6 +25,41 @@ def shards(member: Member) -> list[str]:
 def tables(member: Member) -> list[str]:
     """Metadata tables of a member of the simulation stages, one beside each shard."""
     return [path.replace(".zarr.zip", ".parquet") for path in shards(member)]
+
+
+def manifest(dataset: Member) -> str:
+    """Manifest of a dataset."""
+    return f"results/{dataset.folder}/manifest.parquet"
+
+
+def shards_of_dataset(dataset: Member) -> dict[str, list[str]]:
+    """Shards of images that a dataset is drawn from, by the name of their block."""
+    return {images.name: shards(images) for images in dataset.upstream["images"]}
+
+
+def streams(training: Member) -> dict[str, dict[str, Any]]:
+    """What a training draws images from while it goes on, in plain values; nothing if it does not.
+
+    By the identity of each images block its description, as ``images``, and as ``folders`` pairs of each stage that is
+    read and the folder of its shards, the one first that the block names.
+    """
+    if not training.of(Training).streaming:
+        return {}
+    return {
+        images.hash: {
+            "images": describe(images),
+            "folders": [[stage, f"results/{source.folder}"] for stage, source in sources_of(images).items()],
+        }
+        for images in training.source("datasets").upstream["images"]
+    }
+
+
+def streamed_shards(training: Member) -> list[str]:
+    """Shards that a training draws images from while it goes on."""
+    if not training.of(Training).streaming:
+        return []
+    sources = [s for images in training.source("datasets").upstream["images"] for s in sources_of(images).values()]
+    return sorted({path for source in sources for path in shards(source)})
 
 
 def weights(training: Member) -> list[str]:
@@ -38,6 +78,28 @@ def predictions(benchmark: Member, training: Member) -> list[str]:
     return [f"results/{benchmark.folder}/{name_in_paths(training)}/seed-{seed}.zarr.zip" for seed in seeds]
 
 
+def predictions_of_benchmark(benchmark: Member) -> list[str]:
+    """Predictions of all networks that a benchmark scores."""
+    return [path for training in benchmark.upstream["trainings"] for path in predictions(benchmark, training)]
+
+
+def files_of_benchmark(benchmark: Member) -> list[str]:
+    """Files of a benchmark that no job makes, such as micrographs: a changed one scores again."""
+    block = benchmark.of(Benchmark)
+    return cases_of(block).files(block)
+
+
+def manifests_of_benchmark(benchmark: Member) -> list[str]:
+    """Manifests of the datasets of a benchmark."""
+    return [manifest(dataset) for dataset in benchmark.upstream.get("datasets", ())]
+
+
+def shards_of_benchmark(benchmark: Member) -> list[str]:
+    """Shards of images of the datasets of a benchmark."""
+    datasets = benchmark.upstream.get("datasets", ())
+    return [path for dataset in datasets for paths in shards_of_dataset(dataset).values() for path in paths]
+
+
 def summary(benchmark: Member, study_name: str) -> str:
     """Scores of all methods on a benchmark; of the networks of one study."""
     return f"results/report/{study_name}/{benchmark.folder}/summary.parquet"
@@ -46,7 +108,7 @@ def summary(benchmark: Member, study_name: str) -> str:
 def before_the_report(study: Study, study_name: str) -> list[str]:
     """Everything of a study that is made before its report."""
     made = [path for stage in SIMULATION for member in study.stage(stage) for path in shards(member)]
-    made += [f"results/{dataset.folder}/manifest.parquet" for dataset in study.stage("datasets")]
+    made += [manifest(dataset) for dataset in study.stage("datasets")]
     made += [path for training in study.stage("trainings") for path in weights(training)]
     return made + [summary(benchmark, study_name) for benchmark in study.stage("benchmarks")]
 

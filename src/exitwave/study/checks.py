@@ -70,13 +70,12 @@ def _pool(images: Member) -> Pool:
 
 def _check_training(member: Member) -> None:
     dataset, model = member.source("datasets"), member.source("model").of(Network)
-    kind = task_kinds.kind_of(model)
     try:
-        kind.check(model, dataset.upstream["images"])
+        task_kinds.kind_of(model).check(model, dataset.upstream["images"])
     except ConfigError as error:
         raise ConfigError(f"model: {error}") from error
     if member.of(Training).streaming:
-        check_streaming(dataset.of(Dataset), kind.maps(model))
+        check_streaming(dataset.of(Dataset))
 
 
 def _check_benchmark(member: Member) -> None:

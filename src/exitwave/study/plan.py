@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+from exitwave.benchmark.kinds import cases_of
+from exitwave.config.benchmarks import Benchmark
 from exitwave.config.datasets import Dataset
 from exitwave.config.images import Images
 from exitwave.config.structures import Structures
@@ -52,6 +55,27 @@ def runtime_of_shard(member: Member, structures: int) -> int:
     """Time that a job of the simulation is given [min]."""
     items = structures * (member.of(Images).per_structure if member.stage == "images" else 1)
     return math.ceil(10 + _LONGER * items * simulation_of(member.block).cost(member).seconds / 60)
+
+
+def memory_of_training(training: Member) -> int:
+    """Memory of a training [MB]: counts, images and targets; what is streamed, and two more epochs of it."""
+    dataset = training.source("datasets")
+    families = dataset.upstream["images"]
+    images = dataset.of(Dataset).size or sum(map(pool_size, families))
+    megapixels = 1e-6 * images * families[0].of(Images).size ** 2
+    streamed = 2200 + 10 * megapixels if training.of(Training).streaming else 0
+    return int(4000 + 14 * megapixels + streamed)
+
+
+def how_to_train(training: Member) -> dict[str, Any]:
+    """Device, precision and threads of a training, which are no part of what it is."""
+    block = training.of(Training)
+    return {"device": block.device, "precision": block.precision, "threads": block.threads}
+
+
+def aim_of_benchmark(benchmark: Member) -> dict[str, Any]:
+    """Kind and target of the networks that a benchmark scores, in plain values."""
+    return cases_of(benchmark.of(Benchmark)).aim(benchmark.upstream["trainings"])
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,20 @@ def described(task: Task) -> dict[str, Any]:
     return {"model": task.model.aim(), "facts": task.facts}
 
 
+def model_from(aim: Mapping[str, Any]) -> Network:
+    """Block of a model with this kind and target, all else by default.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind of models.
+    """
+    kind = model_of("models", aim)
+    if kind is None or not issubclass(kind, Network):
+        raise ValueError(f"there are no models of kind {aim.get('kind')!r}")
+    return kind.model_validate(aim)
+
+
 def task_from(description: Mapping[str, Any]) -> Task:
     """Task from its description.
 
@@ -59,7 +73,4 @@ def task_from(description: Mapping[str, Any]) -> Task:
     ValueError
         If there is no such kind of models.
     """
-    kind = model_of("models", description["model"])
-    if kind is None or not issubclass(kind, Network):
-        raise ValueError(f"there are no models of kind {description['model'].get('kind')!r}")
-    return task_of(kind.model_validate(description["model"]), description["facts"])
+    return task_of(model_from(description["model"]), description["facts"])

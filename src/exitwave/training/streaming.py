@@ -1,12 +1,13 @@
-"""Streaming: images newly drawn for every epoch, from the exit waves behind the images of a manifest."""
+"""Streaming: images newly drawn for every epoch, from what the images of a manifest were made from."""
 
 from __future__ import annotations
 
 import ast
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from exitwave.config.datasets import Dataset
-from exitwave.config.images import Hrtem
+from exitwave.config.images import Images
 from exitwave.data.columns import COLUMNS
 from exitwave.data.shards import open_shard, read_table, table_path
 from exitwave.errors import ConfigError, ShardError
@@ -24,32 +25,19 @@ from exitwave.items import Array, Asked, item_rng
 from exitwave.training.task import Task
 
 KEPT_BYTES = 2 * 2**30
-"""Exit waves kept in memory by a training; those beyond are read from their shards in every epoch."""
+"""Exit waves and structures kept in memory by a training; those beyond are read in every epoch."""
 REDRAWN = {name for name, column in COLUMNS.items() if column.redrawn}
 """Columns that a newly drawn image has other values of than the stored one it takes the place of."""
-MAPS = {"phase"}
-"""Maps that are newly drawn; those made from atoms are not."""
 
 
-def check_streaming(dataset: Dataset, maps: Sequence[str]) -> None:
-    """Refuse to stream a dataset that is chosen by what streaming draws anew, or maps that it cannot draw.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    maps : sequence of str
-        Maps that targets are made from.
+def check_streaming(dataset: Dataset) -> None:
+    """Refuse to stream a dataset that is chosen by what streaming draws anew.
 
     Raises
     ------
     ConfigError
         One sentence that begins with the key of the training.
     """
-    for name in sorted(set(maps) - MAPS):
-        raise ConfigError(
-            f"streaming: found true with a model that learns the map {name}, which is not drawn anew; allowed: a "
-            "target of the map phase or of a column, or streaming: false"
-        )
     tree = ast.parse((dataset.where or "True").strip().replace("\n", " "), mode="eval")
     named = {
         "where": {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)},
@@ -70,26 +58,27 @@ class ImagesSource:
 
     Attributes
     ----------
-    block : Hrtem
+    block : Images
     seed : int
         Root seed of the study.
-    exit_waves : path
-        Folder of the exit waves, whose shards have the names of those of the images.
+    folders : mapping of path
+        For each earlier stage that is read the folder of its shards, which have the names of those of the images; the
+        first is that which the block names.
     """
 
-    block: Hrtem
+    block: Images
     seed: int
-    exit_waves: Path
+    folders: Mapping[str, Path]
 
 
 @dataclass(frozen=True)
 class _Structure:
-    """Images of a manifest that come from one exit wave: their draws, and their places in the manifest."""
+    """Images of a manifest that come from one structure: their draws, and their places in the manifest."""
 
     identity: str
     seed: int
-    block: Hrtem
-    shard: Path
+    block: Images
+    shards: Mapping[str, Path]
     place: int
     item: int
     row: Mapping[str, Any]
@@ -98,7 +87,7 @@ class _Structure:
 
 
 class Stream:
-    """New images for those of a manifest: of the same exit waves, with newly drawn conditions, place and noise.
+    """New images for those of a manifest: of the same structures, with newly drawn conditions, place and noise.
 
     The image of a row and an epoch follows from the seed of the study, the images block, item, draw and epoch, so that
     a training that was killed goes on with the same images, in whatever number of threads.
@@ -114,12 +103,12 @@ class Stream:
     threads : int
         Processor cores used.
     kept_bytes : int
-        Exit waves kept in memory.
+        What they are drawn from, kept in memory.
 
     Raises
     ------
     ShardError
-        If a table of exit waves is missing, damaged, or lacks an item.
+        If a table of what is read is missing, damaged, or lacks an item.
     """
 
     def __init__(
@@ -135,7 +124,7 @@ class Stream:
         self._task = task
         self._threads = threads
         self._room = kept_bytes
-        self._kept: dict[tuple[Path, int], Mapping[str, Array]] = {}
+        self._kept: dict[tuple[Path, int], dict[str, Array]] = {}
         self._lock = threading.Lock()
 
     def draw(self, epoch: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
@@ -154,7 +143,7 @@ class Stream:
         Raises
         ------
         ShardError
-            If a shard of exit waves is missing or damaged.
+            If a shard of what is read is missing or damaged.
         """
         inputs: NDArray[np.float32] = np.empty(0, np.float32)
         targets: NDArray[Any] = np.empty(0)
@@ -172,7 +161,12 @@ class Stream:
         later = () if epoch == 0 else (epoch,)
         key = structure.seed, "images", structure.identity, structure.item
         rngs = tuple(item_rng(*key, draw, *later) for draw in structure.draws)
-        asked = Asked(structure.item, rngs, structure.row, {"exit_waves": self._waves(structure)})
+        asked = Asked(
+            structure.item,
+            rngs,
+            structure.row,
+            {stage: self._stored(path, structure.place) for stage, path in structure.shards.items()},
+        )
         made = list(kind_of(structure.block).make(structure.block, [asked], self._task.arrays))
         arrays = {name: np.stack([item.arrays[name].values for item in made]) for name in self._task.arrays}
         drawn = pd.DataFrame([item.row for item in made])
@@ -180,41 +174,65 @@ class Stream:
         rows = rows.assign(**{name: drawn[name] for name in self._task.columns if name in drawn})
         return self._task.inputs(arrays), self._task.targets(arrays, rows)
 
-    def _waves(self, structure: _Structure) -> Mapping[str, Array]:
-        """Exit waves of a structure, from memory or as they are stored."""
-        key = structure.shard, structure.place
-        if key in self._kept:
-            return self._kept[key]
-        stored = open_shard(structure.shard).item(structure.place)
-        waves = {name: stored[name] for name in ("whole", "particles")}
-        size = sum(array.values.nbytes for array in waves.values())
+    def _stored(self, shard: Path, place: int) -> Mapping[str, Array]:
+        """Arrays of an item, from memory or as they are stored."""
+        with self._lock:
+            return _Kept(shard, place, self._kept.setdefault((shard, place), {}), self._keep)
+
+    def _keep(self, kept: dict[str, Array], name: str, array: Array) -> None:
         # The first that come are kept: in a fixed order, the least recently used are those needed next.
         with self._lock:
-            if size <= self._room and key not in self._kept:
-                self._room -= size
-                self._kept[key] = waves
-        return waves
+            if array.values.nbytes <= self._room and name not in kept:
+                self._room -= array.values.nbytes
+                kept[name] = array
+
+
+class _Kept(Mapping[str, Array]):
+    """Arrays of an item, those kept in memory and the others in their shard."""
+
+    def __init__(
+        self, shard: Path, place: int, kept: dict[str, Array], keep: Callable[[dict[str, Array], str, Array], None]
+    ) -> None:
+        self._shard, self._place, self._kept, self._keep = shard, place, kept, keep
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._kept:
+            array = self._stored[name]
+            self._keep(self._kept, name, array)
+            return array
+        return self._kept[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    @cached_property
+    def _stored(self) -> Mapping[str, Array]:
+        return open_shard(self._shard).item(self._place)
 
 
 def _structures(manifest: pd.DataFrame, sources: Mapping[str, ImagesSource]) -> list[_Structure]:
-    """Images of a manifest by the exit wave that they come from."""
+    """Images of a manifest by the structure that they come from."""
     found = []
     rows = manifest.reset_index(drop=True)
     for (identity, path), of_shard in rows.groupby(["images_hash", "shard"]):
         source = sources[str(identity)]
-        shard = source.exit_waves / Path(str(path)).name
-        table = read_table(table_path(shard))
+        shards = {stage: folder / Path(str(path)).name for stage, folder in source.folders.items()}
+        first = next(iter(shards.values()))
+        table = read_table(table_path(first))
         places = {int(item): place for place, item in enumerate(table["item"])}
         for key, images in of_shard.groupby("item"):
             item = int(str(key))
             if item not in places:
-                raise ShardError(f"{shard}: holds no item {item}; delete the file and its table and run again")
+                raise ShardError(f"{first}: holds no item {item}; delete the file and its table and run again")
             found.append(
                 _Structure(
                     str(identity),
                     source.seed,
                     source.block,
-                    shard,
+                    shards,
                     places[item],
                     item,
                     {str(key): value for key, value in table.iloc[places[item]].items()},
