@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
+from exitwave.config.models import Network
 from exitwave.data.shards import open_shard, read_table, table_path
 from exitwave.items import Array
 from exitwave.jobs.evaluate import score_baselines, score_network
@@ -57,6 +58,7 @@ benchmarks:
   held_out: {kind: simulated, datasets: [gold], bootstrap: 100}
 """
 HOW = {"device": "cpu", "precision": "32", "threads": 1}
+"""How networks are trained, so that they are the same on every machine."""
 
 
 class Jobs:
@@ -65,15 +67,14 @@ class Jobs:
     def __init__(self, text: str = TINY) -> None:
         self.text = text
         self.study = study_from(yaml.safe_load(text), "tiny.yaml")
-        stages = {stage: self.study.stage(stage)[0] for stage in self.study.members}
-        self.members = SimpleNamespace(**stages)
-        self.describe: Callable[[str], dict[str, Any]] = lambda stage: json.loads(describe(stages[stage]))
+        self.members = SimpleNamespace(**{stage: self.study.stage(stage)[0] for stage in self.study.members})
 
-    def description(self, stage: str, **values: Any) -> Description:
-        """The block of a stage as its job sees it, with other values of some keys."""
-        content = self.describe(stage)
+    def describe(self, stage: str, name: str | None = None, **values: Any) -> Description:
+        """A block as its job sees it, with other values of some keys: the first of a stage, or by its name."""
+        member = getattr(self.members, stage) if name is None else self.study.members[stage][name]
+        content = json.loads(describe(member))
         content["block"] |= values
-        return Description.parse(json.dumps(content))
+        return Description.parse(json.dumps(content)).with_values(**(HOW if stage == "trainings" else {}))
 
     def simulate(self, folder: Path, start: int, stop: int) -> SimpleNamespace:
         """One shard through the three stages of the simulation."""
@@ -81,12 +82,8 @@ class Jobs:
         paths = {stage: folder / stage / name for stage in ("structures", "exit_waves", "images")}
         for stage, path in paths.items():
             sources = {source: paths[source] for source in sources_of(getattr(self.members, stage))}
-            make_shard(self.description(stage), range(start, stop), sources, path)
+            make_shard(self.describe(stage), range(start, stop), sources, path)
         return SimpleNamespace(**paths)
-
-    def described(self, stage: str, name: str) -> dict[str, Any]:
-        """Description of a block by its name."""
-        return json.loads(describe(self.study.members[stage][name]))
 
     def arrays(self, path: Path) -> dict[str, np.ndarray]:
         """Every array of a shard by name, the ragged ones by ``NAME/PLACE``."""
@@ -125,12 +122,13 @@ def learned(jobs: Jobs, simulated: SimpleNamespace, tmp_path_factory: pytest.Tem
     networks, scores = [], []
     for seed in range(2):
         networks.append(folder / "model" / f"seed-{seed}")
-        train_network(jobs.describe("trainings"), dataset, model, manifest, seed, HOW, networks[-1])
+        train_network(jobs.describe("trainings"), dataset, model, manifest, seed, networks[-1])
         scores.append(folder / "scores" / "gold" / f"seed-{seed}.zarr.zip")
         weights = networks[-1] / "weights.safetensors"
-        score_network(jobs.describe("benchmarks"), model, [manifest], weights, "gold", seed, 1, scores[-1])
+        score_network(jobs.describe("benchmarks"), model.of(Network), [manifest], weights, "gold", seed, 1, scores[-1])
     baselines = folder / "scores" / "baselines.parquet"
     task = folder / "scores" / "task.json"
-    score_baselines(jobs.describe("benchmarks"), model, [manifest], baselines, folder / "scores" / "skipped.csv", task)
+    skipped = folder / "scores" / "skipped.csv"
+    score_baselines(jobs.describe("benchmarks"), model.of(Network), [manifest], baselines, skipped, task)
     made = {"manifest": manifest, "networks": networks, "scores": scores, "baselines": baselines, "task": task}
     return SimpleNamespace(**made, folder=folder)

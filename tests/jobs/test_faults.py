@@ -60,7 +60,7 @@ def place(jobs, simulated, tmp_path):
     """A copy of two structures to make exit waves of, and the undisturbed exit waves."""
     folder = tmp_path / "work"
     return SimpleNamespace(
-        description=json.dumps(jobs.describe("exit_waves")),
+        description=json.dumps(jobs.describe("exit_waves").plain()),
         structures=simulated.structures,
         expected=simulated.exit_waves,
         output=folder / simulated.exit_waves.name,

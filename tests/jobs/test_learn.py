@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 
 from exitwave.benchmark.baselines import BASELINES
+from exitwave.config.models import Network
 from exitwave.data.shards import read_table, table_path
 from exitwave.errors import DatasetError, ShardError
 from exitwave.jobs.evaluate import score_network, summarise_benchmark
 from exitwave.jobs.learn import make_dataset, train_network
 
 SCORES = ("f1_pooled", "f1_mean", "iou_pooled", "f1_soft_pooled", "f1_soft_two_class")
-HOW = {"device": "cpu", "precision": "32", "threads": 1}
 
 
 def test_a_manifest_says_where_each_image_stands_and_copies_none(jobs, simulated, learned):
@@ -33,8 +33,7 @@ def test_mistake_08_no_structure_stands_on_two_sides_of_a_manifest(learned):
 
 
 def test_a_dataset_that_cannot_be_drawn_names_its_key(jobs, simulated, tmp_path):
-    description = jobs.describe("datasets")
-    description["block"]["where"] = "dose > 1e9"
+    description = jobs.describe("datasets", where="dose > 1e9")
     with pytest.raises(DatasetError, match=r"^datasets\.gold\.where: 'dose > 1e9' leaves no image of 'noisy'"):
         make_dataset(description, {"noisy": [str(simulated.images)]}, tmp_path / "m.parquet", tmp_path / "f.json")
     assert not list(tmp_path.iterdir())
@@ -45,7 +44,7 @@ def test_a_network_says_what_it_was_trained_on(jobs, learned):
         info = json.loads((folder / "network.json").read_text())
         text = json.dumps(info)
         for stage in ("trainings", "datasets"):
-            assert jobs.describe(stage)["hash"] in text
+            assert jobs.describe(stage).hash in text
         assert '"seed": ' + str(seed) in text
         assert "columns" in text  # the fingerprint of the data
         assert len(pd.read_csv(folder / "history.csv")) == 1
@@ -61,7 +60,6 @@ def test_seeds_differ_and_a_seed_repeats_itself(jobs, learned, tmp_path):
         jobs.describe("models"),
         learned.manifest,
         1,
-        HOW,
         tmp_path / "again",
     )
     assert (tmp_path / "again" / "weights.safetensors").read_bytes() == weights[1]
@@ -79,7 +77,7 @@ def test_a_damaged_shard_of_images_stops_the_training_and_is_named(jobs, simulat
     # A local header has 30 bytes and the name before the data.
     content[info.header_offset + 30 + len(info.filename) + info.file_size // 2] ^= 0xFF
     path.write_bytes(content)
-    arguments = jobs.describe("datasets"), jobs.describe("models"), manifest, 0, HOW, tmp_path / "network"
+    arguments = jobs.describe("datasets"), jobs.describe("models"), manifest, 0, tmp_path / "network"
     with pytest.raises(ShardError, match=rf"damaged\.zarr\.zip: array 'counts', item {used} is damaged"):
         train_network(jobs.describe("trainings"), *arguments)
     assert not (tmp_path / "network" / "weights.safetensors").exists()
@@ -150,7 +148,7 @@ def test_everything_is_particle_has_the_f1_of_the_particle_fraction(learned, sum
 def test_scores_repeat_themselves(jobs, learned, tmp_path):
     path = tmp_path / "gold" / "seed-0.zarr.zip"
     weights = learned.networks[0] / "weights.safetensors"
-    described = jobs.describe("benchmarks"), jobs.describe("models")
+    described = jobs.describe("benchmarks"), jobs.describe("models").of(Network)
     score_network(*described, [learned.manifest], weights, "gold", 0, 1, path)
     assert path.read_bytes() == learned.scores[0].read_bytes()
     assert table_path(path).read_bytes() == table_path(learned.scores[0]).read_bytes()

@@ -9,17 +9,16 @@ import pandas as pd
 import pytest
 
 from exitwave.config.datasets import Dataset
-from exitwave.config.models import Segmentation
+from exitwave.config.models import Regression, Segmentation
 from exitwave.data.batches import load_arrays
-from exitwave.data.shards import read_table, table_path
+from exitwave.data.shards import open_shard, read_table, table_path
 from exitwave.errors import ConfigError, ShardError
 from exitwave.jobs.learn import make_dataset, train_network
-from exitwave.jobs.simulate import block_from
+from exitwave.jobs.simulate import make_shard
 from exitwave.training import loop
+from exitwave.training.kinds import task_of
 from exitwave.training.segmentation import SegmentationTask
 from exitwave.training.streaming import ImagesSource, Stream, check_streaming
-
-HOW = {"device": "cpu", "precision": "32", "threads": 1}
 
 
 class AsTheyAre(SegmentationTask):
@@ -45,8 +44,8 @@ def rows(learned):
 @pytest.fixture(scope="module")
 def stream(images, simulated):
     """What makes a stream of some rows."""
-    source = ImagesSource(block_from(images), images["seed"], simulated.exit_waves.parent)
-    return partial(Stream, sources={images["hash"]: source}, task=TASK)
+    source = ImagesSource(images.block, images.seed, {"exit_waves": simulated.exit_waves.parent})
+    return partial(Stream, sources={images.hash: source}, task=TASK)
 
 
 def test_before_the_first_epoch_the_stored_images_come_once_more(stream, rows):
@@ -112,8 +111,8 @@ def dispersion(counts):
 def test_a_missing_shard_of_exit_waves_is_named(images, simulated, rows, tmp_path):
     name = simulated.exit_waves.name
     shutil.copy(table_path(simulated.exit_waves), table_path(tmp_path / name))
-    source = ImagesSource(block_from(images), images["seed"], tmp_path)
-    lacking = Stream(rows, {images["hash"]: source}, TASK)
+    source = ImagesSource(images.block, images.seed, {"exit_waves": tmp_path})
+    lacking = Stream(rows, {images.hash: source}, TASK)
     with pytest.raises(ShardError, match=rf"{name}: is missing; run the workflow"):
         lacking.draw(1)
 
@@ -128,7 +127,7 @@ def test_a_missing_shard_of_exit_waves_is_named(images, simulated, rows, tmp_pat
 )
 def test_a_dataset_chosen_by_what_is_drawn_anew_cannot_be_streamed(changes, key, column):
     with pytest.raises(ConfigError, match=rf"^streaming: found true with a dataset whose {key} names {column}, "):
-        check_streaming(Dataset(images="noisy", **changes), ["phase"])
+        check_streaming(Dataset(images="noisy", **changes))
 
 
 def test_a_dataset_chosen_by_its_structures_can_be_streamed():
@@ -140,14 +139,22 @@ def test_a_dataset_chosen_by_its_structures_can_be_streamed():
             strata={"radius_mean": 2},
             draw="stratified",
             size=8,
-        ),
-        ["phase"],
+        )
     )
 
 
-def test_a_map_made_from_atoms_cannot_be_streamed():
-    with pytest.raises(ConfigError, match=r"^streaming: found true with a model that learns the map thickness, "):
-        check_streaming(Dataset(images="noisy"), ["thickness"])
+def test_maps_made_from_atoms_are_streamed_with_the_structures(jobs, simulated, rows):
+    """At epoch 0 the label map is that which a job with this label stores."""
+    images = jobs.describe("images", labels=["thickness"])
+    folders = {"exit_waves": simulated.exit_waves.parent, "structures": simulated.structures.parent}
+    task = task_of(Regression(kind="regression", target={"map": "thickness"}), {"unit": "Å"})
+    stream = Stream(rows, {images.hash: ImagesSource(images.block, images.seed, folders)}, task)
+    sources = {"exit_waves": simulated.exit_waves, "structures": simulated.structures}
+    path = simulated.images.parent / "labelled" / simulated.images.name
+    make_shard(images, range(6), sources, path)
+    stored = np.stack([open_shard(path).read("thickness", row) for row in rows["row"]])
+    np.testing.assert_array_equal(stream.draw(0)[1], stored)
+    assert not np.array_equal(stream.draw(1)[1], stored)
 
 
 class Killed(BaseException):
@@ -157,13 +164,12 @@ class Killed(BaseException):
 @pytest.fixture(scope="module")
 def streamed(jobs, simulated, learned):
     """Trains a network for three epochs on streamed images."""
-    training, model, images = jobs.describe("trainings"), jobs.describe("models"), jobs.describe("images")
-    training["block"]["streaming"] = True
-    model["block"] |= {"epochs": 3}
-    streams = {images["hash"]: {"images": images, "exit_waves": str(simulated.exit_waves.parent)}}
+    training, model = jobs.describe("trainings", streaming=True), jobs.describe("models", epochs=3)
+    images = jobs.describe("images")
+    streams = {images.hash: ImagesSource(images.block, images.seed, {"exit_waves": simulated.exit_waves.parent})}
 
     def train(folder):
-        train_network(training, jobs.describe("datasets"), model, learned.manifest, 0, HOW, folder, streams)
+        train_network(training, jobs.describe("datasets"), model, learned.manifest, 0, folder, streams)
         history = pd.read_csv(folder / "history.csv").drop(columns="seconds")
         return (folder / "weights.safetensors").read_bytes(), history
 
@@ -199,9 +205,8 @@ def test_a_killed_training_on_streamed_images_continues_to_the_identical_network
 def test_the_first_epoch_on_streamed_images_is_that_on_stored_ones(jobs, undisturbed, learned, tmp_path):
     """Both networks begin alike, so that what differs later comes from the images."""
     _, history = undisturbed
-    model = jobs.describe("models")
-    model["block"] |= {"epochs": 2}
-    train_network(jobs.describe("trainings"), jobs.describe("datasets"), model, learned.manifest, 0, HOW, tmp_path)
+    model = jobs.describe("models", epochs=2)
+    train_network(jobs.describe("trainings"), jobs.describe("datasets"), model, learned.manifest, 0, tmp_path)
     stored = pd.read_csv(tmp_path / "history.csv").drop(columns="seconds")
     pd.testing.assert_frame_equal(history.iloc[:1], stored.iloc[:1])
     assert history["train_loss"][1] != stored["train_loss"][1]
@@ -211,14 +216,13 @@ def test_the_first_epoch_on_streamed_images_is_that_on_stored_ones(jobs, undistu
 def own_draws(jobs, simulated, tmp_path_factory):
     """A dataset of which each network draws eight images, and three networks trained on it."""
     folder = tmp_path_factory.mktemp("own_draws")
-    dataset = jobs.describe("datasets")
-    dataset["block"] |= {"draw_per_seed": True, "size": 8}
+    dataset = jobs.describe("datasets", draw_per_seed=True, size=8)
     manifest = folder / "dataset" / "manifest.parquet"
     manifest.parent.mkdir()
     make_dataset(dataset, {"noisy": [str(simulated.images)]}, manifest, manifest.with_name("fingerprint.json"))
     for seed in range(3):
         train_network(
-            jobs.describe("trainings"), dataset, jobs.describe("models"), manifest, seed, HOW, folder / f"seed-{seed}"
+            jobs.describe("trainings"), dataset, jobs.describe("models"), manifest, seed, folder / f"seed-{seed}"
         )
     return folder
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from exitwave.config.images import LABELS
-from exitwave.data.columns import columns_of
+from exitwave.data.columns import IDENTITIES
 from exitwave.data.shards import open_shard, table_path
 from exitwave.errors import ConfigError, ShardError, StructureError
 from exitwave.items import Axis, item_rng, lateral
@@ -70,7 +70,8 @@ def test_every_draw_of_an_exit_wave_has_conditions_and_a_place_of_its_own(jobs, 
 @pytest.mark.parametrize("number", range(len(STAGES)), ids=STAGES)
 def test_metadata_hold_the_full_history_and_no_column_unknown_to_queries(jobs, simulated, number):
     path = getattr(simulated, STAGES[number])
-    columns = {name: column for stage in STAGES[: number + 1] for name, column in columns_of(stage).items()}
+    made = [(stage, getattr(jobs.members, stage).block) for stage in STAGES[: number + 1]]
+    columns = {name: column for stage, block in made for name, column in {**IDENTITIES[stage], **block.COLUMNS}.items()}
     assert set(jobs.table(path).columns) == set(columns)
     schema = pq.read_schema(table_path(path))
     for name, column in columns.items():
@@ -82,9 +83,9 @@ def test_a_shard_says_what_made_it(jobs, simulated, stage):
     description = jobs.describe(stage)
     assert open_shard(getattr(simulated, stage)).attributes == {
         "stage": stage,
-        "name": description["name"],
+        "name": description.name,
         "exitwave_version": version("exitwave"),
-        "block": description["block"],
+        "block": description.plain()["block"],
     }
 
 
@@ -151,7 +152,7 @@ def test_a_structure_read_back_is_the_one_that_was_built(jobs, simulated):
 
     description = jobs.describe("structures")
     built = build_structure(
-        jobs.members.structures.block, item_rng(description["seed"], "structures", description["hash"], 4)
+        jobs.members.structures.block, item_rng(description.seed, "structures", description.hash, 4)
     )
     read = read_structure(open_shard(simulated.structures), 4)
     np.testing.assert_allclose(read.positions, built.positions, atol=1e-4)
@@ -173,7 +174,7 @@ def test_an_item_that_is_not_there_is_refused_with_those_that_are(in_pairs):
 def test_a_structure_that_cannot_be_built_is_named_with_its_block(jobs, tmp_path):
     lost = {"material": "lost.cif", "radius": 6}
     with pytest.raises(StructureError, match=r"^structures\.gold: item 1: ") as caught:
-        make_shard(jobs.description("structures", particles=lost), range(1, 2), {}, tmp_path / "shard.zarr.zip")
+        make_shard(jobs.describe("structures", particles=lost), range(1, 2), {}, tmp_path / "shard.zarr.zip")
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
 
@@ -198,14 +199,14 @@ def test_a_damaged_shard_of_exit_waves_stops_the_images_and_is_named(jobs, damag
     sources = {"exit_waves": damaged("exit_waves")}
     sentence = r"damaged\.zarr\.zip: array '(whole|particles)', item \d is damaged .*delete the file"
     with pytest.raises(ShardError, match=sentence):
-        make_shard(jobs.description("images"), range(6), sources, tmp_path / "images.zarr.zip")
+        make_shard(jobs.describe("images"), range(6), sources, tmp_path / "images.zarr.zip")
     assert not (tmp_path / "images.zarr.zip").exists()
 
 
 def test_a_damaged_shard_of_structures_stops_the_exit_waves_and_is_named(jobs, damaged, tmp_path):
     sources = {"structures": damaged("structures")}
     with pytest.raises(ShardError, match=r"damaged\.zarr\.zip: array '\w+', item \d is damaged .*delete the file"):
-        make_shard(jobs.description("exit_waves"), range(6), sources, tmp_path / "waves.zarr.zip")
+        make_shard(jobs.describe("exit_waves"), range(6), sources, tmp_path / "waves.zarr.zip")
     assert not (tmp_path / "waves.zarr.zip").exists()
 
 
@@ -215,7 +216,7 @@ def test_a_thickness_series_has_the_planes_of_each_structure(jobs, simulated, tm
     slices = jobs.table(simulated.exit_waves)["n_slices"]
     assert slices.nunique() > 1
     step = 2.0 * slices.max()
-    description = jobs.description("exit_waves", thickness_series=step)
+    description = jobs.describe("exit_waves", thickness_series=step)
     make_shard(description, range(6), {"structures": simulated.structures}, path)
     plain, table = jobs.items(simulated.exit_waves), jobs.table(path)
     planes = []
@@ -234,7 +235,7 @@ def labelled(jobs, simulated, tmp_path_factory):
     """The images once more, with all labels."""
     path = tmp_path_factory.mktemp("labelled") / "images.zarr.zip"
     sources = {"exit_waves": simulated.exit_waves, "structures": simulated.structures}
-    make_shard(jobs.description("images", labels=list(LABELS)), range(6), sources, path)
+    make_shard(jobs.describe("images", labels=list(LABELS)), range(6), sources, path)
     return path
 
 
@@ -292,7 +293,7 @@ def test_what_an_image_was_averaged_and_recorded_with_is_noted(jobs, simulated, 
     assert set(table["focal_nodes"]) == {3}
     assert set(table["saturated"]) == {0.0}
     assert set(table["detector"]) == {"ideal"}
-    description = jobs.description(
+    description = jobs.describe(
         "images",
         focal_nodes="auto",
         focal_spread={"choice": [0.0, 60.0]},
@@ -311,7 +312,7 @@ def test_images_on_a_gpu_that_is_not_there_are_refused(jobs, simulated, tmp_path
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ConfigError, match="device is cuda, but PyTorch finds no CUDA device"):
         make_shard(
-            jobs.description("images"),
+            jobs.describe("images"),
             range(6),
             {"exit_waves": simulated.exit_waves},
             tmp_path / "images.zarr.zip",

@@ -22,9 +22,9 @@ from exitwave.jobs.learn import make_dataset, train_network
 from exitwave.report.benchmarks import forest_plot, print_table, score_page
 from exitwave.report.predictions import draw_predictions
 from exitwave.report.training import draw_training
+from exitwave.training.kinds import model_from
 from exitwave.training.networks import load_network
 
-HOW = {"device": "cpu", "precision": "32", "threads": 1}
 STUDY = """
 seed: 5
 structures:
@@ -73,7 +73,7 @@ def study(jobs, tmp_path_factory):
     images = own.simulate(folder, 0, 8).images
     manifest = folder / "dataset" / "manifest.parquet"
     manifest.parent.mkdir()
-    dataset = own.described("datasets", "metals")
+    dataset = own.describe("datasets", "metals")
     make_dataset(dataset, {"noisy": [str(images)]}, manifest, manifest.with_name("fingerprint.json"))
     return SimpleNamespace(jobs=own, folder=folder, manifest=manifest, dataset=dataset)
 
@@ -81,16 +81,16 @@ def study(jobs, tmp_path_factory):
 def run(study, benchmark):
     """Train and score all networks of a benchmark, and sum up."""
     member = study.jobs.study.members["benchmarks"][benchmark]
-    described = study.jobs.described("benchmarks", benchmark)
-    aim = {"stage": "models", "block": cases_of(member.block).aim(member.upstream["trainings"])}
+    described = study.jobs.describe("benchmarks", benchmark)
+    aim = model_from(cases_of(member.block).aim(member.upstream["trainings"]))
     folder = study.folder / benchmark
     networks, shards = {}, []
     for training in member.upstream["trainings"]:
-        description = study.jobs.described("trainings", training.name)
-        model = study.jobs.described("models", training.source("model").name)
+        description = study.jobs.describe("trainings", training.name)
+        model = study.jobs.describe("models", training.source("model").name)
         for seed in range(2):
             network = folder / training.name / f"seed-{seed}"
-            train_network(description, study.dataset, model, study.manifest, seed, HOW, network)
+            train_network(description, study.dataset, model, study.manifest, seed, network)
             networks.setdefault(training.name, []).append(network)
             shards.append(folder / "scores" / training.name / f"seed-{seed}.zarr.zip")
             score_network(described, aim, [study.manifest], network, training.name, seed, 1, shards[-1])
@@ -207,8 +207,8 @@ def test_a_class_that_a_network_has_never_seen_is_an_error_and_no_crash(study, m
     table.loc[strange, "material"] = "Zz"
     table.to_parquet(tmp_path / "manifest.parquet")
     member = study.jobs.study.members["benchmarks"]["material"]
-    aim = {"stage": "models", "block": cases_of(member.block).aim(member.upstream["trainings"])}
-    described = study.jobs.described("benchmarks", "material")
+    aim = model_from(cases_of(member.block).aim(member.upstream["trainings"]))
+    described = study.jobs.describe("benchmarks", "material")
     network = material.networks["material"][0]
     score_network(described, aim, [tmp_path / "manifest.parquet"], network, "material", 0, 1, tmp_path / "a.zarr.zip")
     scores = read_table(table_path(tmp_path / "a.zarr.zip"))
@@ -254,8 +254,8 @@ def test_what_is_left_of_a_diverged_training_is_drawn(masks, capsys):
 
 
 def test_one_network_of_two_that_diverges_is_left_out_and_counted(masks, study, tmp_path, caplog):
-    described = study.jobs.described("benchmarks", "masks")
-    aim = {"stage": "models", "block": {"kind": "segmentation"}}
+    described = study.jobs.describe("benchmarks", "masks")
+    aim = model_from({"kind": "segmentation"})
     shards = [tmp_path / "mask" / f"seed-{seed}.zarr.zip" for seed in range(2)]
     with caplog.at_level(logging.WARNING):
         for seed, name in enumerate(("mask", "wild")):
@@ -270,12 +270,9 @@ def test_one_network_of_two_that_diverges_is_left_out_and_counted(masks, study, 
 
 
 def test_an_error_that_is_no_divergence_still_ends_the_job(study, tmp_path):
-    model = study.jobs.described("models", "mask")
-    model["block"] |= {"encoder": "resnet19"}
+    model = study.jobs.describe("models", "mask", encoder="resnet19")
     with pytest.raises(TrainingError, match=r"^trainings\.mask: seed 0: encoder is 'resnet19'"):
-        train_network(
-            study.jobs.described("trainings", "mask"), study.dataset, model, study.manifest, 0, HOW, tmp_path / "a"
-        )
+        train_network(study.jobs.describe("trainings", "mask"), study.dataset, model, study.manifest, 0, tmp_path / "a")
     assert not (tmp_path / "a" / "network.json").exists()
 
 

@@ -45,7 +45,7 @@ images:
   noisy: {{exit_waves: thermal, kind: hrtem, pixel_size: 0.8, size: 32, dose: {{matrix: [100, 200]}}}}
   labelled: {{exit_waves: thermal, kind: hrtem, pixel_size: 0.8, size: 32, dose: 300, labels: [atoms, thickness]}}
 datasets:
-  gold: {{images: labelled, validation: 0.3, test: 0.3, label_threshold: 0.25}}
+  gold: {{images: labelled, validation: 0.3, test: 0.3}}
 models:
   small: {{kind: segmentation}}
 trainings:
@@ -86,11 +86,11 @@ def figure(study, path):
 
 def test_every_block_has_the_figures_of_its_kind(study):
     assert sorted(named(study, path) for path in figures(study)) == [
-        "benchmarks/held_out/overlays/gold.png",
-        "benchmarks/held_out/overlays/streamed.png",
+        "benchmarks/held_out/predictions/gold.png",
+        "benchmarks/held_out/predictions/streamed.png",
         "benchmarks/held_out/scores.html",
         "benchmarks/held_out/scores.png",
-        "benchmarks/real/overlays/gold.png",
+        "benchmarks/real/predictions/gold.png",
         "benchmarks/real/scores.html",
         "benchmarks/real/scores.png",
         "exit_waves/series/parameters.png",
@@ -140,8 +140,8 @@ def test_the_last_simulated_are_those_that_nothing_is_simulated_from(study):
         ),
         ("trainings/gold/learning_curves.png", [f"models/gold/seed-{seed}/history.csv" for seed in (0, 1)]),
         ("benchmarks/real/scores.html", ["report/tiny/benchmarks/real/summary.parquet"]),
-        ("benchmarks/real/overlays/gold.png", [f"benchmarks/real/gold/seed-{seed}.zarr.zip" for seed in (0, 1)]),
-        ("benchmarks/held_out/overlays/streamed.png", ["benchmarks/held_out/streamed/seed-0.zarr.zip"]),
+        ("benchmarks/real/predictions/gold.png", [f"benchmarks/real/gold/seed-{seed}.zarr.zip" for seed in (0, 1)]),
+        ("benchmarks/held_out/predictions/streamed.png", ["benchmarks/held_out/streamed/seed-0.zarr.zip"]),
     ],
 )
 def test_a_figure_is_drawn_from_what_was_made_for_it(study, path, files):
@@ -184,7 +184,7 @@ def test_figures_are_listed_by_block_training_or_benchmark(study):
         "block": figure(study, "structures/bare/atoms.png").member.folder.partition("/")[2],
         "figure": "atoms",
     }
-    overlays = figure(study, "benchmarks/real/overlays/gold.png")
+    overlays = figure(study, "benchmarks/real/predictions/gold.png")
     assert list(overlays.labels) == ["benchmark", "figure"]
     assert named(study, overlays.labels["figure"]) == "predictions of gold"
     assert list(figure(study, "trainings/gold/learning_curves.png").labels) == ["training", "figure"]
@@ -261,9 +261,9 @@ def artifacts(tmp_path, rng, samples):
         "trainings/gold/learning_curves.png",
         "benchmarks/real/scores.html",
         "benchmarks/real/scores.png",
-        "benchmarks/real/overlays/gold.png",
+        "benchmarks/real/predictions/gold.png",
         "benchmarks/held_out/scores.html",
-        "benchmarks/held_out/overlays/gold.png",
+        "benchmarks/held_out/predictions/gold.png",
     ],
 )
 def test_a_job_draws_its_figure_from_what_it_is_told(study, artifacts, tmp_path, path):

@@ -47,4 +47,4 @@ def load_arrays(manifest: pd.DataFrame, names: Iterable[str]) -> dict[str, NDArr
 
 def unit_of(shard: Shard, name: str) -> str:
     """Unit of a stored array; empty where it has none."""
-    return str(shard.attributes.get("units", {}).get(name, ""))
+    return shard.item(0)[name].unit
