@@ -18,7 +18,7 @@ from exitwave.config.images import Hrtem
 from exitwave.config.structures import NanoparticlesOnSubstrate
 from exitwave.imaging.conditions import draw_conditions
 from exitwave.imaging.hrtem import crop_periodic, form_image
-from exitwave.labels.columns import atomic_columns, columns_in_image
+from exitwave.labels.atomic_columns import atomic_columns, columns_in_image
 from exitwave.labels.maps import MAPS, crop, label_maps
 from exitwave.labels.phase import phase_map
 from exitwave.report.style import BLUE, GREEN, ORANGE, SKY, VERMILLION, figure, grey_range, picture, scale_bar

@@ -44,7 +44,7 @@ images:
     defocus: {uniform: [-100, 100]}
     focal_spread: {uniform: [5, 20]}
     dose: {loguniform: [200, 2000]}
-    labels: [instances, thickness, atoms, columns, boundary, orientation, domains]
+    labels: [instances, thickness, atoms, atomic_columns, boundary, orientation, domains]
   stem:
     structures: crystals
     kind: stem_convolution

@@ -238,8 +238,8 @@ def test_an_unknown_column_is_refused_with_those_there_are():
     with pytest.raises(DatasetError, match=r"unknown column 'doze' in 'doze > 1'; allowed: perhaps dose, or") as caught:
         check_condition("doze > 1")
     assert all(name in str(caught.value) for name in UNITS)
-    with pytest.raises(DatasetError, match=r"'thickness' in .*allowed: perhaps .*substrate_thickness.*, or any"):
-        check_condition("thickness > 1")
+    with pytest.raises(DatasetError, match=r"'roughness' in .*allowed: perhaps .*substrate_roughness.*, or any"):
+        check_condition("roughness > 1")
 
 
 def test_columns_of_a_table_that_the_vocabulary_has_not_can_be_named():

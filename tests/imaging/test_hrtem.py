@@ -392,7 +392,7 @@ def test_drawn_conditions_are_recorded_in_full():
         defocus={"uniform": [100, 200]},
         aberrations={"C30": -1e4, "C12": {"normal": [0, 20]}, "phi12": {"uniform": [-3.1, 3.1]}},
         objective_aperture={"uniform": [10, 20]},
-        tilt_x={"uniform": [1, 2]},
+        illumination_tilt_x={"uniform": [1, 2]},
         drift=3.0,
         drift_angle=np.pi / 2,
         dose={"loguniform": [100, 1000]},
@@ -403,7 +403,7 @@ def test_drawn_conditions_are_recorded_in_full():
     assert set(Aberrations.model_fields) < set(row)
     assert 100 <= row["defocus"] <= 200
     assert 10 <= row["objective_aperture"] <= 20
-    assert 1 <= row["beam_tilt_x"] <= 2
+    assert 1 <= row["illumination_tilt_x"] <= 2
     assert (row["drift_x"], row["drift_y"]) == pytest.approx((0, 3))
     assert 0 < row["detector_blur"] < 1
     assert row["C30"] == -1e4

@@ -112,7 +112,7 @@ LABELLED = {"labels": ["atoms", "instances"], "dose": {"matrix": [200, 900]}}
 CAMERA = {
     "detector": {"kind": "scintillator", "hot_pixels": 0.01, "offset": 30, "readout_noise": 5},
     "microscope": "uncorrected_300kv",
-    "tilt_x": 1,
+    "illumination_tilt_x": 1,
     "background": {"gradient": 0.2, "contamination": 0.1},
 }
 
@@ -144,7 +144,12 @@ def test_numbers_are_told_in_the_units_of_the_field(jobs, simulated):
     row = {
         **jobs.table(simulated.images).iloc[0].to_dict(),
         **{"defocus": -123.0, "dose": 345.6, "C30": 1.2e7, "C21": 0.0, "C12": -25.0, "focal_spread": 17.3},
-        **{"beam_tilt_x": 3.0, "beam_tilt_y": -4.0, "objective_aperture": np.nan, "plasmon_weight": 0.125},
+        **{
+            "illumination_tilt_x": 3.0,
+            "illumination_tilt_y": -4.0,
+            "objective_aperture": np.nan,
+            "plasmon_weight": 0.125,
+        },
         **{"detector_blur": 0.0, "saturated": 0.002},
     }
     told = drawn_numbers(row)

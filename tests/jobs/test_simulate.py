@@ -243,7 +243,7 @@ def test_labels_stand_beside_the_same_images(jobs, simulated, labelled):
     plain, arrays = jobs.arrays(simulated.images), jobs.arrays(labelled)
     for name in ("counts", "phase"):
         np.testing.assert_array_equal(arrays[name], plain[name])
-    kinds = {name: arrays[name].dtype for name in LABELS if name != "columns"}
+    kinds = {name: arrays[name].dtype for name in LABELS if name != "atomic_columns"}
     assert kinds == {
         **dict.fromkeys(("instances", "atoms", "boundary", "domains"), np.dtype("uint8")),
         **dict.fromkeys(("thickness", "orientation"), np.dtype("float16")),
@@ -276,9 +276,9 @@ def test_labels_of_atoms_and_of_phase_lie_on_each_other(jobs, labelled):
 def test_atomic_columns_lie_in_their_image_and_on_its_particles(jobs, simulated, labelled):
     atoms, table = jobs.arrays(labelled)["atoms"], jobs.table(labelled)
     for image, (item, structure_id) in enumerate(zip(jobs.items(labelled), table["structure_id"], strict=True)):
-        column, fields = item["columns"].axes
+        column, fields = item["atomic_columns"].axes
         assert (column, fields.name) == (Axis("column"), "field")
-        columns = dict(zip(fields.labels, item["columns"].values.T, strict=True))
+        columns = dict(zip(fields.labels, item["atomic_columns"].values.T, strict=True))
         x, y = columns["x"].round().astype(int), columns["y"].round().astype(int)
         assert ((x >= 0) & (x < 32) & (y >= 0) & (y < 32)).all()
         assert atoms[image, y, x].mean() > 0.9

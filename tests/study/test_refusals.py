@@ -116,7 +116,11 @@ PARTICLES = "structures.gold.particles"
         ("images.noisy.aberrations", {"C31": 3}, ["aberrations.C31: found 3; unknown key; allowed: C12"]),
         ("images.noisy.aberrations", {"Q3": 3}, ["aberrations.Q3"]),
         ("images.noisy.focal_nodes", 0, ["images.noisy.focal_nodes: found 0", "greater than or equal to 1"]),
-        ("images.noisy.tilt_x", 80, ["tilt_x: found 80", "reaches up to 80; allowed: 50 or less"]),
+        (
+            "images.noisy.illumination_tilt_x",
+            80,
+            ["illumination_tilt_x: found 80", "reaches up to 80; allowed: 50 or less"],
+        ),
         ("images.noisy.microscope", "team_1", ["images.noisy", "team_1", "team_0_5", "uncorrected_300kv"]),
         ("images.noisy.microscope", "corrected_80kv", ["microscope: found 'corrected_80kv'", "80 kV", "300 kV"]),
         ("images.noisy.labels", ["maske"], ["labels[0]: found 'maske'", "'instances'"]),
@@ -149,7 +153,7 @@ PARTICLES = "structures.gold.particles"
         (
             "datasets.gold.label_threshold",
             0.2,
-            ["datasets.gold: label_threshold (value 0.2) has moved", "target.above"],
+            ["datasets.gold.label_threshold: the key has moved (value 0.2)", "allowed: target.above"],
         ),
         ("models.unet.target", {"map": "thickness"}, ["trainings.gold.model: ", "'thickness'", "'noisy'", "phase"]),
         ("models.unet.target", 0.2, ["models.unet.target: found 0.2", "allowed: a block with the keys map, above"]),
@@ -202,7 +206,9 @@ def test_a_malformed_table_of_a_camera_is_found_before_the_first_job(
 def test_an_aperture_that_a_tilted_beam_moves_beyond_the_band_is_refused(refusal: Any, changed: Any) -> None:
     aperture = ("images.noisy.objective_aperture", {"uniform": [10, 22]})
     changed(aperture)
-    sentence = refusal(aperture, ("images.noisy.tilt_x", {"uniform": [-4, 3]}), ("images.noisy.tilt_y", 3))
+    sentence = refusal(
+        aperture, ("images.noisy.illumination_tilt_x", {"uniform": [-4, 3]}), ("images.noisy.illumination_tilt_y", 3)
+    )
     assert "objective_aperture: reaches up to 22 mrad and the beam is tilted by up to 5 mrad" in sentence
 
 
@@ -244,5 +250,5 @@ def test_thickness_beyond_the_cell_is_refused(refusal: Any) -> None:
 
 @pytest.mark.parametrize("label", ["columns", "orientation"])
 def test_labels_along_the_beam_are_refused_for_a_tilted_one(refusal: Any, label: str) -> None:
-    sentence = refusal(("exit_waves.thermal.tilt_x", {"uniform": [0, 20]}), ("images.noisy.labels", [label]))
+    sentence = refusal(("exit_waves.thermal.specimen_tilt_x", {"uniform": [0, 20]}), ("images.noisy.labels", [label]))
     assert f"images.noisy.labels: found '{label}', which is made for a beam along z" in sentence

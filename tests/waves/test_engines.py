@@ -242,12 +242,17 @@ def test_engine_of_the_config_is_the_one_that_runs(engine: str, monkeypatch: pyt
 
 
 def test_engines_agree_on_phonons_tilt_series_and_focus() -> None:
-    options = {"frozen_phonons": 2, "tilt_x": {"uniform": [5, 20]}, "tilt_y": -4.0, "thickness_series": 5.0}
+    options = {
+        "frozen_phonons": 2,
+        "specimen_tilt_x": {"uniform": [5, 20]},
+        "specimen_tilt_y": -4.0,
+        "thickness_series": 5.0,
+    }
     ours, reference = (
         simulate_exit_waves(structure_of(GOLD), block(engine=engine, **options), np.random.default_rng(3))
         for engine in ("exitwave", "abtem")
     )
-    assert 5 < ours.metadata["tilt_x"] == reference.metadata["tilt_x"] < 20
+    assert 5 < ours.metadata["specimen_tilt_x"] == reference.metadata["specimen_tilt_x"] < 20
     assert ours.whole.shape == ours.particles.shape == (2, 48, 48)
     assert ours.series.shape == (6, 2, 48, 48)
     assert ours.metadata["series_step"] == 4.0
@@ -264,7 +269,7 @@ def test_tilted_wave_is_brought_back_to_where_the_structure_is() -> None:
         atom = Structure(
             np.array([[9.6, 9.6, 4.0]]), np.array([79], np.uint8), np.ones(1, np.uint8), np.array([EDGE, EDGE, 40.0])
         )
-        result = simulate_exit_waves(atom, block(tilt_x=tilt, tilt_y=-tilt), np.random.default_rng(0))
+        result = simulate_exit_waves(atom, block(specimen_tilt_x=tilt, specimen_tilt_y=-tilt), np.random.default_rng(0))
         phase = np.angle(result.particles[0])
         assert np.unravel_index(np.argmax(phase), phase.shape) == (24, 24)
 
@@ -418,7 +423,7 @@ def test_padding_keeps_an_isolated_particle_and_moves_it_to_the_middle() -> None
     [
         ({"engine": "abtem", "scheme": "accurate"}, "scheme is accurate, with engine abtem; allowed: conventional"),
         ({"engine": "abtem", "device": "cuda"}, "device is cuda, with engine abtem; allowed: cpu or auto"),
-        ({"tilt_x": {"uniform": [0, 500]}}, "reaches up to 500; allowed: 100 or less"),
+        ({"specimen_tilt_x": {"uniform": [0, 500]}}, "reaches up to 500; allowed: 100 or less"),
         ({"engine": "prismatic"}, "'exitwave' or 'abtem'"),
         ({"projection": "half"}, "'infinite' or 'finite'"),
         ({"storage_error": -1}, "greater than or equal to 0"),

@@ -61,6 +61,8 @@ class Block(BaseModel):
     """Columns that its items add to the metadata table."""
     LAPTOP: ClassVar[Mapping[str, int]] = {}
     """Keys with the largest whole number that they have at scale laptop."""
+    MOVED: ClassVar[Mapping[str, str]] = {}
+    """Keys of earlier versions, with where to look for them now."""
 
     def may_be_files(self) -> list[str]:
         """Paths of files whose content is part of what is made; values that may be names in a library too."""

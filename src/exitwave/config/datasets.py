@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,7 @@ class Dataset(Block):
 
     VERSION = 2
     MADE_FROM = {"images": "images"}
+    MOVED = {"label_threshold": "target.above of the models block that learns masks"}
 
     images: str | dict[str, Positive] = Field(
         description="images block; several with the share of each, {au: 0.5, cdse: 0.5}; or a list: one pool, in which "
@@ -41,16 +42,6 @@ class Dataset(Block):
     )
     validation: Fraction = Field(0.2, description="share of the structures kept for validation")
     test: Fraction = Field(0.1, description="share of the structures kept for the held-out benchmark")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _moved(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "label_threshold" in values:
-            raise ValueError(
-                f"label_threshold (value {values['label_threshold']!r}) has moved; allowed: target.above of the models "
-                "block, as models.NAME.target.above"
-            )
-        return values
 
     @model_validator(mode="after")
     def _something_to_train_on(self) -> Dataset:

@@ -26,6 +26,7 @@ class PlaneWave(ExitWaves):
 
     VERSION = 2
     LAPTOP = {"frozen_phonons": 2}
+    MOVED = {"tilt_x": "specimen_tilt_x", "tilt_y": "specimen_tilt_y"}
     COLUMNS = {
         "energy": Column("eV"),
         "wave_sampling": Column("Å"),
@@ -37,8 +38,8 @@ class PlaneWave(ExitWaves):
         "scheme": Column(text=True),
         "projection": Column(text=True),
         "parametrization": Column(text=True),
-        "tilt_x": Column("mrad"),
-        "tilt_y": Column("mrad"),
+        "specimen_tilt_x": Column("mrad"),
+        "specimen_tilt_y": Column("mrad"),
         "simulation_grid": Column("px"),
         "n_slices": Column(),
         "series_step": Column("Å"),
@@ -81,10 +82,12 @@ class PlaneWave(ExitWaves):
         "between its faces",
     )
     parametrization: Literal["lobato", "kirkland", "peng"] = Field("lobato", description="scattering factors")
-    tilt_x: Annotated[Real, within(low=-100, high=100)] = Field(
-        0.0, description="tilt of the beam towards x [mrad], drawn once a structure"
+    specimen_tilt_x: Annotated[Real, within(low=-100, high=100)] = Field(
+        0.0, description="tilt of the beam against the specimen, towards x [mrad], drawn once a structure"
     )
-    tilt_y: Annotated[Real, within(low=-100, high=100)] = Field(0.0, description="tilt of the beam towards y [mrad]")
+    specimen_tilt_y: Annotated[Real, within(low=-100, high=100)] = Field(
+        0.0, description="tilt of the beam towards y [mrad]"
+    )
     thickness_series: Positive | None = Field(
         None,
         description="depths at which the wave of the whole structure is stored as well, every so many Å rounded to "

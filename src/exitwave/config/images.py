@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -158,7 +158,8 @@ class Background(Block):
 
 # --- images -----------------------------------------------------------------------------------
 
-LABELS = ("instances", "thickness", "atoms", "columns", "boundary", "orientation", "domains")
+Label = Literal["instances", "thickness", "atoms", "atomic_columns", "boundary", "orientation", "domains"]
+LABELS: tuple[Label, ...] = get_args(Label)
 
 
 class Images(Block):
@@ -180,6 +181,7 @@ class Hrtem(Images):
     VERSION = 2
     COUNTS = frozenset({"device"})
     MADE_FROM = {"exit_waves": "exit_waves"}
+    MOVED = {"tilt_x": "illumination_tilt_x", "tilt_y": "illumination_tilt_y"}
     COLUMNS = {
         "pixel_size": Column("Å"),
         "microscope": Column(text=True),
@@ -187,8 +189,8 @@ class Hrtem(Images):
         "offset_x": Column("wave px", redrawn=True),
         "defocus": Column("Å", redrawn=True),
         **{name: Column("rad" if name.startswith("phi") else "Å", redrawn=True) for name in Aberrations.model_fields},
-        "beam_tilt_x": Column("mrad", redrawn=True),
-        "beam_tilt_y": Column("mrad", redrawn=True),
+        "illumination_tilt_x": Column("mrad", redrawn=True),
+        "illumination_tilt_y": Column("mrad", redrawn=True),
         "focal_spread": Column("Å", redrawn=True),
         "temporal_coherence": Column(text=True, redrawn=True),
         "focal_nodes": Column(redrawn=True),
@@ -219,10 +221,10 @@ class Hrtem(Images):
     )
     defocus: Real = Field(0.0, description="defocus [Å]; positive is underfocus")
     aberrations: Aberrations = Field(Aberrations(), description="residual aberrations")
-    tilt_x: Annotated[Real, within(low=-50, high=50)] = Field(
+    illumination_tilt_x: Annotated[Real, within(low=-50, high=50)] = Field(
         0.0, description="tilt of the illumination against the optic axis, towards x [mrad]: coma and more follow"
     )
-    tilt_y: Annotated[Real, within(low=-50, high=50)] = Field(0.0, description="the same towards y [mrad]")
+    illumination_tilt_y: Annotated[Real, within(low=-50, high=50)] = Field(0.0, description="the same towards y [mrad]")
     focal_spread: Annotated[Real, within(low=0, high=1000)] = Field(
         0.0, description="standard deviation of the focal spread [Å]"
     )
@@ -254,10 +256,12 @@ class Hrtem(Images):
     label_smoothing: NonNegative = Field(
         1.0, description="standard deviation of the Gaussian laid over the phase that labels are made from [Å]"
     )
-    labels: list[Literal["instances", "thickness", "atoms", "columns", "boundary", "orientation", "domains"]] = Field(
-        [],
-        description="label maps stored beside the phase (docs/labels.md): particle instances, projected thickness, "
-        "mask by projected atoms, atomic columns, boundaries, local orientation, multi-class domains",
+    labels: list[Literal["instances", "thickness", "atoms", "atomic_columns", "boundary", "orientation", "domains"]] = (
+        Field(
+            [],
+            description="label maps stored beside the phase (docs/labels.md): particle instances, projected thickness, "
+            "mask by projected atoms, atomic columns, boundaries, local orientation, multi-class domains",
+        )
     )
 
     device: Literal["auto", "cpu", "cuda"] = Field(
@@ -274,7 +278,7 @@ class Hrtem(Images):
 
     def maps(self) -> list[str]:
         """The phase and the label maps."""
-        return ["phase", *(name for name in self.labels if name != "columns")]
+        return ["phase", *(name for name in self.labels if name != "atomic_columns")]
 
     def may_be_files(self) -> list[str]:
         """Files whose content is part of what is made: tables of transfer functions."""

@@ -29,7 +29,7 @@ UNITS = {"counts": "counts/px", PHASE: "rad", "thickness": "Å", "orientation": 
 """Units of the arrays that have one."""
 SHOWN = MaskTarget()
 """Mask behind the column ``particle_fraction``; models may have another."""
-OF_DESCRIBED_PARTICLES = ("thickness", "columns", "orientation", "domains")
+OF_DESCRIBED_PARTICLES = ("thickness", "atomic_columns", "orientation", "domains")
 """Labels for which the material and the orientation of every particle must be known."""
 _BYTES_OF_A_ROW = 1500.0
 _BYTES_OF_A_LABEL = {"thickness": 0.25}
@@ -66,11 +66,11 @@ def make(block: Hrtem, asked: Iterable[Asked], wanted: Collection[str] | None = 
     """Take images of structures; see :class:`exitwave.items.Simulation`.
 
     Every image has the arrays ``counts`` and ``phase``, the smoothed phase of the particles' exit wave at the same
-    place, the label maps that the block asks for (docs/labels.md), and ``columns``, a list of atomic columns.
+    place, the label maps that the block asks for (docs/labels.md), and ``atomic_columns``, a list of atomic columns.
     """
     from exitwave.imaging.conditions import draw_conditions
     from exitwave.imaging.hrtem import binning_of, crop_periodic, form_images
-    from exitwave.labels.columns import atomic_columns, columns_in_image
+    from exitwave.labels.atomic_columns import atomic_columns, columns_in_image
     from exitwave.labels.maps import crop, label_maps
     from exitwave.labels.phase import phase_map
 
@@ -95,7 +95,7 @@ def make(block: Hrtem, asked: Iterable[Asked], wanted: Collection[str] | None = 
         )
         structure = structure_from(one.sources["structures"], one.row) if labels else None
         maps = label_maps(structure, particles, sampling, labels) if structure is not None else {}
-        columns = atomic_columns(structure) if structure is not None and "columns" in labels else None
+        columns = atomic_columns(structure) if structure is not None and "atomic_columns" in labels else None
         for drawn, offset, image in zip(conditions, offsets, images, strict=True):
             cut: dict[str, NDArray[Any]] = {
                 "counts": image.counts,
@@ -121,7 +121,7 @@ def make(block: Hrtem, asked: Iterable[Asked], wanted: Collection[str] | None = 
             if structure is not None and columns is not None:
                 shown = columns_in_image(columns, structure.cell, sampling, offset, binning, block.size)
                 fields = Axis("field", labels=tuple(map(str, shown.columns)))
-                arrays["columns"] = Array(shown.to_numpy(np.float32), (Axis("column"), fields), ragged=True)
+                arrays["atomic_columns"] = Array(shown.to_numpy(np.float32), (Axis("column"), fields), ragged=True)
             yield Item(arrays, row)
 
 
@@ -129,8 +129,8 @@ def cost(node: Node) -> Cost:
     """Cost of an image, by its pixels and those of its wave."""
     block, waves = node.of(Hrtem), node.source("exit_waves").of(PlaneWave)
     # Counts of mostly one byte and a half-precision phase that is smooth.
-    pixels = 2.2 + sum(_BYTES_OF_A_LABEL.get(name, 0.03) for name in block.labels if name != "columns")
-    columns = _BYTES_OF_COLUMNS * block.pixel_size**2 if "columns" in block.labels else 0.0
+    pixels = 2.2 + sum(_BYTES_OF_A_LABEL.get(name, 0.03) for name in block.labels if name != "atomic_columns")
+    columns = _BYTES_OF_COLUMNS * block.pixel_size**2 if "atomic_columns" in block.labels else 0.0
     grid = max(1, waves.frozen_phonons) * (node.origin().of(Structures).field_of_view / waves.sampling) ** 2
     return Cost(
         stored=(pixels + columns) * block.size**2 + _BYTES_OF_A_ROW,
@@ -151,7 +151,7 @@ def sketch(block: Hrtem) -> Hrtem:
 
 def _check_labels(node: Node) -> None:
     block, waves = node.of(Hrtem), node.source("exit_waves")
-    of_crystals = sorted({"columns", "orientation"} & set(block.labels))
+    of_crystals = sorted({"atomic_columns", "orientation"} & set(block.labels))
     structures = node.origin()
     made = structures.block
     if not isinstance(made, NanoparticlesOnSubstrate):
@@ -168,7 +168,7 @@ def _check_labels(node: Node) -> None:
             "allowed: leave it out"
         )
     beam = waves.of(PlaneWave)
-    if of_crystals and any(bounds(tilt) != (0, 0) for tilt in (beam.tilt_x, beam.tilt_y)):
+    if of_crystals and any(bounds(tilt) != (0, 0) for tilt in (beam.specimen_tilt_x, beam.specimen_tilt_y)):
         raise ConfigError(
             f"labels: found '{of_crystals[0]}', which is made for a beam along z, but exit_waves '{waves.name}' tilts "
             "it; allowed: no tilt, or turn the particles (particles.orientation)"
@@ -187,7 +187,9 @@ def _check_optics(node: Node) -> None:
     limit = 1e3 * wavelength(waves.energy) / (2 * waves.sampling)
     largest = bounds(block.objective_aperture)[1]
     # The aperture is centred on the optic axis, from which a tilted beam is displaced.
-    tilt = math.hypot(*(max(abs(edge) for edge in bounds(value)) for value in (block.tilt_x, block.tilt_y)))
+    tilt = math.hypot(
+        *(max(abs(edge) for edge in bounds(value)) for value in (block.illumination_tilt_x, block.illumination_tilt_y))
+    )
     if largest + tilt > limit * (1 + 1e-9):
         moved = f" and the beam is tilted by up to {tilt:g} mrad" if tilt > 0 else ""
         raise ConfigError(

@@ -68,8 +68,8 @@ class ImagingConditions:
         return {
             "defocus": self.defocus,
             **{name: self.aberrations.get(name, 0.0) for name in Aberrations.model_fields},
-            "beam_tilt_x": self.tilt[0],
-            "beam_tilt_y": self.tilt[1],
+            "illumination_tilt_x": self.tilt[0],
+            "illumination_tilt_y": self.tilt[1],
             "focal_spread": self.focal_spread,
             "angular_spread": self.angular_spread,
             "vibration": self.vibration,
@@ -91,7 +91,7 @@ def draw_conditions(block: Hrtem, rng: np.random.Generator) -> ImagingConditions
     return ImagingConditions(
         defocus=float(draw(block.defocus, rng)),
         aberrations={name: float(draw(getattr(block.aberrations, name), rng)) for name in Aberrations.model_fields},
-        tilt=(float(draw(block.tilt_x, rng)), float(draw(block.tilt_y, rng))),
+        tilt=(float(draw(block.illumination_tilt_x, rng)), float(draw(block.illumination_tilt_y, rng))),
         focal_spread=float(draw(block.focal_spread, rng)),
         angular_spread=float(draw(block.angular_spread, rng)),
         vibration=float(draw(block.vibration, rng)),

@@ -68,6 +68,8 @@ def make_shard(
                     item = next(made)
                 except ExitwaveError as error:
                     raise type(error)(f"{description.stage}.{description.name}: {error}") from error
+                except OSError as error:  # of what is read, which must not be told of as what is written
+                    raise ShardError(f"{description.stage}.{description.name}: cannot be made ({error})") from error
                 writer.add(Item(item.arrays, {**row, **_own(description, int(row["item"]), draw), **item.row}))
             log.debug("%s %d of %d", description.stage.replace("_", " "), number, len(rows))
 

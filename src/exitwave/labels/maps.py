@@ -17,7 +17,7 @@ from exitwave.structures.structure import Structure
 
 Map = NDArray[Any]
 
-MAPS = tuple(name for name in LABELS if name != "columns")
+MAPS = tuple(name for name in LABELS if name != "atomic_columns")
 """Labels that are maps."""
 
 BOUNDARY_WIDTH = 2.0
@@ -45,7 +45,7 @@ def label_maps(
     sampling : float
         Pixel of the waves [Å].
     names : sequence of str
-        Maps wanted; ``columns`` is a table and not among them (`exitwave.labels.columns.atomic_columns`).
+        Maps wanted; ``atomic_columns`` is a list and not among them (`exitwave.labels.atomic_columns.atomic_columns`).
 
     Returns
     -------

@@ -24,6 +24,9 @@ def sentence(error: ValidationError) -> str:
     found = f"found {problem['input']!r}"
     if problem["type"] == "extra_forbidden":
         keys = list(model.model_fields) if model else []
+        moved = getattr(model, "MOVED", {}).get(str(problem["loc"][-1]))
+        if moved is not None:
+            return f"{path}: the key has moved (value {problem['input']!r}); allowed: {moved}"
         close = difflib.get_close_matches(str(problem["loc"][-1]), keys, n=1, cutoff=0.7)
         hint = f", perhaps meant as '{close[0]}'" if close else ""
         return f"{path}: unknown key (value {problem['input']!r}){hint}; allowed: {', '.join(keys)}"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.config.exit_waves import PlaneWave
-from exitwave.waves.grid import OVERSAMPLING, TAPER, cut_to_band, output_grid
+from exitwave.waves.grid import ANTIALIASING, TAPER, cut_to_band, output_grid
 from exitwave.waves.multislice import Configuration, Spectra
 
 
@@ -52,7 +52,7 @@ class AbtemMultislice:
         passed = sorted({*planes, n_slices})
         # NumPy's transforms give the same bits in every run; plans that FFTW measures do not.
         settings = {
-            "antialias.cutoff": 1 / OVERSAMPLING,
+            "antialias.cutoff": 1 / ANTIALIASING,
             "antialias.taper": TAPER,
             "device": "cpu",
             "fft": "numpy",

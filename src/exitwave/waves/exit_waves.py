@@ -43,8 +43,8 @@ class ExitWaves:
         The wave of the whole structure as it is at each depth of the thickness series; no planes if none was asked for.
     metadata : dict
         energy [eV], wave_sampling [Å], oversampling, slice_thickness [Å], frozen_phonons, temperature [K], engine,
-        scheme, projection, parametrization, tilt_x and tilt_y [mrad] as drawn, simulation_grid [px], n_slices,
-        series_step [Å] between planes of the thickness series (NaN: none), storage_error, intensity_lost: the largest
+        scheme, projection, parametrization, specimen_tilt_x and specimen_tilt_y [mrad] as drawn, simulation_grid [px],
+        n_slices, series_step [Å] between planes of the thickness series (NaN: none), storage_error, intensity_lost: the largest
         fraction of the incoming intensity that any of the waves has lost by scattering out of the simulation's band,
         loss_alarm: whether that is above ``LOSS_LIMIT``.
     """
@@ -161,7 +161,7 @@ class _Passage:
             self.edge, height = _checked_cell(structure)
         except StructureError as error:
             raise StructureError(f"{self.name}{error}") from error
-        self.tilt = (float(draw(block.tilt_x, rng)), float(draw(block.tilt_y, rng)))
+        self.tilt = (float(draw(block.specimen_tilt_x, rng)), float(draw(block.specimen_tilt_y, rng)))
         in_particle = structure.object_id > 0
         self.has_particles = bool(in_particle.any())
         self.configurations = []
@@ -274,8 +274,8 @@ class _Simulator:
             "scheme": block.scheme,
             "projection": block.projection,
             "parametrization": block.parametrization,
-            "tilt_x": passage.tilt[0],
-            "tilt_y": passage.tilt[1],
+            "specimen_tilt_x": passage.tilt[0],
+            "specimen_tilt_y": passage.tilt[1],
             "simulation_grid": simulation_grid(self._edge, block.simulated_sampling),
             "n_slices": passage.n_slices,
             "series_step": passage.series_step,

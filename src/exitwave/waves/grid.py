@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from exitwave.electron import wavelength
 from exitwave.errors import ConfigError
 
-OVERSAMPLING = 1.5
+ANTIALIASING = 1.5
 """Simulation grid over output grid: the multislice keeps 2/3 of its band, which is then all of the output's."""
 TAPER = 0.01
 """Width of the soft edge of the band, over the sampling of the simulation grid; abTEM's default."""
@@ -51,7 +51,7 @@ def output_grid(field_of_view: float, sampling: float) -> int:
         )
     if grid % 2:
         raise ConfigError(
-            f"{found}; allowed: an even number, because the simulation grid is {OVERSAMPLING} times finer, "
+            f"{found}; allowed: an even number, because the simulation grid is {ANTIALIASING} times finer, "
             f"such as sampling {field_of_view / (grid + 1):.8g} Å"
         )
     return grid
@@ -76,8 +76,8 @@ def aperture(size: int) -> NDArray[np.float32]:
         1 inside, 0 outside a circle, falling as a cosine over the taper, in the order of ``fftfreq``.
     """
     # In cycles per pixel of the simulation grid.
-    k = np.fft.fftfreq(size, OVERSAMPLING)
-    into_taper = (np.hypot(k[:, None], k) - 0.5 / OVERSAMPLING + TAPER) / TAPER
+    k = np.fft.fftfreq(size, ANTIALIASING)
+    into_taper = (np.hypot(k[:, None], k) - 0.5 / ANTIALIASING + TAPER) / TAPER
     # 1 up to where the taper begins, 0 beyond its end.
     values: NDArray[np.float32] = (0.5 * (1 + np.cos(np.pi * np.clip(into_taper, 0, 1)))).astype(np.float32)
     return values

@@ -10,7 +10,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from exitwave.imaging.hrtem import crop_periodic
-from exitwave.labels.columns import atomic_columns, columns_in_image
+from exitwave.labels.atomic_columns import atomic_columns, columns_in_image
 from exitwave.structures.crystal import cut
 from exitwave.structures.materials import load_material
 from exitwave.structures.stacking import cut_with_defects
