@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from exitwave.config.images import LABELS
-from exitwave.data.columns import columns_of
+from exitwave.data.columns import IDENTITIES
 from exitwave.data.shards import open_shard, table_path
 from exitwave.errors import ConfigError, ShardError, StructureError
 from exitwave.items import Axis, item_rng, lateral
@@ -70,7 +70,9 @@ def test_every_draw_of_an_exit_wave_has_conditions_and_a_place_of_its_own(jobs, 
 @pytest.mark.parametrize("number", range(len(STAGES)), ids=STAGES)
 def test_metadata_hold_the_full_history_and_no_column_unknown_to_queries(jobs, simulated, number):
     path = getattr(simulated, STAGES[number])
-    columns = {name: column for stage in STAGES[: number + 1] for name, column in columns_of(stage).items()}
+    columns = {}
+    for stage in STAGES[: number + 1]:
+        columns |= {**IDENTITIES[stage], **getattr(jobs.members, stage).block.COLUMNS}
     assert set(jobs.table(path).columns) == set(columns)
     schema = pq.read_schema(table_path(path))
     for name, column in columns.items():
