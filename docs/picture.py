@@ -14,7 +14,7 @@ from exitwave.labels.mask import mask_of
 from exitwave.report.overlays import overlay
 from exitwave.report.style import ORANGE, figure, grey_range, outline, picture, scale_bar
 from exitwave.study.link import load_study
-from exitwave.study.plan import shard_files
+from exitwave.study.plan import shard_ranges
 
 COLUMNS = 5
 ROOT = Path(__file__).parents[1]
@@ -28,7 +28,8 @@ def main(study_file: str) -> None:
         axes = drawing.subplots(2, COLUMNS)
         for axis, column in zip(axes[0], range(COLUMNS), strict=True):
             images = study.stage("images")[column % len(study.stage("images"))]
-            shard = open_shard(ROOT / shard_files(images)[column])
+            start, stop = shard_ranges(images)[column]
+            shard = open_shard(ROOT / f"results/{images.folder}/shard-{start:06d}-{stop:06d}.zarr.zip")
             # The first of the shard that shows something; bare support has no label to look at.
             item = int(np.argmax(read_table(table_path(shard.path))["particle_fraction"] > 0.1))
             counts = shard.read("counts", item)

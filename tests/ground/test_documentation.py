@@ -39,14 +39,18 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from exitwave.jobs.simulate import make_shard
     from exitwave.study.description import Description, describe
     from exitwave.study.link import study_from
-    from exitwave.study.plan import SIMULATION, shard_files, sources_of
+    from exitwave.study.plan import SIMULATION, sources_of
 
     folder = tmp_path_factory.mktemp("run")
     study = study_from(yaml.safe_load(STUDY), "study.yaml")
+
+    def shard_of(member: Any) -> Path:
+        return folder / "results" / member.folder / "shard-000000-000002.zarr.zip"
+
     for stage in SIMULATION:
         member = study.stage(stage)[0]
-        sources = {name: folder / shard_files(source)[0] for name, source in sources_of(member).items()}
-        make_shard(Description.parse(describe(member)), range(2), sources, folder / shard_files(member)[0])
+        sources = {name: shard_of(source) for name, source in sources_of(member).items()}
+        make_shard(Description.parse(describe(member)), range(2), sources, shard_of(member))
     return folder
 
 

@@ -70,8 +70,9 @@ def test_every_draw_of_an_exit_wave_has_conditions_and_a_place_of_its_own(jobs, 
 @pytest.mark.parametrize("number", range(len(STAGES)), ids=STAGES)
 def test_metadata_hold_the_full_history_and_no_column_unknown_to_queries(jobs, simulated, number):
     path = getattr(simulated, STAGES[number])
-    made = [(stage, getattr(jobs.members, stage).block) for stage in STAGES[: number + 1]]
-    columns = {name: column for stage, block in made for name, column in {**IDENTITIES[stage], **block.COLUMNS}.items()}
+    columns = {}
+    for stage in STAGES[: number + 1]:
+        columns |= {**IDENTITIES[stage], **getattr(jobs.members, stage).block.COLUMNS}
     assert set(jobs.table(path).columns) == set(columns)
     schema = pq.read_schema(table_path(path))
     for name, column in columns.items():

@@ -9,7 +9,7 @@ KILL = """
 import os, signal, zipfile
 written = zipfile.ZipFile.writestr
 def writestr(archive, info, content):
-    if "exit_waves" in archive.filename and info.filename.startswith("waves/c/2"):
+    if "exit_waves" in archive.filename and info.filename.startswith("whole/c/2"):
         archive.fp.write(content[:100])
         archive.fp.flush()
         os.killpg(0, signal.SIGKILL)
