@@ -24,7 +24,8 @@ def tables_of(wildcards):
 def histories(wildcards):
     seeds = range(training_of(wildcards).block.seeds)
     return [
-        f"results/trainings/{wildcards.training}/seed-{seed}/history.csv" for seed in seeds
+        f"results/trainings/{wildcards.training}/seed-{seed}/history.csv"
+        for seed in seeds
     ]
 
 
