@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from exitwave.benchmark.ensemble import open_predictions
 from exitwave.config.models import Segmentation
 from exitwave.data.shards import open_shard, read_table, table_path
 from exitwave.labels.mask import mask_of
@@ -42,13 +43,12 @@ def main(study_file: str) -> None:
         for axis, (benchmark, place) in zip(axes[1], places, strict=True):
             folder = ROOT / "results" / benchmark.folder / training.folder.partition("/")[2]
             paths = [folder / f"seed-{seed}.zarr.zip" for seed in range(training.block.seeds)]
-            shards = [open_shard(path) for path in paths]
+            predictions = open_predictions(paths)
             # Spread over the benchmark, so that nobody picks the best.
-            index = place * (len(read_table(table_path(paths[0]))) // 3)
-            probability = np.mean([s.read("prediction", index).astype(np.float32) for s in shards], axis=0)
-            image, mask = shards[0].read("image", index), shards[0].read("truth", index).astype(bool)
-            overlay(axis, image, probability >= benchmark.block.threshold, mask)
-            scale_bar(axis, float(read_table(table_path(paths[0]))["pixel_size"].iloc[index]), image.shape)
+            index = place * (len(predictions.table) // 3)
+            image, mask = predictions.image(index), predictions.truth(index).astype(bool)
+            overlay(axis, image, predictions.mean(index) >= benchmark.block.threshold, mask)
+            scale_bar(axis, float(predictions.table["pixel_size"].iloc[index]), image.shape)
         for axis in axes.flat:
             picture(axis)
         axes[0][0].set_title("simulated, with the label (orange)", loc="left")

@@ -54,3 +54,21 @@ def test_a_damaged_structure_is_named_and_the_shard_made_again_when_forced(finis
     assert done.returncode == 0, done.stdout + done.stderr
     for pattern in SIMULATED[:2]:
         assert workflow.files(pattern) == finished.files(pattern)
+
+
+def test_a_training_that_diverges_stops_nothing_else(workflow):
+    workflow.write(
+        models__wild={"like": "small", "learning_rate": 1e36},
+        trainings__wild={"like": "sharp", "model": "wild"},
+        benchmarks__held_out__trainings=["sharp", "wild"],
+    )
+    done = workflow.snakemake("--cores", "2")
+    shown = done.stdout + done.stderr
+    assert done.returncode == 0, shown
+    assert "trainings.wild: seed 0 has diverged and is left out: the " in shown
+    scores = next(path for path in workflow.results.glob("report/tiny/benchmarks/held_out-*/scores.html"))
+    text = scores.read_text(encoding="utf-8")
+    assert "2 diverged" in text
+    assert "Otsu after blur" in text
+    assert len(list(workflow.results.glob("report/tiny/trainings/wild-*/learning_curves.png"))) == 1
+    assert workflow.planned() == {}

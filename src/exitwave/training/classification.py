@@ -88,7 +88,7 @@ class ClassificationTask:
                 "one image at a time may leave a single value for batch normalisation; allowed: batches of 2 images or "
                 "more"
             )
-        check_size(network, self.model.encoder, height, images.device)
+        check_size(network, self.model.encoder, height)
 
     def augment(
         self, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator

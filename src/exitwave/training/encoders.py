@@ -60,14 +60,14 @@ def build_classifier(name: str, classes: int) -> torch.nn.Module:
 
 
 @torch.no_grad()
-def check_size(network: torch.nn.Module, name: str, edge: int, device: torch.device) -> None:
+def check_size(network: torch.nn.Module, name: str, edge: int) -> None:
     """Refuse square images of an edge [px] that a network cannot take.
 
     Raises
     ------
     TrainingError
     """
-    before = network.training
+    before, device = network.training, next(network.parameters()).device
     try:
         network.eval()(torch.zeros((2, 1, edge, edge), device=device))
     except (RuntimeError, ValueError, AssertionError) as error:
