@@ -52,6 +52,21 @@ images:
     pixel_size: 0.3
     size: 64
     dose: {uniform: [1.0e+4, 5.0e+4]}
+datasets:
+  images: {images: hrtem, validation: 0.3, test: 0.3}
+models:
+  masks: {kind: segmentation, encoder_depth: 3, preprocessing: {median: 1}}
+  thickness: {kind: regression, target: {map: thickness}, scale: 20, masks: [5], encoder_depth: 3}
+  shapes: {kind: classification, target: {column: shape}}
+trainings:
+  masks: {datasets: images, model: masks, seeds: 2}
+  thickness: {datasets: images, model: thickness, streaming: true}
+  shapes: {datasets: images, model: shapes}
+benchmarks:
+  masks: {kind: simulated, datasets: [images], trainings: [masks]}
+  thickness: {kind: simulated, datasets: [images], trainings: [thickness]}
+  shapes: {kind: simulated, datasets: [images], trainings: [shapes]}
+  real: {kind: micrographs, path: ROOT/resources/micrographs/scottlab_hrtem_patches, trainings: [masks]}
 """
 
 
@@ -59,7 +74,7 @@ class Made:
     """Shards of a study, each made once."""
 
     def __init__(self, study: Study, folder: Path) -> None:
-        self.study, self._folder = study, folder
+        self.study, self.root, self._folder = study, ROOT, folder
 
     def shard(self, member: Member, start: int = 0, stop: int = 4) -> Path:
         """Shard of some items of a block of the simulation."""
