@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from docutils.core import publish_doctree
 from docutils.nodes import system_message
 
 from exitwave.config.kinds import STAGES
+from exitwave.config.models import Segmentation
 from exitwave.report.figures import (
     FIGURES,
     draw_figure,
@@ -27,6 +29,8 @@ from exitwave.report.figures import (
 )
 from exitwave.study.artifacts import before_the_report
 from exitwave.study.link import study_from
+from exitwave.training.kinds import task_of
+from exitwave.training.networks import save_network
 
 MICROGRAPHS = Path(__file__).parents[2] / "resources" / "micrographs" / "scottlab_hrtem_patches"
 TINY = f"""
@@ -47,7 +51,7 @@ images:
 datasets:
   gold: {{images: labelled, validation: 0.3, test: 0.3}}
 models:
-  small: {{kind: segmentation}}
+  small: {{kind: segmentation, target: {{above: 0.25}}}}
 trainings:
   gold: {{datasets: gold, model: small, seeds: 2}}
   streamed: {{like: gold, streaming: true, seeds: 1}}
@@ -138,7 +142,7 @@ def test_the_last_simulated_are_those_that_nothing_is_simulated_from(study):
             "images/labelled/parameters.png",
             [f"images/labelled/shard-{part}.parquet" for part in ("000000-000004", "000004-000006")],
         ),
-        ("trainings/gold/learning_curves.png", [f"models/gold/seed-{seed}/history.csv" for seed in (0, 1)]),
+        ("trainings/gold/learning_curves.png", [f"trainings/gold/seed-{seed}/history.csv" for seed in (0, 1)]),
         ("benchmarks/real/scores.html", ["report/tiny/benchmarks/real/summary.parquet"]),
         ("benchmarks/real/predictions/gold.png", [f"benchmarks/real/gold/seed-{seed}.zarr.zip" for seed in (0, 1)]),
         ("benchmarks/held_out/predictions/streamed.png", ["benchmarks/held_out/streamed/seed-0.zarr.zip"]),
@@ -168,7 +172,7 @@ def test_what_a_figure_is_told_is_canonical_and_does_not_depend_on_counts():
             assert figures(after)[path].about() == told
 
 
-def test_masks_are_shown_as_the_dataset_drawn_from_the_images_has_them(study):
+def test_masks_are_shown_as_the_networks_trained_on_the_images_learn_them(study):
     shown = {member.name: mask_shown(study, member) for member in study.stage("images")}
     assert shown == {
         "noisy[dose=100]": ("phase", 0.1),
@@ -236,6 +240,8 @@ def artifacts(tmp_path, rng, samples):
     names = ("train_loss", "validation_loss", "validation_f1", "validation_f1_soft")
     history = pd.DataFrame({"epoch": epochs} | dict.fromkeys(names, 1 / (1 + epochs)))
     history.to_csv(tmp_path / "history.csv", index=False)
+    task = task_of(Segmentation(kind="segmentation"), {})
+    save_network(tmp_path, torch.nn.Linear(1, 1), task, pixel_size=0.8, info={})
     samples.summary().to_parquet(tmp_path / "summary.parquet")
     images = samples.images(tmp_path / "images.zarr.zip", [2, 0, 1], rng)
     return {

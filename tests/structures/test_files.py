@@ -182,7 +182,7 @@ def test_a_thickness_without_an_atom_is_refused(tmp_path: Path) -> None:
 # --- folders ----------------------------------------------------------------------------------
 
 
-def test_a_folder_is_gone_through_in_order_and_again(tmp_path: Path) -> None:
+def test_a_folder_is_gone_through_once_and_again(tmp_path: Path) -> None:
     for folder, symbol in (("b", "W"), ("a", "Au"), ("a", "Ag")):
         (tmp_path / folder).mkdir(exist_ok=True)
         write(tmp_path / folder / f"{symbol}.cif", bulk(symbol, cubic=True))
@@ -192,10 +192,14 @@ def test_a_folder_is_gone_through_in_order_and_again(tmp_path: Path) -> None:
     wanted = block(tmp_path, count=6)
     check(wanted)
     rows = [item.row for item in made(wanted, *range(6))]
-    assert [row["file"] for row in rows] == ["POSCAR", "a/Ag.cif", "a/Au.cif", "b/W.cif", "POSCAR", "a/Ag.cif"]
-    assert [row["folder"] for row in rows] == ["", "a", "a", "b", "", "a"]
-    assert [row["formula"] for row in rows[:4]] == ["Si", "Ag", "Au", "W"]
-    assert [row["space_group"] for row in rows[:4]] == [227, 225, 225, 229]
+    found = {row["file"]: (row["folder"], row["formula"], row["space_group"]) for row in rows[:4]}
+    assert found == {
+        "POSCAR": ("", "Si", 227),
+        "a/Ag.cif": ("a", "Ag", 225),
+        "a/Au.cif": ("a", "Au", 225),
+        "b/W.cif": ("b", "W", 229),
+    }
+    assert [row["file"] for row in rows[4:]] == [row["file"] for row in rows[:2]]
     assert {row["crystal_system"] for row in rows} == {"cubic"}
     assert files.elements(wanted) == {"Si", "Ag", "Au", "W"}
 
@@ -453,6 +457,12 @@ def test_whole_structures_are_groups_by_what_they_hold(slab: Atoms, tmp_path: Pa
     assert group_of(tmp_path / "a.xyz", fill=False, substrate_elements=["C"]) == first
 
 
+def test_the_first_items_are_of_all_folders() -> None:
+    """So that a preview, or a study at scale laptop, is not all of one type."""
+    rows = [item.row for item in made(block(ROOT / "resources" / "crystals", count=12), *range(12))]
+    assert {row["folder"] for row in rows} == {"bcc", "fcc", "hcp", "zincblende"}
+
+
 def test_positions_of_groups_are_even_and_below_one() -> None:
     positions = np.sort(groups_by_content([f"group {number}" for number in range(2000)]).positions)
     assert 0 <= positions[0] <= positions[-1] < 1
@@ -462,9 +472,10 @@ def test_positions_of_groups_are_even_and_below_one() -> None:
 def test_every_type_of_the_crystals_that_come_along_is_on_every_side() -> None:
     wanted = block(ROOT / "resources" / "crystals", count=24)
     sides: dict[str, list[str]] = {}
-    for name, position in zip(wanted.file_names(), files.groups(wanted, "0", 0, 24).positions, strict=True):
+    positions = files.groups(wanted, "0", 0, 24).positions
+    for item, position in zip(made(wanted, *range(24)), positions, strict=True):
         side = "test" if position < 0.25 else "validation" if position < 0.45 else "train"
-        sides.setdefault(name.split("/")[0], []).append(side)
+        sides.setdefault(item.row["folder"], []).append(side)
     assert sorted(sides) == ["bcc", "fcc", "hcp", "zincblende"]
     for found in sides.values():
         assert found.count("train") == 3

@@ -165,7 +165,7 @@ PARTICLES = "structures.gold.particles"
         ("datasets.gold.where", "(lambda: 1)() > 0", ["datasets.gold.where"]),
         ("datasets.gold.where", "[dose for dose in (1, 2)] == 3", ["datasets.gold.where"]),
         ("datasets.gold.where", "(" * 400 + "dose" + ")" * 400 + " > 3", ["datasets.gold.where"]),
-        ("datasets.gold.limit", {"thickness": 3}, ["limit: found unknown column 'thickness'", "substrate_thickness"]),
+        ("datasets.gold.limit", {"roughness": 3}, ["limit: found unknown column 'roughness'", "substrate_roughness"]),
         ("datasets.gold.limit", {"structure": 40}, ["limit.structure: found 40"]),
         ("datasets.gold.limit", {"structure": 0}, ["limit.structure: found 0"]),
         ("structures.gold.count", 2, ["datasets.gold", "structure of the 2 there are", "more structures"]),
@@ -217,7 +217,7 @@ def test_a_microscope_works_at_the_voltage_of_the_exit_waves(changed: Any, refus
     assert changed(("exit_waves.thermal.energy", 80e3), preset).stage("images")[0].block.microscope == preset[1]
 
 
-@pytest.mark.parametrize("label", ["columns", "orientation"])
+@pytest.mark.parametrize("label", ["atomic_columns", "orientation"])
 def test_labels_of_crystals_need_particles(refusal: Any, label: str) -> None:
     sentence = refusal(("structures.gold.particles.number", 0), ("images.noisy.labels", ["atoms", label]))
     assert f"images.noisy.labels: found '{label}', but structures 'gold' has no particles" in sentence
@@ -248,7 +248,7 @@ def test_thickness_beyond_the_cell_is_refused(refusal: Any) -> None:
     assert "substrate (200 Å)" in sentence
 
 
-@pytest.mark.parametrize("label", ["columns", "orientation"])
+@pytest.mark.parametrize("label", ["atomic_columns", "orientation"])
 def test_labels_along_the_beam_are_refused_for_a_tilted_one(refusal: Any, label: str) -> None:
     sentence = refusal(("exit_waves.thermal.specimen_tilt_x", {"uniform": [0, 20]}), ("images.noisy.labels", [label]))
     assert f"images.noisy.labels: found '{label}', which is made for a beam along z" in sentence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -74,6 +74,9 @@ class Cases(Protocol):
         ...
 
 
+N = TypeVar("N", bound=Node)
+
+
 class Kind(Protocol):
     """A module that gives the cases of one kind of benchmarks."""
 
@@ -85,6 +88,10 @@ class Kind(Protocol):
         ConfigError
             One sentence that begins with the key.
         """
+        ...
+
+    def scorable(self, trainings: Sequence[N]) -> list[N]:
+        """Of these trainings those that a benchmark scores that lists none."""
         ...
 
     def aim(self, trainings: Sequence[Node]) -> dict[str, Any]:

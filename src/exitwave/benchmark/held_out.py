@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from exitwave.benchmark.cases import Case, Examples
+from exitwave.benchmark.cases import Case, Examples, N
 from exitwave.config.benchmarks import SimulatedBenchmark
 from exitwave.config.datasets import Dataset
 from exitwave.config.graph import Node
@@ -97,6 +97,12 @@ def check(node: Node) -> None:
 
 def _told(aim: dict[str, Any]) -> str:
     return " ".join([str(aim["kind"]), *(f"{key} {value}" for key, value in aim.items() if key != "kind")])
+
+
+def scorable(trainings: Sequence[N]) -> list[N]:
+    """Those that learn what the first one learns."""
+    aims = [training.source("model").of(Network).aim() for training in trainings]
+    return [training for training, aim in zip(trainings, aims, strict=True) if aim == aims[0]]
 
 
 def aim(trainings: Sequence[Node]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from exitwave.benchmark.cases import Case
+from exitwave.benchmark.cases import Case, N
 from exitwave.benchmark.readers import PICTURE_SUFFIXES, Micrograph, read_micrograph
 from exitwave.config.benchmarks import MicrographBenchmark
 from exitwave.config.graph import Node
@@ -56,6 +56,11 @@ def check(node: Node) -> None:
         check_benchmark_folder(block.path, block.pixel_size)
     except ConfigError as error:
         raise ConfigError(f"path: {error}") from error
+
+
+def scorable(trainings: Sequence[N]) -> list[N]:
+    """Those that segment."""
+    return [training for training in trainings if isinstance(training.source("model").block, Segmentation)]
 
 
 def aim(trainings: Sequence[Node]) -> dict[str, Any]:

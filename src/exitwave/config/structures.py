@@ -473,7 +473,7 @@ class NanoparticlesOnSubstrate(Structures):
 
 
 class StructureFiles(Structures):
-    """Structures of one's own, from files: item i is made of file i mod n, in the order of their paths.
+    """Structures of one's own, from files: each in turn, in an order that mixes them and follows from their names.
 
     A crystal is repeated to fill the field; what comes out ends at the edges of the field, is not periodic and is not
     strained. With ``fill: false`` a file is a whole structure and is taken as it is.

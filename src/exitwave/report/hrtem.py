@@ -21,7 +21,7 @@ def describe_conditions(row: Mapping[Any, Any]) -> str:
 def drawn_numbers(row: Mapping[Any, Any]) -> list[str]:
     """What an image was taken with, in the units of the field; what is 0 or not there is left out."""
     found = [describe_conditions(row)]
-    tilt, drift = (math.hypot(row[f"{name}_x"], row[f"{name}_y"]) for name in ("beam_tilt", "drift"))
+    tilt, drift = (math.hypot(row[f"{name}_x"], row[f"{name}_y"]) for name in ("illumination_tilt", "drift"))
     values = {
         "focal spread {} Å": row["focal_spread"],
         "illumination ± {} mrad": row["angular_spread"],

@@ -116,7 +116,7 @@ def check(node: Node) -> None:
 
 
 def make(block: StructureFiles, asked: Iterable[Asked], wanted: Collection[str] | None = None) -> Iterator[Item]:
-    """Make structures, item i of file i mod n.
+    """Make structures, item i of file i mod n in a mixed order.
 
     With ``fill`` the generator of an item draws, in this order: the thickness; the direction along the beam, the angle
     about it, the tilt and the azimuth of the tilt, or else the quaternion of a random orientation; the place of the
@@ -188,7 +188,10 @@ def height(block: StructureFiles) -> float:
 
 
 def _files(block: StructureFiles) -> list[str]:
-    files = block.may_be_files()
+    """Files in the order in which items are made of them: mixed, so that the first items are of all folders."""
+    files = sorted(
+        block.may_be_files(), key=lambda path: hashlib.blake2b(_named(block, path)["file"].encode()).digest()
+    )
     if not files:
         raise StructureError(
             f"path: found no structure in the folder '{block.path}'; allowed: files that end in "

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from exitwave.benchmark.kinds import cases_of
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.kinds import STAGES, made_from
 from exitwave.errors import ConfigError
@@ -88,7 +89,8 @@ def _needed(
         for name in [full for block in own.get(stage, ()) for full in families[stage][block]]:
             member = members[stage][name]
             if isinstance(member.block, Benchmark) and member.block.trainings is None:
-                trainings = [m for m in member.upstream["trainings"] if m.name in needed["trainings"]]
+                there = [m for name, m in members["trainings"].items() if name in needed["trainings"]]
+                trainings = cases_of(member.block).scorable(there)
                 upstream = {**member.upstream, "trainings": trainings}
                 member = replace(member, upstream=upstream, hash=identity(stage, member.block, upstream, seed))
                 members[stage][name] = member
@@ -116,8 +118,11 @@ def _member(raw: Raw, stage: str, name: str, members: dict[str, dict[str, Member
     upstream: dict[str, list[Member]] = {}
     for key, target in block.MADE_FROM.items():
         value = getattr(block, key)
-        # Only a benchmark may leave out what it scores: all that there is.
-        names = list(members[target] if value is None else [value] if isinstance(value, str) else value)
+        if value is None:  # only a benchmark may leave out what it scores
+            assert isinstance(block, Benchmark)
+            upstream[key] = cases_of(block).scorable(list(members[target].values()))
+            continue
+        names = [value] if isinstance(value, str) else list(value)
         for entry in names:
             if entry not in members[target]:
                 known = ", ".join(members[target]) or f"none, since there is no block in {target}"
