@@ -128,12 +128,12 @@ def preview(
     """Draw a sheet of what a block would give, in seconds, before anything is made."""
     import logging
 
-    from exitwave.jobs.preview import preview as draw
+    from exitwave.jobs.preview import make_preview
     from exitwave.study.link import load_study
 
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("exitwave").setLevel(logging.DEBUG)
-    shown = draw(load_study(study), block, output, number, seed)
+    shown = make_preview(load_study(study), block, output, number, seed)
     typer.echo(f"{output}: {shown}")
 
 

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from exitwave.config.block import Block
 from exitwave.config.graph import Node
 
+BYTES_OF_A_ROW = 1500.0
+"""Of the metadata table on disk, an item."""
+
 
 @dataclass(frozen=True)
 class Axis:

@@ -16,7 +16,7 @@ from exitwave.config.kinds import STAGES
 from exitwave.data.shards import read_table, table_path
 from exitwave.errors import ConfigError
 from exitwave.images import kinds
-from exitwave.jobs.preview import preview
+from exitwave.jobs.preview import make_preview
 from exitwave.study.link import study_from
 from exitwave.study.plan import plan
 
@@ -56,7 +56,7 @@ def test_the_kind_of_the_page_is_planned_made_and_previewed(shadow: ModuleType, 
         rtol=0.1,
     )
     assert [axis.unit for axis in shard.item(0)["counts"].axes] == ["Å", "Å"]
-    shown = preview(study, "shadow", tmp_path / "sheet.png", 4)
+    shown = make_preview(study, "shadow", tmp_path / "sheet.png", 4)
     assert "structures" in shown
     assert (tmp_path / "sheet.png").stat().st_size > 10_000
 

@@ -13,7 +13,7 @@ from exitwave.cli import app
 from exitwave.data.shards import open_shard, read_table, table_path
 from exitwave.errors import ConfigError
 from exitwave.images.kinds import simulation_of
-from exitwave.jobs.preview import make_samples, members_called, preview
+from exitwave.jobs.preview import make_preview, make_samples, members_called
 from exitwave.report.hrtem import drawn_numbers
 from exitwave.report.preview import log_power
 from exitwave.study.link import study_from
@@ -133,7 +133,7 @@ CAMERA = {
 )
 def test_a_sheet_is_drawn_of_every_stage(changed, tmp_path, name, changes, number):
     path = tmp_path / "new" / "sheet.png"
-    preview(changed(**changes), name, path, number)
+    make_preview(changed(**changes), name, path, number)
     picture = imread(path)[..., :3]
     assert picture.shape[0] > 250
     assert picture.shape[1] > 300
@@ -187,7 +187,7 @@ def test_the_command_tells_what_it_shows(study_file, tmp_path):
 
 def test_what_a_preview_leaves_out_is_told(changed, tmp_path):
     study = changed(exit_waves={"thermal": {"frozen_phonons": 8}}, images={"noisy": {"dose": {"matrix": [1, 2]}}})
-    note = preview(study, "noisy[dose=2]", tmp_path / "sheet.png", 2)
+    note = make_preview(study, "noisy[dose=2]", tmp_path / "sheet.png", 2)
     assert note == "the first 2 of 6 structures, frozen_phonons 2 in place of 8"
 
 

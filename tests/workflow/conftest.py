@@ -141,6 +141,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     return workflow
 
 
+@pytest.fixture(scope="session")
+def crystals(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """The study of crystal types at scale laptop, from nothing to the figures of the report; not to be changed."""
+    workflow = Workflow.new(tmp_path_factory.mktemp("crystals") / "study")
+    study = "config/studies/crystal_types.yaml"
+    done = workflow.snakemake("--cores", "2", "--config", "scale=laptop", study=study)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return workflow
+
+
 @pytest.fixture
 def workflow(finished: Workflow, tmp_path: Path) -> Iterator[Workflow]:
     """A copy of the finished study, with the times of its files; a hundred megabytes, so not kept."""

@@ -19,7 +19,7 @@ from exitwave.config.structures import NanoparticlesOnSubstrate, Structures
 from exitwave.electron import wavelength
 from exitwave.errors import ConfigError
 from exitwave.hardware import resolve_device
-from exitwave.items import Array, Asked, Axis, Cost, Item, lateral
+from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Axis, Cost, Item, lateral
 from exitwave.labels.mask import mask_of
 from exitwave.structures.structure import structure_from
 
@@ -31,7 +31,6 @@ SHOWN = MaskTarget()
 """Mask behind the column ``particle_fraction``; models may have another."""
 OF_DESCRIBED_PARTICLES = ("thickness", "atomic_columns", "orientation", "domains")
 """Labels for which the material and the orientation of every particle must be known."""
-_BYTES_OF_A_ROW = 1500.0
 _BYTES_OF_A_LABEL = {"thickness": 0.25}
 """Measured, an image pixel; of maps of classes and angles, which are even, about a tenth of that."""
 _BYTES_OF_COLUMNS = 1.5
@@ -133,7 +132,7 @@ def cost(node: Node) -> Cost:
     columns = _BYTES_OF_COLUMNS * block.pixel_size**2 if "atomic_columns" in block.labels else 0.0
     grid = max(1, waves.frozen_phonons) * (node.origin().of(Structures).field_of_view / waves.sampling) ** 2
     return Cost(
-        stored=(pixels + columns) * block.size**2 + _BYTES_OF_A_ROW,
+        stored=(pixels + columns) * block.size**2 + BYTES_OF_A_ROW,
         memory=800 + 1e-6 * (60 * grid + 100 * block.per_structure * block.size**2),
         seconds=0.005 + 5e-8 * grid,
     )

@@ -18,10 +18,9 @@ from exitwave.config.structures import Structures
 from exitwave.errors import ConfigError, StructureError
 from exitwave.imaging.convolution import REACH, render
 from exitwave.imaging.detector import check_camera
-from exitwave.items import Array, Asked, Cost, Item, lateral
+from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Cost, Item, lateral
 from exitwave.structures.structure import Structure, structure_from
 
-_BYTES_OF_A_ROW = 1500.0
 _MEMORY = 500.0
 """Of a job [MB]; a structure and an image are small beside it."""
 _SECONDS, _SECONDS_OF_A_PIXEL = 0.002, 2e-7
@@ -78,7 +77,7 @@ def cost(node: Node) -> Cost:
     bits = 0.5 * math.log2(2 * math.pi * math.e * (mean + 0.1))
     pixels = block.size**2
     return Cost(
-        stored=bits / 8 * pixels + _BYTES_OF_A_ROW,
+        stored=bits / 8 * pixels + BYTES_OF_A_ROW,
         memory=_MEMORY,
         seconds=_SECONDS + _SECONDS_OF_A_PIXEL * pixels,
     )

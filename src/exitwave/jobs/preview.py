@@ -116,7 +116,7 @@ def _seconds(member: Member) -> float:
     return own + sum(_seconds(source) for source in sources_of(member).values())
 
 
-def preview(study: Study, name: str, output: Path, number: int = 8, seed: int | None = None) -> str:
+def make_preview(study: Study, name: str, output: Path, number: int = 8, seed: int | None = None) -> str:
     """Draw a sheet of what a block, or each member of a family, would give.
 
     Parameters

@@ -21,7 +21,7 @@ from exitwave.config.distributions import bounds, draw
 from exitwave.config.graph import Node
 from exitwave.config.structures import STRUCTURE_SUFFIXES, StructureFiles
 from exitwave.errors import StructureError
-from exitwave.items import Asked, Cost, Groups, Item
+from exitwave.items import BYTES_OF_A_ROW, Asked, Cost, Groups, Item
 from exitwave.structures.body import make_body
 from exitwave.structures.crystal import Crystal, crystal_from_ase, fill
 from exitwave.structures.groups import groups_by_content
@@ -62,7 +62,7 @@ _CRYSTAL_SYSTEMS = (
 )
 """Last space group of each crystal system."""
 
-_BYTES_OF_AN_ATOM, _BYTES_OF_A_ROW = 10.0, 1500.0
+_BYTES_OF_AN_ATOM = 10.0
 """Stored, compressed; measured with crystals of 4,000 atoms."""
 _MEMORY, _MEMORY_OF_AN_ATOM = 400.0, 5e-4
 """Of a job, and of an atom of the largest structure [MB]."""
@@ -148,7 +148,7 @@ def cost(node: Node) -> Cost:
         counts *= block.field_of_view**2 * (low + high) / 2 / np.array([one.volume for one in contents])
         largest = 2 * high / (low + high)
     return Cost(
-        stored=float(_BYTES_OF_AN_ATOM * counts.mean() + _BYTES_OF_A_ROW),
+        stored=float(_BYTES_OF_AN_ATOM * counts.mean() + BYTES_OF_A_ROW),
         memory=float(_MEMORY + _MEMORY_OF_AN_ATOM * largest * counts.max()),
         seconds=float(_SECONDS + _SECONDS_OF_AN_ATOM * counts.mean()),
     )

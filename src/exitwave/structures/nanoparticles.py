@@ -12,13 +12,11 @@ from exitwave.config.distributions import bounds
 from exitwave.config.graph import Node
 from exitwave.config.structures import AmorphousSubstrate, LayeredSubstrate, NanoparticlesOnSubstrate
 from exitwave.errors import ExitwaveError
-from exitwave.items import Asked, Cost, Groups, Item
+from exitwave.items import BYTES_OF_A_ROW, Asked, Cost, Groups, Item
 from exitwave.structures.checks import check_block, elements_of
 from exitwave.structures.groups import items_as_groups
 from exitwave.structures.structure import item_arrays
 
-BYTES_OF_A_ROW = 1500.0
-"""Of the table, an item."""
 _LAYER_THICKNESS = 6.5
 """Thickness [Å] of a layer, about that of MX2."""
 

@@ -13,12 +13,11 @@ from exitwave.config.images import Images
 from exitwave.config.structures import Structures
 from exitwave.config.trainings import Training
 from exitwave.images.kinds import simulation_of
+from exitwave.items import BYTES_OF_A_ROW
 from exitwave.study.member import Member, Study, pool_size
 
 SIMULATION = ("structures", "exit_waves", "images")
 """Stages whose kinds make items in shards."""
-_BYTES_OF_A_ROW = 1500.0
-"""Of a table, an item or image."""
 _LONGER = 10.0
 """A job is given so many times the time that is estimated: for slower processors, and the first call of each kernel."""
 
@@ -113,7 +112,7 @@ def plan(study: Study) -> list[StagePlan]:
     for member in study.stage("datasets"):
         pool = sum(pool_size(m) for m in member.upstream["images"])
         drawn = member.of(Dataset).size or pool
-        rows.append(StagePlan("datasets", member.name, member.folder, 1, drawn, _BYTES_OF_A_ROW))
+        rows.append(StagePlan("datasets", member.name, member.folder, 1, drawn, BYTES_OF_A_ROW))
     for member in study.stage("trainings"):
         seeds = member.of(Training).seeds
         # Weights of about 14 million parameters in single precision; the checkpoint has four such sets.

@@ -13,7 +13,7 @@ from exitwave.config.graph import Node
 from exitwave.config.structures import Structures
 from exitwave.data.rounding import round_waves
 from exitwave.errors import ConfigError, ExitwaveError
-from exitwave.items import Array, Asked, Axis, Cost, Item, lateral
+from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Axis, Cost, Item, lateral
 from exitwave.structures.kinds import kind_of
 from exitwave.structures.structure import structure_from
 from exitwave.waves.grid import output_grid, simulation_grid
@@ -22,7 +22,6 @@ from exitwave.waves.thermal import check_elements
 
 PHONONS_OF_A_SKETCH = 2
 """Thermal configurations of a preview, at the most."""
-_BYTES_OF_A_ROW = 1500.0
 _LOSSLESS = (5.9, 5.6)
 """Bytes a pixel of the wave of the whole structure, and of that of the particles alone."""
 _SECONDS = 6.5e-9
@@ -90,7 +89,7 @@ def cost(node: Node) -> Cost:
         planes = height // (block.slice_thickness * max(1, round(block.thickness_series / block.slice_thickness)))
     grid = simulation_grid(edge, block.simulated_sampling) ** 2
     return Cost(
-        stored=pixels * (whole * (1 + planes) + particles) + _BYTES_OF_A_ROW,
+        stored=pixels * (whole * (1 + planes) + particles) + BYTES_OF_A_ROW,
         # Waves of an item before and after compression, and about twenty arrays of the simulation grid.
         memory=1200 + 1e-6 * (24 * pixels * (2 + planes) + 160 * grid),
         seconds=0.05 + _SECONDS * phonons * grid * height / block.slice_thickness,
