@@ -168,6 +168,20 @@ def test_a_crystal_is_read_once_and_again_when_its_file_has_changed(tmp_path):
     assert load_material(str(path)).nearest_neighbour_distance() == pytest.approx(2.85)
 
 
+def test_one_of_several_structures_in_a_file_is_a_material(tmp_path):
+    path = tmp_path / "metals.cif"
+    write(path, [bulk("Au", a=4.078), bulk("Cu", a=3.615)])
+    for block, number in (("image0", 79), ("image1", 29)):
+        check_material(f"{path}#{block}")
+        assert set(load_material(f"{path}#{block}").numbers) == {number}
+    with pytest.raises(
+        StructureError, match=r"holds 2 structures; allowed: .*metals\.cif#image0, .*metals\.cif#image1"
+    ):
+        load_material(str(path))
+    with pytest.raises(StructureError, match=r"'gone\.cif#image0', but there is no such file"):
+        check_material("gone.cif#image0")
+
+
 def test_defects_where_no_planes_are_known_are_refused_before_anything_is_read(tmp_path):
     path = tmp_path / "NaCl.cif"
     path.write_text("not read")

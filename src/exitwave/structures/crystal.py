@@ -1,13 +1,13 @@
-"""Crystals from files, objects of other packages, symmetry or plain cells, and what a solid holds of them."""
+"""Crystals from objects of other packages, symmetry or plain cells, and what a solid holds of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from ase.data import atomic_masses, atomic_numbers, chemical_symbols, covalent_radii
 from numpy.typing import ArrayLike, NDArray
 
 from exitwave.errors import StructureError
@@ -23,6 +23,10 @@ FloatArray = NDArray[np.float64]
 
 _CLOSEST_ATOMS = 0.6
 """Atoms closer than this [Å] are an error of the file: the shortest bond, that of H2, has 0.74 Å."""
+_SHORTEST_BOND = 0.65
+"""The same as a part of the sum of two covalent radii; the shortest, those of uranyl, have 0.67."""
+_DALTON = 1.66053906660
+"""Atomic mass unit [g/cm³ Å³]."""
 _CHUNK = 2**18
 """Most atoms looked at in one go, which bounds memory: 6 MiB of positions."""
 _MARGIN = 1e-4
@@ -36,7 +40,7 @@ class Crystal:
     Attributes
     ----------
     name : str
-        Name in the library, stem of the CIF file, or what the caller calls it.
+        Name in the library, that of its CIF file, or what the caller calls it.
     cell : ndarray [3, 3]
         Rows: lattice vectors [Å].
     fractional : ndarray [m, 3]
@@ -56,25 +60,57 @@ class Crystal:
     stacking: ClosePackedStacking | None = None
     layers: int = 0
 
+    @property
+    def volume(self) -> float:
+        """Volume of the cell [Å³]."""
+        return float(abs(np.linalg.det(self.cell)))
+
+    def density(self) -> float:
+        """Mass density [g/cm³]."""
+        return float(atomic_masses[self.numbers].sum()) * _DALTON / self.volume
+
     def nearest_neighbour_distance(self) -> float:
         """Smallest distance of two atoms [Å]."""
+        return self.nearest_neighbours()[0]
+
+    def nearest_neighbours(self) -> tuple[float, int, int]:
+        """Smallest distance of two atoms [Å], and which atoms of the cell they are."""
         from scipy.spatial import cKDTree
 
         # No packing is denser than the face-centred cubic one, which bounds the distance from above; an atom and its
         # own image bound it too.
-        volume = abs(np.linalg.det(self.cell))
-        furthest = min(np.cbrt(np.sqrt(2) * volume / len(self.numbers)), np.linalg.norm(self.cell, axis=1).min()) * (
-            1 + 1e-9
-        )
+        furthest = min(
+            np.cbrt(np.sqrt(2) * self.volume / len(self.numbers)), np.linalg.norm(self.cell, axis=1).min()
+        ) * (1 + 1e-9)
         inverse = np.linalg.inv(self.cell)
         margin = furthest * np.linalg.norm(inverse, axis=0)
         images = _grid(-np.ceil(margin), np.ceil(margin))
         inner = self.fractional - np.floor(self.fractional)
         around = (inner + images[:, None]).reshape(-1, 3)
-        around = around[np.all((around >= -margin - 1e-9) & (around <= 1 + margin + 1e-9), axis=1)]
-        distances, _ = cKDTree(around @ self.cell).query(inner @ self.cell, k=2)
+        near = np.flatnonzero(np.all((around >= -margin - 1e-9) & (around <= 1 + margin + 1e-9), axis=1))
+        distances, others = cKDTree(around[near] @ self.cell).query(inner @ self.cell, k=2)
         # The first of the two is the atom itself.
-        return float(distances[:, 1].min())
+        atom = int(distances[:, 1].argmin())
+        return float(distances[atom, 1]), atom, int(near[others[atom, 1]]) % len(self.numbers)
+
+
+def describe_crystal(crystal: Crystal) -> str:
+    """One line by which a reader knows a right crystal from a wrong one.
+
+    Such as ``Bi6Te7, 39 atoms in 1,234 Å³, 7.9 g/cm³, nearest neighbours 2.95 Å (Bi-Te)``.
+    """
+    numbers, first, counts = np.unique(crystal.numbers, return_index=True, return_counts=True)
+    shares = counts // np.gcd.reduce(counts)
+    formula = "".join(
+        chemical_symbols[numbers[i]] + (str(shares[i]) if shares[i] > 1 else "") for i in np.argsort(first)
+    )
+    distance, *pair = crystal.nearest_neighbours()
+    bond = "-".join(chemical_symbols[crystal.numbers[atom]] for atom in pair)
+    count = len(crystal.numbers)
+    return (
+        f"{formula}, {count:,} {'atom' if count == 1 else 'atoms'} in {crystal.volume:,.0f} Å³, "
+        f"{crystal.density():.3g} g/cm³, nearest neighbours {distance:.2f} Å ({bond})"
+    )
 
 
 def fill(crystal: Crystal, solid: Volume, origin: ArrayLike | None = None) -> tuple[FloatArray, NDArray[np.uint8]]:
@@ -169,8 +205,8 @@ def crystal_from_ase(atoms: Atoms, name: str) -> Crystal:
         If the cell has no volume, sites are partially occupied or unknown, or atoms coincide.
     """
     sites = list(atoms.info.get("occupancy", {}).values())
-    _require_full_sites(name, [sum(site.values()) for site in sites], [len(site) for site in sites])
-    return _checked(
+    require_full_sites(name, [sum(site.values()) for site in sites], [len(site) for site in sites])
+    return checked(
         name, atoms.cell.array, atoms.get_scaled_positions(wrap=False) if atoms.cell.rank == 3 else [], atoms.numbers
     )
 
@@ -178,32 +214,9 @@ def crystal_from_ase(atoms: Atoms, name: str) -> Crystal:
 def crystal_from_pymatgen(structure: Structure, name: str) -> Crystal:
     """Crystal of a `pymatgen.core.Structure`; raises as `crystal_from_ase` does."""
     sites = [site.species for site in structure]
-    _require_full_sites(name, [species.num_atoms for species in sites], [len(species) for species in sites])
+    require_full_sites(name, [species.num_atoms for species in sites], [len(species) for species in sites])
     numbers = [getattr(site.specie, "Z", 0) for site in structure]
-    return _checked(name, structure.lattice.matrix, structure.frac_coords, numbers)
-
-
-def read_cif(path: Path | str) -> Crystal:
-    """Crystal of a CIF file, named by its stem.
-
-    Raises
-    ------
-    StructureError
-        If the file cannot be read as a crystal, or as for `crystal_from_ase`.
-    """
-    from ase.io import read
-
-    path = Path(path)
-    try:
-        atoms = read(path, format="cif")
-    except Exception as error:  # ASE's readers raise whatever the parsing runs into
-        raise StructureError(
-            f"material is '{path}', which cannot be read as a crystal ({type(error).__name__}: {error}); "
-            "allowed: a CIF file with a cell and atom sites"
-        ) from error
-    if not atoms.pbc.all():
-        raise StructureError(f"material is '{path}', which has no unit cell; allowed: a CIF file with a cell")
-    return crystal_from_ase(atoms, path.stem)
+    return checked(name, structure.lattice.matrix, structure.frac_coords, numbers)
 
 
 def crystal_from_cell(name: str, cell: ArrayLike, fractional: ArrayLike, elements: Sequence[str]) -> Crystal:
@@ -225,7 +238,7 @@ def crystal_from_cell(name: str, cell: ArrayLike, fractional: ArrayLike, element
     StructureError
         If the cell has no volume, an element is unknown, or atoms coincide.
     """
-    return _checked(name, cell, fractional, [_atomic_number(name, element) for element in elements])
+    return checked(name, cell, fractional, [_atomic_number(name, element) for element in elements])
 
 
 def crystal_from_space_group(
@@ -275,27 +288,65 @@ def crystal_from_space_group(
     return crystal_from_cell(name, cellpar_to_cell(cell_parameters), fractional, elements)
 
 
-def _checked(name: str, cell: ArrayLike, fractional: ArrayLike, numbers: Any) -> Crystal:
+def checked(name: str, cell: ArrayLike, fractional: ArrayLike, numbers: Any) -> Crystal:
     """The crystal, once it is one."""
     vectors = np.asarray(cell, dtype=np.float64)
     sites = np.asarray(fractional, dtype=np.float64).reshape(-1, 3)
     if len(sites) == 0 or not abs(np.linalg.det(vectors)) >= 1e-3:
         raise StructureError(f"the crystal '{name}' has no atoms or no three-dimensional cell; both are needed")
+    if not np.isfinite(sites).all():
+        raise StructureError(f"the crystal '{name}' has coordinates that are no numbers; allowed: finite ones")
     kinds = np.asarray(numbers)
     if ((kinds < 1) | (kinds > 118)).any():
         raise StructureError(f"the crystal '{name}' has sites of no known element; allowed: chemical elements")
     sites = sites - np.floor(sites)
     sites[sites >= 1] = 0.0  # a tiny negative number less its floor rounds to 1
     crystal = Crystal(name, vectors, sites, kinds.astype(np.uint8))
-    distance = crystal.nearest_neighbour_distance()
-    if not distance >= _CLOSEST_ATOMS:
+    first, second, offsets = close_pairs(vectors, sites, crystal.numbers)
+    if len(first):
+        distances = np.linalg.norm(offsets @ vectors, axis=1)
+        pair = int(distances.argmin())
+        one, other = (int(crystal.numbers[atoms[pair]]) for atoms in (first, second))
         raise StructureError(
-            f"the crystal '{name}' has atoms {distance:.3g} Å apart; allowed: {_CLOSEST_ATOMS:g} Å or more"
+            f"the crystal '{name}' has {chemical_symbols[one]} and {chemical_symbols[other]} {distances[pair]:.3g} Å "
+            f"apart; allowed: {closest(one, other):.3g} Å or more, by their covalent radii"
         )
     return crystal
 
 
-def _require_full_sites(name: str, occupancies: Sequence[float], elements: Sequence[int]) -> None:
+def closest(one: int, other: int) -> float:
+    """Distance [Å] below which atoms of two atomic numbers are an error of their file."""
+    return max(_CLOSEST_ATOMS, _SHORTEST_BOND * float(covalent_radii[one] + covalent_radii[other]))
+
+
+def close_pairs(
+    cell: FloatArray, fractional: FloatArray, numbers: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
+    """Pairs of atoms that are closer than ``closest`` allows.
+
+    Returns
+    -------
+    first, second : ndarray, int [n]
+        The atoms; every pair is there both ways.
+    offsets : ndarray [n, 3]
+        From the first to the second, in fractions of the lattice vectors.
+    """
+    from ase.neighborlist import primitive_neighbor_list
+
+    # No pair is further apart than the sum of its two reaches.
+    reach = np.maximum(_SHORTEST_BOND * covalent_radii[numbers], _CLOSEST_ATOMS / 2)
+    first, second, cells, distances = primitive_neighbor_list(
+        "ijSd", (True, True, True), cell, fractional @ cell, reach.tolist()
+    )
+    least = np.maximum(
+        _CLOSEST_ATOMS, _SHORTEST_BOND * (covalent_radii[numbers[first]] + covalent_radii[numbers[second]])
+    )
+    kept = distances < least
+    first, second = first[kept], second[kept]
+    return first, second, fractional[second] + cells[kept] - fractional[first]
+
+
+def require_full_sites(name: str, occupancies: Sequence[float], elements: Sequence[int]) -> None:
     """Raise a StructureError unless every site holds one element, of an occupancy of 1."""
     if any(count > 1 for count in elements) or any(abs(total - 1) > 1e-3 for total in occupancies):
         raise StructureError(
@@ -305,8 +356,6 @@ def _require_full_sites(name: str, occupancies: Sequence[float], elements: Seque
 
 
 def _atomic_number(name: str, element: str) -> int:
-    from ase.data import atomic_numbers
-
     if element == "X" or element not in atomic_numbers:
         raise StructureError(
             f"the crystal '{name}' has the element '{element}'; allowed: chemical symbols such as 'Au'"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ import yaml
 
 from exitwave.errors import StructureError
 from exitwave.structures.close_packed import cubic_stacking, hexagonal_stacking
-from exitwave.structures.crystal import Crystal, crystal_from_cell, crystal_from_space_group, read_cif
+from exitwave.structures.crystal import Crystal, crystal_from_cell, crystal_from_space_group
+from exitwave.structures.crystal_files import read_cif, split_block
 
 _FACE_CENTRED = np.array([[0.0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
 
@@ -45,7 +45,7 @@ def check_material(material: str, planar_defects: bool = False, layered: bool = 
     Parameters
     ----------
     material : str
-        Name in the library, or path of a CIF file.
+        Name in the library, or path of a CIF file, with ``#BLOCK`` where it holds several structures.
     planar_defects : bool
         Whether planar defects are wanted in it.
     layered : bool
@@ -58,9 +58,10 @@ def check_material(material: str, planar_defects: bool = False, layered: bool = 
     """
     if material not in _library():
         allowed = f"allowed: {', '.join(material_names())}, or the path of a CIF file"
-        if not material.lower().endswith(".cif"):
+        path, _ = split_block(material)
+        if path.suffix.lower() != ".cif":
             raise StructureError(f"material is '{material}', which is not in the library of materials; {allowed}")
-        if not Path(material).is_file():
+        if not path.is_file():
             raise StructureError(f"material is '{material}', but there is no such file; {allowed}")
     if planar_defects and material not in stacked_material_names():
         raise StructureError(
@@ -80,7 +81,7 @@ def load_material(material: str) -> Crystal:
     Parameters
     ----------
     material : str
-        Name in the library, or path of a CIF file.
+        Name in the library, or path of a CIF file, with ``#BLOCK`` where it holds several structures.
 
     Raises
     ------
@@ -88,7 +89,7 @@ def load_material(material: str) -> Crystal:
         If the name is unknown, or the file is missing, unreadable or not a fully occupied crystal.
     """
     check_material(material)
-    return _load(material, 0 if material in _library() else Path(material).stat().st_mtime_ns)
+    return _load(material, 0 if material in _library() else split_block(material)[0].stat().st_mtime_ns)
 
 
 @cache
