@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ase.build import bulk
+from ase.io import write
 
 from exitwave.config.images import Hrtem
 from exitwave.config.kinds import STAGES
@@ -128,6 +130,20 @@ def test_the_order_of_keys_and_the_spelling_of_numbers_do_not_matter(raw: Any) -
 
 def test_a_default_written_out_is_the_same(changed: Any) -> None:
     assert hashes(changed()) == hashes(changed(("exit_waves.thermal.slice_thickness", 2)))
+
+
+def test_the_content_of_a_crystal_file_is_part_of_the_identity(changed: Any, tmp_path: Path) -> None:
+    file = tmp_path / "metals.cif"
+    write(file, [bulk("Au", a=4.078), bulk("Cu", a=3.615)])
+
+    def identity(block: str) -> str:
+        particles = {"material": f"{file}#{block}", "radius": 15}
+        return hashes(changed(("structures.gold.particles", particles)))["structures.gold"]
+
+    first = identity("image0")
+    assert identity("image1") != first
+    file.write_text(file.read_text(encoding="utf-8") + "# edited\n", encoding="utf-8")
+    assert identity("image0") != first
 
 
 def test_another_name_is_the_same_content_in_another_folder(changed: Any) -> None:

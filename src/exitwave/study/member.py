@@ -90,7 +90,9 @@ def identity(stage: str, block: Block, upstream: Mapping[str, Sequence[Member]],
     if stage not in ("models", "benchmarks"):
         content["seed"] = seed
     # A CIF file or an MTF is part of what is made, whatever its name; materials of the library are not files.
-    files = [Path(name) for name in block.may_be_files()]
+    # Of several structures in a file one is named after its path, as in phases.cif#anatase.
+    named = block.may_be_files()
+    files = [Path(name) if Path(name).is_file() else Path(name.rpartition("#")[0]) for name in named]
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()]
     if digests:
         content["files"] = digests
