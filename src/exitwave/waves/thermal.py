@@ -13,8 +13,8 @@ asked for, so that vacancies, dopants and other phases of the same elements have
 The values were read in public transcriptions of the tables and papers cited, not in the originals, or were quoted from
 memory where it says so; those of the elements that are also in Sears & Shelley, Acta Cryst. A47 (1991) 441, agree with
 them within 7 %. The Debye temperatures are quoted from handbooks at second hand. Debye's model with such a calorimetric
-temperature gives too little, 10 to 15 % in Ni, Cu and Fe and 25 % in GaAs and ZnS: it stands in where nothing else was
-found, which is Co.
+temperature gives too little, 10 to 15 % in Ni, Cu and Fe and 25 % in GaAs and ZnS: it stands in for Cd, Se and Co, for
+which nothing else was found.
 """
 
 from __future__ import annotations
@@ -40,8 +40,11 @@ SCHONFELD = (
     "Acta Cryst. B39 (1983) 404, as in entry 9007661 of the Crystallography Open Database"
 )
 LIKE_MOS2 = f"MoS2 stands in, which has the same structure and nearly the same bonds: {SCHONFELD}"
-STEVENSON = "Stevenson, Acta Cryst. A50 (1994) 621, abstract"
-SCHOWALTER = "Schowalter, Rosenauer, Titantah & Lamoen, Acta Cryst. A65 (2009) 227, mean over directions"
+STEVENSON = "Stevenson, Acta Cryst. A50 (1994), doi:10.1107/s0108767393013947, abstract"
+SCHOWALTER = (
+    "Schowalter, Rosenauer, Titantah & Lamoen, Acta Cryst. A65 (2009) 227, mean over directions; the transcription has no "
+    "temperature, and 300 K is assumed"
+)
 ABRAMOV = "Abramov, Tsirelson, Zavodnik, Ivanov & Brown, Acta Cryst. B51 (1995) 942, quoted from memory"
 NODA = "Noda et al., Acta Cryst. C43 (1987) 1443, quoted from memory, good to about 20 %"
 REFINED = "about what refinements at room temperature agree on, quoted from memory, good to about 20 %"
