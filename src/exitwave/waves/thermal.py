@@ -42,8 +42,8 @@ SCHONFELD = (
 LIKE_MOS2 = f"MoS2 stands in, which has the same structure and nearly the same bonds: {SCHONFELD}"
 STEVENSON = "Stevenson, Acta Cryst. A50 (1994), doi:10.1107/s0108767393013947, abstract"
 SCHOWALTER = (
-    "Schowalter, Rosenauer, Titantah & Lamoen, Acta Cryst. A65 (2009) 227, mean over directions; the transcription has no "
-    "temperature, and 300 K is assumed"
+    "Schowalter, Rosenauer, Titantah & Lamoen, Acta Cryst. A65 (2009) 227, mean over directions; the transcription "
+    "has no temperature, and 300 K is assumed"
 )
 ABRAMOV = "Abramov, Tsirelson, Zavodnik, Ivanov & Brown, Acta Cryst. B51 (1995) 942, quoted from memory"
 NODA = "Noda et al., Acta Cryst. C43 (1987) 1443, quoted from memory, good to about 20 %"
