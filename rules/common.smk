@@ -3,7 +3,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from exitwave.study.load import read_yaml
+from exitwave.study.load import read_run
 from exitwave.report.figures import report_files
 from exitwave.study.artifacts import (
     files_of_benchmark,
@@ -35,14 +35,13 @@ ENVIRONMENT = "../envs/exitwave.yaml"
 
 
 def read_study():
-    """The study of this run: --configfile if given, else the demo; keys of --config are laid over it."""
-    files = [Path(f) for f in workflow.overwrite_configfiles or []]
+    """The study of this run: --configfile if given, else the demo; --config is laid over it."""
+    files = [Path(file) for file in workflow.overwrite_configfiles or []]
+    source = files[-1] if files else Path("config/config.yaml")
     try:
-        # Refuses a key given twice, of which Snakemake's own reader takes the last.
-        contents = [read_yaml(file) for file in files or [Path("config/config.yaml")]]
-        source = files[-1] if files else Path("config/config.yaml")
-        raw = config if files else {**contents[0], **config}
-        study = study_from(json.loads(json.dumps(raw)), str(source), source.parent)
+        # Snakemake's own reader takes the last of two equal keys, 010 for 8 and 1e3 for text.
+        raw = read_run(files or [source], workflow.config_settings.config_args)
+        study = study_from(raw, str(source), source.parent)
     except ExitwaveError as error:
         raise WorkflowError(str(error)) from None
     name = source.stem if files else "demo"

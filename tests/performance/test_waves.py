@@ -35,7 +35,7 @@ from exitwave.structures.recipes import build_structure
 from exitwave.structures.structure import Structure
 from exitwave.waves.exit_waves import propagate, simulate_exit_waves
 from exitwave.waves.grid import simulation_grid
-from exitwave.waves.thermal import displacements
+from exitwave.waves.thermal import thermal_motion
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark(timer=time.process_time)]
 
@@ -152,8 +152,9 @@ class Case:
 
     def _moved(self) -> Iterator[NDArray[np.float64]]:
         rng = np.random.default_rng(1)
+        motion = thermal_motion(self.structure, self.block.temperature)
         for _ in range(self.phonons):
-            moved = self.structure.positions + displacements(self.structure.numbers, self.block.temperature, rng)
+            moved = self.structure.positions + motion.displacements(rng)
             moved[:, :2] %= self.field
             yield moved
 

@@ -9,6 +9,14 @@ def test_the_default_config_plans_every_stage(unrun):
         assert planned[rule] >= 1, rule
 
 
+@pytest.mark.parametrize("study", [None, "config/config.yaml"])
+def test_config_of_the_command_line_is_laid_over_the_file_key_by_key(unrun, study):
+    smaller = "structures={au_on_carbon: {count: 20}}", "datasets={ideal: {size: 40}, realistic: {size: 40}}"
+    planned = unrun.planned("--config", *smaller, "seed=3", study=study)
+    assert planned["structures"] == planned["exit_waves"] / 2 == 1
+    assert planned["training"] == unrun.planned(study=None)["training"]
+
+
 def test_blocks_made_from_the_same_waves_share_them(unrun):
     planned = unrun.planned()
     assert planned["structures"] == planned["exit_waves"] == 2
@@ -66,10 +74,11 @@ def test_a_bad_default_config_ends_with_one_sentence_before_any_job(empty):
     ("text", "sentence"),
     [
         ("structures: [\n", "Config file is not valid JSON or YAML"),
-        ("seed: 1\nstructures: {}\nseed: 2\n", "broken.yaml: key 'seed' is given twice (line 1)"),
+        ("seed: 1\nstructures: {}\nseed: 2\n", "broken.yaml: line 3: key 'seed' is given twice; allowed: once"),
+        ("seed: 010\n", "broken.yaml: line 1: found 010, which readers of YAML take for different numbers; allowed: "),
     ],
 )
-def test_a_config_that_is_no_yaml_or_gives_a_key_twice_is_refused(unrun, text, sentence):
+def test_a_config_that_is_no_yaml_or_not_clear_is_refused(unrun, text, sentence):
     (unrun.folder / "broken.yaml").write_text(text, encoding="utf-8")
     done = unrun.snakemake("--cores", "1", study="broken.yaml")
     assert done.returncode != 0

@@ -24,7 +24,7 @@ class ExitWaves(Block):
 class PlaneWave(ExitWaves):
     """Plane-wave multislice: exit waves of the whole structure and of the particles alone."""
 
-    VERSION = 2
+    VERSION = 3
     LAPTOP = {"frozen_phonons": 2}
     MOVED = {"tilt_x": "specimen_tilt_x", "tilt_y": "specimen_tilt_y"}
     COLUMNS = {
@@ -34,6 +34,7 @@ class PlaneWave(ExitWaves):
         "slice_thickness": Column("Å"),
         "frozen_phonons": Column(),
         "temperature": Column("K"),
+        "rms_displacements": Column("Å", text=True),
         "engine": Column(text=True),
         "scheme": Column(text=True),
         "projection": Column(text=True),
@@ -65,7 +66,7 @@ class PlaneWave(ExitWaves):
     rms_displacements: dict[str, Positive] = Field(
         {},
         description="root-mean-square displacement along one axis by element, such as {Ce: 0.06, O: 0.08} [Å], at that "
-        "temperature; in place of, or beside, those of the table of Debye-Waller factors",
+        "temperature; in place of, or beside, those of the tables of Debye-Waller factors by compound and element",
     )
     engine: Literal["exitwave", "abtem"] = Field(
         "exitwave", description="what simulates: our multislice, or abTEM, the reference that it is tested against"

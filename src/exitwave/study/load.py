@@ -5,6 +5,9 @@ All of this works on plain dictionaries; validation comes after it, in ``study.p
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +19,83 @@ from exitwave.errors import ConfigError
 
 Raw = dict[str, Any]
 
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice."""
-
-
-def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> Raw:
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ConfigError(f"{node.start_mark.name}: key '{key}' is given twice (line {node.start_mark.line + 1})")
-    return {str(key): value for key, value in loader.construct_mapping(node, deep=True).items()}
+_DIGITS = r"(?:0|[1-9][0-9]*)"
+_WHOLE = re.compile(rf"[-+]?{_DIGITS}")
+_DECIMAL = re.compile(rf"[-+]?(?:{_DIGITS}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+# Leading zeros, underscores, sexagesimals, and numbers to the base of 2, 8 and 16.
+_DOUBTFUL = re.compile(
+    r"[-+]?(?:[0-9][0-9_]*(?::[0-5]?[0-9])*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?|0[bB][01_]+|0[oO][0-7_]+|0[xX][0-9a-fA-F_]+)"
+)
 
 
-_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+class _Refused(yaml.YAMLError):
+    """What is YAML, but says something else than it seems to."""
+
+    def __init__(self, node: yaml.Node, sentence: str) -> None:
+        super().__init__(f"line {node.start_mark.line + 1}: {sentence}")
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that takes nothing for something else than it was written as.
+
+    Keys are text as written, and numbers are decimal: YAML 1.1, which PyYAML reads, takes ``010`` for 8, ``1:30`` for
+    90 and ``1e3`` for text. Of its truth values ``true`` and ``false`` are left, of which ``yes`` and ``no`` are read
+    only where a truth value is expected. A key given twice is refused, but a mapping may say again what it takes in by
+    a merge key (``<<``).
+    """
+
+    yaml_implicit_resolvers = {}
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Check the keys before merge keys are resolved, after which what was written twice cannot be told."""
+        node = super().compose_mapping_node(anchor)
+        given = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _Refused(key, "found a list or a mapping as a key; allowed: text")
+            if key.value in given:
+                raise _Refused(key, f"key '{key.value}' is given twice; allowed: once")
+            given.add(key.value)
+        return node
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> Raw:
+    loader.flatten_mapping(node)  # puts what is merged first, so that the mapping's own keys win
+    return {key.value: loader.construct_object(value, deep=True) for key, value in node.value}
+
+
+def _number(loader: _Loader, node: yaml.ScalarNode) -> int | float:
+    if _WHOLE.fullmatch(node.value):
+        return int(node.value)
+    if _DECIMAL.fullmatch(node.value):
+        return float(node.value)
+    raise _Refused(
+        node,
+        f"found {node.value}, which readers of YAML take for different numbers; allowed: a decimal number without "
+        "leading zeros, or text in quotation marks",
+    )
+
+
+_TAG = "tag:yaml.org,2002:"
+for _tag, _pattern in (
+    ("null", "~|null|Null|NULL|"),
+    ("bool", "true|True|TRUE|false|False|FALSE"),
+    ("merge", "<<"),
+    ("float", f"{_DECIMAL.pattern}|{_DOUBTFUL.pattern}"),
+):
+    _Loader.add_implicit_resolver(_TAG + _tag, re.compile(f"^(?:{_pattern})$"), None)
+for _tag in ("int", "float"):
+    _Loader.add_constructor(_TAG + _tag, _number)
+_Loader.add_constructor(_TAG + "map", _mapping)
+
+
+def _read(text: str, source: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except _Refused as error:
+        raise ConfigError(f"{source}: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{source}: not valid YAML ({' '.join(str(error).split())})") from error
 
 
 def read_yaml(path: Path) -> Raw:
@@ -38,18 +104,42 @@ def read_yaml(path: Path) -> Raw:
     Raises
     ------
     ConfigError
-        If the file is missing, is not YAML, gives a key twice or is not a mapping.
+        If the file is missing, is not YAML, gives a key twice, has a number that is not decimal or is not a mapping.
     """
     try:
-        with path.open(encoding="utf-8") as stream:
-            content = yaml.load(stream, Loader=_UniqueKeyLoader)
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not valid YAML ({error})") from error
+    content = _read(text, str(path))
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: found {type(content).__name__}, allowed: a mapping of stages to blocks")
     return content
+
+
+def read_run(files: Sequence[Path], settings: Iterable[str] = ()) -> Raw:
+    """Read what a run of the workflow is given: files, each laid over those before it, and settings over all of them.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Config files.
+    settings : iterable of str
+        ``KEY=VALUE`` with a top-level key and its value in YAML, such as ``seed=3`` or
+        ``images={noisy: {dose: 300}}``. Mappings are merged key by key.
+
+    Raises
+    ------
+    ConfigError
+        As `read_yaml`; for a setting it names the key.
+    """
+    layers = [read_yaml(path) for path in files]
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        layers.append({key: _read(value, f"--config {key}")})
+    raw: Raw = reduce(merge, layers)
+    return raw
 
 
 def with_base(raw: Raw, folder: Path, source: str) -> Raw:

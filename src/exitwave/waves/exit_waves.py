@@ -18,7 +18,7 @@ from exitwave.config.exit_waves import PlaneWave
 from exitwave.errors import ConfigError, StructureError
 from exitwave.waves.grid import cut_to_band, fresnel, output_grid, simulation_grid
 from exitwave.waves.multislice import Configuration, Multislice, Spectra
-from exitwave.waves.thermal import displacements
+from exitwave.waves.thermal import thermal_motion
 
 if TYPE_CHECKING:
     from exitwave.structures.structure import Structure
@@ -42,9 +42,10 @@ class ExitWaves:
     series : complex64 array [plane, phonon, y, x]
         The wave of the whole structure as it is at each depth of the thickness series; no planes if none was asked for.
     metadata : dict
-        energy [eV], wave_sampling [Å], oversampling, slice_thickness [Å], frozen_phonons, temperature [K], engine,
-        scheme, projection, parametrization, specimen_tilt_x and specimen_tilt_y [mrad] as drawn, simulation_grid [px],
-        n_slices, series_step [Å] between planes of the thickness series (NaN: none), storage_error, intensity_lost:
+        energy [eV], wave_sampling [Å], oversampling, slice_thickness [Å], frozen_phonons, temperature [K],
+        rms_displacements: those of the atoms along one axis [Å], by compound and element, and empty for atoms at rest,
+        engine, scheme, projection, parametrization, specimen_tilt_x and specimen_tilt_y [mrad] as drawn,
+        simulation_grid [px], n_slices, series_step [Å] between planes of the thickness series (NaN: none), storage_error, intensity_lost:
         the largest fraction of the incoming intensity that any of the waves has lost by scattering out of the
         simulation's band, loss_alarm: whether that is above ``LOSS_LIMIT``.
     """
@@ -164,12 +165,14 @@ class _Passage:
         self.tilt = (float(draw(block.specimen_tilt_x, rng)), float(draw(block.specimen_tilt_y, rng)))
         in_particle = structure.object_id > 0
         self.has_particles = bool(in_particle.any())
+        self.motion = (
+            thermal_motion(structure, block.temperature, block.rms_displacements) if block.frozen_phonons else None
+        )
         self.configurations = []
         for _ in range(max(1, block.frozen_phonons)):
             positions = structure.positions
-            if block.frozen_phonons:
-                moved = displacements(structure.numbers, block.temperature, rng, block.rms_displacements)
-                positions = positions + moved
+            if self.motion:
+                positions = positions + self.motion.displacements(rng)
             self.configurations.append(Configuration(positions, structure.numbers, in_particle))
         thickness = block.slice_thickness
         self.n_slices = max(1, int(np.ceil(height / thickness - 1e-9)))
@@ -270,6 +273,7 @@ class _Simulator:
             "slice_thickness": block.slice_thickness,
             "frozen_phonons": block.frozen_phonons,
             "temperature": block.temperature,
+            "rms_displacements": passage.motion.used if passage.motion else "",
             "engine": block.engine,
             "scheme": block.scheme,
             "projection": block.projection,
