@@ -18,6 +18,8 @@ config_app = typer.Typer(no_args_is_help=True, help="Look at a config before any
 app.add_typer(config_app, name="config")
 
 DEFAULT_CONFIG = Path("config/config.yaml")
+CRYSTALS_SHOWN = 20
+"""Crystals that a study is made of, told one a line."""
 
 
 @config_app.command("show")
@@ -30,6 +32,8 @@ def show(
     from rich.console import Console
     from rich.table import Table
 
+    from exitwave.config.structures import Structures
+    from exitwave.structures.kinds import kind_of
     from exitwave.study.link import load_study
     from exitwave.study.plan import plan
 
@@ -57,7 +61,14 @@ def show(
     table.add_section()
     hours = f"{sum(row.core_hours for row in rows):.2f}"
     table.add_row("total", "", str(jobs), "", "", f"{total:.2f}", hours, "")
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(table)
+    blocks = [member.of(Structures) for member in study.stage("structures")]
+    crystals = list(dict.fromkeys(text for block in blocks for text in kind_of(block).crystals(block)))
+    for text in crystals[:CRYSTALS_SHOWN]:
+        console.print(text, markup=False, highlight=False)
+    if len(crystals) > CRYSTALS_SHOWN:
+        console.print(f"and {len(crystals) - CRYSTALS_SHOWN} more crystals")
 
 
 @app.command()

@@ -183,6 +183,10 @@ class StructureSimulation(Simulation, Protocol):
         """Chemical symbols of all that the block can put into a structure."""
         ...
 
+    def crystals(self, block: Any) -> list[str]:
+        """What is read as crystals, each in words: composition, density and nearest neighbours."""
+        ...
+
     def height(self, block: Any) -> float:
         """Height of the cell along the beam [Å], the middle of what can be drawn."""
         ...

@@ -391,7 +391,7 @@ class Structures(Block):
 class NanoparticlesOnSubstrate(Structures):
     """Nanoparticles resting on a substrate; laterally periodic."""
 
-    VERSION = 2
+    VERSION = 3
     COLUMNS = {
         "content_hash": Column(text=True),
         "material": Column(text=True),

@@ -13,6 +13,7 @@ from exitwave.errors import ConfigError
 from exitwave.images.kinds import simulation_of
 from exitwave.jobs.simulate import make_shard
 from exitwave.report.samples import Sample
+from exitwave.structures.kinds import kind_of
 from exitwave.study.description import Description, describe
 from exitwave.study.member import Member, Study
 from exitwave.study.plan import sources_of
@@ -146,6 +147,9 @@ def make_preview(study: Study, name: str, output: Path, number: int = 8, seed: i
 
     members = members_called(study, name)
     shown = [members[place] for place in spread(len(members), ROWS)]
+    blocks = [member.origin().of(Structures) for member in shown]
+    for text in dict.fromkeys(text for block in blocks for text in kind_of(block).crystals(block)):
+        log.info("%s", text)
     with TemporaryDirectory(prefix="exitwave-preview-") as folder:
         samples = make_samples(shown, number, seed, Path(folder))
         note = _note(samples, len(members))

@@ -24,7 +24,8 @@ COLUMNS = (
 )
 TOLD = Told(
     left_out=frozenset(
-        {"simulation_grid", "slice_thickness", "n_slices", "oversampling", "series_step", "storage_error", "loss_alarm", "rms_displacements"}
+        {"simulation_grid", "slice_thickness", "n_slices", "oversampling", "series_step", "storage_error", "loss_alarm"}
+        | {"rms_displacements"}
     )
 )
 """How a wave is simulated follows from the size of its structure, and is no property of the microscope."""

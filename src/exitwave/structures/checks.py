@@ -54,7 +54,6 @@ def check_block(block: specimen.NanoparticlesOnSubstrate) -> None:
 def elements_of(block: specimen.NanoparticlesOnSubstrate) -> set[str]:
     """Chemical symbols of all that a block can put into a structure."""
     particles, substrate = block.particles, block.substrate
-    materials = [*names(particles.material), *([] if particles.shell is None else names(particles.shell.material))]
     found = {dopant.element for dopant in particles.dopants}
     if particles.ligands is not None:
         from exitwave.structures.surface import read_molecule
@@ -62,9 +61,16 @@ def elements_of(block: specimen.NanoparticlesOnSubstrate) -> set[str]:
         found |= set(read_molecule(particles.ligands.molecule).get_chemical_symbols())
     if isinstance(substrate, specimen.AmorphousSubstrate):
         found |= set(AMORPHOUS_MATERIALS[substrate.material].elements)
-    elif substrate is not None:
-        materials += names(substrate.material)
-    return found.union(*(_elements(material) for material in materials))
+    return found.union(*(_elements(material) for material in materials_of(block)))
+
+
+def materials_of(block: specimen.NanoparticlesOnSubstrate) -> set[str]:
+    """Crystals that a block can put into a structure: names in the library, and paths."""
+    particles, substrate = block.particles, block.substrate
+    found = {*names(particles.material), *([] if particles.shell is None else names(particles.shell.material))}
+    if substrate is not None and not isinstance(substrate, specimen.AmorphousSubstrate):
+        found |= set(names(substrate.material))
+    return found
 
 
 def _at(key: str, check: Any, *arguments: Any) -> None:

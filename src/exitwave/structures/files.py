@@ -23,7 +23,8 @@ from exitwave.config.structures import STRUCTURE_SUFFIXES, StructureFiles
 from exitwave.errors import StructureError
 from exitwave.items import BYTES_OF_A_ROW, Asked, Cost, Groups, Item
 from exitwave.structures.body import make_body
-from exitwave.structures.crystal import Crystal, crystal_from_ase, fill
+from exitwave.structures.crystal import Crystal, crystal_from_ase, describe_crystal, fill
+from exitwave.structures.crystal_files import read_cif
 from exitwave.structures.groups import groups_by_content
 from exitwave.structures.scene import Scene
 from exitwave.structures.structure import STORED_DECIMALS, Structure, item_arrays
@@ -179,6 +180,15 @@ def elements(block: StructureFiles) -> set[str]:
     return set().union(*(_contents(path, _stamp(path)).elements for path in _files(block)))
 
 
+def crystals(block: StructureFiles) -> list[str]:
+    """The crystals of the files; none where files are whole structures."""
+    if not block.fill:
+        return []
+    return [
+        f"{_named(block, path)['file']}: {describe_crystal(_crystal(path, _stamp(path)))}" for path in _files(block)
+    ]
+
+
 def height(block: StructureFiles) -> float:
     """Height of the cell [Å]: of filled ones from the middle of what can be drawn, else the mean of the files."""
     if block.fill:
@@ -222,6 +232,7 @@ def _stamp(path: str) -> Stamp:
 @lru_cache(maxsize=64)
 def _read(path: str, stamp: Stamp) -> Atoms:
     """First frame of a file; not to be changed."""
+    from ase import Atoms
     from ase.io import read
 
     chosen = _format(path)
@@ -230,6 +241,9 @@ def _read(path: str, stamp: Stamp) -> Atoms:
             f"'{path}' is of the format {chosen}, which is not read, since such a file may run code; allowed: CIF, "
             "POSCAR, extended XYZ or another text format of ASE"
         )
+    if chosen == "cif":  # ASE takes such a file at its word, and ours is held against itself
+        crystal = read_cif(path)
+        return Atoms(crystal.numbers, scaled_positions=crystal.fractional, cell=crystal.cell, pbc=True)
     try:
         atoms = read(path, index=0, format=chosen, do_not_split_by_at_sign=True)
     except Exception as error:  # ASE's readers raise whatever the parsing runs into

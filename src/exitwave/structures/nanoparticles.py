@@ -13,8 +13,10 @@ from exitwave.config.graph import Node
 from exitwave.config.structures import AmorphousSubstrate, LayeredSubstrate, NanoparticlesOnSubstrate
 from exitwave.errors import ExitwaveError
 from exitwave.items import BYTES_OF_A_ROW, Asked, Cost, Groups, Item
-from exitwave.structures.checks import check_block, elements_of
+from exitwave.structures.checks import check_block, elements_of, materials_of
+from exitwave.structures.crystal import describe_crystal
 from exitwave.structures.groups import items_as_groups
+from exitwave.structures.materials import load_material
 from exitwave.structures.structure import item_arrays
 
 _LAYER_THICKNESS = 6.5
@@ -77,6 +79,11 @@ def groups(block: NanoparticlesOnSubstrate, identity: str, start: int, stop: int
 def elements(block: NanoparticlesOnSubstrate) -> set[str]:
     """Chemical symbols of all that the block can put into a structure."""
     return elements_of(block)
+
+
+def crystals(block: NanoparticlesOnSubstrate) -> list[str]:
+    """The materials of particles, shells and crystalline substrates."""
+    return [f"{name}: {describe_crystal(load_material(name))}" for name in sorted(materials_of(block))]
 
 
 def height(block: NanoparticlesOnSubstrate) -> float:

@@ -45,9 +45,9 @@ class ExitWaves:
         energy [eV], wave_sampling [Å], oversampling, slice_thickness [Å], frozen_phonons, temperature [K],
         rms_displacements: those of the atoms along one axis [Å], by compound and element, and empty for atoms at rest,
         engine, scheme, projection, parametrization, specimen_tilt_x and specimen_tilt_y [mrad] as drawn,
-        simulation_grid [px], n_slices, series_step [Å] between planes of the thickness series (NaN: none), storage_error, intensity_lost:
-        the largest fraction of the incoming intensity that any of the waves has lost by scattering out of the
-        simulation's band, loss_alarm: whether that is above ``LOSS_LIMIT``.
+        simulation_grid [px], n_slices, series_step [Å] between planes of the thickness series (NaN: none),
+        storage_error, intensity_lost: the largest fraction of the incoming intensity that any of the waves has lost by
+        scattering out of the simulation's band, loss_alarm: whether that is above ``LOSS_LIMIT``.
     """
 
     whole: NDArray[np.complex64]
