@@ -42,7 +42,7 @@ run: $(STAMP)  ## run the demo, or STUDY=FILE, at SCALE=laptop, on CORES (all); 
 	@echo "report: $(REPORT)"
 
 test: lint  ## lint, types and tests; minutes on two cores
-	$(BIN)/pytest -n auto --dist loadfile -m "not slow and not gpu"
+	$(BIN)/pytest -n logical --dist loadfile -m "not slow and not gpu"
 
 lint: $(STAMP)  ## style, types and the linters of the workflow
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
+from exitwave.config import images
 from exitwave.config.kinds import STAGES
 from exitwave.data.shards import read_table, table_path
 from exitwave.errors import ConfigError
@@ -30,13 +31,16 @@ def snippets(language: str) -> list[str]:
 @pytest.fixture
 def shadow(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The kind of the page, in the two places where kinds are found."""
+    block, functions = snippets("python")
+    beside = dict(vars(images))
+    exec(compile(block, PAGE.name, "exec"), beside)
+    monkeypatch.setattr(images, "Shadow", beside["Shadow"], raising=False)
     module = ModuleType("exitwave.images.shadow")
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    for code in snippets("python"):
-        exec(compile(code, PAGE.name, "exec"), module.__dict__)
+    exec(compile(functions, PAGE.name, "exec"), module.__dict__)
     find = kinds.kind_of
-    monkeypatch.setitem(STAGES["images"], "shadow", module.Shadow)
-    monkeypatch.setattr(kinds, "kind_of", lambda b: module if isinstance(b, module.Shadow) else find(b))
+    monkeypatch.setitem(STAGES["images"], "shadow", beside["Shadow"])
+    monkeypatch.setattr(kinds, "kind_of", lambda b: module if isinstance(b, beside["Shadow"]) else find(b))
     return module
 
 

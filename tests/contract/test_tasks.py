@@ -20,7 +20,7 @@ from exitwave.data.shards import write_table
 from exitwave.jobs.learn import image_table
 from exitwave.report.figures import figures
 from exitwave.study.artifacts import before_the_report
-from exitwave.training.kinds import described, kind_of, model_from, task_from, task_on
+from exitwave.training.kinds import described, model_from, task_from, task_on
 
 
 @pytest.fixture(params=STAGES["models"])
@@ -72,9 +72,10 @@ def test_a_task_is_described_in_plain_values_and_comes_back(task: Any) -> None:
     assert model_from(task.model.aim()).aim() == task.model.aim()
 
 
-def test_a_task_reads_what_is_there(task: Any, rows: pd.DataFrame, model: Any) -> None:
+def test_a_task_reads_what_is_there(made: Any, task: Any, rows: pd.DataFrame) -> None:
     assert set(task.columns) <= set(rows) & set(COLUMNS)
-    assert set(kind_of(model).maps(model)) <= set(task.arrays)
+    (images,) = made.study.members["datasets"]["images"].upstream["images"]
+    assert set(task.arrays) <= set(made.open(images).names())
 
 
 def test_targets_are_one_an_image_and_the_statistics_of_them_plain(task: Any, examples: tuple[Any, Any]) -> None:

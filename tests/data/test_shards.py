@@ -130,9 +130,10 @@ def test_same_content_is_the_same_bytes_at_another_time(shard, tmp_path, monkeyp
 
 def test_items_stand_in_the_file_in_the_order_in_which_they_were_written(shard):
     """So that who reads item after item reads the file from front to back."""
-    with zipfile.ZipFile(shard) as archive:
-        found = [re.match(r"(?:counts/c|positions)/(\d)/(?!zarr)", name) for name in archive.namelist()]
-    assert [int(chunk[1]) for chunk in found if chunk] == [0, 0, 1, 1, 2, 2]
+    for array in ("counts/c", "positions"):
+        with zipfile.ZipFile(shard) as archive:
+            found = [re.match(rf"{array}/(\d)/(?!zarr)", name) for name in archive.namelist()]
+        assert [int(chunk[1]) for chunk in found if chunk] == [0, 1, 2]
 
 
 def test_a_shard_can_be_opened_with_zarr_alone(shard):

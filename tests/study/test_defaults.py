@@ -10,8 +10,11 @@ import pytest
 from pydantic import create_model
 
 from exitwave.config.kinds import STAGES
+from exitwave.config.models import MaskTarget, Segmentation
 from exitwave.errors import ConfigError
+from exitwave.study.description import describe
 from exitwave.study.docs import changed_defaults, defaults, defaults_text, write
+from exitwave.study.plan import aim_of_benchmark
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 
@@ -28,6 +31,31 @@ def test_a_new_key_with_a_neutral_default_changes_no_hash(changed: Any, monkeypa
             monkeypatch.setitem(kinds, kind, wider)
     assert hashes(changed()) == before
     assert hashes(changed(("images.noisy.new_key", 0.6))) != before
+
+
+def test_a_new_key_with_a_neutral_default_is_not_told_to_jobs(changed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Snakemake makes again what was made with other params, whatever the name of its folder."""
+
+    def told() -> dict[str, str]:
+        members = [member for stage in STAGES for member in changed().stage(stage)]
+        return {f"{member.stage}.{member.name}": describe(member) for member in members}
+
+    before = told()
+    for kinds in STAGES.values():
+        for kind, model in list(kinds.items()):
+            monkeypatch.setitem(kinds, kind, create_model(model.__name__, __base__=model, new_key=(float, 0.5)))
+    assert told() == before
+
+
+def test_a_new_key_of_a_target_makes_no_other_benchmark(changed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = ("models.unet.target", {"above": 0.3})
+    before = changed(target).stage("benchmarks")[0]
+    wider = create_model("MaskTarget", __base__=MaskTarget, new_key=(float, 0.5))
+    model = create_model("Segmentation", __base__=Segmentation, target=(wider, wider()))
+    monkeypatch.setitem(STAGES["models"], "segmentation", model)
+    after = changed(target).stage("benchmarks")[0]
+    assert after.hash == before.hash
+    assert aim_of_benchmark(after) == aim_of_benchmark(before) == {"kind": "segmentation", "target": {"above": 0.3}}
 
 
 def test_no_default_has_changed_without_a_new_version() -> None:

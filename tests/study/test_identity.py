@@ -13,6 +13,7 @@ from ase.io import write
 
 from exitwave.config.images import Hrtem
 from exitwave.config.kinds import STAGES
+from exitwave.config.models import Segmentation
 from exitwave.study.description import Description, describe
 from exitwave.study.link import study_from
 from exitwave.study.plan import plan, shard_ranges
@@ -96,6 +97,14 @@ def test_a_benchmark_is_another_for_networks_of_another_target(changed: Any) -> 
     assert (
         before["benchmarks.held_out"] != hashes(changed(("models.unet.target", {"above": 0.2})))["benchmarks.held_out"]
     )
+
+
+def test_a_benchmark_is_another_for_another_version_of_what_is_learned(
+    changed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = hashes(changed())["benchmarks.held_out"]
+    monkeypatch.setattr(Segmentation, "VERSION", Segmentation.VERSION + 1)
+    assert hashes(changed())["benchmarks.held_out"] != before
 
 
 def test_masks_that_are_scored_make_another_benchmark_but_train_nothing_anew(changed: Any) -> None:
@@ -197,11 +206,19 @@ def test_a_description_is_canonical_and_leaves_out_the_counts(changed: Any, stag
 def test_a_job_reads_back_what_it_is_told(changed: Any, stage: str) -> None:
     for member in changed().stage(stage):
         read = Description.parse(describe(member))
-        assert read.plain() == json.loads(describe(member))
+        assert read.plain(defaults=False) == json.loads(describe(member))
         assert (read.stage, read.name, read.hash, read.seed) == (stage, member.name, member.hash, 7)
         assert type(read.block) is type(member.block)
         known = set(type(member.block).model_fields) - member.block.COUNTS
         assert read.block.model_dump(include=known) == member.block.model_dump(include=known)
+
+
+def test_a_job_is_told_of_a_default_that_stands_against_a_preset(changed: Any) -> None:
+    optics = (("exit_waves.thermal.energy", 80e3), ("images.noisy.microscope", "corrected_80kv"))
+    for spread in (0.0, 7.0):
+        (member,) = changed(*optics, ("images.noisy.focal_spread", spread)).stage("images")
+        assert Description.parse(describe(member)).block == member.block
+        assert member.block.focal_spread == spread
 
 
 def test_a_description_with_other_values_is_that_of_the_same_block(changed: Any) -> None:

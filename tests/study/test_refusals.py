@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 PARTICLES = "structures.gold.particles"
+FCC = str(Path(__file__).resolve().parents[2] / "resources" / "crystals" / "fcc")
 
 
 @pytest.mark.parametrize(
@@ -165,6 +166,7 @@ PARTICLES = "structures.gold.particles"
         ("datasets.gold.where", "(lambda: 1)() > 0", ["datasets.gold.where"]),
         ("datasets.gold.where", "[dose for dose in (1, 2)] == 3", ["datasets.gold.where"]),
         ("datasets.gold.where", "(" * 400 + "dose" + ")" * 400 + " > 3", ["datasets.gold.where"]),
+        ("images.noisy", {"matrix": [1, 2]}, ["images.noisy.matrix: found in the place of a block; allowed: "]),
         ("datasets.gold.limit", {"roughness": 3}, ["limit: found unknown column 'roughness'", "substrate_roughness"]),
         ("datasets.gold.limit", {"structure": 40}, ["limit.structure: found 40"]),
         ("datasets.gold.limit", {"structure": 0}, ["limit.structure: found 0"]),
@@ -221,6 +223,33 @@ def test_a_microscope_works_at_the_voltage_of_the_exit_waves(changed: Any, refus
 def test_labels_of_crystals_need_particles(refusal: Any, label: str) -> None:
     sentence = refusal(("structures.gold.particles.number", 0), ("images.noisy.labels", ["atoms", label]))
     assert f"images.noisy.labels: found '{label}', but structures 'gold' has no particles" in sentence
+
+
+def crystals() -> list[tuple[str, Any]]:
+    """Changes that add crystals and images of them to the study."""
+    structures = {"kind": "files", "path": FCC, "count": 40, "field_of_view": 40, "thickness": 20}
+    images = {"kind": "stem_convolution", "structures": "crystals", "pixel_size": 0.3, "size": 64, "dose": 1e4}
+    return [
+        ("structures.crystals", structures),
+        ("images.stem", images),
+        ("datasets.crystals", {"images": "stem", "validation": 0.3, "test": 0.3}),
+    ]
+
+
+def test_columns_of_other_kinds_are_no_columns_of_a_dataset(changed: Any, refusal: Any) -> None:
+    changed(*crystals(), ("datasets.crystals.where", "thickness > 3"))
+    for name, column in (("crystals", "defocus"), ("gold", "crystal_system")):
+        sentence = refusal(*crystals(), (f"datasets.{name}.where", f"{column} == {column}"))
+        assert sentence.startswith(f"datasets.{name}.where: found unknown column '{column}'")
+        sentence = refusal(*crystals(), (f"datasets.{name}.where", None), (f"datasets.{name}.limit", {column: 3}))
+        assert sentence.startswith(f"datasets.{name}.limit: found unknown column '{column}'")
+
+
+def test_a_benchmark_without_networks_needs_what_baselines_are_scored_against(refusal: Any) -> None:
+    benchmarks = {"held_out": {"kind": "simulated", "datasets": ["crystals"]}}
+    nothing = [("trainings", {}), ("models", {}), ("benchmarks", benchmarks)]
+    sentence = refusal(*crystals(), *nothing)
+    assert sentence.startswith("benchmarks.held_out.datasets: found a model that learns the map 'phase', which is not ")
 
 
 def test_what_streaming_draws_anew_cannot_choose_its_images(changed: Any, refusal: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from exitwave.study.member import Study
 from exitwave.study.plan import plan
 
 Raw = dict[str, Any]
+CRYSTALS = str(Path(__file__).resolve().parents[2] / "resources" / "crystals")
 
 LARGE = """
 seed: 7
@@ -124,6 +126,28 @@ def test_pixels_are_doubled_where_every_block_allows_it(large: Raw) -> None:
     assert pixels(large) == {(256, 0.4, 0.4)}
     large["images"]["silver"]["objective_aperture"] = 40
     assert pixels(large) == {(512, 0.2, 0.2)}
+
+
+@pytest.mark.parametrize(("pixel", "doubled"), [(0.2, (64, 0.4)), (0.25, (128, 0.25))])
+def test_pixels_of_images_without_waves_are_doubled_up_to_the_coarsest(
+    pixel: float, doubled: tuple[int, float]
+) -> None:
+    raw = {
+        "structures": {
+            "crystals": {"kind": "files", "path": CRYSTALS, "count": 24, "field_of_view": 60, "thickness": 20}
+        },
+        "images": {
+            "stem": {
+                "kind": "stem_convolution",
+                "structures": "crystals",
+                "pixel_size": pixel,
+                "size": 128,
+                "dose": 1e4,
+            }
+        },
+    }
+    (block,) = blocks(at(raw, "laptop"), "images").values()
+    assert (block.size, block.pixel_size) == doubled
 
 
 def test_a_camera_that_may_overflow_keeps_its_pixels(large: Raw) -> None:

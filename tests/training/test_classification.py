@@ -6,7 +6,9 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from exitwave.benchmark.cases import Case, Examples
 from exitwave.benchmark.classification import most_frequent, nearest_spectrum
+from exitwave.config.graph import Node
 from exitwave.config.models import Classification
+from exitwave.config.structures import NanoparticlesOnSubstrate
 from exitwave.errors import ConfigError, TrainingError
 from exitwave.training.classification import check, facts
 from exitwave.training.confusion import accuracy, macro_f1
@@ -58,7 +60,7 @@ def test_textures_are_told_apart_better_than_by_any_baseline(data, tmp_path):
     assert reached == pytest.approx(best["validation_accuracy"])
     scores = {}
     for fit in (most_frequent, nearest_spectrum):
-        rule = fit(Examples(images + 5, places), 3)
+        rule = fit(Examples(list(images + 5), list(places)), 3)
         found = [int(rule(Case("a", image + 5, np.array([0]), 1.0)).argmax()) for image in held]
         scores[fit.__name__] = (np.array(found) == truths).mean()
     assert scores["most_frequent"] == pytest.approx(1 / 3)
@@ -113,11 +115,17 @@ def test_a_column_that_makes_no_classes_is_refused(rows, sentence):
 
 
 @pytest.mark.parametrize(
-    ("column", "sentence"), [("materials", "unknown column 'materials'.*material"), ("dose", "'dose', which holds num")]
+    ("column", "sentence"),
+    [
+        ("materials", "'materials', which the images do not have; allowed: perhaps material"),
+        ("folder", "'folder', which the images do not have"),
+        ("radius_mean", "'radius_mean', which holds numbers"),
+    ],
 )
-def test_a_column_that_is_no_text_is_refused_before_there_is_an_image(column, sentence):
+def test_a_column_that_cannot_be_a_class_is_refused_before_there_is_an_image(column, sentence):
+    particles = Node("structures", "gold", NanoparticlesOnSubstrate.model_construct(), {})
     with pytest.raises(ConfigError, match=sentence):
-        check(model(target={"column": column}), [])
+        check(model(target={"column": column}), [particles])
 
 
 def test_scores_of_a_confusion_matrix_are_those_of_scikit_learn():

@@ -39,16 +39,17 @@ class Case:
 
 @dataclass(frozen=True)
 class Examples:
-    """Images that a baseline may learn from, and their truths; in one shape each.
+    """Images that a baseline may learn from, and their truths.
 
     Attributes
     ----------
-    images : float32 array [n, H, W]
-    truths : ndarray [n, ...]
+    images : list of float32 array [H, W]
+    truths : list
+        A mask or a map [H, W], or the place of a class, of each.
     """
 
-    images: NDArray[np.float32]
-    truths: NDArray[Any]
+    images: list[NDArray[np.float32]]
+    truths: list[Any]
 
 
 Rule = Callable[[Case], NDArray[Any]]

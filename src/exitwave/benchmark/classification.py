@@ -82,7 +82,7 @@ def fitted(task: ClassificationTask) -> Mapping[str, Callable[[Examples], Rule]]
 
 def most_frequent(examples: Examples, classes: int) -> Rule:
     """The class with most training images, always."""
-    place = int(np.bincount(examples.truths, minlength=classes).argmax())
+    place = int(np.bincount(np.asarray(examples.truths), minlength=classes).argmax())
     return lambda case: _certain(place, classes)
 
 
@@ -91,8 +91,9 @@ def nearest_spectrum(examples: Examples, classes: int) -> Rule:
     spectra = np.stack([_spectrum(image) for image in examples.images])
     spread = spectra.std(axis=0)
     spread[spread == 0] = 1
-    places = np.unique(examples.truths)
-    centres = np.stack([spectra[examples.truths == place].mean(axis=0) for place in places])
+    truths = np.asarray(examples.truths)
+    places = np.unique(truths)
+    centres = np.stack([spectra[truths == place].mean(axis=0) for place in places])
 
     def rule(case: Case) -> NDArray[Any]:
         distance = (((centres - _spectrum(case.image)) / spread) ** 2).sum(axis=1)

@@ -18,7 +18,7 @@ from exitwave.config.models import DEFAULT_AIM, Network
 from exitwave.data.batches import load_arrays
 from exitwave.data.shards import read_table
 from exitwave.errors import ConfigError
-from exitwave.training.kinds import kind_of, task_on
+from exitwave.training.kinds import kind_of, model_from, task_on
 from exitwave.training.task import INPUT, Task
 
 EXAMPLES = 256
@@ -56,10 +56,15 @@ class HeldOut:
 
     def examples(self) -> Examples:
         """Training images of all datasets, evenly spaced."""
-        joined = pd.concat([manifest[manifest["split"] == "train"] for manifest in self.manifests])
-        rows = _spread(joined.drop_duplicates("image_id"), EXAMPLES)
-        arrays = load_arrays(rows, self.task.arrays)
-        return Examples(arrays[INPUT].astype(np.float32), self.task.targets(arrays, rows))
+        numbered = [manifest.assign(dataset_number=number) for number, manifest in enumerate(self.manifests)]
+        joined = pd.concat([manifest[manifest["split"] == "train"] for manifest in numbered])
+        examples = Examples([], [])
+        # One dataset after another: only within one do all images have the same size.
+        for _, rows in _spread(joined.drop_duplicates("image_id"), EXAMPLES).groupby("dataset_number"):
+            arrays = load_arrays(rows, self.task.arrays)
+            examples.images.extend(arrays[INPUT].astype(np.float32))
+            examples.truths.extend(self.task.targets(arrays, rows))
+        return examples
 
 
 def _spread(table: pd.DataFrame, most: int) -> pd.DataFrame:
@@ -83,20 +88,20 @@ def check(node: Node) -> None:
         first = next(iter(models))
         if model.aim() != models[first].aim():
             raise ConfigError(
-                f"trainings: '{first}' learns {_told(models[first].aim())} and '{name}' {_told(model.aim())}; allowed: "
+                f"trainings: '{first}' learns {_told(models[first])} and '{name}' {_told(model)}; allowed: "
                 "trainings of one target; list them, with a benchmark for each"
             )
-    if trainings:
-        model = trainings[0].source("model").of(Network)
-        for dataset in datasets:
-            try:
-                kind_of(model).check(model, dataset.upstream["images"])
-            except ConfigError as error:
-                raise ConfigError(f"datasets: {error}") from error
+    model = model_from(aim(trainings))
+    for dataset in datasets:
+        try:
+            kind_of(model).check(model, dataset.upstream["images"])
+        except ConfigError as error:
+            raise ConfigError(f"datasets: {error}") from error
 
 
-def _told(aim: dict[str, Any]) -> str:
-    return " ".join([str(aim["kind"]), *(f"{key} {value}" for key, value in aim.items() if key != "kind")])
+def _told(model: Network) -> str:
+    told = model.model_dump(mode="json", include={"target", *model.aim()}, exclude={"kind"})
+    return " ".join([model.kind, *(f"{key} {value}" for key, value in told.items())])
 
 
 def scorable(trainings: Sequence[N]) -> list[N]:

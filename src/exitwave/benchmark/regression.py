@@ -93,7 +93,7 @@ def fitted(task: RegressionTask) -> Mapping[str, Callable[[Examples], Rule]]:
 
 def constant(examples: Examples) -> Rule:
     """The mean value of the training targets everywhere."""
-    value = _mean(examples.truths)
+    value = _mean(np.concatenate([truth.ravel() for truth in examples.truths]))
     return lambda case: np.full(case.image.shape, value, np.float32)
 
 

@@ -63,9 +63,10 @@ class Network(Block):
     def aim(self) -> dict[str, Any]:
         """Kind and target in plain values: networks of one aim can be scored against the same truth.
 
-        Together they are a block of the same kind, whose other keys have their defaults.
+        Together they are a block of the same kind, whose other keys have their defaults. Values equal to their defaults
+        are left out, so that a new key does not make another aim.
         """
-        return self.model_dump(mode="json", include={"kind", "target"})
+        return self.model_dump(mode="json", include={"kind", "target"}, exclude_defaults=True)
 
 
 class PixelNetwork(Network):
@@ -116,7 +117,7 @@ class Regression(PixelNetwork):
 
     def aim(self) -> dict[str, Any]:
         """Kind, target and the masks that are scored."""
-        return self.model_dump(mode="json", include={"kind", "target", "masks"})
+        return self.model_dump(mode="json", include={"kind", "target", "masks"}, exclude_defaults=True)
 
 
 class Classification(Network):

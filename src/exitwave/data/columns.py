@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from exitwave.config.block import Column
+from exitwave.config.graph import Node
 from exitwave.config.kinds import STAGES
 
 _TEXT = Column(text=True)
@@ -27,6 +28,13 @@ IDENTITIES: dict[str, dict[str, Column]] = {
 def columns_of(stage: str) -> dict[str, Column]:
     """Columns that a stage of the simulation adds, of all its kinds."""
     return {**IDENTITIES[stage], **{n: c for kind in STAGES[stage].values() for n, c in kind.COLUMNS.items()}}
+
+
+def columns_made(node: Node) -> dict[str, Column]:
+    """Columns that the items of one block of the simulation have, with those of all that it is made from."""
+    sources = [source for named in node.upstream.values() for source in named]
+    before = {name: column for source in sources for name, column in columns_made(source).items()}
+    return {**before, **IDENTITIES[node.stage], **node.block.COLUMNS}
 
 
 COLUMNS = {name: column for stage in IDENTITIES for name, column in columns_of(stage).items()}

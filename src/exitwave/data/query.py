@@ -38,8 +38,14 @@ LONGEST, DEEPEST = 10_000, 50
 """Characters of a condition and levels of nesting, far above what a person writes and below what Python can parse."""
 
 
-def check_condition(condition: str) -> None:
+def check_condition(condition: str, columns: Iterable[str] = UNITS) -> None:
     """Refuse a condition that names an unknown column or is more than a condition.
+
+    Parameters
+    ----------
+    condition : str
+    columns : iterable of str
+        Those that there will be, of all that are known.
 
     Raises
     ------
@@ -47,7 +53,7 @@ def check_condition(condition: str) -> None:
         One sentence with what was found and what is allowed.
     """
     # One row of the right types shows what a comparison would do.
-    select(pd.DataFrame({name: ["x" if name in TEXT else 1.0] for name in UNITS}), condition)
+    select(pd.DataFrame({name: ["x" if name in TEXT else 1.0] for name in columns}), condition)
 
 
 def select(table: pd.DataFrame, condition: str) -> NDArray[np.bool_]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,7 +108,7 @@ class Pool:
     images: int
 
 
-def check_dataset(block: Dataset, pools: Mapping[str, Pool]) -> None:
+def check_dataset(block: Dataset, pools: Mapping[str, Pool], columns: Collection[str] = UNITS) -> None:
     """Refuse a dataset that cannot be drawn, as far as that can be known before there is any image.
 
     Parameters
@@ -116,16 +116,18 @@ def check_dataset(block: Dataset, pools: Mapping[str, Pool]) -> None:
     block : Dataset
     pools : mapping of Pool
         By the name of the images block.
+    columns : collection of str
+        Columns that some of the images will have, of all that are known.
 
     Raises
     ------
     DatasetError
         One sentence that begins with the key.
     """
-    for key, columns in (("limit", [_column(name) for name in block.limit]), ("strata", list(block.strata))):
-        for name in columns:
-            if name not in UNITS:
-                raise DatasetError(f"{key}: found unknown column '{name}'; allowed: {unknown_column(name, UNITS)}")
+    for key, named in (("limit", [_column(name) for name in block.limit]), ("strata", list(block.strata))):
+        for name in named:
+            if name not in columns:
+                raise DatasetError(f"{key}: found unknown column '{name}'; allowed: {unknown_column(name, columns)}")
     _check_draw(block)
     if block.size == 1:
         raise DatasetError("size: found 1; allowed: 2 or more, one image for training and one for validation")

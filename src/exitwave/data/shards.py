@@ -21,7 +21,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, Valu
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LARGEST_CHUNK = 2**30
 """Bytes; Blosc compresses less than 2 GiB at once."""
+_TOGETHER = 2**22
+"""Bytes of items that are compressed together."""
 _BLOCK = 2**20
 """Bytes; Blosc's own choice is smaller and compresses exit waves by 5-10 % less."""
 
@@ -53,6 +55,7 @@ class Shard:
 
     path: Path
     group: zarr.Group
+    _nodes: dict[str, zarr.Array | zarr.Group] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -77,9 +80,9 @@ class Shard:
             If the array is not there or the file is damaged, naming file and item.
         """
         try:
-            node = self.group[name]
+            node = self._node(name)
             if isinstance(node, zarr.Group):
-                return np.asarray(node[str(int(index))][...])
+                return np.asarray(self._node(f"{name}/{int(index)}")[...])
             return np.asarray(node[index])
         except KeyError as error:
             raise ShardError(f"{self.path}: holds no array '{name}'; it has {', '.join(self.names())}") from error
@@ -93,6 +96,17 @@ class Shard:
         """Arrays of the item of a row, each read when it is taken."""
         return _StoredItem(self, place)
 
+    def described(self, name: str, place: int) -> tuple[dict[str, Any], bool]:
+        """What is said of an array of an item, and whether it is ragged."""
+        ragged = isinstance(self._node(name), zarr.Group)
+        return dict(self._node(f"{name}/{place}" if ragged else name).attrs), ragged
+
+    def _node(self, name: str) -> Any:
+        """An array or a group of them, whose metadata are read once."""
+        if name not in self._nodes:
+            self._nodes[name] = self.group[name]
+        return self._nodes[name]
+
 
 class _StoredItem(Mapping[str, Array]):
     def __init__(self, shard: Shard, place: int) -> None:
@@ -100,9 +114,7 @@ class _StoredItem(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         values = self._shard.read(name, self._place)
-        node = self._shard.group[name]
-        ragged = isinstance(node, zarr.Group)
-        described = dict((node[str(self._place)] if ragged else node).attrs)
+        described, ragged = self._shard.described(name, self._place)
         axes = tuple(Axis(**{**axis, "labels": tuple(axis.get("labels", ()))}) for axis in described["axes"])
         return Array(values, axes, described.get("unit", ""), ragged)
 
@@ -118,6 +130,15 @@ def table_path(shard: str | Path) -> Path:
     return Path(str(shard).removesuffix(".zarr.zip") + ".parquet")
 
 
+@dataclass
+class _Stack:
+    """A stacked array of the store, and the values that wait to be written to it from ``start`` on."""
+
+    array: Any
+    start: int = 0
+    values: list[np.ndarray] = field(default_factory=list)
+
+
 class ShardWriter:
     """Writes the items of a shard one after another, so that memory does not grow with their number."""
 
@@ -126,10 +147,12 @@ class ShardWriter:
         self._store = MemoryStore()
         self._group = zarr.create_group(store=self._store, attributes=attributes)
         self._names: set[str] = set()
+        self._stacks: dict[str, _Stack] = {}
+        self._waiting = 0
         self.rows: list[Mapping[str, Any]] = []
 
     def add(self, item: Item) -> None:
-        """Write the next item.
+        """Write the next item, whose arrays are not to be changed after.
 
         Raises
         ------
@@ -144,37 +167,52 @@ class ShardWriter:
             raise ValueError(f"item {place} has arrays {sorted(item.arrays)}, those before it {sorted(self._names)}")
         for name, array in item.arrays.items():
             if array.ragged:
-                self._create(f"{name}/{place}", array, array.values.shape)[...] = array.values
+                self._create(f"{name}/{place}", array, stacked=False)
             else:
-                stacked = self._group[name] if name in self._group else self._create(name, array, None)
-                if stacked.shape[1:] != array.values.shape or stacked.dtype != array.values.dtype:
+                if name not in self._stacks:
+                    self._stacks[name] = _Stack(self._create(name, array, stacked=True))
+                stack = self._stacks[name]
+                if stack.array.shape[1:] != array.values.shape or stack.array.dtype != array.values.dtype:
                     raise ValueError(f"array '{name}' of item {place} does not have shape and type of the others")
-                stacked[place] = array.values
-        # What is compressed leaves memory at once.
-        self._flush(lambda key: "/c/" in key or key.endswith("/c"))
+                stack.values.append(array.values)
+            self._waiting += array.values.nbytes
         self.rows.append(item.row)
+        # Together, since each call of Zarr costs a millisecond; and soon, since memory must not grow.
+        if self._waiting > _TOGETHER:
+            self._write()
 
     def finish(self) -> bytes:
         """Write what is left; the table of all rows as the content of a Parquet file."""
         if len(self.rows) != self._count:
             raise ValueError(f"a shard of {self._count} items was given {len(self.rows)}")
+        self._write()
         self._flush(lambda key: True)
         return _parquet(pd.DataFrame(self.rows))
 
-    def _create(self, name: str, array: Array, shape: tuple[int, ...] | None) -> Any:
-        """An array of the store: one item, or all items stacked if there is no shape."""
-        stacked = shape is None
-        full = (self._count, *array.values.shape) if shape is None else shape
-        chunks = _chunks(full, array.values.dtype.itemsize, stacked)
-        axes = [{key: value for key, value in asdict(axis).items() if value} for axis in array.axes]
+    def _write(self) -> None:
+        """Compress what waits, and write it."""
+        for stack in self._stacks.values():
+            stop = stack.start + len(stack.values)
+            if stack.values:
+                stack.array[stack.start : stop] = np.stack(stack.values)
+            stack.start, stack.values = stop, []
+        self._flush(lambda key: "/c/" in key or key.endswith("/c"))
+        self._waiting = 0
+
+    def _create(self, name: str, array: Array, stacked: bool) -> Any:
+        """An array of the store: one item with its values, or the place for all items stacked."""
+        shape = (self._count, *array.values.shape) if stacked else array.values.shape
+        content = {"shape": shape, "dtype": array.values.dtype} if stacked else {"data": array.values}
         return self._group.create_array(
             name,
-            shape=full,
-            dtype=array.values.dtype,
-            chunks=chunks,
+            **content,
+            chunks=_chunks(shape, array.values.dtype.itemsize, stacked),
             compressors=_codec(array.values.dtype),
             dimension_names=[*(["item"] if stacked else []), *(axis.name for axis in array.axes)],
-            attributes={"axes": axes, **({"unit": array.unit} if array.unit else {})},
+            attributes={
+                "axes": [_described(axis) for axis in array.axes],
+                **({"unit": array.unit} if array.unit else {}),
+            },
         )
 
     def _flush(self, ready: Callable[[str], bool]) -> None:
@@ -270,6 +308,11 @@ def open_shard(path: str | Path) -> Shard:
         raise ShardError(f"{path}: is missing; run the workflow to make it") from error
     except (*_DAMAGE, KeyError) as error:
         raise ShardError(f"{path}: is damaged ({_reason(error)}); delete the file and run again") from error
+
+
+def _described(axis: Axis) -> dict[str, Any]:
+    """An axis in plain values, without what it does not have."""
+    return {key: value for key, value in vars(axis).items() if value}
 
 
 def _codec(dtype: np.dtype[Any]) -> BloscCodec:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exitwave.benchmark.ensemble import open_predictions
-from exitwave.config.models import Classification, Regression, Segmentation
+from exitwave.report.kinds import draw_beside_truth
 
 
 def draw_predictions(
@@ -28,22 +28,10 @@ def draw_predictions(
         Names of benchmark and training.
     """
     opened = open_predictions(predictions)
-    if not opened.shards:
+    if opened.shards:
+        draw_beside_truth(opened, path, threshold, real, title)
+    else:
         _draw_nothing(path, title)
-        return
-    match opened.task.model:
-        case Segmentation():
-            from exitwave.report.overlays import draw_overlays
-
-            draw_overlays(opened, path, threshold, real, title)
-        case Regression():
-            from exitwave.report.maps import draw_maps
-
-            draw_maps(opened, path, title)
-        case Classification():
-            from exitwave.report.confusion import draw_confusion
-
-            draw_confusion(opened, path, title)
 
 
 def _draw_nothing(path: str | Path, title: str) -> None:

@@ -9,6 +9,7 @@ from exitwave.config.images import Images
 from exitwave.config.models import Network
 from exitwave.config.structures import Structures
 from exitwave.config.trainings import Training
+from exitwave.data.columns import columns_made
 from exitwave.data.query import check_condition
 from exitwave.data.selection import Pool, check_dataset
 from exitwave.errors import ConfigError, ExitwaveError
@@ -51,12 +52,14 @@ def _check_dataset(member: Member) -> None:
     sizes = {(m.of(Images).size, m.of(Images).pixel_size) for m in images}
     if len(sizes) > 1:
         raise ConfigError(f"images: the blocks differ in size or pixel_size, {sorted(sizes)}; allowed: equal ones")
-    if block.where is not None:
+    columns = {m.name: columns_made(m) for m in images}
+    for made in columns.values() if block.where is not None else ():
         try:
-            check_condition(block.where)
+            check_condition(str(block.where), made)
         except ExitwaveError as error:
             raise ConfigError(f"where: {error}") from error
-    check_dataset(block, {m.name: _pool(m) for m in images})
+    known = dict.fromkeys(name for made in columns.values() for name in made)
+    check_dataset(block, {m.name: _pool(m) for m in images}, known)
 
 
 def _pool(images: Member) -> Pool:

@@ -43,9 +43,9 @@ class Description:
         counts = {key: 1 for key in model.COUNTS if model.model_fields[key].is_required()}
         return cls(**content, block=model.model_validate({**raw, **counts}))
 
-    def plain(self) -> dict[str, Any]:
-        """As it is written: JSON without counts, so that raising one reruns nothing."""
-        block = self.block.model_dump(mode="json", exclude=set(self.block.COUNTS))
+    def plain(self, defaults: bool = True) -> dict[str, Any]:
+        """In plain values, without counts; without values equal to their ``defaults`` if these are not wanted."""
+        block = self.block.model_dump(mode="json", exclude=set(self.block.COUNTS), exclude_defaults=not defaults)
         return {"stage": self.stage, "name": self.name, "hash": self.hash, "seed": self.seed, "block": block}
 
     def of(self, kind: type[B]) -> B:
@@ -61,6 +61,14 @@ class Description:
 
 
 def describe(member: Member) -> str:
-    """A block as a job sees it, as canonical JSON."""
-    content = Description(member.stage, member.name, member.hash, member.seed, member.block).plain()
-    return json.dumps(content, sort_keys=True)
+    """A block as a job sees it, as canonical JSON.
+
+    Snakemake makes again what was made with other text. So counts are left out, and values that come back by
+    themselves: neither a raised count nor a key that a newer version adds makes anything again.
+    """
+    description = Description(member.stage, member.name, member.hash, member.seed, member.block)
+    text = json.dumps(description.plain(defaults=False), sort_keys=True)
+    # A default that is written out stands against the preset of a microscope, which would come back in its place.
+    if Description.parse(text).plain() == description.plain():
+        return text
+    return json.dumps(description.plain(), sort_keys=True)

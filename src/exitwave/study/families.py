@@ -26,6 +26,8 @@ def full_name(name: str, labels: Labels) -> str:
 def _matrix_axes(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
     if isinstance(value, dict):
         if set(value) == {"matrix"}:
+            if not path:
+                raise ConfigError("matrix: found in the place of a block; allowed: in the place of a value of a block")
             if not isinstance(value["matrix"], list) or not value["matrix"]:
                 raise ConfigError(f"{'.'.join(path)}.matrix: found {value['matrix']!r}, allowed: a list of values")
             yield path, value["matrix"]

@@ -16,6 +16,7 @@ from exitwave.config.block import Block
 from exitwave.config.datasets import Dataset
 from exitwave.config.graph import Node
 from exitwave.config.images import Images
+from exitwave.config.kinds import STAGES
 from exitwave.config.models import DEFAULT_AIM
 from exitwave.config.structures import Structures
 from exitwave.errors import ConfigError
@@ -101,8 +102,9 @@ def identity(stage: str, block: Block, upstream: Mapping[str, Sequence[Member]],
     if isinstance(block, Benchmark):
         # Which networks are scored does not matter, but what they have learned is what they are scored against.
         aim = cases_of(block).aim(upstream["trainings"])
-        if aim != DEFAULT_AIM:
-            content["aim"] = aim
+        version = STAGES["models"][aim["kind"]].VERSION
+        if (aim, version) != (DEFAULT_AIM, 1):
+            content["aim"] = {**aim, "version": version}
     if isinstance(block, Dataset):
         # What is drawn depends on how many there are to draw from. In the order of names, in which the draw goes too:
         # the order in the file does not matter.

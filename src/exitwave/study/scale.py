@@ -128,6 +128,9 @@ def _coarsen(blocks: dict[str, Raw]) -> None:
             return
         if not _is_count(block.get("size")) or block["size"] % 64 or not _is_length(block.get("pixel_size")):
             return
+        # Pixels of others are whole multiples of those of their waves, which have been looked at.
+        if "exit_waves" not in made_from("images", block).values() and 2 * block["pixel_size"] > COARSEST + 1e-9:
+            return
     for block in blocks["exit_waves"].values():
         block["sampling"] *= 2
     for block in blocks["images"].values():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from exitwave.config.graph import Node
 from exitwave.config.models import Classification
-from exitwave.data.columns import TEXT, UNITS
+from exitwave.data.columns import columns_made
 from exitwave.data.preprocess import preprocess_stack
 from exitwave.data.query import unknown_column
 from exitwave.errors import ConfigError, TrainingError
@@ -130,22 +130,20 @@ def _texts(rows: pd.DataFrame, column: str) -> list[str]:
 
 
 def check(model: Classification, images: Sequence[Node]) -> None:
-    """Refuse a column that there is not, or that holds numbers."""
+    """Refuse a column that the images do not have, or that holds numbers."""
     column = model.target.column
-    if column not in UNITS:
+    made = {name: its for node in images for name, its in columns_made(node).items()}
+    if column not in made:
+        texts = [name for name, its in made.items() if its.text]
         raise ConfigError(
-            f"found a model whose target is the unknown column '{column}'; allowed: {unknown_column(column, TEXT)}"
+            f"found a model whose target is the column '{column}', which the images do not have; allowed: "
+            f"{unknown_column(column, texts)}"
         )
-    if column not in TEXT:
+    if not made[column].text:
         raise ConfigError(
             f"found a model whose target is the column '{column}', which holds numbers; allowed: a column of text, "
             "such as material"
         )
-
-
-def maps(model: Classification) -> tuple[str, ...]:
-    """None: a class is no map."""
-    return ()
 
 
 def facts(model: Classification, manifest: pd.DataFrame) -> dict[str, Any]:

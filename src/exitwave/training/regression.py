@@ -114,11 +114,6 @@ def check(model: Regression, images: Sequence[Node]) -> None:
     check_map(model.target.map, images)
 
 
-def maps(model: Regression) -> tuple[str, ...]:
-    """The map that is learned."""
-    return (model.target.map,)
-
-
 def facts(model: Regression, manifest: pd.DataFrame) -> dict[str, Any]:
     """Unit of the map."""
     return {"unit": unit_of(open_shard(str(manifest["shard"].iloc[0])), model.target.map)}

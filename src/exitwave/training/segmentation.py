@@ -109,11 +109,6 @@ def check(model: Segmentation, images: Sequence[Node]) -> None:
     check_map(model.target.map, images)
 
 
-def maps(model: Segmentation) -> tuple[str, ...]:
-    """The map that masks are made from."""
-    return (model.target.map,)
-
-
 def facts(model: Segmentation, manifest: pd.DataFrame) -> dict[str, Any]:
     """A mask follows from image and block alone."""
     return {}

@@ -137,10 +137,6 @@ class Kind(Protocol):
         """
         ...
 
-    def maps(self, model: Any) -> tuple[str, ...]:
-        """Maps stored with the images that targets are made from."""
-        ...
-
     def facts(self, model: Any, manifest: pd.DataFrame) -> dict[str, Any]:
         """What must be known of the images of a manifest, in plain values.
 

@@ -1,0 +1,27 @@
+"""What is drawn of the predictions of each kind of models, imported when it is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from exitwave.benchmark.ensemble import Predictions
+from exitwave.config.models import Classification, Regression, Segmentation
+
+
+def draw_beside_truth(predictions: Predictions, path: str | Path, threshold: float, real: bool, title: str) -> None:
+    """Draw predictions beside the truth; parameters as of :func:`exitwave.report.predictions.draw_predictions`."""
+    match predictions.task.model:
+        case Segmentation():
+            from exitwave.report.overlays import draw_overlays
+
+            draw_overlays(predictions, path, threshold, real, title)
+        case Regression():
+            from exitwave.report.maps import draw_maps
+
+            draw_maps(predictions, path, title)
+        case Classification():
+            from exitwave.report.confusion import draw_confusion
+
+            draw_confusion(predictions, path, title)
+        case model:
+            raise TypeError(f"there is no drawing of {type(model).__name__}")
