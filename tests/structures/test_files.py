@@ -294,7 +294,7 @@ Au Au1 0 0 0 0.5
 """
 LATTICE = 'Lattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3'
 TEXTS = {
-    "garbage.cif": ("this is no crystal", "cannot be read as a structure"),
+    "garbage.cif": ("this is no crystal", "cannot be read as a crystal"),
     "empty.cif": ("", "cannot be read as a structure"),
     "partial.cif": (PARTIAL, "partially occupied"),
     "POSCAR": ("Au\n1.0\n4 0 0\n0 4 0\n", "cannot be read as a structure"),

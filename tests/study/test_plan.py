@@ -32,8 +32,9 @@ def shards(tmp_path_factory):
                     "kind": "nanoparticles_on_substrate",
                     "count": ITEMS,
                     "field_of_view": 51.2,
-                    "particles": {"radius": {"uniform": [8, 14]}},
-                    "substrate": {"thickness": {"uniform": [10, 40]}},
+                    # Constants, since the plan takes the middle of what can be drawn.
+                    "particles": {"radius": 11},
+                    "substrate": {"thickness": 25},
                 }
             },
             "exit_waves": {

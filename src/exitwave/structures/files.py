@@ -242,7 +242,11 @@ def _read(path: str, stamp: Stamp) -> Atoms:
             "POSCAR, extended XYZ or another text format of ASE"
         )
     if chosen == "cif":  # ASE takes such a file at its word, and ours is held against itself
-        crystal = read_cif(path)
+        try:
+            crystal = read_cif(path)
+        except StructureError as error:
+            named = str(error) if path in str(error) else f"'{path}': {error}"
+            raise StructureError(named) from error
         return Atoms(crystal.numbers, scaled_positions=crystal.fractional, cell=crystal.cell, pbc=True)
     try:
         atoms = read(path, index=0, format=chosen, do_not_split_by_at_sign=True)
