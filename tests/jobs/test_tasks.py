@@ -283,7 +283,10 @@ def test_an_error_that_is_no_divergence_still_ends_the_job(study, tmp_path):
             "thickness: {kind: simulated, datasets: [metals], trainings: [thickness, mask]}",
             "'thickness' learns regression",
         ),
-        ("thickness: {kind: micrographs, path: resources/micrographs/seg_track_tem}", "whose model is of kind"),
+        (
+            "thickness: {kind: micrographs, path: resources/micrographs/seg_track_tem, trainings: [thickness]}",
+            "whose model is of kind",
+        ),
     ],
 )
 def test_networks_of_different_targets_are_not_scored_together(jobs, changes, words):
