@@ -200,6 +200,11 @@ def test_an_array_that_an_item_lacks_is_a_bug_and_no_zeros(tmp_path, name):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_array_that_a_first_item_without_arrays_lacks_is_a_bug_too(tmp_path):
+    with pytest.raises(ValueError, match=r"item 1 has arrays .*'counts'.*, those before it \[\]"):
+        write(tmp_path / "shard.zarr.zip", [{}, arrays_of(1), arrays_of(2)])
+
+
 def test_an_array_with_other_than_its_axes_is_a_bug():
     with pytest.raises(ValueError, match="3 axes are described by 2"):
         Array(np.ones((2, 4, 4)), lateral(0.4))

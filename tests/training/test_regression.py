@@ -6,6 +6,7 @@ from torch.nn.functional import huber_loss
 from exitwave.benchmark.cases import Case, Examples
 from exitwave.benchmark.regression import constant, line
 from exitwave.config.models import Regression
+from exitwave.errors import TrainingError
 from exitwave.training.kinds import task_of
 from exitwave.training.loop import train
 from exitwave.training.losses import map_sums
@@ -94,6 +95,12 @@ def test_pixels_without_a_value_are_left_out_of_loss_and_gradient():
     torch.testing.assert_close(outputs.grad, torch.tensor([[[[0.5, 0.0], [0.0, -0.5]]]]))
     empty = task().objective(outputs, torch.full((1, 2, 2), torch.nan))
     assert empty.item() == 0
+
+
+def test_validation_images_without_a_value_are_refused_and_no_perfect_score():
+    outputs, targets = torch.ones((1, 1, 2, 2)), torch.full((1, 2, 2), torch.nan)
+    with pytest.raises(TrainingError, match=r"target\.map: found no value of 'thickness' in any pixel"):
+        task().scores(task().sums(outputs, targets))
 
 
 def test_statistics_are_quantiles_of_the_values():

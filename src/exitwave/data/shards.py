@@ -146,7 +146,7 @@ class ShardWriter:
         self._archive, self._count = archive, count
         self._store = MemoryStore()
         self._group = zarr.create_group(store=self._store, attributes=attributes)
-        self._names: set[str] = set()
+        self._names: set[str] | None = None
         self._stacks: dict[str, _Stack] = {}
         self._waiting = 0
         self.rows: list[Mapping[str, Any]] = []
@@ -162,7 +162,8 @@ class ShardWriter:
         place = len(self.rows)
         if place == self._count:
             raise ValueError(f"a shard of {self._count} items is given another one")
-        self._names = self._names or set(item.arrays)
+        if self._names is None:
+            self._names = set(item.arrays)
         if set(item.arrays) != self._names:
             raise ValueError(f"item {place} has arrays {sorted(item.arrays)}, those before it {sorted(self._names)}")
         for name, array in item.arrays.items():

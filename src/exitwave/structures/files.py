@@ -367,7 +367,9 @@ def _group(path: str, stamp: Stamp, filled: bool) -> str:
     if filled:
         return f"{_contents(path, stamp).formula}, space group {_space_group(path, stamp)}"
     whole, digest = _whole(path, stamp), hashlib.blake2b(digest_size=16)
-    for array in (whole.numbers, whole.positions.round(STORED_DECIMALS) + 0.0, whole.edges.round(STORED_DECIMALS)):
+    positions = whole.positions.round(STORED_DECIMALS) + 0.0
+    order = np.lexsort((*positions.T, whole.numbers))  # that of the atoms in the file says nothing
+    for array in (whole.numbers[order], positions[order], whole.edges.round(STORED_DECIMALS)):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 

@@ -15,6 +15,7 @@ from exitwave.config.models import Regression
 from exitwave.data.batches import unit_of
 from exitwave.data.preprocess import preprocess_stack
 from exitwave.data.shards import open_shard
+from exitwave.errors import TrainingError
 from exitwave.training.pixels import check_images, check_map
 from exitwave.training.task import INPUT, Curves
 
@@ -100,8 +101,19 @@ class RegressionTask:
         return map_sums(outputs[:, 0].double(), targets.double() / self.model.scale, self.model.loss)
 
     def scores(self, sums: MapSums) -> dict[str, float]:
-        """Loss, and mean absolute error in the unit of the map."""
-        error = self.model.scale * sums.absolute / sums.pixels.clamp(min=1)
+        """Loss, and mean absolute error in the unit of the map.
+
+        Raises
+        ------
+        TrainingError
+            If no pixel has a value, since then every network would be without an error.
+        """
+        if not sums.pixels:
+            raise TrainingError(
+                f"target.map: found no value of '{self.model.target.map}' in any pixel of the validation images; "
+                "allowed: images of which some have one"
+            )
+        error = self.model.scale * sums.absolute / sums.pixels
         return {"validation_loss": float(sums.mean_loss), "validation_mae": float(error)}
 
     def predict(self, outputs: torch.Tensor) -> torch.Tensor:
