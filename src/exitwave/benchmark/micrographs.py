@@ -183,11 +183,11 @@ def read_benchmark(path: str | PurePath, pixel_size: float | None = None) -> tup
                     raise MicrographError(f"index.csv names no {column} for {name}; needed: a file")
             image, mask = Path(path) / row["image"], Path(path) / row["mask"]
             page = None if pd.isna(row["page"]) else int(row["page"])
-            key = (image.resolve(), page, mask.resolve())
-            if key in listed:
-                raise MicrographError(f"index.csv lists {row['image']} with {row['mask']} twice; it counts once")
+            key = (image.resolve(), page or 1, mask.resolve())
             size = None if pd.isna(row["pixel_size"]) else float(row["pixel_size"])
             found = read_micrograph(image, size, mask, page)
+            if key in listed:
+                raise MicrographError(f"index.csv lists {row['image']} with {row['mask']} twice; it counts once")
             micrographs.append(replace(found, name=name, group=str(row["group"])))
             listed.add(key)
         except MicrographError as error:

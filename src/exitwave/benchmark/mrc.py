@@ -85,11 +85,11 @@ def read_mrc(path: Path) -> MRCFile:
         raw = file.read(HEADER)
         fei = file.read(FEI_PIXEL + 4)[FEI_PIXEL:]
     if len(raw) < HEADER:
-        raise MicrographError(f"{path} has {len(raw)} bytes; allowed: an MRC file, whose header alone has {HEADER}")
+        raise MicrographError(f"{path} cannot be read: it has {len(raw)} bytes; allowed: {HEADER}, a header, and more")
     first = BYTE_ORDERS.get(raw[212:213], "<")
     found = [header for order in dict.fromkeys((first, *"<>")) if (header := _header(raw, order)).plausible]
     if not found:
-        raise MicrographError(f"{path} has a header of no meaning in either byte order; allowed: an MRC file")
+        raise MicrographError(f"{path} cannot be read: its header has no meaning; allowed: that of an MRC file")
     header = found[0]
     if header.mode not in TYPES:
         raise MicrographError(
@@ -100,7 +100,7 @@ def read_mrc(path: Path) -> MRCFile:
     start, length = HEADER + header.extended, values.itemsize * int(np.prod(shape, dtype=np.int64))
     if path.stat().st_size < start + length:
         raise MicrographError(
-            f"{path} is cut short: it has {path.stat().st_size} bytes; needed: {start + length} for "
+            f"{path} cannot be read: it has {path.stat().st_size} bytes; needed: {start + length} for "
             f"{' x '.join(map(str, shape))} values"
         )
     images = np.memmap(path, values, "r", start, shape)
