@@ -73,12 +73,21 @@ def show(
 
 @app.command()
 def segment(
-    images: Annotated[list[Path], typer.Argument(help="micrographs: DM3, DM4, EMD, SER, MRC, TIFF, PNG ...")],
+    images: Annotated[
+        list[Path], typer.Argument(help="micrographs: DM3, DM4, EMD, SER, MRC, TIFF, PNG ..., or folders of them")
+    ],
     model: Annotated[
         Path, typer.Option(help="folder of a network, or of a training, whose networks are then averaged")
     ],
-    output: Annotated[Path, typer.Option(help="folder for masks, overlays and tables")] = Path("segmented"),
-    pixel_size: Annotated[float | None, typer.Option(help="pixel [Å], where the file does not say")] = None,
+    output: Annotated[
+        Path, typer.Option(help="folder for masks, overlays and tables; what it has of other images stays")
+    ] = Path("segmented"),
+    pixel_size: Annotated[
+        float | None, typer.Option(help="pixel [Å], where the files do not say, or in place of what they say")
+    ] = None,
+    page: Annotated[
+        int | None, typer.Option(min=1, help="which image of files that hold several, counted from 1")
+    ] = None,
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="probability from which a pixel is particle")
     ] = 0.5,
@@ -88,13 +97,17 @@ def segment(
     ] = False,
 ) -> None:
     """Segment micrographs: a mask, an overlay and a table of particles for each."""
-    from exitwave.jobs.apply import segment_files
+    from exitwave.jobs.apply import Applying, find_images, segment_files
 
-    done, failed = segment_files(images, model, output, pixel_size, threshold, overlap, symmetry_average, typer.echo)
-    for message in failed:
-        typer.echo(f"skipped: {message}", err=True)
-    typer.echo(f"{done} of {len(images)} segmented; results in {output}")
-    if failed:
+    found = find_images(images)
+    how = Applying(pixel_size, page, threshold, overlap, symmetry_average)
+    done = 0
+    for number, outcome in enumerate(segment_files(found, model, output, how), 1):
+        told = outcome.told if outcome.done else f"skipped: {outcome.told}"
+        typer.echo(f"{number}/{len(found)} {told}", err=not outcome.done)
+        done += outcome.done
+    typer.echo(f"{done} of {len(found)} segmented; results in {output}")
+    if done < len(found):
         raise typer.Exit(1)
 
 

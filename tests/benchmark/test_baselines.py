@@ -17,7 +17,8 @@ MICROGRAPHS = Path(__file__).parents[2] / "resources" / "micrographs"
 def f1(baseline, micrographs):
     masks = metric(task_of(Segmentation(kind="segmentation"), {}), 0.5)
     rows = [masks.of_image(baseline(m.image, m.pixel_size), m.mask) for m in micrographs]
-    summary = summarise(pd.DataFrame(rows).assign(seed=0), masks, 100, np.random.default_rng(0))
+    table = pd.DataFrame(rows).assign(seed=0, group=[m.group for m in micrographs])
+    summary = summarise(table, masks, 100, np.random.default_rng(0))
     return {"pooled": summary["f1_pooled"], "mean": summary["f1_mean"]}
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,6 +7,7 @@ from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_sco
 
 from exitwave.benchmark.intervals import bootstrap
 from exitwave.benchmark.kinds import metric_of
+from exitwave.benchmark.metrics import Score
 from exitwave.benchmark.segmentation import COUNTS, SUMMARY, count_pixels, scores_from_counts
 from exitwave.benchmark.summary import summarise
 from exitwave.config.models import Segmentation
@@ -66,24 +69,27 @@ def test_two_class_score_is_the_mean_over_particle_and_background(example):
     assert scores(probability, expert)["f1_soft_two_class"] == pytest.approx((particle + background) / 2)
 
 
-def test_nothing_found_where_nothing_is_scores_one():
-    result = scores(np.zeros((8, 8)), np.zeros((8, 8), dtype=bool))
-    assert all(value == 1 for value in result.values())
+@pytest.mark.parametrize(
+    ("found", "there", "expected"),
+    [
+        # f1 and iou say whether both agree; precision and recall are shares, and a share of nothing is no number.
+        (0, 0, {"f1": 1, "iou": 1, "precision": np.nan, "recall": np.nan}),
+        (5, 0, {"f1": 0, "iou": 0, "precision": 0, "recall": np.nan}),
+        (0, 5, {"f1": 0, "iou": 0, "precision": np.nan, "recall": 0}),
+        (5, 5, {"f1": 1, "iou": 1, "precision": 1, "recall": 1}),
+    ],
+)
+def test_shares_of_nothing_are_no_numbers(found, there, expected):
+    prediction, expert = np.zeros((8, 8)), np.zeros((8, 8), bool)
+    prediction[0, :found], expert[0, :there] = 1, True
+    result = scores(prediction, expert)
+    for name, value in expected.items():
+        assert result[name] == pytest.approx(value, nan_ok=True), name
 
 
-def test_one_pixel_found_where_nothing_is_scores_zero():
-    prediction = np.zeros((8, 8))
-    prediction[0, 0] = 1
-    assert scores(prediction, np.zeros((8, 8), dtype=bool))["f1"] == 0
-
-
-def test_nothing_found_where_something_is_scores_zero():
-    assert scores(np.zeros((8, 8)), np.eye(8, dtype=bool))["f1"] == 0
-
-
-def table(predictions, masks, seed=0):
+def table(predictions, masks, seed=0, groups=None):
     rows = [MASKS.of_image(prediction, mask) for prediction, mask in zip(predictions, masks, strict=True)]
-    return pd.DataFrame(rows).assign(seed=seed)
+    return pd.DataFrame(rows).assign(seed=seed, group=groups or [str(place) for place in range(len(rows))])
 
 
 def test_pooled_score_sums_pixels_and_mean_leaves_out_empty_micrographs():
@@ -95,7 +101,7 @@ def test_pooled_score_sums_pixels_and_mean_leaves_out_empty_micrographs():
     summary = summarise(table(predictions, masks), MASKS, 200, np.random.default_rng(0))
     assert summary["f1_pooled"] == pytest.approx(2 * 800 / (2 * 800 + 400 + 41))
     assert summary["f1_mean"] == pytest.approx((1 + 0) / 2)
-    assert summary["images"] == 3
+    assert (summary["images"], summary["groups"]) == (3, 3)
     assert summary["images_with_particles"] == 2
     for name in (score.name for score in SUMMARY):
         assert summary[f"{name}_low"] <= summary[name] + 1e-12
@@ -138,7 +144,7 @@ def test_bootstrap_interval_covers_the_true_mean_as_often_as_it_says():
     hits = 0
     for _ in range(300):
         values = rng.normal(2.0, 1.0, 40)
-        low, high = bootstrap(lambda w, v=values: (w @ v / len(v))[:, None], 40, 400, rng)
+        low, high = bootstrap(lambda w, v=values: (w @ v / len(v))[:, None], np.arange(40), 400, rng)
         hits += low[0] <= 2.0 <= high[0]
     # Percentile intervals of 40 normal values cover a little less than 95 %; +- 3 sd of 300 trials is 4 %.
     assert 0.89 <= hits / 300 <= 0.98
@@ -146,5 +152,57 @@ def test_bootstrap_interval_covers_the_true_mean_as_often_as_it_says():
 
 def test_bootstrap_of_a_mean_is_as_wide_as_its_standard_error():
     values = np.random.default_rng(0).normal(size=200)
-    low, high = bootstrap(lambda w: (w @ values / 200)[:, None], 200, 4000, np.random.default_rng(1))
+    low, high = bootstrap(lambda w: (w @ values / 200)[:, None], np.arange(200), 4000, np.random.default_rng(1))
     assert (high - low)[0] == pytest.approx(2 * 1.96 * values.std() / np.sqrt(200), rel=0.05)
+
+
+def test_interval_over_groups_covers_the_true_mean_where_one_over_images_does_not():
+    """32 structures with 6 images each, of which most of the spread is that of the structures."""
+    rng = np.random.default_rng(7)
+    groups, between, within = np.repeat(np.arange(32), 6), 1.0, 0.7
+    hits = np.zeros(2)
+    widths = np.zeros(2)
+    for _ in range(300):
+        values = 2.0 + rng.normal(0, between, 32)[groups] + rng.normal(0, within, groups.size)
+        for place, drawn in enumerate((groups, np.arange(groups.size))):
+            low, high = bootstrap(lambda w, v=values: (w @ v / w.sum(axis=1))[:, None], drawn, 300, rng)
+            hits[place] += low[0] <= 2.0 <= high[0]
+            widths[place] += (high - low)[0] / 300
+    # The standard error of a mean over groups is that of its between and within parts.
+    right = np.sqrt(between**2 / 32 + within**2 / groups.size)
+    assert widths[0] == pytest.approx(2 * 1.96 * right, rel=0.06)
+    assert widths[1] == pytest.approx(2 * 1.96 * np.sqrt((between**2 + within**2) / groups.size), rel=0.06)
+    # Percentile intervals of 32 groups cover a little less than 95 %; +- 3 sd of 300 trials is 4 %.
+    assert 0.89 <= hits[0] / 300 <= 0.98
+    assert hits[1] / 300 < 0.75
+
+
+def test_summary_draws_images_of_one_group_together():
+    """Two structures, one found and one missed, in three images each: what another would give is quite open."""
+    mask = np.zeros((40, 40), bool)
+    mask[:20] = True
+    predictions = [mask] * 3 + [np.zeros_like(mask)] * 3
+    apart = summarise(table(predictions, [mask] * 6), MASKS, 2000, np.random.default_rng(0))
+    together = table(predictions, [mask] * 6, groups=["a"] * 3 + ["b"] * 3)
+    summary = summarise(together, MASKS, 2000, np.random.default_rng(0))
+    assert (summary["images"], summary["groups"]) == (6, 2)
+    assert summary["f1_mean"] == apart["f1_mean"] == 0.5
+    # Of two groups both are drawn, or one of them twice: 0, 1/2 and 1 with the probabilities 1/4, 1/2 and 1/4.
+    assert (summary["f1_mean_low"], summary["f1_mean_high"]) == (0, 1)
+    assert 0 < apart["f1_mean_low"] < apart["f1_mean_high"] < 1
+
+
+def test_one_group_has_no_interval():
+    mask = np.eye(40, dtype=bool)
+    summary = summarise(table([mask, mask], [mask, mask], groups=["a", "a"]), MASKS, 100, np.random.default_rng(0))
+    assert summary["f1_pooled"] == 1
+    assert np.isnan([summary["f1_pooled_low"], summary["f1_pooled_high"]]).all()
+
+
+def test_means_leave_out_images_without_a_score():
+    judged = replace(MASKS, summary=(Score("precision_mean", "precision", "precision", mean=True),))
+    masks = [np.eye(40, dtype=bool)] * 3
+    predictions = [masks[0], np.zeros((40, 40)), np.ones((40, 40))]
+    summary = summarise(table(predictions, masks), judged, 200, np.random.default_rng(0))
+    assert summary["precision_mean"] == pytest.approx((1 + 40 / 1600) / 2)
+    assert 0 < summary["precision_mean_low"] < summary["precision_mean_high"] <= 1

@@ -1,14 +1,12 @@
-import importlib
-import struct
-
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 from PIL import Image
 
-from exitwave.benchmark.micrographs import check_benchmark_folder, read_benchmark
-from exitwave.benchmark.readers import read_mask, read_micrograph
+from exitwave.benchmark.micrographs import cases, check_benchmark_folder, read_benchmark
+from exitwave.config.benchmarks import MicrographBenchmark
+from exitwave.config.models import Segmentation
 from exitwave.errors import ConfigError, MicrographError
 
 
@@ -21,237 +19,6 @@ def save_png(path, array):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(array).save(path)
     return path
-
-
-def signal(image, scale, unit):
-    axes = [
-        {
-            "_type": "UniformDataAxis",
-            "name": name,
-            "size": size,
-            "scale": scale,
-            "offset": 0.0,
-            "units": unit,
-            "index_in_array": i,
-            "navigate": False,
-            "is_binned": False,
-        }
-        for i, (name, size) in enumerate(zip("yx", image.shape, strict=True))
-    ]
-    metadata = {"General": {"title": "test"}, "Signal": {"signal_type": ""}}
-    return {
-        "data": image,
-        "axes": axes,
-        "metadata": metadata,
-        "original_metadata": {},
-        "attributes": {"_lazy": False, "ragged": False},
-        "package_info": {},
-        "models": {},
-        "learning_results": {},
-        "tmp_parameters": {},
-    }
-
-
-def write_mrc(path, image, pixel):
-    """MRC2014: 1024 bytes of header with the cell [Å], then float32."""
-    height, width = image.shape
-    header = bytearray(1024)
-    struct.pack_into("<10i", header, 0, width, height, 1, 2, 0, 0, 0, width, height, 1)
-    struct.pack_into("<6f", header, 40, width * pixel, height * pixel, pixel, 90, 90, 90)
-    struct.pack_into("<3i", header, 64, 1, 2, 3)
-    header[208:214] = b"MAP DD"
-    path.write_bytes(bytes(header) + image.astype("<f4").tobytes())
-
-
-@pytest.mark.parametrize(("scale", "unit"), [(0.02, "nm"), (0.02, "n_m"), (0.2, "Å"), (2e-5, "µm"), (20.0, "pm")])
-def test_any_length_unit_becomes_angstrom(tmp_path, gray, scale, unit):
-    path = tmp_path / "a.tif"
-    importlib.import_module("rsciio.tiff").file_writer(str(path), signal(gray, scale, unit))
-    found = read_micrograph(path)
-    assert found.pixel_size == pytest.approx(0.2)
-    assert found.image.dtype == np.float32
-    np.testing.assert_array_equal(found.image, gray)
-
-
-@pytest.mark.parametrize(("suffix", "module"), [("hspy", "hspy"), ("emd", "emd")])
-def test_hdf5_formats_carry_their_calibration(tmp_path, gray, suffix, module):
-    path = tmp_path / f"a.{suffix}"
-    importlib.import_module(f"rsciio.{module}").file_writer(str(path), signal(gray, 0.02, "nm"))
-    found = read_micrograph(path)
-    assert found.pixel_size == pytest.approx(0.2)
-    np.testing.assert_array_equal(found.image, gray)
-
-
-def write_dm3(path, image, scale, unit):
-    """A DM3 file with one image: big-endian tag tree, little-endian data."""
-
-    def node(name, kind, body):
-        return struct.pack(">BH", kind, len(name)) + name.encode() + body
-
-    def group(name, *children):
-        return node(name, 20, struct.pack(">BBI", 0, 0, len(children)) + b"".join(children))
-
-    def value(name, code, data):
-        return node(name, 21, b"%%%%" + struct.pack(">II", 1, code) + data)
-
-    def array(name, code, count, data):
-        return node(name, 21, b"%%%%" + struct.pack(">IIII", 3, 20, code, count) + data)
-
-    def text(name, string):
-        return array(name, 4, len(string), string.encode("utf-16-le"))
-
-    def long(name, number):
-        return value(name, 5, struct.pack("<I", number))
-
-    def calibration():
-        axis = (value("Origin", 6, struct.pack("<f", 0)), value("Scale", 6, struct.pack("<f", scale)))
-        return group("", *axis, text("Units", unit))
-
-    brightness = group("Brightness", value("Scale", 6, struct.pack("<f", 1)), text("Units", ""))
-    data = group(
-        "ImageData",
-        group("Calibrations", brightness, group("Dimension", calibration(), calibration())),
-        array("Data", 6, image.size, image.astype("<f4").tobytes()),
-        long("DataType", 2),
-        group("Dimensions", long("", image.shape[1]), long("", image.shape[0])),
-        long("PixelDepth", 4),
-    )
-    image_group = group("", data, group("ImageTags"), text("Name", "test"))
-    tree = struct.pack(">BBI", 1, 0, 1) + group("ImageList", image_group)
-    path.write_bytes(struct.pack(">III", 3, len(tree), 1) + tree + bytes(8))
-
-
-@pytest.mark.parametrize(("scale", "unit"), [(0.02, "nm"), (0.2, "Å")])
-def test_dm3_carries_its_calibration(tmp_path, gray, scale, unit):
-    write_dm3(tmp_path / "a.dm3", gray, scale, unit)
-    found = read_micrograph(tmp_path / "a.dm3")
-    assert found.pixel_size == pytest.approx(0.2)
-    np.testing.assert_array_equal(found.image, gray)
-
-
-def test_diffraction_pattern_has_no_pixel_size(tmp_path, gray):
-    write_dm3(tmp_path / "a.dm3", gray, 0.1, "1/nm")
-    with pytest.raises(MicrographError, match="has no pixel size"):
-        read_micrograph(tmp_path / "a.dm3")
-
-
-def test_mrc_carries_its_calibration(tmp_path, gray):
-    write_mrc(tmp_path / "a.mrc", gray, 0.45)
-    found = read_micrograph(tmp_path / "a.mrc")
-    assert found.pixel_size == pytest.approx(0.45)
-    np.testing.assert_array_equal(found.image, gray)
-
-
-@pytest.mark.parametrize(("unit", "pixel"), [("nm", 0.2), ("micron", 200.0)])
-def test_imagej_tiff_carries_its_calibration(tmp_path, gray, unit, pixel):
-    tifffile.imwrite(tmp_path / "a.tif", gray, imagej=True, resolution=(50, 50), metadata={"unit": unit})
-    assert read_micrograph(tmp_path / "a.tif").pixel_size == pytest.approx(pixel)
-
-
-def test_printing_resolution_of_a_tiff_is_no_calibration(tmp_path, gray):
-    tifffile.imwrite(tmp_path / "a.tif", gray, resolution=(300, 300), resolutionunit="inch")
-    with pytest.raises(MicrographError, match=r"a\.tif has no pixel size"):
-        read_micrograph(tmp_path / "a.tif")
-
-
-def test_given_pixel_size_goes_before_the_file(tmp_path, gray):
-    write_mrc(tmp_path / "a.mrc", gray, 0.45)
-    assert read_micrograph(tmp_path / "a.mrc", 0.5).pixel_size == 0.5
-
-
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "L"])
-def test_equal_colour_channels_are_gray(tmp_path, gray, mode):
-    Image.fromarray(gray).convert(mode).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_micrograph(tmp_path / "a.png", 1.0).image, gray)
-
-
-def test_rgb_tiff_with_equal_channels_is_gray(tmp_path, gray):
-    tifffile.imwrite(tmp_path / "a.tif", np.stack([gray] * 3, -1), photometric="rgb")
-    np.testing.assert_array_equal(read_micrograph(tmp_path / "a.tif", 1.0).image, gray)
-
-
-def test_sixteen_bit_png_keeps_its_values(tmp_path, gray):
-    save_png(tmp_path / "a.png", gray.astype(np.uint16) * 200)
-    np.testing.assert_array_equal(read_micrograph(tmp_path / "a.png", 1.0).image, gray.astype(float) * 200)
-
-
-def write_bad(tmp_path, kind, gray):
-    if kind == "colour":
-        return save_png(tmp_path / "a.png", np.stack([gray, gray, 255 - gray], -1))
-    if kind == "small":
-        return save_png(tmp_path / "a.png", gray[:31])
-    if kind == "damaged":
-        (tmp_path / "a.png").write_bytes(save_png(tmp_path / "b.png", gray).read_bytes()[:300])
-    if kind in ("nan", "stack", "complex"):
-        array = {"nan": gray / np.float32(0 + gray[3, 4]), "stack": np.zeros((5, 40, 50)), "complex": gray * 1j}[kind]
-        if kind == "nan":
-            array[3, 4] = np.nan
-        np.save(tmp_path / "a.npy", array)
-        return tmp_path / "a.npy"
-    if kind == "pickle":
-        np.save(tmp_path / "a.npy", np.array([{"a": 1}]), allow_pickle=True)
-        return tmp_path / "a.npy"
-    if kind == "format":
-        (tmp_path / "a.txt").write_text("1")
-        return tmp_path / "a.txt"
-    if kind in ("dm3", "ser", "tif", "mrc"):
-        (tmp_path / f"a.{kind}").write_bytes(b"no micrograph")
-        return tmp_path / f"a.{kind}"
-    return tmp_path / "a.png"
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    ("kind", "reason"),
-    [
-        ("colour", "colour image"),
-        ("small", "31 x 50 px; allowed: 32"),
-        ("missing", "does not exist"),
-        ("damaged", "cannot be read"),
-        ("nan", "1 pixels that are NaN"),
-        ("stack", "3 dimensions"),
-        ("complex", "complex"),
-        ("pickle", "cannot be read"),
-        ("format", "unknown format '.txt'"),
-        ("dm3", "cannot be read"),
-        ("ser", "cannot be read"),
-        ("tif", "cannot be read"),
-        ("mrc", "cannot be read"),
-    ],
-)
-def test_unusable_file_is_named_with_the_reason(tmp_path, gray, kind, reason):
-    path = write_bad(tmp_path, kind, gray)
-    with pytest.raises(MicrographError) as error:
-        read_micrograph(path, 1.0)
-    assert reason in str(error.value)
-    assert path.name in str(error.value)
-
-
-def test_impossible_pixel_size_is_refused(tmp_path, gray):
-    path = save_png(tmp_path / "a.png", gray)
-    with pytest.raises(MicrographError, match="pixel size -1"):
-        read_micrograph(path, -1.0)
-
-
-@pytest.mark.parametrize("values", [(0, 1), (0, 255), (0, 128), (0, 0), (255, 255)])
-def test_binary_masks_are_read(tmp_path, gray, values):
-    expert = gray > 128
-    save_png(tmp_path / "m.png", np.where(expert, *values[::-1]).astype(np.uint8))
-    mask = read_mask(tmp_path / "m.png", tmp_path / "a.png", gray.shape)
-    expected = expert if values[0] != values[1] else np.full(gray.shape, values[0] > 0)
-    np.testing.assert_array_equal(mask, expected)
-
-
-def test_mask_that_is_not_binary_is_refused_with_its_values(tmp_path, gray):
-    save_png(tmp_path / "m.png", np.digitize(gray, [80, 160]).astype(np.uint8))
-    with pytest.raises(MicrographError, match=r"m\.png has 3 different values \(0, 1, 2\)"):
-        read_mask(tmp_path / "m.png", tmp_path / "a.png", gray.shape)
-
-
-def test_mask_of_another_shape_is_refused_with_both_shapes(tmp_path, gray):
-    save_png(tmp_path / "m.png", (gray[:-1] > 128).astype(np.uint8))
-    with pytest.raises(MicrographError, match=r"39 x 50.*40 x 50"):
-        read_mask(tmp_path / "m.png", tmp_path / "a.png", gray.shape)
 
 
 def make_folder(path, gray, rows):
@@ -288,7 +55,8 @@ def test_nothing_left_to_score_is_an_error(tmp_path, gray):
 
 
 def test_pixel_size_of_the_config_holds_for_all(tmp_path, gray):
-    folder = make_folder(tmp_path, gray, [("good.png", "mask.png", 0.8), ("good.png", "mask.png", None)])
+    save_png(tmp_path / "other.png", gray)
+    folder = make_folder(tmp_path, gray, [("good.png", "mask.png", 0.8), ("other.png", "mask.png", None)])
     micrographs, _ = read_benchmark(folder, pixel_size=0.3)
     assert [m.pixel_size for m in micrographs] == [0.3, 0.3]
 
@@ -315,6 +83,9 @@ def test_missing_folder_or_index_is_a_config_error(tmp_path):
         ("image,mask\na.png,b.png\n", "cannot carry one"),
         ("image,mask,pixel_size\na.png,b.png,-1\n", "pixel_size -1"),
         ("image,mask,pixel_size\na.png,b.png,fine\n", "pixel_size fine"),
+        ("image,mask,pixel_size\na.png,b.png,inf\n", "pixel_size inf"),
+        ("image,mask,pixel_size,page\na.png,b.png,1,0\n", "page 0; allowed: a whole number from 1"),
+        ("image,mask,pixel_size,page\na.png,b.png,1,1.5\n", r"page 1\.5"),
         ("", "cannot be read as a table"),
     ],
 )
@@ -327,3 +98,48 @@ def test_unusable_index_is_a_config_error(tmp_path, text, reason):
 def test_index_is_checked_without_opening_an_image(tmp_path):
     (tmp_path / "index.csv").write_text("image,mask\nnot_there.dm4,not_there.png\n")
     assert len(check_benchmark_folder(tmp_path)) == 1
+
+
+def test_micrograph_listed_twice_counts_once_however_its_path_is_written(tmp_path, gray):
+    save_png(tmp_path / "second_expert.png", (gray > 100).astype(np.uint8) * 255)
+    rows = [
+        ("good.png", "mask.png", 0.8),
+        ("../" + tmp_path.name + "/good.png", "mask.png", 0.8),
+        ("good.png", "second_expert.png", 0.8),
+    ]
+    micrographs, skipped = read_benchmark(make_folder(tmp_path, gray, rows))
+    assert [m.mask.sum() for m in micrographs] == [(gray > 128).sum(), (gray > 100).sum()]
+    assert skipped["reason"].str.contains("twice").tolist() == [True]
+
+
+def test_images_of_a_group_or_of_one_file_belong_together(tmp_path, gray):
+    for name in "abc":
+        save_png(tmp_path / f"{name}.png", gray)
+    tifffile.imwrite(tmp_path / "two.tif", np.stack([gray, 255 - gray]), photometric="minisblack")
+    save_png(tmp_path / "mask.png", (gray > 128).astype(np.uint8))
+    (tmp_path / "index.csv").write_text(
+        "image,mask,pixel_size,page,group\n"
+        "a.png,mask.png,0.8,,7\nb.png,mask.png,0.8,,7\nc.png,mask.png,0.8,,\n"
+        "two.tif,mask.png,0.8,1,\ntwo.tif,mask.png,0.8,2,\n"
+    )
+    micrographs, skipped = read_benchmark(tmp_path)
+    assert skipped.empty
+    assert [m.group for m in micrographs] == ["7", "7", "c.png", "two.tif", "two.tif"]
+    assert [m.name for m in micrographs] == ["a", "b", "c", "two, page 1", "two, page 2"]
+    np.testing.assert_array_equal(micrographs[4].image, 255 - gray)
+    block = MicrographBenchmark(kind="micrographs", path=tmp_path)
+    found = cases(block, Segmentation(kind="segmentation"), [])
+    assert [case.group for case in found] == ["7", "7", "c.png", "two.tif", "two.tif"]
+
+
+def test_file_of_several_images_without_a_page_is_skipped_with_what_it_holds(tmp_path, gray):
+    tifffile.imwrite(tmp_path / "two.tif", np.stack([gray, gray]), photometric="minisblack")
+    folder = make_folder(tmp_path, gray, [("two.tif", "mask.png", 0.8), ("good.png", "mask.png", 0.8)])
+    micrographs, skipped = read_benchmark(folder)
+    assert [m.name for m in micrographs] == ["good"]
+    assert "holds 2 images (1 to 2: 40 x 50 px)" in skipped["reason"][0]
+
+
+def test_index_without_groups_takes_each_file_as_its_own(tmp_path, gray):
+    rows = [("good.png", "mask.png", 0.8), ("gone.png", "mask.png", 0.8)]
+    assert check_benchmark_folder(make_folder(tmp_path, gray, rows))["group"].tolist() == ["good.png", "gone.png"]

@@ -3,7 +3,8 @@ import itertools
 import numpy as np
 import pytest
 
-from exitwave.benchmark.tiling import predict_tiled, resample, resampled_shape, tile_starts
+from exitwave.benchmark.tiling import LARGEST_AREA, predict_tiled, resample, resampled_shape, tile_starts
+from exitwave.errors import MicrographError
 
 
 @pytest.fixture
@@ -104,3 +105,9 @@ def test_fringes_below_the_nyquist_frequency_survive():
 
 def test_same_grid_is_left_alone(image):
     assert resample(image, image.shape) is image
+
+
+def test_a_pixel_size_that_asks_for_more_memory_than_there_is_is_refused_before():
+    assert resampled_shape((64, 64), 200, 0.8) == (16000, 16000)
+    with pytest.raises(MicrographError, match=f"64 x 64 px of 500 Å .* 40000 x 40000 px of 0.8 Å.*{LARGEST_AREA}"):
+        resampled_shape((64, 64), 500, 0.8)

@@ -1,23 +1,47 @@
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from PIL import Image
+from typer.testing import CliRunner
 
+from exitwave.cli import app
 from exitwave.errors import MicrographError, TrainingError
-from exitwave.jobs.apply import load_networks, segment_files
+from exitwave.jobs import apply
+from exitwave.jobs.apply import Applying, find_images, load_networks, segment_files
+
+HOW = Applying(pixel_size=0.8)
+
+
+def picture(path, seed=0, shape=(40, 48)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, shape, dtype=np.uint8)).save(path)
+    return path
 
 
 @pytest.fixture
 def micrograph(tmp_path):
-    path = tmp_path / "good.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 48), dtype=np.uint8)).save(path)
-    return path
+    return picture(tmp_path / "good.png")
 
 
-def segment(images, model, output):
-    lines = []
-    done, failed = segment_files(images, model, output, 0.8, 0.5, 0.5, False, lines.append)
-    return done, failed, lines
+@pytest.fixture
+def striped(monkeypatch):
+    """Instead of what a network of one epoch gives: columns as wide as the mean of the image says, so that there are
+    particles in every image and others in every other image."""
+
+    def predict(network, image, pixel_size, overlap, symmetry_average):
+        width = 2 + int(image.mean()) % 7
+        return np.broadcast_to((np.arange(image.shape[1]) // width % 2).astype(np.float32), image.shape)
+
+    monkeypatch.setattr(apply, "predict_image", predict)
+
+
+def segment(images, model, output, how=HOW):
+    return list(segment_files(images, model, output, how))
+
+
+def tables(output):
+    return [pd.read_csv(output / name) for name in ("images.csv", "particles.csv")]
 
 
 def test_a_micrograph_that_cannot_be_used_is_named_and_the_others_go_on(learned, micrograph, tmp_path):
@@ -25,15 +49,15 @@ def test_a_micrograph_that_cannot_be_used_is_named_and_the_others_go_on(learned,
     np.save(nan, np.full((40, 40), np.nan, np.float32))
     garbage = tmp_path / "garbage.png"
     garbage.write_bytes(b"this is no picture")
+    (tmp_path / "empty").mkdir()
     output = tmp_path / "segmented"
-    images = [nan, garbage, tmp_path / "missing.tif", micrograph]
-    done, failed, lines = segment(images, learned.folder / "model", output)
-    assert done == 1
-    assert len(failed) == 3
-    for path, sentence in zip(images, failed, strict=False):
-        assert str(path) in sentence
-        assert "\n" not in sentence
-    assert lines[0].startswith("good.png: ")
+    images = [nan, garbage, tmp_path / "missing.tif", tmp_path / "empty", tmp_path / ("n" * 300 + ".tif"), micrograph]
+    outcomes = segment(images, learned.folder / "model", output)
+    assert [outcome.done for outcome in outcomes] == [False] * 5 + [True]
+    for path, outcome in zip(images, outcomes[:-1], strict=False):
+        assert str(path) in outcome.told
+        assert "\n" not in outcome.told
+    assert outcomes[-1].told.startswith("good.png: ")
     assert sorted(path.name for path in output.glob("good*")) == [
         "good_mask.png",
         "good_overlay.png",
@@ -42,13 +66,16 @@ def test_a_micrograph_that_cannot_be_used_is_named_and_the_others_go_on(learned,
 
 
 def test_mask_probability_and_table_agree(learned, micrograph, tmp_path):
-    segment([micrograph], learned.folder / "model", tmp_path)
-    probability = np.load(tmp_path / "good_probability.npy")
-    mask = np.asarray(Image.open(tmp_path / "good_mask.png")) > 0
+    segment([micrograph], learned.folder / "model", tmp_path / "out")
+    probability = np.load(tmp_path / "out" / "good_probability.npy")
+    mask = np.asarray(Image.open(tmp_path / "out" / "good_mask.png")) > 0
     np.testing.assert_array_equal(mask, probability >= 0.5)
     assert probability.shape == (40, 48)
-    table = pd.read_csv(tmp_path / "particles.csv")
-    assert (table["image"] == "good.png").all()
+    images, particles = tables(tmp_path / "out")
+    assert images["image"].tolist() == ["good.png"]
+    assert images["area_fraction"][0] == pytest.approx(mask.mean())
+    assert images["particles"][0] == len(particles)
+    assert particles["area"].sum() == pytest.approx(mask.sum() * 0.8**2)
 
 
 def test_the_networks_of_a_training_are_averaged(learned, micrograph, tmp_path):
@@ -65,7 +92,140 @@ def test_a_folder_without_a_network_is_refused(tmp_path):
         load_networks(tmp_path)
 
 
-def test_micrographs_of_the_same_name_do_not_overwrite_each_other(micrograph, tmp_path):
-    other = tmp_path / "elsewhere" / "good.tif"
-    with pytest.raises(MicrographError, match=r"elsewhere.good\.tif and .*good\.png would be written to the same"):
-        segment([micrograph, other], tmp_path, tmp_path / "segmented")
+def test_rows_of_other_images_stay_and_those_of_the_same_image_are_replaced(learned, striped, tmp_path):
+    one, two, output = picture(tmp_path / "one.png", 1), picture(tmp_path / "two.png", 2), tmp_path / "out"
+    segment([one], learned.networks[0], output)
+    segment([two], learned.networks[0], output)
+    images, first = tables(output)
+    assert images["image"].tolist() == ["one.png", "two.png"]
+    assert set(first["image"]) == {"one.png", "two.png"}
+    picture(two, 3, (60, 48))
+    segment([two], learned.networks[0], output)
+    images, second = tables(output)
+    assert images["image"].tolist() == ["one.png", "two.png"]
+    pd.testing.assert_frame_equal(second.query("image == 'one.png'"), first.query("image == 'one.png'"))
+    heights = second.query("image == 'two.png'").groupby("image")["centroid_y"].max()
+    assert heights.tolist() == [pytest.approx(29.5 * 0.8)]
+    assert sorted(path.name for path in output.glob("*mask.png")) == ["one_mask.png", "two_mask.png"]
+
+
+def test_an_image_that_has_lost_its_particles_loses_its_rows(learned, striped, tmp_path, monkeypatch):
+    one, two, output = picture(tmp_path / "one.png", 1), picture(tmp_path / "two.png", 2), tmp_path / "out"
+    segment([one, two], learned.networks[0], output)
+    monkeypatch.setattr(apply, "predict_image", lambda network, image, *rest: np.zeros(image.shape, np.float32))
+    segment([two], learned.networks[0], output)
+    images, particles = tables(output)
+    assert set(particles["image"]) == {"one.png"}
+    assert images.set_index("image")["particles"]["two.png"] == 0
+
+
+def test_tables_grow_as_it_goes(learned, striped, tmp_path):
+    images = [picture(tmp_path / f"{number}.png", number) for number in range(3)]
+    output = tmp_path / "out"
+    for number, _ in enumerate(segment_files(images, learned.networks[0], output, HOW), 1):
+        assert pd.read_csv(output / "particles.csv")["image"].nunique() == number
+
+
+@pytest.mark.parametrize("wrong", [MemoryError(), RuntimeError("not enough\nmemory"), OSError(28, "No space left")])
+def test_whatever_goes_wrong_with_one_image_costs_that_image(learned, striped, tmp_path, monkeypatch, wrong):
+    images = [picture(tmp_path / f"{number}.png", number) for number in range(3)]
+    predict = apply.predict_image
+
+    def fails(network, image, *rest):
+        if (image == np.asarray(Image.open(images[1]))).all():
+            raise wrong
+        return predict(network, image, *rest)
+
+    monkeypatch.setattr(apply, "predict_image", fails)
+    outcomes = segment(images, learned.networks[0], tmp_path / "out")
+    assert [outcome.done for outcome in outcomes] == [True, False, True]
+    assert outcomes[1].told.startswith(f"{images[1]} cannot be segmented: ")
+    assert "\n" not in outcomes[1].told
+    assert tables(tmp_path / "out")[0]["image"].tolist() == ["0.png", "2.png"]
+
+
+def test_an_image_of_an_absurd_pixel_size_is_refused_by_name(learned, striped, tmp_path):
+    image = picture(tmp_path / "one.png")
+    (outcome,) = segment_files([image], learned.networks[0], tmp_path / "out", Applying(pixel_size=1e6))
+    assert outcome.told.startswith(f"{image}: an image of 40 x 48 px of 1e+06 Å would be resampled")
+
+
+def test_a_long_name_is_shortened_where_its_results_would_not_fit(learned, striped, tmp_path):
+    images = [picture(tmp_path / ("é" * 118 + f"{number}.png"), number) for number in range(2)]
+    assert all(outcome.done for outcome in segment(images, learned.networks[0], tmp_path / "out"))
+    assert len(list((tmp_path / "out").glob("*_mask.png"))) == 2
+    assert tables(tmp_path / "out")[0]["image"].tolist() == [path.name for path in images]
+
+
+def test_micrographs_of_the_same_name_do_not_overwrite_each_other(learned, striped, tmp_path):
+    images = [picture(tmp_path / folder / "good.png", seed) for seed, folder in enumerate("abc")]
+    output = tmp_path / "out"
+    segment(images[:2], learned.networks[0], output)
+    segment(images[2:], learned.networks[0], output)
+    segment(images[:1], learned.networks[0], output)
+    table = tables(output)[0].set_index("path")["name"]
+    assert [table[str(path.resolve())] for path in images] == ["good", "good-2", "good-3"]
+    assert len(list(output.glob("*_mask.png"))) == 3
+
+
+def test_masks_that_are_no_results_are_not_overwritten(learned, striped, micrograph, tmp_path):
+    expert = picture(tmp_path / "good_mask.png", 5)
+    before = expert.read_bytes()
+    for _ in range(2):
+        segment([micrograph], learned.networks[0], tmp_path)
+    assert expert.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.glob("*_mask.png")) == ["good-2_mask.png", "good_mask.png"]
+
+
+@pytest.mark.parametrize("name", ["images.csv", "particles.csv"])
+def test_another_table_of_the_same_name_is_refused_before_anything_is_done(learned, micrograph, tmp_path, name):
+    (tmp_path / name).write_text("image,area\ngood.png,7\n")
+    with pytest.raises(MicrographError, match=rf"{name} has no column path.*allowed: another output folder"):
+        segment([micrograph], learned.networks[0], tmp_path)
+    assert (tmp_path / name).read_text() == "image,area\ngood.png,7\n"
+
+
+def test_an_output_that_is_a_file_is_refused(learned, micrograph, tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(MicrographError, match="out cannot be made"):
+        segment([micrograph], learned.networks[0], tmp_path / "out")
+
+
+def test_pages_of_a_file_are_images_of_their_own(learned, striped, tmp_path):
+    stack = np.random.default_rng(0).integers(0, 255, (2, 40, 48), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "two.tif", stack, photometric="minisblack")
+    file, output = tmp_path / "two.tif", tmp_path / "out"
+    (outcome,) = segment([file], learned.networks[0], output)
+    assert "holds 2 images (1 to 2: 40 x 48 px); choose one with --page" in outcome.told
+    for page in (1, 2, 2):
+        segment([file], learned.networks[0], output, Applying(pixel_size=0.8, page=page))
+    assert tables(output)[0][["page", "name"]].to_numpy().tolist() == [[1, "two"], [2, "two_page2"]]
+
+
+def test_folders_give_their_images_and_each_file_counts_once(tmp_path):
+    one, two = picture(tmp_path / "day" / "one.png"), picture(tmp_path / "day" / "two.tif")
+    for name in ("one_mask.png", "one_overlay.png", ".hidden.png"):
+        picture(tmp_path / "day" / name)
+    for name in ("notes.txt", "series.emi", "series_1.ser", "alone.emi"):
+        (tmp_path / "day" / name).write_text("")
+    picture(tmp_path / "day" / "deeper" / "three.png")
+    (tmp_path / "link.png").symlink_to(one)
+    (tmp_path / "empty").mkdir()
+    given = [two, tmp_path / "day", tmp_path / "day" / ".." / "day" / "one.png", tmp_path / "link.png"]
+    found = find_images([*given, tmp_path / "empty", tmp_path / "gone.tif"])
+    day = tmp_path / "day"
+    expected = [two, day / "alone.emi", one, day / "series_1.ser", tmp_path / "empty", tmp_path / "gone.tif"]
+    assert found == expected
+
+
+def test_command_tells_every_image_as_it_goes_and_fails_if_one_did(learned, micrograph, tmp_path):
+    (tmp_path / "bad.tif").write_bytes(b"no picture")
+    options = ["--model", str(learned.networks[0]), "--output", str(tmp_path / "out"), "--pixel-size", "0.8"]
+    done = CliRunner().invoke(app, ["segment", str(micrograph), str(micrograph), *options])
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[0].startswith("1/1 good.png: ")
+    assert done.stdout.splitlines()[1].startswith("1 of 1 segmented")
+    failed = CliRunner().invoke(app, ["segment", str(tmp_path / "bad.tif"), str(micrograph), *options])
+    assert failed.exit_code == 1
+    assert failed.stderr.startswith(f"1/2 skipped: {tmp_path / 'bad.tif'} cannot be read: ")
+    assert "1 of 2 segmented" in failed.stdout

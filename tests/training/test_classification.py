@@ -61,7 +61,7 @@ def test_textures_are_told_apart_better_than_by_any_baseline(data, tmp_path):
     scores = {}
     for fit in (most_frequent, nearest_spectrum):
         rule = fit(Examples(list(images + 5), list(places)), 3)
-        found = [int(rule(Case("a", image + 5, np.array([0]), 1.0)).argmax()) for image in held]
+        found = [int(rule(Case("a", image + 5, np.array([0]), 1.0, "a")).argmax()) for image in held]
         scores[fit.__name__] = (np.array(found) == truths).mean()
     assert scores["most_frequent"] == pytest.approx(1 / 3)
     assert scores["most_frequent"] + 0.15 < scores["nearest_spectrum"] < 0.9 < reached

@@ -63,7 +63,7 @@ def test_a_map_is_learned_in_its_unit_and_better_than_by_any_baseline(data, trai
     assert trained.history["validation_mae"].iloc[-1] < trained.history["validation_mae"].iloc[0]
     for fit in (constant, line):
         rule = fit(Examples(list(images), list(heights)))
-        baseline = [rule(Case("a", image, truth, 1.0)) for image, truth in zip(held, truths, strict=True)]
+        baseline = [rule(Case("a", image, truth, 1.0, "a")) for image, truth in zip(held, truths, strict=True)]
         assert error < 0.5 * errors(np.stack(baseline), truths)
 
 

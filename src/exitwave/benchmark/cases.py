@@ -29,12 +29,15 @@ class Case:
         What a network should give: a mask or a map [H, W], or the place [1] of a class among those of the task.
     pixel_size : float
         [Å]
+    group : str
+        Images of one group, such as those of one structure, are not independent of each other.
     """
 
     name: str
     image: NDArray[np.float32]
     truth: NDArray[Any]
     pixel_size: float
+    group: str
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,9 @@ ANOTHER = "another"
 """Stands for all classes that the benchmark does not have."""
 NOTE = (
     "Accuracy: share of the images whose class was found. Macro F1: mean over classes of the F1 score of each. "
-    "Brackets: 95 % bootstrap interval over images. Of networks the median over seeds is given, with the smallest and "
-    "the largest seed; an ensemble is the mean prediction of all seeds. Baselines are fitted to training images."
+    "Brackets: 95 % bootstrap interval over images, of which those of one structure or group are drawn together. Of "
+    "networks the median over seeds is given, with the smallest and the largest seed; an ensemble is the mean "
+    "prediction of all seeds. Baselines are fitted to training images."
 )
 
 

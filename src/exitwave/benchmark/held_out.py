@@ -46,9 +46,10 @@ class HeldOut:
             rows = table.iloc[start : start + TOGETHER]
             arrays = load_arrays(rows, self.task.arrays)
             truths = self.task.targets(arrays, rows)
-            for place, (name, pixel_size) in enumerate(zip(rows["image_id"], rows["pixel_size"], strict=True)):
+            columns = (rows[name] for name in ("image_id", "pixel_size", "group"))
+            for place, (name, pixel_size, group) in enumerate(zip(*columns, strict=True)):
                 image = arrays[INPUT][place].astype(np.float32)
-                yield Case(str(name), image, np.atleast_1d(truths[place]), float(pixel_size))
+                yield Case(str(name), image, np.atleast_1d(truths[place]), float(pixel_size), str(group))
 
     def skipped(self) -> pd.DataFrame:
         """None."""

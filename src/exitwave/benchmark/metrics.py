@@ -121,10 +121,12 @@ class Metric:
 
 
 def f1_of(tp: NDArray[np.float64], fp: NDArray[np.float64], fn: NDArray[np.float64]) -> NDArray[np.float64]:
-    """F1 score from true positives, false positives and false negatives."""
-    return ratio(2 * tp, 2 * tp + fp + fn)
+    """F1 score from true positives, false positives and false negatives; 1 where all three are 0."""
+    return ratio(2 * tp, 2 * tp + fp + fn, 1.0)
 
 
-def ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    """part / whole; 1 where nothing was to be found and nothing was found."""
-    return np.divide(part, whole, out=np.ones_like(whole), where=whole > 0)
+def ratio(
+    part: NDArray[np.float64], whole: NDArray[np.float64], of_nothing: float = float("nan")
+) -> NDArray[np.float64]:
+    """part / whole; where the whole is 0, ``of_nothing``: a share of nothing is not a number."""
+    return np.divide(part, whole, out=np.full_like(whole, of_nothing), where=whole > 0)

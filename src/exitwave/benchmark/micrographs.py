@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -31,7 +32,7 @@ class Micrographs:
     def __iter__(self) -> Iterator[Case]:
         for micrograph in self.micrographs:
             assert micrograph.mask is not None  # those without one were skipped
-            yield Case(micrograph.name, micrograph.image, micrograph.mask, micrograph.pixel_size)
+            yield Case(micrograph.name, micrograph.image, micrograph.mask, micrograph.pixel_size, micrograph.group)
 
     def skipped(self) -> pd.DataFrame:
         """Files that cannot be used."""
@@ -73,7 +74,7 @@ def files(block: MicrographBenchmark) -> list[str]:
     folder = Path(block.path)
     index = check_benchmark_folder(folder, block.pixel_size)
     named = [folder / name for column in ("image", "mask") for name in index[column] if isinstance(name, str)]
-    return [str(folder / "index.csv"), *(str(file) for file in named if file.exists())]
+    return [str(folder / "index.csv"), *(str(file) for file in named if os.path.exists(file))]
 
 
 def cases(block: MicrographBenchmark, model: Network, manifests: Sequence[Path]) -> Micrographs:
@@ -94,13 +95,14 @@ def check_benchmark_folder(path: str | PurePath, pixel_size: float | None = None
     Returns
     -------
     DataFrame
-        The index: columns ``image`` and ``mask`` (paths relative to the folder) and ``pixel_size`` [Å] (NaN where the
-        files have to tell), and whatever else it has.
+        The index: columns ``image`` and ``mask`` (paths relative to the folder), ``pixel_size`` [Å] (NaN where the
+        files have to tell), ``page`` (NaN where a file has to hold one image), ``group`` (the image file where the
+        index does not say), and whatever else it has.
 
     Raises
     ------
     ConfigError
-        If folder, index or a column is missing, or no row can have a pixel size.
+        If folder, index or a column is missing, a value is impossible, or no row can have a pixel size.
     """
     path = Path(path)
     if not path.is_dir():
@@ -108,7 +110,7 @@ def check_benchmark_folder(path: str | PurePath, pixel_size: float | None = None
     if not (path / "index.csv").is_file():
         raise ConfigError(f"benchmark path {path} has no index.csv; needed: one with the columns image and mask")
     try:
-        index = pd.read_csv(path / "index.csv", dtype={"image": str, "mask": str})
+        index = pd.read_csv(path / "index.csv", dtype={"image": str, "mask": str, "group": str})
     except (ValueError, OSError) as error:
         raise ConfigError(f"{path / 'index.csv'} cannot be read as a table: {error}") from error
     missing = [column for column in ("image", "mask") if column not in index.columns]
@@ -119,16 +121,10 @@ def check_benchmark_folder(path: str | PurePath, pixel_size: float | None = None
         )
     if index.empty:
         raise ConfigError(f"{path / 'index.csv'} lists no micrograph; needed: one row for each")
-    if "pixel_size" not in index.columns:
-        index["pixel_size"] = np.nan
-    numbers = pd.to_numeric(index["pixel_size"], errors="coerce")
-    wrong = (numbers.isna() & index["pixel_size"].notna()) | (numbers <= 0)
-    if wrong.any():
-        raise ConfigError(
-            f"{path / 'index.csv'} has the pixel_size {index.loc[wrong, 'pixel_size'].iloc[0]}; "
-            "allowed: a number above 0, in Å"
-        )
-    index["pixel_size"] = numbers.astype(float) if pixel_size is None else float(pixel_size)
+    sizes = _numbers(index, "pixel_size", path, lambda size: (size > 0) & np.isfinite(size), "a number above 0, in Å")
+    index["pixel_size"] = sizes if pixel_size is None else float(pixel_size)
+    index["page"] = _numbers(index, "page", path, lambda page: (page >= 1) & (page % 1 == 0), "a whole number from 1")
+    index["group"] = index["group"].fillna(index["image"]) if "group" in index.columns else index["image"]
     calibrated = index["pixel_size"].notna() | ~index["image"].map(lambda name: _carries_no_calibration(str(name)))
     if not calibrated.any():
         raise ConfigError(
@@ -138,20 +134,34 @@ def check_benchmark_folder(path: str | PurePath, pixel_size: float | None = None
     return index
 
 
+def _numbers(
+    index: pd.DataFrame, column: str, path: Path, possible: Callable[[pd.Series], pd.Series], allowed: str
+) -> pd.Series:
+    """A column of numbers, NaN where it is empty or missing."""
+    if column not in index.columns:
+        return pd.Series(np.nan, index.index)
+    numbers = pd.to_numeric(index[column], errors="coerce").astype(float)
+    wrong = index[column].notna() & ~possible(numbers)
+    if wrong.any():
+        found = index.loc[wrong, column].iloc[0]
+        raise ConfigError(f"{path / 'index.csv'} has the {column} {found}; allowed: {allowed}")
+    return numbers
+
+
 def read_benchmark(path: str | PurePath, pixel_size: float | None = None) -> tuple[list[Micrograph], pd.DataFrame]:
     """Read a benchmark folder; a file that cannot be used is skipped and the others go on.
 
     Parameters
     ----------
     path : path
-        Folder with an ``index.csv`` of the columns image, mask and optionally pixel_size [Å].
+        Folder with an ``index.csv`` of the columns image, mask and optionally pixel_size [Å], page and group.
     pixel_size : float, optional
         Pixel [Å] that holds for all files, whatever index and files say.
 
     Returns
     -------
     micrographs : list of Micrograph
-        Those that can be scored, each with a mask.
+        Those that can be scored, each with a mask; one that is listed twice with the same mask counts once.
     skipped : DataFrame
         Columns ``file`` and ``reason``.
 
@@ -163,16 +173,23 @@ def read_benchmark(path: str | PurePath, pixel_size: float | None = None) -> tup
         If nothing is left to score.
     """
     index = check_benchmark_folder(path, pixel_size)
-    names = _distinct_names([str(image) for image in index["image"]])
+    names = _distinct_names(index)
     micrographs, skipped = [], []
+    listed: set[tuple[Any, ...]] = set()
     for name, (_, row) in zip(names, index.iterrows(), strict=True):
         try:
             for column in ("image", "mask"):
                 if pd.isna(row[column]):
                     raise MicrographError(f"index.csv names no {column} for {name}; needed: a file")
+            image, mask = Path(path) / row["image"], Path(path) / row["mask"]
+            page = None if pd.isna(row["page"]) else int(row["page"])
+            key = (image.resolve(), page or 1, mask.resolve())
             size = None if pd.isna(row["pixel_size"]) else float(row["pixel_size"])
-            found = read_micrograph(Path(path) / row["image"], size, Path(path) / row["mask"])
-            micrographs.append(Micrograph(name, found.image, found.mask, found.pixel_size))
+            found = read_micrograph(image, size, mask, page)
+            if key in listed:
+                raise MicrographError(f"index.csv lists {row['image']} with {row['mask']} twice; it counts once")
+            micrographs.append(replace(found, name=name, group=str(row["group"])))
+            listed.add(key)
         except MicrographError as error:
             skipped.append({"file": str(row["image"]), "reason": str(error)})
     if not micrographs:
@@ -186,10 +203,13 @@ def _carries_no_calibration(name: str) -> bool:
     return PurePath(name).suffix.lower() in PICTURE_SUFFIXES | {".npy"}
 
 
-def _distinct_names(images: Sequence[str]) -> list[str]:
-    """File names without folder and suffix; the whole path for those that would be the same."""
-    stems = [PurePath(image).stem for image in images]
+def _distinct_names(index: pd.DataFrame) -> list[str]:
+    """File names without folder and suffix; the whole path, and the page, for those that would be the same."""
+    paths = [PurePath(str(image)) for image in index["image"]]
+    stems = [path.stem for path in paths]
     return [
-        stem if stems.count(stem) == 1 else str(PurePath(image).with_suffix(""))
-        for stem, image in zip(stems, images, strict=True)
+        path.stem
+        if stems.count(path.stem) == 1
+        else str(path.with_suffix("")) + ("" if pd.isna(page) else f", page {page:.0f}")
+        for path, page in zip(paths, index["page"], strict=True)
     ]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import unicodedata
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exitwave.benchmark.mrc import read_mrc
 from exitwave.errors import MicrographError
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile
 
 SMALLEST_EDGE = 32
 """Below this edge [px] a micrograph gives a network of five downsampling stages less than one pixel to decide on."""
@@ -22,35 +28,42 @@ MICROSCOPE_READERS = {
     ".emd": "emd",
     ".ser": "tia",
     ".emi": "tia",
-    ".mrc": "mrc",
     ".tif": "tiff",
     ".tiff": "tiff",
     ".hspy": "hspy",
+    ".hdf5": "hspy",
 }
 """Suffix -> module of RosettaSciIO; these formats can carry a calibration."""
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
 """Read by Pillow; these formats carry no calibration."""
 
+SUFFIXES = frozenset({*MICROSCOPE_READERS, *PICTURE_SUFFIXES, ".mrc", ".npy"})
+"""Of all files that can be read."""
+
+_PREFIXES = {
+    ("p", "pico"): 1e-2,
+    ("n", "nano"): 1e1,
+    ("u", "\u03bc", "micro"): 1e4,
+    ("m", "milli"): 1e7,
+    ("", ""): 1e10,
+}
 LENGTH_UNITS = {
-    "pm": 1e-2,
-    "a": 1.0,
-    "å": 1.0,
-    "ang": 1.0,
-    "angstrom": 1.0,
-    "angstroms": 1.0,
-    "nm": 1e1,
-    "nanometer": 1e1,
-    "um": 1e4,
-    "µm": 1e4,
-    "micron": 1e4,
-    "mm": 1e7,
-    "m": 1e10,
+    **{f"{prefix}m": size for (*symbols, _), size in _PREFIXES.items() for prefix in symbols},
+    **{f"{word}met{end}": size for (*_, word), size in _PREFIXES.items() for end in ("er", "re", "ers", "res")},
+    **dict.fromkeys(("micron", "microns"), 1e4),
+    **dict.fromkeys(("a", "å", "aa", "ang", "angstrom", "angstroms", "ångström", "ångströms", "ångstrom"), 1.0),
 }
 """Length units [Å]. Centimetre and inch are left out: in image files they are the resolution of a printer."""
 
+NO_UNITS = frozenset({"", "px", "pixel", "pixels", "<undefined>", "none"})
+"""What files without a calibration have for a unit."""
+
 PLAUSIBLE_PIXEL = (1e-2, 1e4)
 """Pixel sizes outside this range [Å] are no calibration of a transmission electron micrograph."""
+
+LARGEST_VALUE = 1e12
+"""No camera counts beyond; sums of the squares of larger numbers leave single precision."""
 
 
 @dataclass(frozen=True)
@@ -64,51 +77,99 @@ class Micrograph:
     """[H, W], true on particles."""
     pixel_size: float
     """[Å]"""
+    group: str
+    """Those of one group, such as images of one file, are not independent of each other."""
+    page: int
+    """Which image of its file it is, counted from 1."""
+
+
+@dataclass(frozen=True)
+class _Page:
+    """One image of a file.
+
+    Attributes
+    ----------
+    stored : array [H, W] or [H, W, channels]
+        Values as the file has them.
+    pixel_size : float, optional
+        [Å]; None where the file does not tell.
+    unit : str
+        What the file has for a unit of length, where it is none that is known.
+    shown : array [n] or [n, 4], optional
+        What stored values, 0 to n - 1, stand for where a palette or a white of 0 says that they are not what is seen.
+    """
+
+    stored: NDArray[Any]
+    pixel_size: float | None = None
+    unit: str = ""
+    shown: NDArray[Any] | None = None
+
+    def seen(self) -> NDArray[Any]:
+        """Values as a viewer of the file shows them, [H, W] or [H, W, channels]."""
+        return self.stored if self.shown is None else self.shown[self.stored.astype(np.uint16)]
+
+    @property
+    def size(self) -> str:
+        """Its shape, in words."""
+        return _shape(self.stored.shape[:2])
 
 
 def read_micrograph(
-    path: str | PurePath, pixel_size: float | None = None, mask_path: str | PurePath | None = None
+    path: str | PurePath,
+    pixel_size: float | None = None,
+    mask_path: str | PurePath | None = None,
+    page: int | None = None,
 ) -> Micrograph:
     """Read one micrograph.
 
     Parameters
     ----------
     path : path
-        DM3, DM4, EMD, SER, EMI, MRC, HSPY, TIFF, PNG, JPEG, BMP or NPY file holding one two-dimensional image.
+        DM3, DM4, EMD, SER, EMI, MRC, HSPY, HDF5 of HyperSpy, TIFF, PNG, JPEG, BMP or NPY file.
     pixel_size : float, optional
         Pixel [Å]; goes before what the file says.
     mask_path : path, optional
         Image of the same shape with two values, of which the higher is particle.
+    page : int, optional
+        Which image of the file, counted from 1; needed where it holds several.
 
     Raises
     ------
     MicrographError
-        If the file cannot be read, holds no single finite image of sufficient size, has no pixel size, or does not
-        fit its mask.
+        If the file cannot be read, does not hold the one image meant, this is not finite and of sufficient size, has
+        no pixel size, or does not fit its mask.
     """
     path = Path(path)
-    pixels, calibration = _read_image(path)
+    found = _chosen(_pages(path), page, path)
+    pixels = _gray(found, path)
     if not np.isfinite(pixels).all():
         raise MicrographError(
             f"{path} has {np.count_nonzero(~np.isfinite(pixels))} pixels that are NaN or infinite; allowed: none"
         )
     if min(pixels.shape) < SMALLEST_EDGE:
-        raise MicrographError(f"{path} is {_shape(pixels)} px; allowed: {SMALLEST_EDGE} px or more along both edges")
-    size = calibration if pixel_size is None else pixel_size
+        raise MicrographError(f"{path} is {found.size} px; allowed: {SMALLEST_EDGE} px or more along both edges")
+    if (largest := max(float(pixels.max()), -float(pixels.min()))) > LARGEST_VALUE:
+        raise MicrographError(f"{path} has values as large as {largest:g}; allowed: up to {LARGEST_VALUE:g}")
+    size = found.pixel_size if pixel_size is None else pixel_size
     if size is None:
+        unit = f" in a known unit of length, but '{found.unit}'" if found.unit else ""
         raise MicrographError(
-            f"{path} has no pixel size; give one in Å, in the column pixel_size of index.csv or as pixel_size"
+            f"{path} has no pixel size{unit}; give one in Å, in the column pixel_size of index.csv or as pixel_size"
         )
     if not PLAUSIBLE_PIXEL[0] <= size <= PLAUSIBLE_PIXEL[1]:
         raise MicrographError(
             f"{path} has the pixel size {size:g} Å; allowed: {PLAUSIBLE_PIXEL[0]:g} to {PLAUSIBLE_PIXEL[1]:g} Å"
         )
     mask = None if mask_path is None else read_mask(mask_path, path, pixels.shape)
-    return Micrograph(name=path.stem, image=pixels.astype(np.float32), mask=mask, pixel_size=float(size))
+    return Micrograph(path.stem, pixels.astype(np.float32), mask, float(size), str(path), page or 1)
 
 
 def read_mask(path: str | PurePath, image_path: PurePath, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Read the expert's mask of a micrograph: two values, the higher one is particle.
+
+    A mask may lie in grey values, in colours, in transparency, where opaque is particle, or in a palette; where more
+    than one of these vary, they have to mark the same pixels. The inverting palette of ImageJ, which shows particles
+    black, is for the eye alone.
 
     Parameters
     ----------
@@ -122,119 +183,331 @@ def read_mask(path: str | PurePath, image_path: PurePath, shape: tuple[int, ...]
     Raises
     ------
     MicrographError
-        If the shapes differ or the mask is not binary.
+        If the shapes differ or the mask is not binary, or not one mask.
     """
-    values, _ = _read_image(Path(path))
-    if values.shape != tuple(shape):
+    path = Path(path)
+    page = _chosen(_pages(path), None, path)
+    if page.stored.shape[:2] != tuple(shape):
         raise MicrographError(
-            f"mask {path} is {_shape(values)} px, but its micrograph {image_path} is {shape[0]} x {shape[1]} px; "
+            f"mask {path} is {page.size} px, but its micrograph {image_path} is {shape[0]} x {shape[1]} px; "
             "allowed: the same shape"
         )
-    found = np.unique(values)
-    if found.size == 1 and found[0] in (0, 1, 255):
-        return np.asarray(values > 0)
-    if found.size != 2:
-        listed = ", ".join(f"{v:g}" for v in found[:6]) + (", ..." if found.size > 6 else "")
-        raise MicrographError(
-            f"mask {path} has {found.size} different values ({listed}); allowed: two, such as 0 and 1 or 0 and 255"
-        )
-    return np.asarray(values == found[1])
+    channels = _channels(page)
+    for values in channels.values():
+        if values.dtype.kind not in "buif":
+            raise MicrographError(f"mask {path} has values of type {values.dtype}; allowed: real numbers")
+        if not np.isfinite(values).all():
+            raise MicrographError(
+                f"mask {path} has {np.count_nonzero(~np.isfinite(values))} pixels that are NaN or infinite; "
+                "allowed: none"
+            )
+    levels = {name: np.unique(values) for name, values in channels.items()}
+    varying = [name for name, found in levels.items() if found.size > 1]
+    if not varying:
+        return _constant_mask({name: float(found[0]) for name, found in levels.items()}, path, shape)
+    for name in varying:
+        if (found := levels[name]).size > 2:
+            listed = ", ".join(f"{v:g}" for v in found[:6]) + (", ..." if found.size > 6 else "")
+            raise MicrographError(
+                f"mask {path} has {found.size} different values ({listed}); allowed: two, such as 0 and 1 or 0 and 255"
+            )
+    marks = {name: np.asarray(channels[name] == levels[name][1]) for name in varying}
+    first = varying[0]
+    for name in varying[1:]:
+        if not np.array_equal(marks[name], marks[first]):
+            raise MicrographError(
+                f"mask {path} is another one by its {name} than by its {first}; allowed: one mask, of higher values, "
+                "brighter and opaque where there are particles"
+            )
+    return marks[first]
 
 
-def _read_image(path: Path) -> tuple[NDArray[Any], float | None]:
-    """Two-dimensional real image of a file and its pixel size [Å], None where the file does not tell."""
-    if not path.is_file():
-        raise MicrographError(f"{path} does not exist")
+def _constant_mask(values: Mapping[str, float], path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Mask of one value everywhere: all or nothing is particle."""
+    colours = {value for name, value in values.items() if name != "transparency"}
+    if colours == {0.0} or (colours and colours <= {1.0, 255.0, 65535.0}):
+        return np.full(shape, colours != {0.0})
+    raise MicrographError(
+        f"mask {path} has one value ({', '.join(f'{v:g}' for v in sorted(colours))}); allowed: two, such as 0 and 1, "
+        "or 0, 1 or 255 everywhere"
+    )
+
+
+def _channels(page: _Page) -> dict[str, NDArray[Any]]:
+    """All that a mask may lie in, by its name, [H, W] each."""
+    if page.shown is None:
+        return _named_channels(page.stored)
+    # ImageJ saves masks with a palette that shows 255, which is particle, black.
+    if page.shown.ndim == 1 and np.array_equal(page.shown, np.arange(256)[::-1]):
+        return {"values": page.stored}
+    return {"values": page.stored, **_named_channels(page.seen())}
+
+
+def _named_channels(pixels: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    if pixels.ndim == 2:
+        return {"brightness": pixels}
+    colours = ("brightness",) if pixels.shape[-1] < 3 else ("red", "green", "blue")
+    return {name: pixels[..., place] for place, name in enumerate((*colours, "transparency")[: pixels.shape[-1]])}
+
+
+def _chosen(pages: Sequence[_Page], page: int | None, path: Path) -> _Page:
+    """The image meant; a file of several does not say which."""
+    if page is None and len(pages) == 1:
+        return pages[0]
+    held = f"{path} holds {len(pages)} image{'s' if len(pages) > 1 else ''} ({_listed(pages)})"
+    if page is None:
+        raise MicrographError(f"{held}; choose one with --page, or in the column page of index.csv")
+    if not 1 <= page <= len(pages):
+        raise MicrographError(f"{held}, but page {page} is asked for; allowed: 1 to {len(pages)}")
+    return pages[page - 1]
+
+
+def _listed(pages: Sequence[_Page]) -> str:
+    """Numbers and shapes of images, those of one shape that follow each other together."""
+    runs: list[tuple[int, int]] = []
+    for place, page in enumerate(pages):
+        if runs and pages[runs[-1][0]].size == page.size:
+            runs[-1] = (runs[-1][0], place)
+        else:
+            runs.append((place, place))
+    told = [
+        f"{first + 1}{f' to {last + 1}' if last > first else ''}: {pages[first].size} px" for first, last in runs[:6]
+    ]
+    return ", ".join(told) + (", ..." if len(runs) > 6 else "")
+
+
+def _pages(path: Path) -> list[_Page]:
+    """The images of a file, one or more."""
     suffix = path.suffix.lower()
     try:
+        if path.is_dir():
+            raise MicrographError(f"{path} is a folder; allowed: a file")
+        if not path.is_file():
+            raise MicrographError(f"{path} does not exist")
+        if suffix not in SUFFIXES:
+            raise MicrographError(f"{path} has the unknown format '{suffix}'; allowed: {', '.join(sorted(SUFFIXES))}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if suffix in MICROSCOPE_READERS:
-                pixels, calibration = _read_microscope_file(path, MICROSCOPE_READERS[suffix])
-            elif suffix in PICTURE_SUFFIXES:
-                pixels, calibration = _read_picture(path), None
-            elif suffix == ".npy":
-                pixels, calibration = np.load(path, allow_pickle=False), None
-            else:
-                allowed = sorted({*MICROSCOPE_READERS, *PICTURE_SUFFIXES, ".npy"})
-                raise MicrographError(f"{path} has the unknown format '{suffix}'; allowed: {', '.join(allowed)}")
+            if suffix in PICTURE_SUFFIXES:
+                return _read_picture(path)
+            if suffix == ".mrc":
+                return _read_sections(path)
+            if suffix == ".npy":
+                return [_Page(plane) for plane in _planes(np.load(path, allow_pickle=False))]
+            return _read_microscope_file(path, MICROSCOPE_READERS[suffix])
     except MicrographError:
         raise
+    except MemoryError as error:
+        raise MicrographError(f"{path} cannot be read: there is not enough memory for it") from error
     except ImportError as error:
         raise MicrographError(f"{path} cannot be read: the format {suffix} needs the package {error.name}") from error
     except Exception as error:
         # Damaged files make the readers fail in as many ways as there are readers.
-        raise MicrographError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
-    return _gray(pixels, path), calibration
+        reason = " ".join(str(error).split())
+        raise MicrographError(f"{path} cannot be read: {type(error).__name__}: {reason}") from error
 
 
-def _read_microscope_file(path: Path, module: str) -> tuple[NDArray[Any], float | None]:
-    """The one image in a file of a microscope, and its pixel size [Å]."""
+def _read_sections(path: Path) -> list[_Page]:
+    """Images of an MRC file."""
+    file = read_mrc(path)
+    height, width = (edge if edge > 0 else None for edge in file.pixel)
+    size = _square(height, width, path)
+    return [_Page(image, size) for image in file.images]
+
+
+def _read_microscope_file(path: Path, module: str) -> list[_Page]:
+    """Images in a file of a microscope, with their pixel size [Å]."""
     signals = importlib.import_module(f"rsciio.{module}").file_reader(str(path))
-    # Line plots and spectra may lie beside the image.
-    images = [signal for signal in signals if len(_image_axes(signal)) == 2]
-    if len(images) != 1:
-        shapes = ", ".join(" x ".join(map(str, np.shape(signal["data"]))) for signal in signals)
-        raise MicrographError(f"{path} holds {len(images)} images (arrays: {shapes}); allowed: one, two-dimensional")
-    pixels, axes = np.asarray(images[0]["data"]), _image_axes(images[0])
-    sizes = [_pixel_edge(axis, _imagej_unit(path) if module == "tiff" else None) for axis in axes]
-    if sizes[0] is None or sizes[1] is None:
-        return pixels, None
-    if abs(sizes[0] - sizes[1]) > 0.01 * sizes[0]:
-        raise MicrographError(f"{path} has pixels of {sizes[0]:g} x {sizes[1]:g} Å; allowed: square ones")
-    return pixels, sizes[0]
+    facts = _tiff_facts(path) if module == "tiff" else [_TiffFacts()] * len(signals)
+    pages: list[_Page] = []
+    for signal, fact in zip(signals, facts, strict=True):
+        axes = _image_axes(signal["axes"])
+        # Line plots and spectra may lie beside the image.
+        if axes is None:
+            continue
+        sizes, units = zip(*(_pixel_edge(signal["axes"][axis], fact.unit) for axis in axes), strict=True)
+        height, width = fact.edges or sizes
+        size = _square(height, width, path)
+        unit = "" if size else next(filter(None, units), "")
+        pages += [_Page(plane, size, unit, fact.shown) for plane in _planes(_unpacked(signal["data"]), axes)]
+    if not pages:
+        shapes = ", ".join(_shape(np.shape(signal["data"])) for signal in signals)
+        raise MicrographError(f"{path} holds no image (arrays: {shapes}); allowed: one, two-dimensional")
+    return pages
 
 
-def _image_axes(signal: dict[str, Any]) -> list[dict[str, Any]]:
-    """Axes longer than one; an RGB image has its channels inside the pixel, not on an axis."""
-    return [axis for axis in signal["axes"] if axis["size"] > 1]
+def _unpacked(pixels: Any) -> NDArray[Any]:
+    """Colours that lie inside the pixel, on an axis of their own."""
+    array: NDArray[Any] = np.asarray(pixels)
+    return np.stack([array[name] for name in array.dtype.names], axis=-1) if array.dtype.names else array
 
 
-def _pixel_edge(axis: dict[str, Any], imagej_unit: str | None) -> float | None:
-    """Pixel edge [Å] along an axis; None without a length unit."""
-    unit = (axis.get("units") or imagej_unit or "").strip().lower()
-    # Berkeley EMD writes n_m; micro and ångström each have two code points.
-    for variant, plain in (("_", ""), ("\u03bc", "µ"), ("\u212b", "å")):
+def _image_axes(axes: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
+    """Places of the axes of an image, along height and width; none where there is no image."""
+    names = [axis["name"] for axis in axes]
+    if "height" in names and "width" in names:  # a TIFF
+        return names.index("height"), names.index("width")
+    long = [place for place, axis in enumerate(axes) if axis["size"] > 1]
+    if len(long) > 2:  # a stack of images, which are what is not navigated
+        long = [place for place in long if not axes[place].get("navigate", False)]
+    return (long[0], long[1]) if len(long) == 2 else None
+
+
+def _planes(pixels: NDArray[Any], axes: tuple[int, int] | None = None) -> list[NDArray[Any]]:
+    """Images [H, W] or [H, W, channels] of an array; the last two axes, or those before colours, if none are given."""
+    if axes is None and pixels.ndim > 2:
+        pixels = pixels.squeeze()
+    colours = pixels.ndim > 2 and pixels.shape[-1] in (2, 3, 4)
+    height, width = axes or ((pixels.ndim - 3, pixels.ndim - 2) if colours else (pixels.ndim - 2, pixels.ndim - 1))
+    channels = [pixels.ndim - 1] if colours and pixels.ndim - 1 not in (height, width) else []
+    if height < 0:
+        return [pixels]
+    last = [height, width, *channels]
+    pixels = np.moveaxis(pixels, last, range(-len(last), 0))
+    return list(pixels.reshape(-1, *pixels.shape[-len(last) :]))
+
+
+def _square(height: float | None, width: float | None, path: Path) -> float | None:
+    """Edge of square pixels [Å]."""
+    if height is None or width is None:
+        return None
+    if abs(height - width) > 0.01 * height:
+        raise MicrographError(f"{path} has pixels of {height:g} x {width:g} Å; allowed: square ones")
+    return height
+
+
+def _pixel_edge(axis: Mapping[str, Any], other_unit: str) -> tuple[float | None, str]:
+    """Pixel edge [Å] along an axis, or None and the unit where that is no known length."""
+    unit = str(axis.get("units") or other_unit)
+    scale, length = float(axis["scale"]), length_of(unit)
+    if length is not None and scale > 0:
+        return scale * length, ""
+    return None, "" if unit.strip().lower() in NO_UNITS else unit
+
+
+def length_of(unit: str) -> float | None:
+    """Length of a unit [Å], whichever way programs write it; None of one that is no known length."""
+    # Berkeley EMD writes n_m, ImageJ code points in digits.
+    for variant, plain in (("\\u00B5", "\u00b5"), ("\\u00C5", "\u00c5"), ("_", "")):
         unit = unit.replace(variant, plain)
-    scale = float(axis["scale"])
-    return scale * LENGTH_UNITS[unit] if unit in LENGTH_UNITS and scale > 0 else None
+    # Micro and ångström each have two code points, of which this leaves one.
+    return LENGTH_UNITS.get(unicodedata.normalize("NFKC", unit).strip().lower().rstrip("."))
 
 
-def _imagej_unit(path: Path) -> str | None:
-    """Unit that ImageJ wrote into a TIFF; RosettaSciIO knows microns only."""
+@dataclass(frozen=True)
+class _TiffFacts:
+    """What RosettaSciIO does not read of a series of a TIFF.
+
+    Attributes
+    ----------
+    unit : str
+        Unit that ImageJ wrote; RosettaSciIO knows microns only.
+    edges : tuple of float, optional
+        Height and width of a pixel [Å] in OME-XML; None each where it is not said.
+    shown : array, optional
+        As of a page.
+    """
+
+    unit: str = ""
+    edges: tuple[float | None, float | None] | None = None
+    shown: NDArray[Any] | None = None
+
+
+def _tiff_facts(path: Path) -> list[_TiffFacts]:
+    """Facts of each series of a TIFF."""
     import tifffile
 
     with tifffile.TiffFile(path) as file:
-        unit = (file.imagej_metadata or {}).get("unit")
-    return None if unit is None else str(unit).replace("\\u00B5", "µ").replace("\\u00C5", "å")
+        unit = str((file.imagej_metadata or {}).get("unit", ""))
+        edges = _ome_edges(file)
+        return [
+            _TiffFacts(unit, edges[place] if place < len(edges) else None, _tiff_shown(series.keyframe, path))
+            for place, series in enumerate(file.series)
+        ]
 
 
-def _read_picture(path: Path) -> NDArray[Any]:
+def _ome_edges(file: TiffFile) -> list[tuple[float | None, float | None]]:
+    """Height and width of the pixels of each image in OME-XML [Å]; a unit that is left out is the micrometre."""
+    if not file.ome_metadata:
+        return []
+    from xml.etree import ElementTree
+
+    def edge(pixels: ElementTree.Element, axis: str) -> float | None:
+        size, length = pixels.get(f"PhysicalSize{axis}"), length_of(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        return float(size) * length if size and length and float(size) > 0 else None
+
+    root = ElementTree.fromstring(file.ome_metadata)
+    return [(edge(pixels, "Y"), edge(pixels, "X")) for pixels in root.iter() if pixels.tag.split("}")[-1] == "Pixels"]
+
+
+def _tiff_shown(page: Any, path: Path) -> NDArray[Any] | None:
+    """What the stored values of a TIFF stand for, where it is not themselves."""
+    import tifffile
+
+    photometric = page.photometric
+    if photometric == tifffile.PHOTOMETRIC.SEPARATED:
+        raise MicrographError(f"{path} holds amounts of ink (CMYK); allowed: gray, or colour channels that are equal")
+    if photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        if page.dtype is None or page.dtype.kind not in "bu" or page.bitspersample > 16:
+            raise MicrographError(
+                f"{path} has 0 for white in values of type {page.dtype}; allowed: whole numbers of up to 16 bits"
+            )
+        return np.arange(2**page.bitspersample)[::-1]
+    if photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+        colours = np.asarray(page.colormap).T >> 8
+        # Colours beside grey are for the eye: programs such as ImageJ lay them over values that were measured.
+        return colours[:, 0] if (colours == colours[:, :1]).all() else None
+    return None
+
+
+def _read_picture(path: Path) -> list[_Page]:
+    """Images of a file that Pillow reads."""
     from PIL import Image
 
+    pages = []
     with Image.open(path) as picture:
-        if picture.mode == "P":
-            return np.asarray(picture.convert("RGB"))
-        return np.asarray(picture)
+        for number in range(getattr(picture, "n_frames", 1)):
+            picture.seek(number)
+            if picture.mode == "P":
+                pages.append(_Page(np.asarray(picture), shown=_palette(picture)))
+            elif picture.mode in ("1", "L", "LA", "RGB", "RGBA", "I", "F") or picture.mode.startswith("I;"):
+                pages.append(_Page(np.asarray(picture)))
+            else:
+                # Inks and the like: 255 of CMYK is black.
+                pages.append(_Page(np.asarray(picture.convert("RGBA" if picture.mode == "PA" else "RGB"))))
+    return pages
 
 
-def _gray(pixels: NDArray[Any], path: Path) -> NDArray[Any]:
+def _palette(picture: Any) -> NDArray[Any]:
+    """Colours by their number, [256] where all are opaque greys, else [256, 4]."""
+    picture = picture.copy()
+    picture.apply_transparency()
+    colours = np.array(picture.getpalette("RGBA"), np.uint8).reshape(-1, 4)
+    table = np.zeros((256, 4), np.uint8)
+    table[:, 3] = 255
+    table[: len(colours)] = colours
+    plain = (table[:, :3] == table[:, :1]).all() and (table[:, 3] == 255).all()
+    return table[:, 0] if plain else table
+
+
+def _gray(page: _Page, path: Path) -> NDArray[Any]:
     """Two-dimensional real image; colour channels are accepted where they are equal."""
-    if pixels.dtype.names:
-        pixels = np.stack([pixels[name] for name in pixels.dtype.names], axis=-1)
+    pixels = page.seen()
     if pixels.ndim == 3 and pixels.shape[-1] in (2, 3, 4):
+        count = pixels.shape[-1]
+        if count % 2 == 0 and (clear := np.count_nonzero(pixels[..., -1] != pixels[..., -1].max())) > 0:
+            raise MicrographError(f"{path} has {clear} pixels that are more transparent than others; allowed: none")
         # An even number of channels ends with transparency, which is no part of the image.
-        colors = pixels[..., : pixels.shape[-1] - (pixels.shape[-1] % 2 == 0)]
+        colors = pixels[..., : count - (count % 2 == 0)]
         if (colors != colors[..., :1]).any():
             raise MicrographError(f"{path} is a colour image; allowed: gray, or colour channels that are equal")
         pixels = colors[..., 0]
-    pixels = pixels.squeeze() if pixels.ndim > 2 else pixels
     if pixels.ndim != 2:
-        raise MicrographError(f"{path} has {pixels.ndim} dimensions ({_shape(pixels)}); allowed: 2")
+        raise MicrographError(f"{path} has {pixels.ndim} dimensions ({_shape(pixels.shape)}); allowed: 2")
     if pixels.dtype.kind not in "buif":
         raise MicrographError(f"{path} has values of type {pixels.dtype}; allowed: real numbers")
     return pixels
 
 
-def _shape(pixels: NDArray[Any]) -> str:
-    return " x ".join(map(str, pixels.shape))
+def _shape(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))

@@ -25,8 +25,9 @@ BLUR = 3.0
 """Standard deviation of the blur before a line is laid through intensities [px]."""
 NOTE = (
     "Errors are prediction minus truth, over the pixels of all images that have a true value. Brackets: 95 % bootstrap "
-    "interval over images. Of networks the median over seeds is given, with the smallest and the largest seed; an "
-    "ensemble is the mean prediction of all seeds. Baselines are fitted to training images."
+    "interval over images, of which those of one structure or group are drawn together. Of networks the median over "
+    "seeds is given, with the smallest and the largest seed; an ensemble is the mean prediction of all seeds. "
+    "Baselines are fitted to training images."
 )
 
 

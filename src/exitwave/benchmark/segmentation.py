@@ -37,8 +37,9 @@ KEPT = np.float16
 """Precision in which predictions are kept."""
 NOTE = (
     "F1 of the particle class. Pooled: of the summed pixels of all images; mean: over the images with particles. "
-    "Brackets: 95 % bootstrap interval over images. Of networks the median over seeds is given, with the smallest and "
-    "the largest seed; an ensemble is the mean prediction of all seeds. Baselines are rules without training."
+    "Brackets: 95 % bootstrap interval over images, of which those of one structure or group are drawn together. Of "
+    "networks the median over seeds is given, with the smallest and the largest seed; an ensemble is the mean "
+    "prediction of all seeds. Baselines are rules without training."
 )
 SUMMARY = (
     Score("f1_pooled", "f1", "F1 pooled", "F1, pixels of all images pooled", foremost=True),
@@ -91,7 +92,8 @@ def scores_from_counts(counts: NDArray[np.float64]) -> dict[str, NDArray[np.floa
     dict of float arrays [...]
         ``f1``, ``iou``, ``precision`` and ``recall`` of the thresholded prediction, ``f1_soft`` (equation 6), and
         ``f1_soft_two_class``, the variant in the code of the paper's authors: the soft F1 averaged over particle and
-        background. An empty mask with an empty prediction scores 1.
+        background. An empty mask with an empty prediction has the F1 and IoU 1, which say that both agree. Precision
+        is NaN where nothing was predicted and recall where nothing was to be found: shares of nothing.
     """
     tp, fp, fn, _, soft_tp, soft_fp, soft_fn, soft_tn = np.moveaxis(np.asarray(counts, dtype=np.float64), -1, 0)
     f1_soft = f1_of(soft_tp, soft_fp, soft_fn)
@@ -100,7 +102,7 @@ def scores_from_counts(counts: NDArray[np.float64]) -> dict[str, NDArray[np.floa
     return {
         "f1": f1_of(tp, fp, fn),
         "f1_soft": f1_soft,
-        "iou": ratio(tp, tp + fp + fn),
+        "iou": ratio(tp, tp + fp + fn, 1.0),
         "precision": ratio(tp, tp + fp),
         "recall": ratio(tp, tp + fn),
         "f1_soft_two_class": (f1_soft + background) / 2,

@@ -18,20 +18,21 @@ def summarise(table: pd.DataFrame, metric: Metric, resamples: int, rng: np.rando
     Parameters
     ----------
     table : DataFrame
-        Rows of :meth:`Metric.of_image` with a column ``seed``; every seed has the same images in the same order.
+        Rows of :meth:`Metric.of_image` with the columns ``seed`` and ``group``, of images that are not independent of
+        each other; every seed has the same images in the same order.
     metric : Metric
     resamples : int
-        Bootstrap resamples of the images.
+        Bootstrap resamples of the groups.
     rng : Generator
         Source of randomness.
 
     Returns
     -------
     dict
-        ``seeds``, ``images``, the number of images selected for means, and for each score of the metric's summary the
-        median over seeds, its 95 % bootstrap interval over images (``_low``, ``_high``) and the range over seeds
-        (``_seed_min``, ``_seed_max``). A score is that of the summed counts of all images, or the mean over the
-        selected images (NaN where there are none).
+        ``seeds``, ``images``, ``groups``, the number of images selected for means, and for each score of the metric's
+        summary the median over seeds, its 95 % bootstrap interval over groups (``_low``, ``_high``; NaN with one group)
+        and the range over seeds (``_seed_min``, ``_seed_max``). A score is that of the summed counts of all images, or
+        the mean over the selected images for which it is defined (NaN where there are none).
     """
     seeds = [group for _, group in table.groupby("seed")]
     counts = np.stack([group[list(metric.counts)].to_numpy(dtype=float) for group in seeds])
@@ -48,21 +49,23 @@ def summarise(table: pd.DataFrame, metric: Metric, resamples: int, rng: np.rando
         """Scores [resamples, seeds, summary] with each image counted ``weights`` times."""
         pooled = metric.scores(np.einsum("ri,sic->rsc", weights, counts))
         kept = weights * selected
-        total = kept.sum(axis=1)[:, None]
         columns = []
         for score in metric.summary:
             if score.mean:
                 values = means[score.of]
-                undefined = np.full((len(weights), len(values)), np.nan)
-                columns.append(np.divide(kept @ values.T, total, out=undefined, where=total > 0))
+                defined = ~np.isnan(values)
+                total = kept @ defined.T.astype(float)
+                undefined = np.full(total.shape, np.nan)
+                columns.append(np.divide(kept @ np.where(defined, values, 0).T, total, out=undefined, where=total > 0))
             else:
                 columns.append(pooled[score.of])
         return np.stack(columns, axis=-1)
 
     n_images = counts.shape[1]
     values = by_seed(np.ones((1, n_images)))[0]
-    low, high = bootstrap(lambda weights: np.median(by_seed(weights), axis=1), n_images, resamples, rng)
-    row: dict[str, Any] = {"seeds": len(seeds), "images": n_images}
+    groups, names = pd.factorize(seeds[0]["group"])
+    low, high = bootstrap(lambda weights: np.median(by_seed(weights), axis=1), groups, resamples, rng)
+    row: dict[str, Any] = {"seeds": len(seeds), "images": n_images, "groups": len(names)}
     if metric.selection is not None:
         row[metric.selection.name] = int(selected.sum())
     for k, score in enumerate(metric.summary):

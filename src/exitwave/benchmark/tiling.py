@@ -8,6 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exitwave.errors import MicrographError
+
+LARGEST_AREA = 2**28
+"""Pixels of the largest image that is resampled to: 16384 x 16384, a gigabyte."""
+
 Predictor = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
 """From tiles [n, t, t] to one number a pixel [n, t, t]."""
 
@@ -53,8 +58,18 @@ def resampled_shape(shape: tuple[int, int], pixel_size: float, target: float) ->
     pixel_size, target : float
         Present and wanted pixel [Å]. Rounding to whole pixels changes the wanted pixel by at most half a pixel in the
         whole field.
+
+    Raises
+    ------
+    MicrographError
+        If the new image would be larger than ``LARGEST_AREA``, before memory is taken for it.
     """
     height, width = (max(1, round(edge * pixel_size / target)) for edge in shape)
+    if height * width > LARGEST_AREA:
+        raise MicrographError(
+            f"an image of {shape[0]} x {shape[1]} px of {pixel_size:.4g} Å would be resampled to {height} x {width} px "
+            f"of {target:.4g} Å; allowed: {LARGEST_AREA} px (is the pixel size right?)"
+        )
     return height, width
 
 

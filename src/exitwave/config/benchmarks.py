@@ -13,6 +13,7 @@ from exitwave.config.block import Block, Positive, Whole
 class Benchmark(Block):
     """What all kinds of benchmarks have."""
 
+    VERSION = 2
     COUNTS = frozenset({"threads", "trainings"})
     MADE_FROM = {"trainings": "trainings"}
     LAPTOP = {"bootstrap": 200}
@@ -24,7 +25,7 @@ class Benchmark(Block):
     threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.5, description="probability from which a pixel is particle"
     )
-    bootstrap: Whole = Field(2000, ge=100, description="resamples over images for the intervals")
+    bootstrap: Whole = Field(2000, ge=100, description="resamples for the intervals")
     threads: Whole = Field(1, ge=1, description="processor cores")
 
 
@@ -43,8 +44,8 @@ class MicrographBenchmark(Benchmark):
 
     kind: Literal["micrographs"]
     path: PurePath = Field(
-        description="folder with an index.csv of the columns image, mask, and optionally pixel_size [Å]; "
-        "relative to the working directory"
+        description="folder with an index.csv of the columns image, mask, and optionally pixel_size [Å], page, of "
+        "files of several images, and group, of images that are not independent; relative to the working directory"
     )
     pixel_size: Positive | None = Field(None, description="pixel [Å]; overrides index.csv and what the files say")
     overlap: Annotated[float, Field(ge=0, lt=1)] = Field(

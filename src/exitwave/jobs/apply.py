@@ -2,19 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from exitwave.benchmark.particles import particle_table, save_overlay
 from exitwave.benchmark.prediction import predict_image
-from exitwave.benchmark.readers import read_micrograph
+from exitwave.benchmark.readers import SUFFIXES, Micrograph, read_micrograph
 from exitwave.config.models import Segmentation
 from exitwave.errors import MicrographError, TrainingError
 from exitwave.training.networks import LoadedNetwork, load_network
 from exitwave.training.record import read_record
+
+RESULTS = ("_mask.png", "_probability.npy", "_overlay.png")
+"""What the names of the files written for an image end in."""
+LONGEST_NAME = 200
+"""Of these files without that end [bytes]; file systems allow 255 with it."""
+IMAGES, PARTICLES = "images.csv", "particles.csv"
+"""Tables of a folder of results."""
+KEY = ["path", "page"]
+"""Columns that say which image a row of these tables is of."""
+
+
+@dataclass(frozen=True)
+class Applying:
+    """How micrographs are segmented.
+
+    Attributes
+    ----------
+    pixel_size : float, optional
+        Pixel [Å], where the files do not say or are wrong.
+    page : int, optional
+        Which image of files that hold several, counted from 1.
+    threshold : float
+        Probability from which a pixel is particle.
+    overlap : float
+        Overlap of neighbouring tiles, of their edge.
+    symmetry_average : bool
+        Average over the eight quarter turns and flips of each tile.
+    """
+
+    pixel_size: float | None = None
+    page: int | None = None
+    threshold: float = 0.5
+    overlap: float = 0.5
+    symmetry_average: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one image.
+
+    Attributes
+    ----------
+    image : path
+        As it was given.
+    done : bool
+        Whether it was segmented.
+    told : str
+        One sentence: what was found, or why it could not be used.
+    """
+
+    image: Path
+    done: bool
+    told: str
 
 
 def load_networks(path: Path) -> list[LoadedNetwork]:
@@ -32,67 +89,194 @@ def load_networks(path: Path) -> list[LoadedNetwork]:
     return networks
 
 
-def segment_files(
-    images: Sequence[Path],
-    model: Path,
-    output: Path,
-    pixel_size: float | None,
-    threshold: float,
-    overlap: float,
-    symmetry_average: bool,
-    progress: Callable[[str], None],
-) -> tuple[int, list[str]]:
-    """Segment micrographs and write mask, probability, overlay and particle table of each.
+def find_images(given: Sequence[Path]) -> list[Path]:
+    """Images that were given, and of folders the images in them; each file once, however often it is named.
 
-    Returns
-    -------
-    done : int
-        Micrographs segmented.
-    failed : list of str
-        One sentence for each micrograph that could not be used; the others go on.
+    In folders hidden files, results of earlier calls and headers of TIA beside their images are left out. A folder
+    without an image stays in the list, where it is refused like a file that cannot be used.
+    """
+    found: dict[Path, Path] = {}
+    for path in given:
+        for image in (_images_in(path) or [path]) if os.path.isdir(path) else [path]:
+            found.setdefault(_absolute(image), image)
+    return list(found.values())
+
+
+def _images_in(folder: Path) -> list[Path]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    files = [folder / name for name in names if PurePath(name).suffix.lower() in SUFFIXES]
+    series = {path.stem.rsplit("_", 1)[0] for path in files if path.suffix.lower() == ".ser"}
+    return [
+        path
+        for path in files
+        if not path.name.startswith(".")
+        and os.path.isfile(path)
+        and not path.name.endswith(RESULTS)
+        # The header of a series reads the very images beside it.
+        and not (path.suffix.lower() == ".emi" and path.stem in series)
+    ]
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def segment_files(images: Sequence[Path], model: Path, output: Path, how: Applying) -> Iterator[Outcome]:
+    """Segment micrographs, one after another, and write mask, probability and overlay of each and two tables of all.
+
+    Parameters
+    ----------
+    images : sequence of path
+        As of :func:`find_images`.
+    model : path
+        Folder of a network, or of a training, whose networks are averaged.
+    output : path
+        Folder of results. What other images have there stays; an image that has been segmented before is replaced.
+    how : Applying
+
+    Yields
+    ------
+    Outcome
+        Of each image, as soon as its files and rows are written. One that cannot be used costs none of the others.
 
     Raises
     ------
     TrainingError
         If there is no network, it is damaged, or does not segment.
     MicrographError
-        If two micrographs have the same name.
+        If the folder of results cannot be written to, or has other tables of these names.
     """
-    from PIL import Image
-
-    stems: dict[str, Path] = {}
-    for path in images:
-        if stems.setdefault(path.stem, path) != path:
-            raise MicrographError(
-                f"{path} and {stems[path.stem]} would be written to the same files; allowed: names that differ, or "
-                "another call with another output folder"
-            )
     networks = load_networks(model)
     if not isinstance(networks[0].model, Segmentation):
         raise TrainingError(f"{model}: holds networks of kind {networks[0].model.kind}; allowed: networks that segment")
-    output.mkdir(parents=True, exist_ok=True)
-    tables: list[pd.DataFrame] = []
-    failed: list[str] = []
-    done = 0
+    results = _Results(output)
     for path in images:
         try:
-            micrograph = read_micrograph(path, pixel_size)
+            if os.path.isdir(path):
+                raise MicrographError(
+                    f"{path} is a folder without a micrograph; allowed: files that end in {', '.join(sorted(SUFFIXES))}"
+                )
+            micrograph = read_micrograph(path, how.pixel_size, page=how.page)
+            probability = _probability(networks, micrograph, how)
+            yield Outcome(path, True, results.add(path, micrograph, probability, model, how))
         except MicrographError as error:
-            failed.append(str(error))
-            continue
-        maps = [
-            predict_image(network, micrograph.image, micrograph.pixel_size, overlap, symmetry_average)
-            for network in networks
-        ]
-        probability = np.mean(np.clip(maps, 0, 1), axis=0)
-        mask = probability >= threshold
-        Image.fromarray(mask.astype(np.uint8) * 255).save(output / f"{path.stem}_mask.png")
-        np.save(output / f"{path.stem}_probability.npy", probability.astype(np.float32))
-        save_overlay(micrograph.image, mask, output / f"{path.stem}_overlay.png")
+            told = str(error)
+            yield Outcome(path, False, told if str(path) in told else f"{path}: {told}")
+        except MemoryError:
+            yield Outcome(path, False, f"{path} cannot be segmented: there is not enough memory for it")
+        except Exception as error:
+            # A night's batch is not to end at one file, whatever is wrong with it.
+            reason = " ".join(str(error).split())
+            yield Outcome(path, False, f"{path} cannot be segmented: {type(error).__name__}: {reason}")
+
+
+def _probability(networks: Sequence[LoadedNetwork], micrograph: Micrograph, how: Applying) -> NDArray[np.float32]:
+    """Mean probability of the networks [H, W]."""
+    total = np.zeros(micrograph.image.shape)
+    for network in networks:
+        image, pixel_size = micrograph.image, micrograph.pixel_size
+        total += np.clip(predict_image(network, image, pixel_size, how.overlap, how.symmetry_average), 0, 1)
+    return np.asarray(total / len(networks), np.float32)
+
+
+class _Results:
+    """A folder of results, whose tables grow image by image."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MicrographError(
+                f"{folder} cannot be made: {error.strerror}; allowed: a folder for the results"
+            ) from error
+        self.images = _Table(folder / IMAGES, [*KEY, "name"])
+        self.particles = _Table(folder / PARTICLES, KEY)
+        rows = self.images.rows().to_dict("records")
+        self.names = {(str(row["path"]), str(row["page"])): str(row["name"]) for row in rows}
+        """Name of the files of each image."""
+
+    def add(
+        self, path: Path, micrograph: Micrograph, probability: NDArray[np.float32], model: Path, how: Applying
+    ) -> str:
+        """Write what was found in an image, and tell it."""
+        from PIL import Image
+
+        key = (str(_absolute(path)), str(micrograph.page))
+        if key not in self.names:
+            self.names[key] = self._free_name(path.stem, f"_page{key[1]}" if micrograph.page > 1 else "")
+        name = self.names[key]
+        mask = probability >= how.threshold
+        mask_file, probability_file, overlay_file = (self.folder / f"{name}{end}" for end in RESULTS)
+        Image.fromarray(mask.astype(np.uint8) * 255).save(mask_file)
+        np.save(probability_file, probability)
+        save_overlay(micrograph.image, mask, overlay_file)
         particles = particle_table(mask, micrograph.pixel_size)
-        tables.append(particles.assign(image=path.name))
-        done += 1
-        progress(f"{path.name}: {len(particles)} particles, {100 * mask.mean():.1f} % of the area")
-    if tables:
-        pd.concat(tables, ignore_index=True).to_csv(output / "particles.csv", index=False)
-    return done, failed
+        columns: dict[str, Any] = {"image": path.name, "path": key[0], "page": key[1]}
+        self.particles.put(key, particles.assign(**columns))
+        facts = {"pixel_size": micrograph.pixel_size, "particles": len(particles), "area_fraction": mask.mean()}
+        settings = {"model": str(_absolute(model)), "threshold": how.threshold}
+        self.images.put(key, pd.DataFrame([{**columns, "name": name, **facts, **settings}]))
+        return f"{path.name}: {len(particles)} particles, {100 * mask.mean():.1f} % of the area"
+
+    def _free_name(self, stem: str, end: str) -> str:
+        """A name that neither another image has nor a file that lies there for another reason, such as a mask."""
+        stem = stem.encode()[:LONGEST_NAME].decode(errors="ignore") + end
+        # Some file systems take upper and lower case for the same.
+        taken = {name.casefold() for name in self.names.values()}
+        name, number = stem, 1
+        while name.casefold() in taken or any((self.folder / f"{name}{end}").exists() for end in RESULTS):
+            number += 1
+            name = f"{stem}-{number}"
+        return name
+
+
+class _Table:
+    """A table in a CSV file with some rows an image; cells are kept as they are written."""
+
+    def __init__(self, path: Path, needed: list[str]) -> None:
+        self.path, self.needed = path, needed
+        rows = self.rows()
+        self.columns = list(rows.columns)
+        self.known = set(zip(*(rows[column] for column in KEY), strict=True))
+
+    def rows(self) -> pd.DataFrame:
+        """All that has been written, as text.
+
+        Raises
+        ------
+        MicrographError
+            If the file is another table.
+        """
+        if not self.path.exists():
+            return pd.DataFrame(columns=self.needed)
+        try:
+            rows = pd.read_csv(self.path, dtype=str, keep_default_na=False)
+        except (OSError, ValueError) as error:
+            raise MicrographError(f"{self.path} cannot be read as a table; allowed: another output folder") from error
+        if missing := [column for column in self.needed if column not in rows.columns]:
+            raise MicrographError(
+                f"{self.path} has no column {missing[0]}: it is another table, or one of an earlier version; allowed: "
+                "another output folder"
+            )
+        return rows
+
+    def put(self, key: tuple[str, str], rows: pd.DataFrame) -> None:
+        """Add the rows of an image, in place of those that it had."""
+        if key not in self.known and self.columns == list(rows.columns) and self.path.exists():
+            rows.to_csv(self.path, mode="a", header=False, index=False)
+            self.known.add(key)
+            return
+        before = self.rows()
+        if len(before):
+            others = before[(before[KEY[0]] != key[0]) | (before[KEY[1]] != key[1])]
+            rows = pd.concat([others, rows], ignore_index=True)
+        # Whole or not at all: a full disk is not to take the rows of other images along.
+        temporary = self.path.with_name(f".{self.path.name}.part")
+        rows.to_csv(temporary, index=False)
+        temporary.replace(self.path)
+        self.known.add(key)
+        self.columns = list(rows.columns)

@@ -34,6 +34,7 @@ def _row(
     """Row of the table of images."""
     return {
         "image": case.name,
+        "group": case.group,
         "pixel_size": case.pixel_size,
         **metric.of_image(prediction, case.truth),
         "benchmark": description.name,
@@ -154,7 +155,7 @@ def score_baselines(
 def summarise_benchmark(
     description: Description, task_file: Path, baselines: Path, networks: list[Path], summary: Path, per_image: Path
 ) -> None:
-    """Sum up a benchmark: for each method the scores with intervals over images and the range over seeds.
+    """Sum up a benchmark: for each method the scores with intervals over groups of images and the range over seeds.
 
     A training with several seeds is given by the median over its networks, and once more by the mean of their
     predictions ("ensemble"), which is one predictor that anyone can use, and not the best of several. Networks that
@@ -179,10 +180,10 @@ def summarise_benchmark(
     for name, predictions in trainings.items():
         if not predictions.shards:
             log.warning("all networks of %s have diverged", name)
-            names = {"benchmark": description.name, "method": name, "kind": "network", "seeds": 0, "images": 0}
-            rows.append({**names, "diverged": predictions.diverged})
+            names = {"benchmark": description.name, "method": name, "kind": "network"}
+            rows.append({**names, "seeds": 0, "images": 0, "groups": 0, "diverged": predictions.diverged})
     table = pd.DataFrame(rows)
-    counted = dict.fromkeys(("images", *([metric.selection.name] if metric.selection else [])), int)
+    counted = dict.fromkeys(("images", "groups", *([metric.selection.name] if metric.selection else [])), int)
     table = table.fillna(dict.fromkeys(counted, 0)).astype(counted)
     write_table(summary, table.assign(task=json.dumps(told, sort_keys=True, ensure_ascii=False)))
     write_table(per_image, scores)

@@ -125,7 +125,7 @@ def forest_plot(summary: pd.DataFrame, path: str | Path, data: str, title: str =
             Line2D([], [], ls="", marker=MARKERS[kind], ms=7, color=_colour(kind), label=LABELS[kind])
             for kind in present
         ]
-        handles.append(Line2D([], [], color=INK, lw=1.4, label="95 % interval over images"))
+        handles.append(Line2D([], [], color=INK, lw=1.4, label="95 % interval"))
         if any(row["kind"] == "network" and row["seeds"] > 1 for row in rows):
             handles.append(Line2D([], [], color=_colour("network"), lw=7, alpha=0.3, label="range of seeds"))
         drawing.legend(handles=handles, loc="outside lower center", ncols=len(handles))
