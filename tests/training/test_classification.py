@@ -91,12 +91,14 @@ def manifest(materials):
     return pd.DataFrame({"material": materials, "dose": 1.0})
 
 
-def test_classes_are_the_sorted_values_of_the_column():
+def test_classes_are_the_sorted_values_of_the_column(caplog):
     rows = manifest(["Pt", "Au", "Pt", None])
     task = task_on(model(), rows)
     assert task.facts == {"classes": ["", "Au", "Pt"]}
     assert task.targets({}, rows).tolist() == [2, 1, 2, 0]
     assert task.statistics(task.targets({}, rows)) == {"": 1, "Au": 1, "Pt": 2}
+    assert task.statistics(np.array([1, 2])) == {"": 0, "Au": 1, "Pt": 1}
+    assert "no image for training shows the class '';" in caplog.text
     with pytest.raises(TrainingError, match="whose material is 'Ag', which no image of the dataset has"):
         task.targets({}, manifest(["Ag"]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import torch
 
     from exitwave.training.losses import ClassSums
+
+log = logging.getLogger(__name__)
 
 MOST_CLASSES = 100
 """The table of a benchmark has a column for each pair of classes."""
@@ -67,8 +70,12 @@ class ClassificationTask:
         return np.array([places[value] for value in values], dtype=np.int64)
 
     def statistics(self, targets: NDArray[Any]) -> dict[str, Any]:
-        """Images of each class."""
-        return {name: int((targets == place).sum()) for place, name in enumerate(self.classes)}
+        """Images of each class; a class without any is warned of, since no network can learn it."""
+        counts = {name: int((targets == place).sum()) for place, name in enumerate(self.classes)}
+        unseen = [repr(name) for name, count in counts.items() if not count]
+        if unseen:
+            log.warning("no image for training shows the class %s; a larger dataset has more", ", ".join(unseen))
+        return counts
 
     def build(self) -> torch.nn.Module:
         """Network with one logit a class."""
