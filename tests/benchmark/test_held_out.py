@@ -17,7 +17,7 @@ def test_baselines_learn_from_datasets_whose_images_differ_in_size(tmp_path, wri
     for name, edge in (("small", 4), ("large", 8)):
         path = tmp_path / f"{name}.zarr.zip"
         arrays = {"counts": np.ones((4, edge, edge), np.uint32), "phase": np.full((4, edge, edge), edge, np.float16)}
-        table = pd.DataFrame({"image_id": [f"{name}-{i}" for i in range(4)], "pixel_size": 0.8})
+        table = pd.DataFrame({"image_id": [f"{name}-{i}" for i in range(4)], "group": "a", "pixel_size": 0.8})
         write_images(path, arrays, table)
         split = ["train", "validation", "test", "train"]
         write_table(tmp_path / name, table.assign(shard=str(path), row=range(4), split=split))

@@ -2,6 +2,7 @@
 
 import resource
 import subprocess
+import zipfile
 
 SIMULATED = ("structures/*/*", "exit_waves/*/*", "images/*/*")
 
@@ -37,8 +38,10 @@ def test_a_disk_full_at_the_exit_waves_is_named_and_with_room_the_run_goes_on(fi
 
 def test_a_damaged_structure_is_named_and_the_shard_made_again_when_forced(finished, workflow):
     structures = workflow.one("structures/*/shard-000004-000008.zarr.zip")
+    with zipfile.ZipFile(structures) as archive:
+        positions = archive.getinfo("positions/1/c/0/0")
     content = bytearray(structures.read_bytes())
-    content[len(content) // 2] ^= 0xFF
+    content[positions.header_offset + positions.file_size // 2] ^= 0xFF
     structures.write_bytes(content)
     waves = workflow.one("exit_waves/*/shard-000004-000008.zarr.zip").relative_to(workflow.folder)
     done = workflow.snakemake("--cores", "1", str(waves))
