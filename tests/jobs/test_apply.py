@@ -144,7 +144,7 @@ def test_whatever_goes_wrong_with_one_image_costs_that_image(learned, striped, t
     assert tables(tmp_path / "out")[0]["image"].tolist() == ["0.png", "2.png"]
 
 
-def test_an_image_of_an_absurd_pixel_size_is_refused_by_name(learned, striped, tmp_path):
+def test_an_image_of_an_absurd_pixel_size_is_refused_by_name(learned, tmp_path):
     image = picture(tmp_path / "one.png")
     (outcome,) = segment_files([image], learned.networks[0], tmp_path / "out", Applying(pixel_size=1000))
     assert outcome.told.startswith(f"{image}: an image of 40 x 48 px of 1000 Å would be resampled")
