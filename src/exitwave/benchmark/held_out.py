@@ -36,10 +36,14 @@ class HeldOut:
     manifests: Sequence[pd.DataFrame]
 
     def __iter__(self) -> Iterator[Case]:
-        share = -(-self.block.size // len(self.manifests))
-        for manifest in self.manifests:
-            table = manifest[manifest["split"] == "test"].drop_duplicates("image_id")
-            yield from self._read(_spread(table, share))
+        left, seen = self.block.size, set[str]()
+        for number, manifest in enumerate(self.manifests):
+            # An image that two datasets draw counts once.
+            table = manifest[(manifest["split"] == "test") & ~manifest["image_id"].isin(seen)]
+            rows = _spread(table.drop_duplicates("image_id"), -(-left // (len(self.manifests) - number)))
+            left -= len(rows)
+            seen.update(rows["image_id"])
+            yield from self._read(rows)
 
     def _read(self, table: pd.DataFrame) -> Iterator[Case]:
         for start in range(0, len(table), TOGETHER):
