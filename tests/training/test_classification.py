@@ -10,12 +10,12 @@ from exitwave.config.graph import Node
 from exitwave.config.models import Classification
 from exitwave.config.structures import NanoparticlesOnSubstrate
 from exitwave.errors import ConfigError, TrainingError
+from exitwave.training.class_sums import ClassSums
 from exitwave.training.classification import check, facts
 from exitwave.training.confusion import accuracy, macro_f1
 from exitwave.training.encoders import build_classifier
 from exitwave.training.kinds import task_of, task_on
 from exitwave.training.loop import train
-from exitwave.training.losses import ClassSums
 
 CLASSES = ["rings", "stripes", "waves"]
 

@@ -23,7 +23,7 @@ from exitwave.training.task import INPUT, Curves
 if TYPE_CHECKING:
     import torch
 
-    from exitwave.training.losses import ClassSums
+    from exitwave.training.class_sums import ClassSums
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class ClassificationTask:
 
     def sums(self, outputs: torch.Tensor, targets: torch.Tensor) -> ClassSums:
         """Sums over images."""
-        from exitwave.training.losses import ClassSums
+        from exitwave.training.class_sums import ClassSums
 
         return ClassSums.of(outputs.double(), targets, self.model.label_smoothing)
 

@@ -1,4 +1,4 @@
-"""Losses and scores of the tasks, from sums over pixels or images: sums first, the ratio last.
+"""Losses and scores of masks and maps, from sums over pixels: sums first, the ratio last.
 
 Sums of batches add up, so that the score of a whole set does not depend on how it was cut into batches.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, huber_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, huber_loss
 
 _SMOOTHING = 1.0
 """Pixels added to both sides of the Dice ratio: keeps it defined where there is neither particle nor prediction."""
@@ -119,24 +119,3 @@ def map_sums(outputs: torch.Tensor, targets: torch.Tensor, loss: str) -> MapSums
     absolute = errors.abs().sum()
     total = absolute if loss == "l1" else huber_loss(errors, torch.zeros_like(errors), reduction="sum", delta=1.0)
     return MapSums(valid.sum(), total, absolute)
-
-
-@dataclass(frozen=True)
-class ClassSums:
-    """Sums over images; each is a tensor."""
-
-    images: int
-    loss: torch.Tensor
-    confusion: torch.Tensor
-    """Images of [true class, predicted class]."""
-
-    @classmethod
-    def of(cls, logits: torch.Tensor, classes: torch.Tensor, smoothing: float) -> ClassSums:
-        """Sums of logits [n, k] and the places of the true classes [n]."""
-        number = logits.shape[1]
-        pairs = classes * number + logits.argmax(1)
-        confusion = torch.bincount(pairs, minlength=number**2).reshape(number, number)
-        return cls(len(logits), cross_entropy(logits, classes, reduction="sum", label_smoothing=smoothing), confusion)
-
-    def __add__(self, other: ClassSums) -> ClassSums:
-        return ClassSums(self.images + other.images, self.loss + other.loss, self.confusion + other.confusion)
