@@ -283,7 +283,6 @@ def test_an_error_that_is_no_divergence_still_ends_the_job(study, tmp_path):
             "thickness: {kind: simulated, datasets: [metals], trainings: [thickness, mask]}",
             "'thickness' learns regression",
         ),
-        ("thickness: {kind: simulated, datasets: [metals]}", "'mask' learns segmentation"),
         (
             "thickness: {kind: micrographs, path: resources/micrographs/seg_track_tem, trainings: [thickness]}",
             "whose model is of kind",

@@ -110,8 +110,9 @@ def _told(model: Network) -> str:
 
 
 def scorable(trainings: Sequence[N]) -> list[N]:
-    """All; networks of other aims among them are refused rather than left out, since none comes first by itself."""
-    return list(trainings)
+    """Those that learn what the first one learns."""
+    aims = [training.source("model").of(Network).aim() for training in trainings]
+    return [training for training, aim in zip(trainings, aims, strict=True) if aim == aims[0]]
 
 
 def aim(trainings: Sequence[Node]) -> dict[str, Any]:

@@ -19,7 +19,8 @@ class Benchmark(Block):
     LAPTOP = {"bootstrap": 200}
     trainings: Annotated[list[str], Field(min_length=1)] | None = Field(
         None,
-        description="trainings blocks scored; if left out all, but on micrographs only those that segment",
+        description="trainings blocks scored; if left out all that can be: on micrographs those that segment, on "
+        "others those that learn what the first of them learns",
     )
     threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.5, description="probability from which a pixel is particle"
