@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from exitwave.imaging.convolution import render
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark(timer=time.process_time)]
 
-SIGMA, PIXEL, SIZE, ATOMS, ROUNDS = 0.5, 0.2, 256, 1046, 15
+SIGMA, PIXEL, SIZE, ATOMS, ROUNDS, IMAGES = 0.5, 0.2, 256, 1046, 9, 50
 FloatArray = NDArray[np.float64]
 
 
@@ -39,16 +40,23 @@ def dense(positions: FloatArray, weights: FloatArray) -> FloatArray:
     return np.asarray((y * (weights / (2 * np.pi * SIGMA**2))) @ x.T)
 
 
-def test_a_stem_image_costs_less_than_a_convolution_by_fft(side_by_side: Callable[..., dict[str, Any]]) -> None:
+def many(image: Callable[[], FloatArray]) -> Callable[[], FloatArray]:
+    """As many images as a clock of processor time needs; the last one."""
+    return lambda: deque((image() for _ in range(IMAGES)), maxlen=1)[0]
+
+
+def test_a_stem_image_is_exact_and_costs_no_more_than_a_convolution_by_fft(
+    side_by_side: Callable[..., dict[str, Any]],
+) -> None:
     rng = np.random.default_rng(0)
     positions = rng.uniform(3, SIZE * PIXEL - 3, (ATOMS, 2))
     weights = rng.integers(1, 80, ATOMS) ** 1.7
     images = side_by_side(
-        f"STEM image of {SIZE} px, {ATOMS} columns",
-        lambda: render(positions, weights, SIGMA, PIXEL, SIZE),
+        f"{IMAGES} STEM images of {SIZE}², {ATOMS} columns",
+        many(lambda: render(positions, weights, SIGMA, PIXEL, SIZE)),
         {
-            "points on four pixels and FFT": lambda: spread(positions, weights),
-            "dense product": lambda: dense(positions, weights),
+            "points on four pixels and FFT": many(lambda: spread(positions, weights)),
+            "dense product": many(lambda: dense(positions, weights)),
         },
         rounds=ROUNDS,
     )
