@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import unicodedata
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.benchmark.mrc import read_mrc
+from exitwave.benchmark.tiff import TiffFacts, tiff_facts
+from exitwave.benchmark.units import NO_UNITS, length_of
 from exitwave.errors import MicrographError
-
-if TYPE_CHECKING:
-    from tifffile import TiffFile
 
 SMALLEST_EDGE = 32
 """Below this edge [px] a micrograph gives a network of five downsampling stages less than one pixel to decide on."""
@@ -40,24 +38,6 @@ PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
 
 SUFFIXES = frozenset({*MICROSCOPE_READERS, *PICTURE_SUFFIXES, ".mrc", ".npy"})
 """Of all files that can be read."""
-
-_PREFIXES = {
-    ("p", "pico"): 1e-2,
-    ("n", "nano"): 1e1,
-    ("u", "\u03bc", "micro"): 1e4,
-    ("m", "milli"): 1e7,
-    ("", ""): 1e10,
-}
-LENGTH_UNITS = {
-    **{f"{prefix}m": size for (*symbols, _), size in _PREFIXES.items() for prefix in symbols},
-    **{f"{word}met{end}": size for (*_, word), size in _PREFIXES.items() for end in ("er", "re", "ers", "res")},
-    **dict.fromkeys(("micron", "microns"), 1e4),
-    **dict.fromkeys(("a", "å", "aa", "ang", "angstrom", "angstroms", "ångström", "ångströms", "ångstrom"), 1.0),
-}
-"""Length units [Å]. Centimetre and inch are left out: in image files they are the resolution of a printer."""
-
-NO_UNITS = frozenset({"", "px", "pixel", "pixels", "<undefined>", "none"})
-"""What files without a calibration have for a unit."""
 
 PLAUSIBLE_PIXEL = (1e-2, 1e4)
 """Pixel sizes outside this range [Å] are no calibration of a transmission electron micrograph."""
@@ -318,7 +298,7 @@ def _read_sections(path: Path) -> list[_Page]:
 def _read_microscope_file(path: Path, module: str) -> list[_Page]:
     """Images in a file of a microscope, with their pixel size [Å]."""
     signals = importlib.import_module(f"rsciio.{module}").file_reader(str(path))
-    facts = _tiff_facts(path) if module == "tiff" else [_TiffFacts()] * len(signals)
+    facts = tiff_facts(path) if module == "tiff" else [TiffFacts()] * len(signals)
     pages: list[_Page] = []
     for signal, fact in zip(signals, facts, strict=True):
         axes = _image_axes(signal["axes"])
@@ -383,81 +363,6 @@ def _pixel_edge(axis: Mapping[str, Any], other_unit: str) -> tuple[float | None,
     if length is not None and scale > 0:
         return scale * length, ""
     return None, "" if unit.strip().lower() in NO_UNITS else unit
-
-
-def length_of(unit: str) -> float | None:
-    """Length of a unit [Å], whichever way programs write it; None of one that is no known length."""
-    # Berkeley EMD writes n_m, ImageJ code points in digits.
-    for variant, plain in (("\\u00B5", "\u00b5"), ("\\u00C5", "\u00c5"), ("_", "")):
-        unit = unit.replace(variant, plain)
-    # Micro and ångström each have two code points, of which this leaves one.
-    return LENGTH_UNITS.get(unicodedata.normalize("NFKC", unit).strip().lower().rstrip("."))
-
-
-@dataclass(frozen=True)
-class _TiffFacts:
-    """What RosettaSciIO does not read of a series of a TIFF.
-
-    Attributes
-    ----------
-    unit : str
-        Unit that ImageJ wrote; RosettaSciIO knows microns only.
-    edges : tuple of float, optional
-        Height and width of a pixel [Å] in OME-XML; None each where it is not said.
-    shown : array, optional
-        As of a page.
-    """
-
-    unit: str = ""
-    edges: tuple[float | None, float | None] | None = None
-    shown: NDArray[Any] | None = None
-
-
-def _tiff_facts(path: Path) -> list[_TiffFacts]:
-    """Facts of each series of a TIFF."""
-    import tifffile
-
-    with tifffile.TiffFile(path) as file:
-        unit = str((file.imagej_metadata or {}).get("unit", ""))
-        edges = _ome_edges(file)
-        return [
-            _TiffFacts(unit, edges[place] if place < len(edges) else None, _tiff_shown(series.keyframe, path))
-            for place, series in enumerate(file.series)
-        ]
-
-
-def _ome_edges(file: TiffFile) -> list[tuple[float | None, float | None]]:
-    """Height and width of the pixels of each image in OME-XML [Å]; a unit that is left out is the micrometre."""
-    if not file.ome_metadata:
-        return []
-    from xml.etree import ElementTree
-
-    def edge(pixels: ElementTree.Element, axis: str) -> float | None:
-        size, length = pixels.get(f"PhysicalSize{axis}"), length_of(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
-        return float(size) * length if size and length and float(size) > 0 else None
-
-    root = ElementTree.fromstring(file.ome_metadata)
-    return [(edge(pixels, "Y"), edge(pixels, "X")) for pixels in root.iter() if pixels.tag.split("}")[-1] == "Pixels"]
-
-
-def _tiff_shown(page: Any, path: Path) -> NDArray[Any] | None:
-    """What the stored values of a TIFF stand for, where it is not themselves."""
-    import tifffile
-
-    photometric = page.photometric
-    if photometric == tifffile.PHOTOMETRIC.SEPARATED:
-        raise MicrographError(f"{path} holds amounts of ink (CMYK); allowed: gray, or colour channels that are equal")
-    if photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-        if page.dtype is None or page.dtype.kind not in "bu" or page.bitspersample > 16:
-            raise MicrographError(
-                f"{path} has 0 for white in values of type {page.dtype}; allowed: whole numbers of up to 16 bits"
-            )
-        return np.arange(2**page.bitspersample)[::-1]
-    if photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
-        colours = np.asarray(page.colormap).T >> 8
-        # Colours beside grey are for the eye: programs such as ImageJ lay them over values that were measured.
-        return colours[:, 0] if (colours == colours[:, :1]).all() else None
-    return None
 
 
 def _read_picture(path: Path) -> list[_Page]:
