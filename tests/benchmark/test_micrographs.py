@@ -10,11 +10,6 @@ from exitwave.config.models import Segmentation
 from exitwave.errors import ConfigError, MicrographError
 
 
-@pytest.fixture
-def gray():
-    return np.random.default_rng(4).integers(0, 255, (40, 50)).astype(np.uint8)
-
-
 def save_png(path, array):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(array).save(path)

@@ -12,11 +12,6 @@ from exitwave.benchmark.units import length_of
 from exitwave.errors import MicrographError
 
 
-@pytest.fixture
-def gray():
-    return np.random.default_rng(4).integers(0, 255, (40, 50)).astype(np.uint8)
-
-
 def save_png(path, array):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(array).save(path)

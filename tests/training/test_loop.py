@@ -11,6 +11,7 @@ from exitwave.training.architectures import build_network
 from exitwave.training.checkpoint import load_checkpoint, save_checkpoint
 from exitwave.training.kinds import task_of
 from exitwave.training.loop import train, update_average, validate
+from exitwave.training.pixels import PixelTask
 from exitwave.training.segmentation import SegmentationTask
 
 IDS = [f"image-{i}" for i in range(100)]
@@ -239,7 +240,7 @@ def test_validation_does_not_depend_on_the_batch_size(data):
 
 
 def test_without_augmentation_no_image_is_turned(data, tmp_path, monkeypatch):
-    monkeypatch.delattr(SegmentationTask, "augment")
+    monkeypatch.delattr(PixelTask, "augment")
     run(data, tiny(epochs=1, augmentation=False), tmp_path)
 
 

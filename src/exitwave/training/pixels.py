@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from exitwave.config.graph import Node
 from exitwave.config.images import Images
 from exitwave.config.models import PixelNetwork
+from exitwave.data.preprocess import preprocess_stack
 from exitwave.errors import ConfigError, TrainingError
+from exitwave.training.task import INPUT
 
 if TYPE_CHECKING:
     import torch
@@ -31,22 +37,48 @@ def check_map(name: str, images: Sequence[Node]) -> None:
             )
 
 
-def check_images(model: PixelNetwork, images: torch.Tensor) -> None:
-    """Refuse images [n, H, W] that do not fit a network with so many downsampling stages.
+@dataclass(frozen=True)
+class PixelTask:
+    """The part of a task that does not depend on what the value of a pixel is."""
 
-    Raises
-    ------
-    TrainingError
-    """
-    height, width = images.shape[-2:]
-    stride = 2**model.encoder_depth
-    if height != width or height % stride:
-        raise TrainingError(
-            f"images have {height} x {width} pixels; allowed with encoder_depth {model.encoder_depth}: "
-            f"squares with an edge that is a multiple of {stride}"
-        )
-    if min(len(images), model.batch_size) == 1 and height == stride:
-        raise TrainingError(
-            f"one image of {height} x {width} pixels at a time leaves a single value for batch normalisation at "
-            f"encoder_depth {model.encoder_depth}; allowed: a larger batch_size or more images, or a smaller depth"
-        )
+    model: PixelNetwork
+    columns: ClassVar[tuple[str, ...]] = ()
+
+    def inputs(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Preprocessed images [n, H, H]."""
+        return preprocess_stack(arrays[INPUT], self.model.preprocessing)
+
+    def build(self) -> torch.nn.Module:
+        """Network with one output a pixel."""
+        from exitwave.training.architectures import build_network
+
+        return build_network(self.model)
+
+    def check(self, network: torch.nn.Module, images: torch.Tensor) -> None:
+        """Refuse images [n, H, W] that do not fit a network with so many downsampling stages.
+
+        Raises
+        ------
+        TrainingError
+        """
+        height, width = images.shape[-2:]
+        depth = self.model.encoder_depth
+        stride = 2**depth
+        if height != width or height % stride:
+            raise TrainingError(
+                f"images have {height} x {width} pixels; allowed with encoder_depth {depth}: "
+                f"squares with an edge that is a multiple of {stride}"
+            )
+        if min(len(images), self.model.batch_size) == 1 and height == stride:
+            raise TrainingError(
+                f"one image of {height} x {width} pixels at a time leaves a single value for batch normalisation at "
+                f"encoder_depth {depth}; allowed: a larger batch_size or more images, or a smaller depth"
+            )
+
+    def augment(
+        self, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Turn and flip images and targets alike."""
+        from exitwave.training.symmetry import augment
+
+        return augment(images, targets, rng)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from exitwave.config.graph import Node
 from exitwave.config.models import Regression
 from exitwave.data.batches import unit_of
-from exitwave.data.preprocess import preprocess_stack
 from exitwave.data.shards import open_shard
 from exitwave.errors import TrainingError
-from exitwave.training.pixels import check_images, check_map
+from exitwave.training.pixels import PixelTask, check_map
 from exitwave.training.task import INPUT, Curves
 
 if TYPE_CHECKING:
@@ -29,13 +28,12 @@ _SAMPLE = 1_000_000
 
 
 @dataclass(frozen=True)
-class RegressionTask:
+class RegressionTask(PixelTask):
     """Values of a stored map; see :class:`exitwave.training.task.Task`."""
 
     model: Regression
     unit: str
     """Of the map."""
-    columns: ClassVar[tuple[str, ...]] = ()
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -53,10 +51,6 @@ class RegressionTask:
         unit = f" [{self.unit}]" if self.unit else ""
         return Curves(f"{self.model.target.map}{unit} (validation)", {"validation_mae": "mean absolute error"})
 
-    def inputs(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Preprocessed images [n, H, H]."""
-        return preprocess_stack(arrays[INPUT], self.model.preprocessing)
-
     def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.float32]:
         """Maps [n, H, H]; NaN where they have no value."""
         return arrays[self.model.target.map].astype(np.float32)
@@ -69,24 +63,6 @@ class RegressionTask:
             return {"unit": self.unit}
         quantiles = np.quantile(values, [0, 0.05, 0.5, 0.95, 1]).tolist()
         return {"unit": self.unit, **dict(zip(("min", "q05", "median", "q95", "max"), quantiles, strict=True))}
-
-    def build(self) -> torch.nn.Module:
-        """Network with one output a pixel."""
-        from exitwave.training.architectures import build_network
-
-        return build_network(self.model)
-
-    def check(self, network: torch.nn.Module, images: torch.Tensor) -> None:
-        """Refuse images that do not fit the depth of the encoder."""
-        check_images(self.model, images)
-
-    def augment(
-        self, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Turn and flip images and maps alike."""
-        from exitwave.training.symmetry import augment
-
-        return augment(images, targets, rng)
 
     def objective(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Mean loss of the pixels that have a value."""

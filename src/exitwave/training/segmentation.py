@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from exitwave.config.graph import Node
 from exitwave.config.models import Segmentation
-from exitwave.data.preprocess import preprocess_stack
 from exitwave.labels.mask import mask_of
-from exitwave.training.pixels import check_images, check_map
+from exitwave.training.pixels import PixelTask, check_map
 from exitwave.training.task import INPUT, Curves
 
 if TYPE_CHECKING:
@@ -24,12 +23,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SegmentationTask:
+class SegmentationTask(PixelTask):
     """Masks of a stored map; see :class:`exitwave.training.task.Task`."""
 
     model: Segmentation
     facts: ClassVar[dict[str, Any]] = {}
-    columns: ClassVar[tuple[str, ...]] = ()
     curves: ClassVar[Curves] = Curves(
         "F1 of the particle class (validation)",
         {"validation_f1": "hard F1", "validation_f1_soft": "soft F1"},
@@ -41,10 +39,6 @@ class SegmentationTask:
         """The image and the map that its mask is made from."""
         return INPUT, self.model.target.map
 
-    def inputs(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Preprocessed images [n, H, H]."""
-        return preprocess_stack(arrays[INPUT], self.model.preprocessing)
-
     def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.bool_]:
         """Masks [n, H, H]."""
         # One by one: all at once in single precision would take as much memory as the images.
@@ -55,24 +49,6 @@ class SegmentationTask:
         fractions = targets.mean(axis=(1, 2))
         spread = {name: float(getattr(np, name)(fractions)) for name in ("min", "median", "mean", "max")}
         return {"particle_fraction": spread}
-
-    def build(self) -> torch.nn.Module:
-        """Network with one logit a pixel."""
-        from exitwave.training.architectures import build_network
-
-        return build_network(self.model)
-
-    def check(self, network: torch.nn.Module, images: torch.Tensor) -> None:
-        """Refuse images that do not fit the depth of the encoder."""
-        check_images(self.model, images)
-
-    def augment(
-        self, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Turn and flip images and masks alike."""
-        from exitwave.training.symmetry import augment
-
-        return augment(images, targets, rng)
 
     def objective(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Cross-entropy and Dice."""
