@@ -19,7 +19,7 @@ from exitwave.config.exit_waves import PlaneWave
 from exitwave.errors import ConfigError, StructureError
 from exitwave.structures.structure import Structure
 from exitwave.waves.abtem_engine import AbtemMultislice
-from exitwave.waves.exit_waves import LOSS_LIMIT, ExitWaves, simulate_each, simulate_exit_waves
+from exitwave.waves.exit_waves import LOSS_LIMIT, ExitWaves, propagate, simulate_each, simulate_exit_waves
 from exitwave.waves.multislice import Configuration, Multislice, Spectra
 from exitwave.waves.numba_backend import NumbaBackend
 from exitwave.waves.torch_backend import TorchBackend
@@ -272,6 +272,30 @@ def test_tilted_wave_is_brought_back_to_where_the_structure_is() -> None:
         result = simulate_exit_waves(atom, block(specimen_tilt_x=tilt, specimen_tilt_y=-tilt), np.random.default_rng(0))
         phase = np.angle(result.particles[0])
         assert np.unravel_index(np.argmax(phase), phase.shape) == (24, 24)
+
+
+@pytest.mark.parametrize("engine", ["exitwave", "abtem"])
+@pytest.mark.parametrize("tilt", [10.0, 20.0, 50.0])
+def test_waves_of_particles_and_of_the_whole_are_in_one_lateral_frame(engine: str, tilt: float) -> None:
+    """A particle far from mid-height appears in the same place in both, moved by its height above that."""
+    height = np.array([36.0, 4.0])  # mid-height at 20 Å
+    atoms = Structure(
+        np.array([[9.6, 9.6, height[0]], [3.2, 3.2, height[1]]]),
+        np.array([79, 6], np.uint8),
+        np.array([1, 0], np.uint8),
+        np.array([EDGE, EDGE, 40.0]),
+    )
+    settings = block(engine=engine, specimen_tilt_x=tilt, specimen_tilt_y=-tilt)
+    result = simulate_exit_waves(atoms, settings, np.random.default_rng(0))
+    # The whole is in focus at mid-height: focused on the particle, as its own wave is, it would be moved sideways too.
+    focused = propagate(result.whole[0], 16.0, settings.energy, settings.sampling)
+    moved = 16.0 * np.tan(tilt * 1e-3)
+    for wave in (focused, result.particles[0]):
+        strength = np.abs(wave - 1) ** 2
+        strength[strength < 0.02 * strength.max()] = 0
+        y, x = (np.sum(np.arange(48) * settings.sampling * strength.sum(axis=axis)) for axis in (1, 0))
+        assert x / strength.sum() == pytest.approx(9.6 - moved, abs=0.1)
+        assert y / strength.sum() == pytest.approx(9.6 + moved, abs=0.1)
 
 
 @pytest.mark.gpu

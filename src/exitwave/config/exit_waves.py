@@ -24,7 +24,7 @@ class ExitWaves(Block):
 class PlaneWave(ExitWaves):
     """Plane-wave multislice: exit waves of the whole structure and of the particles alone."""
 
-    VERSION = 3
+    VERSION = 4
     LAPTOP = {"frozen_phonons": 2}
     MOVED = {"tilt_x": "specimen_tilt_x", "tilt_y": "specimen_tilt_y"}
     COLUMNS = {

@@ -38,7 +38,10 @@ class ExitWaves:
         Wave of the whole structure, in focus at mid-height of its atoms. The incoming wave has amplitude 1.
         Note that abTEM's arrays are [x, y].
     particles : complex64 array [phonon, y, x]
-        Wave of the particles alone, in focus at the mean height of their atoms; 1 everywhere without particles.
+        Wave of the particles alone, in focus at the mean height of their atoms; 1 everywhere without particles. Where
+        the beam is tilted, it is seen from the same direction as ``whole`` and laterally in the same place: what is at
+        mid-height of the atoms of the structure stays where it is, and the rest moves by its height above that times
+        the tangent of the tilt.
     series : complex64 array [plane, phonon, y, x]
         The wave of the whole structure as it is at each depth of the thickness series; no planes if none was asked for.
     metadata : dict
@@ -250,7 +253,10 @@ class _Simulator:
             for variant, (spectrum, distance) in enumerate(zip((parts.whole, alone), passage.distances, strict=True)):
                 if spectrum is not None:
                     intensities.append(float(np.sum(np.abs(spectrum) ** 2, dtype=np.float64)))
-                    focus = fresnel(self._size, self._edge, -distance, block.energy, passage.tilt)
+                    # Both waves go back sideways alike, to one lateral frame, whatever the height that each is focused at.
+                    focus = fresnel(
+                        self._size, self._edge, -distance, block.energy, passage.tilt, tilted=-passage.distances[0]
+                    )
                     waves[variant, phonon] = _wave(cut_to_band(spectrum, self._size) * focus)
             for plane, spectrum in enumerate(parts.series):
                 if spectrum is not None:

@@ -90,9 +90,14 @@ def cut_to_band(spectrum: NDArray, size: int) -> NDArray:  # type: ignore[type-a
 
 
 def fresnel(
-    size: int, edge: float, distance: float, energy: float, tilt: tuple[float, float] = (0.0, 0.0)
+    size: int,
+    edge: float,
+    distance: float,
+    energy: float,
+    tilt: tuple[float, float] = (0.0, 0.0),
+    tilted: float | None = None,
 ) -> NDArray[np.complex64]:
-    """Propagator of free space, ``exp(-i π λ d k² - 2 π i d (kx tan tx + ky tan ty))``.
+    """Propagator of free space, ``exp(-i π λ d k² - 2 π i s (kx tan tx + ky tan ty))``.
 
     Kirkland, *Advanced Computing in Electron Microscopy*, eq. 6.65, with abTEM's sign of the tilt.
 
@@ -108,6 +113,8 @@ def fresnel(
         Beam energy [eV].
     tilt : tuple of float
         Tilt of the beam towards x and y [mrad].
+    tilted : float, optional
+        The distance s over which the wave moves sideways as the tilted beam does [Å]; left out, it is the distance d.
 
     Returns
     -------
@@ -115,7 +122,9 @@ def fresnel(
         Rows ky, columns kx, in the order of ``fftfreq``.
     """
     k = np.fft.fftfreq(size, edge / size)
+    aside = distance if tilted is None else tilted
     across_x, across_y = (
-        np.exp(-1j * np.pi * distance * k * (wavelength(energy) * k + 2 * np.tan(angle * 1e-3))) for angle in tilt
+        np.exp(-1j * np.pi * k * (distance * wavelength(energy) * k + 2 * aside * np.tan(angle * 1e-3)))
+        for angle in tilt
     )
     return np.outer(across_y, across_x).astype(np.complex64)
