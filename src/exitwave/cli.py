@@ -95,12 +95,15 @@ def segment(
     symmetry_average: Annotated[
         bool, typer.Option(help="average over quarter turns and flips; 8 times slower")
     ] = False,
+    any_pixel_size: Annotated[
+        bool, typer.Option(help="go on where pixels are more than 4 times coarser or finer than the network's")
+    ] = False,
 ) -> None:
     """Segment micrographs: a mask, an overlay and a table of particles for each."""
     from exitwave.jobs.apply import Applying, find_images, segment_files
 
     found = find_images(images)
-    how = Applying(pixel_size, page, threshold, overlap, symmetry_average)
+    how = Applying(pixel_size, page, threshold, overlap, symmetry_average, any_pixel_size)
     done = 0
     for number, outcome in enumerate(segment_files(found, model, output, how), 1):
         told = outcome.told if outcome.done else f"skipped: {outcome.told}"

@@ -4,8 +4,9 @@ import torch
 from PIL import Image
 
 from exitwave.benchmark.particles import particle_table, save_overlay
-from exitwave.benchmark.prediction import predict_image, tile_edge
+from exitwave.benchmark.prediction import network_predictor, predict_image, tile_edge
 from exitwave.config.models import Segmentation
+from exitwave.errors import MicrographError
 from exitwave.training.kinds import task_of
 from exitwave.training.networks import LoadedNetwork
 
@@ -35,7 +36,7 @@ def test_a_disc_is_found_with_its_area_whatever_the_pixel(pixel_size, symmetry_a
     y, x = (np.indices((edge, edge + 11)) + 0.5) * pixel_size
     disc = np.hypot(y - 60, x - 55) < 30
     image = np.where(disc, 40.0, 90.0).astype(np.float32)
-    probability = predict_image(make_network(image_size=128), image, pixel_size, 0.5, symmetry_average)
+    probability = predict_image(make_network(image_size=128), image, pixel_size, 0.5, symmetry_average).values
     assert probability.shape == disc.shape
     assert -1e-6 <= probability.min() <= probability.max() <= 1 + 1e-6
     mask = probability >= 0.5
@@ -53,12 +54,86 @@ def test_the_network_sees_tiles_of_its_own_size_each_normalised_by_itself():
     assert torch.allclose(tiles.amax(dim=(1, 2, 3)), torch.tensor(1.0))
 
 
-def test_a_hot_pixel_changes_nothing():
-    image = np.random.default_rng(0).normal(100, 1, (128, 128)).astype(np.float32)
-    hot = image.copy()
-    hot[50, 60] = 1e6
-    one, other = (predict_image(make_network(), i, 0.8) for i in (image, hot))
-    assert np.abs(one - other)[:40].max() < 1e-3
+@pytest.fixture
+def discs():
+    """Two dark discs in noise, on pixels that are not those of the network, and where they are."""
+    y, x = np.indices((200, 240))
+    disc = (np.hypot(y - 70, x - 60) < 30) | (np.hypot(y - 120, x - 170) < 25)
+    noise = np.random.default_rng(0).normal(0, 10, disc.shape)
+    return (np.where(disc, 60.0, 100.0) + noise).astype(np.float32), disc
+
+
+def masks_of(*images, pixel_size=0.5):
+    network = make_network(image_size=128)
+    return [predict_image(network, image, pixel_size).values >= 0.5 for image in images]
+
+
+def overlap(one, other):
+    return (one & other).sum() / (one | other).sum()
+
+
+@pytest.mark.parametrize("pixel_size", [0.5, 0.8, 1.0])
+@pytest.mark.parametrize("value", [0.0, 200.0, 1000.0, 60000.0])
+def test_one_hot_or_dead_pixel_leaves_the_mask_as_it_is(discs, value, pixel_size):
+    image, _ = discs
+    faulty = image.copy()
+    faulty[70, 150] = value
+    clean, found = masks_of(image, faulty, pixel_size=pixel_size)
+    far = np.hypot(*(np.indices(image.shape) - np.array([70, 150])[:, None, None])) > 5
+    assert overlap(clean & far, found & far) > 0.97
+
+
+@pytest.mark.parametrize("value", [0.0, 60000.0])
+def test_an_information_bar_is_left_out_and_told(discs, value):
+    image, _ = discs
+    barred = image.copy()
+    barred[175:] = value
+    clean, found = masks_of(image, barred)
+    assert not found[175:].any()
+    assert overlap(clean[:170], found[:170]) > 0.97
+    prediction = predict_image(make_network(), barred, 0.5)
+    assert prediction.left_out[175:].all()
+    assert not prediction.left_out[:175].any()
+    words = "12.5% of it is left out: flat areas, such as an information bar or saturation"
+    assert prediction.warnings[-1] == words
+
+
+def test_an_image_without_contrast_has_no_particle_and_is_told():
+    class Sure(Darkness):
+        def forward(self, images):
+            return torch.full_like(images, 20.0)
+
+    network = LoadedNetwork(Sure(), make_network().task, 0.8, {})
+    prediction = predict_image(network, np.full((200, 200), 100, np.float32), 0.8)
+    assert not prediction.values.any()
+    assert prediction.warnings == ("it has no contrast, so that there is nothing to find",)
+    # Nor has a tile of it, whatever the others have.
+    half = np.random.default_rng(0).poisson(100, (128, 256)).astype(np.float32)
+    half[:, :128] = 100
+    half[0, 0] = 101
+    values = network_predictor(network)(np.stack([half[:, :128], half[:, 128:]]))
+    assert not values[0].any()
+    assert values[1].all()
+
+
+def test_a_pixel_far_from_the_networks_is_told_and_one_too_far_refused(discs):
+    image, _ = discs
+    assert predict_image(make_network(), image, 0.8).warnings == ()
+    assert "2.0 times coarser" in predict_image(make_network(), image[:64, :64], 1.6).warnings[0]
+    with pytest.raises(MicrographError, match=r"2,500.0 times coarser .* 500000 x 600000 px in .* tiles, which take"):
+        predict_image(make_network(), image, 2000)
+
+
+def test_the_median_acts_on_the_pixels_of_the_network_as_in_training():
+    """A line of one pixel of the network, four of the camera, is as wide as its median filter removes."""
+    image = np.random.default_rng(0).normal(100, 0.1, (512, 512)).astype(np.float32)
+    image[:, 256:260] = 0
+    network = make_network()
+    predict_image(network, image, 0.2)
+    fine = torch.cat(network.module.seen)
+    network = make_network()
+    predict_image(network, image.reshape(128, 4, 128, 4).mean(axis=(1, 3)), 0.8)
+    torch.testing.assert_close(fine, torch.cat(network.module.seen), atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize(("size", "edge"), [(128, 128), (100, 128), (130, 160)])

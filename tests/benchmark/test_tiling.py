@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from exitwave.benchmark.tiling import LARGEST_AREA, predict_tiled, resample, resampled_shape, tile_starts
+from exitwave.benchmark.tiling import check_pixel, interpolate, predict_tiled, resample, resampled_shape, tile_starts
 from exitwave.errors import MicrographError
 
 
@@ -84,30 +84,65 @@ def test_a_disc_keeps_its_area_in_square_angstrom_and_its_centre(target):
     rows, columns = (np.indices(shape) + 0.5) * np.array(edges)[:, None, None]
     assert (rows * there).sum() / there.sum() == pytest.approx(40, abs=0.05)
     assert (columns * there).sum() / there.sum() == pytest.approx(70, abs=0.05)
-    back = resample(there, disc.shape, order=1) >= 0.5
+    back = interpolate(there, disc.shape) >= 0.5
     assert back.sum() * pixel_size**2 == pytest.approx(np.pi * radius**2, rel=0.02)
 
 
-def test_fringes_above_the_new_nyquist_frequency_do_not_alias():
-    """Fringes of 1.2 Å, to pixels of 0.9 Å: less is left than a camera with pixels of 0.9 Å would leave."""
-    x = np.arange(400) * 0.2
-    fringes = np.tile(np.sin(2 * np.pi * x / 1.2), (400, 1))
-    camera = np.sinc(0.9 / 1.2)
-    assert resample(fringes, resampled_shape(fringes.shape, 0.2, 0.9)).std() < camera * fringes.std()
+def fringes_on(pixel_size, count, spacing):
+    """Fringes as a camera records them: each pixel is the mean over its area."""
+    centres = (np.arange(count) + 0.5) * pixel_size
+    return np.sinc(pixel_size / spacing) * np.cos(2 * np.pi * centres / spacing)
 
 
-def test_fringes_below_the_nyquist_frequency_survive():
-    """Au 111 fringes of 2.35 Å from pixels of 0.59 Å to pixels of 0.8 Å."""
-    x = np.arange(400) * 0.59
-    fringes = np.tile(np.sin(2 * np.pi * x / 2.35), (400, 1))
-    assert resample(fringes, resampled_shape(fringes.shape, 0.59, 0.8)).std() > 0.8 * fringes.std()
+@pytest.mark.parametrize("spacing", [1.2, 1.92, 2.35, 4.0])
+@pytest.mark.parametrize("pixel_size", [0.2, 0.3, 0.5, 0.59])
+def test_fringes_are_those_that_a_camera_with_the_new_pixels_records(pixel_size, spacing):
+    """With their amplitude and phase; those beyond the new Nyquist frequency fold back as they do in a camera."""
+    shape = (40, 2000)
+    there = resample(np.tile(fringes_on(pixel_size, 2000, spacing), (40, 1)), resampled_shape(shape, pixel_size, 0.8))
+    expected = fringes_on(2000 * pixel_size / there.shape[1], there.shape[1], spacing)
+    # Near its ends the line is continued by its mirror image.
+    np.testing.assert_allclose(there[len(there) // 2, 100:-100], expected[100:-100], atol=0.02)
+
+
+@pytest.mark.parametrize("pixel_size", [0.2, 0.25, 0.4, 0.5, 0.59, 0.7])
+def test_noise_has_the_variance_that_it_has_in_a_camera_with_the_new_pixels(pixel_size):
+    """That of the mean over as many pixels as the new one covers; between 1 and 1.15 of it where that is no number."""
+    noise = np.random.default_rng(0).normal(0, 1, (800, 800))
+    there = resample(noise, resampled_shape(noise.shape, pixel_size, 0.8))
+    covered = noise.size / there.size
+    assert 0.95 < there.var() * covered < 1.15
+
+
+@pytest.mark.parametrize("times", [2, 3, 4])
+def test_pixels_that_cover_a_whole_number_of_pixels_are_their_mean(times):
+    image = np.random.default_rng(0).random((60, 84)).astype(np.float32)
+    mean = image.reshape(60 // times, times, 84 // times, times).mean(axis=(1, 3))
+    np.testing.assert_allclose(resample(image, mean.shape), mean, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (200, 7), (61, 500)])
+def test_the_mean_of_an_image_stays(shape):
+    image = np.random.default_rng(0).random((60, 84)).astype(np.float32)
+    assert resample(image, shape).mean() == pytest.approx(image.mean(), rel=1e-4)
 
 
 def test_same_grid_is_left_alone(image):
-    assert resample(image, image.shape) is image
+    assert (resample(image, image.shape) == image).all()
 
 
-def test_a_pixel_size_that_asks_for_more_memory_than_there_is_is_refused_before():
-    assert resampled_shape((64, 64), 200, 0.8) == (16000, 16000)
-    with pytest.raises(MicrographError, match=f"64 x 64 px of 500 Å .* 40000 x 40000 px of 0.8 Å.*{LARGEST_AREA}"):
-        resampled_shape((64, 64), 500, 0.8)
+@pytest.mark.parametrize(("pixel_size", "words"), [(0.8, ""), (0.54, ""), (1.2, ""), (0.5, "finer"), (3.0, "coarser")])
+def test_a_pixel_far_from_that_of_the_network_is_warned_of(pixel_size, words):
+    told = check_pixel((100, 200), pixel_size, 0.8, 128, 0.5)
+    assert (words in told) if words else (told == "")
+
+
+def test_a_pixel_too_far_is_refused_with_what_it_would_take_before_it_is_taken():
+    words = r"2000 Å is 2,500.0 times coarser than the network's, 0.8 Å: 64 x 64 px become 160000 x 160000 px in "
+    with pytest.raises(MicrographError, match=words + r"6,245,001 tiles, which take 667.6 GiB; allowed: up to 4"):
+        check_pixel((64, 64), 2000, 0.8, 128, 0.5)
+    with pytest.raises(MicrographError, match=r"8.0 times finer .* 4096 x 4096 px become 512 x 512 px in 49 tiles"):
+        check_pixel((4096, 4096), 0.1, 0.8, 128, 0.5)
+    assert "8.0 times finer" in check_pixel((4096, 4096), 0.1, 0.8, 128, 0.5, any_pixel_size=True)
+    with pytest.raises(MicrographError, match="allowed: 268,435,456 px"):
+        check_pixel((64, 64), 2000, 0.8, 128, 0.5, any_pixel_size=True)

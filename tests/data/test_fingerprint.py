@@ -127,3 +127,12 @@ def test_a_damaged_shard_is_named(tmp_path, write_images):
     (tmp_path / "shard-0.zarr.zip").write_bytes(b"half")
     with pytest.raises(ShardError, match=r"shard-0\.zarr\.zip: is damaged"):
         fingerprint(manifest)
+
+
+@pytest.mark.parametrize(("lost", "warned"), [(0.0, False), (0.04, False), (0.5, True), (1.0, True)])
+def test_particles_that_the_phase_does_not_label_are_warned_of(manifest, lost, warned):
+    share = np.where(np.arange(len(manifest)) < lost * len(manifest), 0.4, 0.9)
+    share[-1] = np.nan  # an image without particles
+    warnings = fingerprint(manifest.assign(images="flakes", labelled_outline=share))["warnings"]
+    assert len(warnings) == warned
+    assert all("'flakes'" in text and "by thickness" in text for text in warnings)

@@ -3,7 +3,7 @@ import pytest
 from scipy.ndimage import median_filter
 
 from exitwave.config.models import Preprocessing
-from exitwave.data.preprocess import preprocess
+from exitwave.data.preprocess import has_contrast, normalize, preprocess, replace_outliers
 
 
 @pytest.fixture
@@ -26,11 +26,20 @@ def test_standardised_images_have_mean_zero_and_unit_deviation(counts):
     np.testing.assert_allclose(result.std(axis=(-2, -1)), 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("normalization", ["minmax", "standard"])
+def test_by_percentiles_the_few_brightest_and_darkest_pixels_are_cut_off():
+    image = np.random.default_rng(0).permutation(128 * 128).reshape(128, 128) + 7
+    result = preprocess(image, Preprocessing(median=1, outliers=0))
+    assert (result == 1).sum() == (result == 0).sum() == 17
+    low, high = np.percentile(image, (0.1, 99.9))
+    np.testing.assert_allclose(result, np.clip((image - low) / (high - low), 0, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("normalization", ["percentile", "minmax", "standard"])
 def test_constant_image_becomes_zero(normalization):
     images = np.full((2, 16, 16), 0.1, dtype=np.float32)
     result = preprocess(images, Preprocessing(normalization=normalization))
     assert (result == 0).all()
+    assert not has_contrast(images).any()
 
 
 def test_median_removes_a_hot_pixel_and_leaves_other_images_alone():
@@ -40,13 +49,77 @@ def test_median_removes_a_hot_pixel_and_leaves_other_images_alone():
 
 
 def test_images_are_not_changed_in_place(counts):
+    counts[0, 0, 5, 5] = 5000
     before = counts.copy()
     preprocess(counts, Preprocessing(median=1))
     np.testing.assert_array_equal(counts, before)
+    floats = counts.astype(np.float32)
+    replace_outliers(floats, 6)
+    np.testing.assert_array_equal(floats, before)
 
 
-@pytest.mark.parametrize("normalization", ["minmax", "standard"])
+@pytest.mark.parametrize("normalization", ["percentile", "minmax", "standard"])
 def test_result_does_not_depend_on_gain_and_offset(counts, normalization):
     one = preprocess(counts, Preprocessing(normalization=normalization))
     other = preprocess(counts * 3 + 7, Preprocessing(normalization=normalization))
     np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("times", [0.0, 2.0, 3.0, 10.0, 1000.0])
+@pytest.mark.parametrize(
+    "places",
+    [[(60, 70)], [(0, 0)], [(0, 64)], [(127, 127)], [(60, 70), (60, 71)], [(30, 30), (31, 30), (90, 5)]],
+    ids=["inside", "corner", "edge", "other corner", "a pair", "a pair and one"],
+)
+def test_hot_and_dead_pixels_are_replaced_by_what_is_around_them(places, times):
+    image = np.random.default_rng(0).normal(100, 8, (128, 128)).astype(np.float32)
+    faulty = image.copy()
+    for place in places:
+        faulty[place] = 100 * times
+    result = replace_outliers(faulty, 6)
+    changed = list(zip(*np.nonzero(result != faulty), strict=True))
+    assert changed == sorted(places)
+    assert all(abs(result[place] - 100) < 24 for place in places)
+    # One pixel of 16,384 no longer decides what is dark and bright.
+    one, other = (preprocess(i, Preprocessing(median=1)) for i in (image, faulty))
+    assert np.abs(np.delete(one - other, [128 * y + x for y, x in places])).max() < 0.02
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05, 0.3])
+@pytest.mark.parametrize("spacing", [2.2, 2.9, 4.0, 5.0])
+@pytest.mark.parametrize("diameter", [24, 64, 256])
+def test_fringes_stay_whatever_their_spacing_and_the_size_of_the_particle(noise, spacing, diameter):
+    y, x = np.indices((256, 256))
+    turned = (x, 0.5 * x + 0.87 * y, -0.5 * x + 0.87 * y)
+    lattice = sum(np.cos(2 * np.pi * along / spacing) for along in turned)
+    image = 100 * (1 + 0.3 * lattice * (np.hypot(x - 128, y - 128) < diameter / 2))
+    image = (image + np.random.default_rng(0).normal(0, 100 * noise, image.shape)).astype(np.float32)
+    assert (replace_outliers(image, 6) != image).sum() <= 1
+
+
+@pytest.mark.parametrize("mean", [0.002, 0.05, 0.3, 1, 25])
+def test_electrons_are_no_outliers_however_few(mean):
+    image = np.random.default_rng(0).poisson(mean, (256, 256)).astype(np.float32)
+    changed = replace_outliers(image, 6) != image
+    assert changed.sum() < 0.01 * image.sum()
+
+
+def test_a_bright_line_is_no_outlier():
+    image = np.random.default_rng(0).normal(100, 5, (64, 64)).astype(np.float32)
+    image[:, 20] = 1000
+    np.testing.assert_array_equal(replace_outliers(image, 6), image)
+
+
+def test_a_limit_of_zero_replaces_nothing():
+    image = np.random.default_rng(0).normal(100, 5, (64, 64)).astype(np.float32)
+    image[3, 4] = 1e6
+    np.testing.assert_array_equal(replace_outliers(image, 0), image)
+
+
+def test_normalising_knows_no_neighbours():
+    """Only the grey values count: a shuffled image is normalised as the image is."""
+    image = np.random.default_rng(0).normal(100, 5, (64, 64))
+    shuffled = np.random.default_rng(1).permutation(image.ravel())
+    for normalization in ("percentile", "minmax", "standard"):
+        one, other = (normalize(values.reshape(64, 64), normalization) for values in (image, shuffled))
+        np.testing.assert_allclose(np.sort(one, axis=None), np.sort(other, axis=None), atol=1e-6)

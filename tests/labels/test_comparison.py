@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.image import imread
 
 from exitwave.config.exit_waves import PlaneWave
+from exitwave.config.models import MaskTarget
 from exitwave.errors import ShardError
-from exitwave.labels.comparison import threshold_curve
+from exitwave.labels.comparison import dice, threshold_curve
 from exitwave.labels.maps import label_maps
+from exitwave.labels.mask import mask_of
 from exitwave.labels.phase import phase_map
 from exitwave.report.labels import draw_labels
 from exitwave.waves.exit_waves import simulate_exit_waves
@@ -20,17 +24,18 @@ def test_score_is_that_of_dice_at_each_threshold():
     phase = np.array([[0.1, 0.2, 0.3, 0.4]])
     atoms = np.array([[0, 0, 1, 1]], dtype=np.uint8)
     # 4, 2, 1 and 0 pixels above, of which 2, 2, 1 and 0 are right.
-    np.testing.assert_allclose(threshold_curve(phase, atoms, [0.0, 0.25, 0.35, 0.5]), [4 / 6, 1, 2 / 3, 0])
+    masks = partial(mask_of, phase)
+    np.testing.assert_allclose(threshold_curve(masks, atoms > 0, [0.0, 0.25, 0.35, 0.5]), [4 / 6, 1, 2 / 3, 0])
 
 
 def test_curves_of_a_stack_are_those_of_its_images(rng):
     phase, atoms = rng.random((3, 8, 8)), rng.random((3, 8, 8)) > 0.5
-    each = [threshold_curve(one, other, [0.2, 0.6]) for one, other in zip(phase, atoms, strict=True)]
-    np.testing.assert_allclose(threshold_curve(phase, atoms, [0.2, 0.6]), each)
+    each = [threshold_curve(partial(mask_of, one), other, [0.2, 0.6]) for one, other in zip(phase, atoms, strict=True)]
+    np.testing.assert_allclose(threshold_curve(partial(mask_of, phase), atoms, [0.2, 0.6]), each)
 
 
 def test_two_empty_masks_agree():
-    assert threshold_curve(np.zeros((4, 4)), np.zeros((4, 4), dtype=bool), [0.1]) == [1.0]
+    assert dice(np.zeros((4, 4), bool), np.zeros((4, 4), bool)) == 1.0
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +49,7 @@ def gold(scenes):
 
 def test_masks_by_phase_and_by_atoms_of_a_simulated_particle_agree(gold):
     phase, maps = gold
-    curve = threshold_curve(phase, maps["atoms"], [0.05, 0.1, 0.8])
+    curve = threshold_curve(partial(mask_of, phase), maps["atoms"], [0.05, 0.1, 0.8])
     assert curve[:2].min() > 0.95
     assert curve[2] < 0.8
 
@@ -76,14 +81,15 @@ def shard_with_labels(tmp_path, gold, write_images):
     return write
 
 
+@pytest.mark.parametrize("target", [{}, {"minimum": 0}], ids=["by default", "without a smallest value"])
 @pytest.mark.parametrize("empty", [False, True], ids=["one particle", "no particle"])
-def test_figure_of_the_masks_is_drawn(tmp_path, gold, shard_with_labels, empty):
+def test_figure_of_the_masks_is_drawn(tmp_path, gold, shard_with_labels, empty, target):
     atoms = np.stack([gold[1]["atoms"] & (not empty), np.zeros_like(gold[1]["atoms"])]).astype(np.uint8)
     shard = shard_with_labels(atoms=atoms)
-    draw_labels(shard, tmp_path / "labels.png", "phase", 0.1, title="gold")
+    draw_labels(shard, tmp_path / "labels.png", MaskTarget(**target), title="gold")
     assert (imread(tmp_path / "labels.png")[..., :3].min(axis=2) < 0.9).mean() > 0.05
 
 
 def test_figure_needs_the_label_by_atoms(tmp_path, shard_with_labels):
     with pytest.raises(ShardError, match="has no label 'atoms'"):
-        draw_labels(shard_with_labels(), tmp_path / "labels.png", "phase", 0.1)
+        draw_labels(shard_with_labels(), tmp_path / "labels.png", MaskTarget())

@@ -11,9 +11,9 @@ def test_a_stored_value_is_compared_with_the_threshold_that_was_written(threshol
     """Not with the threshold rounded to half precision, which 0.15 and 0.3 are below."""
     nearest = np.float16(threshold)
     stored = np.array([np.nextafter(nearest, np.float16(0)), nearest, np.nextafter(nearest, np.float16(1))])
-    expected = [float(value) > threshold for value in stored]
-    np.testing.assert_array_equal(mask_of(stored, threshold), expected)
-    task = task_of(Segmentation(kind="segmentation", target={"above": threshold}), {})
+    np.testing.assert_array_equal(mask_of(stored, threshold), [float(value) > threshold for value in stored])
+    task = task_of(Segmentation(kind="segmentation", target={"minimum": threshold}), {})
+    expected = [float(value) >= threshold for value in stored]
     np.testing.assert_array_equal(task.targets({"phase": stored.reshape(1, 1, 3)}, None)[0, 0], expected)
 
 

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.image import imread
 
+from exitwave.config.models import MaskTarget
 from exitwave.data.shards import read_table, table_path, write_table
 from exitwave.report import nanoparticles, parameters
 from exitwave.report.benchmarks import forest_plot
@@ -42,7 +43,7 @@ def test_simulation_figures_are_drawn(tmp_path, rng, particles, stage, samples):
         waves = samples.waves(shard, samples.structure_rows(particles), rng)
         draw_exit_waves(waves, figure, nanoparticles.describe_beside)
     else:
-        contact_sheet([samples.images(shard, particles, rng)], figure, describe_conditions, "phase", 0.1, title="noisy")
+        contact_sheet([samples.images(shard, particles, rng)], figure, describe_conditions, MaskTarget(), title="noisy")
     assert is_drawn(figure)
 
 
@@ -78,8 +79,8 @@ def test_nanoparticles_are_shown_from_the_fewest_to_the_most_particles(tmp_path,
 def test_an_outline_is_drawn_where_the_map_is_above_the_value(tmp_path, rng, samples):
     shard = samples.images(tmp_path / "shard.zarr.zip", [1], rng)
     orange = {}
-    for name, target in {"none": (None, 0.0), "below": ("phase", 0.1), "above": ("phase", 0.9)}.items():
-        contact_sheet([shard], tmp_path / f"{name}.png", describe_conditions, *target)
+    for name, target in {"none": None, "below": MaskTarget(), "above": MaskTarget(minimum=0.9)}.items():
+        contact_sheet([shard], tmp_path / f"{name}.png", describe_conditions, target)
         picture = imread(tmp_path / f"{name}.png")[:-60, :, :3]  # without the legend
         orange[name] = int((np.abs(picture - [0.902, 0.624, 0.0]).max(axis=2) < 0.05).sum())
     assert orange["below"] > 50

@@ -16,7 +16,7 @@ from docutils.core import publish_doctree
 from docutils.nodes import system_message
 
 from exitwave.config.kinds import STAGES
-from exitwave.config.models import Segmentation
+from exitwave.config.models import MaskTarget, Segmentation
 from exitwave.report.figures import (
     FIGURES,
     draw_figure,
@@ -51,7 +51,7 @@ images:
 datasets:
   gold: {{images: labelled, validation: 0.3, test: 0.3}}
 models:
-  small: {{kind: segmentation, target: {{above: 0.25}}}}
+  small: {{kind: segmentation, target: {{minimum: 0.25}}}}
 trainings:
   gold: {{datasets: gold, model: small, seeds: 2}}
   streamed: {{like: gold, streaming: true, seeds: 1}}
@@ -175,12 +175,12 @@ def test_what_a_figure_is_told_is_canonical_and_does_not_depend_on_counts():
 def test_masks_are_shown_as_the_networks_trained_on_the_images_learn_them(study):
     shown = {member.name: mask_shown(study, member) for member in study.stage("images")}
     assert shown == {
-        "noisy[dose=100]": ("phase", 0.1),
-        "noisy[dose=200]": ("phase", 0.1),
-        "labelled": ("phase", 0.25),
+        "noisy[dose=100]": MaskTarget(),
+        "noisy[dose=200]": MaskTarget(),
+        "labelled": MaskTarget(minimum=0.25),
     }
     told = json.loads(figure(study, "images/labelled/contact_sheet.png").about())
-    assert (told["map"], told["above"]) == ("phase", 0.25)
+    assert told["target"] == {"by": "phase", "fraction": 0.0, "minimum": 0.25}
 
 
 def test_figures_are_listed_by_block_training_or_benchmark(study):

@@ -48,14 +48,14 @@ def test_a_new_key_with_a_neutral_default_is_not_told_to_jobs(changed: Any, monk
 
 
 def test_a_new_key_of_a_target_makes_no_other_benchmark(changed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = ("models.unet.target", {"above": 0.3})
+    target = ("models.unet.target", {"minimum": 0.3})
     before = changed(target).stage("benchmarks")[0]
     wider = create_model("MaskTarget", __base__=MaskTarget, new_key=(float, 0.5))
     model = create_model("Segmentation", __base__=Segmentation, target=(wider, wider()))
     monkeypatch.setitem(STAGES["models"], "segmentation", model)
     after = changed(target).stage("benchmarks")[0]
     assert after.hash == before.hash
-    assert aim_of_benchmark(after) == aim_of_benchmark(before) == {"kind": "segmentation", "target": {"above": 0.3}}
+    assert aim_of_benchmark(after) == aim_of_benchmark(before) == {"kind": "segmentation", "target": {"minimum": 0.3}}
 
 
 def test_no_default_has_changed_without_a_new_version() -> None:

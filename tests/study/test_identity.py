@@ -78,7 +78,7 @@ def test_a_raised_count_only_adds_shards(changed: Any) -> None:
         ("images.noisy.aberrations.phi12", 0.1, "images"),
         ("images.noisy.per_structure", 3, "images"),
         ("datasets.gold.where", "dose > 5", "datasets"),
-        ("models.unet.target", {"above": 0.2}, "models"),
+        ("models.unet.target", {"minimum": 0.2}, "models"),
         ("models.unet.learning_rate", 2e-3, "models"),
     ],
 )
@@ -95,7 +95,8 @@ def test_a_benchmark_is_another_for_networks_of_another_target(changed: Any) -> 
     before = hashes(changed())
     assert before["benchmarks.held_out"] == hashes(changed(("models.unet.epochs", 3)))["benchmarks.held_out"]
     assert (
-        before["benchmarks.held_out"] != hashes(changed(("models.unet.target", {"above": 0.2})))["benchmarks.held_out"]
+        before["benchmarks.held_out"]
+        != hashes(changed(("models.unet.target", {"minimum": 0.2})))["benchmarks.held_out"]
     )
 
 

@@ -89,14 +89,12 @@ def test_rounding_never_makes_a_wave_larger_in_the_plan():
     assert sizes[0][1] > 0
 
 
-def test_a_job_reads_what_its_block_names_and_atoms_where_labels_are_made_of_them(changed):
-    plain, labelled = changed(), changed(("images.noisy.labels", ["atoms"]))
-    read = {stage: list(sources_of(plain.stage(stage)[0])) for stage in SIMULATION}
-    assert read == {"structures": [], "exit_waves": ["structures"], "images": ["exit_waves"]}
+def test_a_job_reads_what_its_block_names_and_the_atoms_that_labels_are_made_of(changed):
+    study = changed()
+    read = {stage: list(sources_of(study.stage(stage)[0])) for stage in SIMULATION}
     # The first is the one whose table goes on.
-    sources = sources_of(labelled.stage("images")[0])
-    assert list(sources) == ["exit_waves", "structures"]
-    assert sources["structures"] is labelled.stage("structures")[0]
+    assert read == {"structures": [], "exit_waves": ["structures"], "images": ["exit_waves", "structures"]}
+    assert sources_of(study.stage("images")[0])["structures"] is study.stage("structures")[0]
 
 
 @pytest.mark.parametrize("stage", SIMULATION)

@@ -154,10 +154,21 @@ FCC = str(Path(__file__).resolve().parents[2] / "resources" / "crystals" / "fcc"
         (
             "datasets.gold.label_threshold",
             0.2,
-            ["datasets.gold.label_threshold: the key has moved (value 0.2)", "allowed: target.above"],
+            ["datasets.gold.label_threshold: the key has moved (value 0.2)", "allowed: target.minimum"],
         ),
-        ("models.unet.target", {"map": "thickness"}, ["trainings.gold.model: ", "'thickness'", "'noisy'", "phase"]),
-        ("models.unet.target", 0.2, ["models.unet.target: found 0.2", "allowed: a block with the keys map, above"]),
+        (
+            "models.unet.target",
+            {"by": "thickness"},
+            ["trainings.gold.model: ", "'particle_thickness'", "'noisy'", "phase"],
+        ),
+        ("models.unet.target", {"by": "boundary", "minimum": 1}, ["trainings.gold.model: ", "'boundary'", "'noisy'"]),
+        ("models.unet.target", {"by": "height"}, ["models.unet.target.by: found 'height'", "'thickness'"]),
+        ("models.unet.target", {"map": "thickness"}, ["target.map: the key has moved", "allowed: by"]),
+        ("models.unet.target", {"by": "outline", "minimum": 1}, ["minimum is 1 with by: outline", "leave it out"]),
+        ("models.unet.target", {"by": "boundary"}, ["minimum is missing with by: boundary", "a value of that map"]),
+        ("models.unet.target", {"by": "outline", "fraction": 0.5}, ["fraction is 0.5", "by: phase or thickness"]),
+        ("models.unet.target", 0.2, ["models.unet.target: found 0.2", "allowed: a block with the keys by, fraction"]),
+        ("models.unet.preprocessing", {"outliers": -1}, ["preprocessing.outliers: found -1", "greater than or equal"]),
         # datasets
         ("datasets.gold.size", 99, ["datasets.gold.size: 99 images of 'noisy'", "16 images of 8 structures"]),
         ("datasets.gold.where", "dosage > 3", ["datasets.gold.where", "'dosage'", "dose"]),
@@ -249,7 +260,7 @@ def test_a_benchmark_without_networks_needs_what_baselines_are_scored_against(re
     benchmarks = {"held_out": {"kind": "simulated", "datasets": ["crystals"]}}
     nothing = [("trainings", {}), ("models", {}), ("benchmarks", benchmarks)]
     sentence = refusal(*crystals(), *nothing)
-    assert sentence.startswith("benchmarks.held_out.datasets: found a model that learns the map 'phase', which is not ")
+    assert sentence.startswith("benchmarks.held_out.datasets: found a model that learns from 'phase', which is not ")
 
 
 def test_what_streaming_draws_anew_cannot_choose_its_images(changed: Any, refusal: Any) -> None:

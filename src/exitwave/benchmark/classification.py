@@ -17,7 +17,7 @@ from exitwave.benchmark.metrics import Metric, Score
 from exitwave.benchmark.tiling import resample, resampled_shape
 from exitwave.config.benchmarks import Benchmark
 from exitwave.data.fingerprint import power_spectrum
-from exitwave.data.preprocess import normalize, remove_outliers
+from exitwave.data.preprocess import filter_median, normalize, replace_outliers
 from exitwave.training.classification import ClassificationTask
 from exitwave.training.confusion import accuracy, macro_f1
 
@@ -117,16 +117,15 @@ def _certain(place: int, classes: int) -> NDArray[np.float32]:
 def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: ClassificationTask) -> NDArray[Any]:
     """Probabilities of the classes of the benchmark, and the largest of those of other classes [classes + 1].
 
-    The image is filtered, brought to the pixel of the network, and given to it as a whole.
+    Outliers are replaced, the image brought to the pixel of the network, filtered, and given to it as a whole.
     """
     import torch
 
     preprocessing = network.model.preprocessing
-    image = remove_outliers(case.image, preprocessing.median)
+    image = replace_outliers(case.image, preprocessing.outliers)
     shape = (image.shape[0], image.shape[1])
-    image = normalize(
-        resample(image, resampled_shape(shape, case.pixel_size, network.pixel_size)), preprocessing.normalization
-    )
+    image = resample(image, resampled_shape(shape, case.pixel_size, network.pixel_size))
+    image = normalize(filter_median(image, preprocessing.median), preprocessing.normalization)
     with torch.inference_mode():
         known = network.task.predict(network.module(torch.from_numpy(image)[None, None]))[0].numpy()
     probability = np.zeros(len(task.classes) + 1, np.float32)

@@ -2,31 +2,57 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exitwave.benchmark.tiling import Predictor, predict_tiled, resample, resampled_shape
+from exitwave.benchmark.areas import continued, flat_areas
+from exitwave.benchmark.tiling import Predictor, check_pixel, interpolate, predict_tiled, resample, resampled_shape
 from exitwave.config.benchmarks import Benchmark, MicrographBenchmark
 from exitwave.config.models import PixelNetwork
-from exitwave.data.preprocess import normalize, remove_outliers
+from exitwave.data.preprocess import filter_median, has_contrast, normalize, replace_outliers
+from exitwave.errors import MicrographError
 
 if TYPE_CHECKING:
     from exitwave.training.networks import LoadedNetwork
 
+log = logging.getLogger(__name__)
 SMALLEST_TILE = 128
 """Tile [px] for a network that does not say on which size it was trained."""
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """What a network gives for an image.
+
+    Attributes
+    ----------
+    values : float32 array [H, W]
+        Probabilities or values of the map that the network has learned; 0 where the image has no contrast.
+    left_out : bool array [H, W]
+        Where nothing was recorded; see `exitwave.benchmark.areas.flat_areas`.
+    warnings : tuple of str
+        What makes it doubtful, each in words that go on after the name of the image.
+    """
+
+    values: NDArray[np.float32]
+    left_out: NDArray[np.bool_]
+    warnings: tuple[str, ...]
+
+
 def predict_map(
-    network: LoadedNetwork, image: NDArray[np.float32], pixel_size: float, block: Benchmark
+    network: LoadedNetwork, name: str, image: NDArray[np.float32], pixel_size: float, block: Benchmark
 ) -> NDArray[np.float32]:
     """What a network gives for an image of a benchmark; tiles overlap where the benchmark is of micrographs.
 
     Parameters
     ----------
     network : LoadedNetwork
+    name : str
+        Of the image; warnings go to the log.
     image : float32 array [H, W]
     pixel_size : float
         [Å]
@@ -35,11 +61,26 @@ def predict_map(
     Returns
     -------
     float32 array [H, W]
+
+    Raises
+    ------
+    MicrographError
+        If its pixel is too far from that of the network.
     """
-    overlap, symmetry_average = 0.0, False
+    how: dict[str, Any] = {"overlap": 0.0}
     if isinstance(block, MicrographBenchmark):
-        overlap, symmetry_average = block.overlap, block.symmetry_average
-    return predict_image(network, image, pixel_size, overlap, symmetry_average)
+        how = {
+            "overlap": block.overlap,
+            "symmetry_average": block.symmetry_average,
+            "any_pixel_size": block.any_pixel_size,
+        }
+    try:
+        prediction = predict_image(network, image, pixel_size, **how)
+    except MicrographError as error:
+        raise MicrographError(f"{name}: {error}") from error
+    for warning in prediction.warnings:
+        log.warning("%s: %s", name, warning)
+    return prediction.values
 
 
 def predict_image(
@@ -48,14 +89,17 @@ def predict_image(
     pixel_size: float,
     overlap: float = 0.5,
     symmetry_average: bool = False,
-) -> NDArray[np.float32]:
+    any_pixel_size: bool = False,
+) -> Prediction:
     """What a network gives for the pixels of an image of any size and calibration.
 
-    The median filter acts on the pixels of the camera, where outliers are single pixels; then the image is resampled
-    to the pixel of the network and cut into tiles of the size the network was trained on. Each tile is normalised by
-    itself, since every training image was: a training image is one field of this size, and the grey value that the
-    network knows as dark is the darkest of such a field, not of a whole micrograph with its thick and thin regions.
-    The prediction is taken back to the grid of the image, where it is compared with the truth.
+    Outliers are replaced on the pixels of the camera, where they are single pixels. Areas where nothing was recorded
+    are left out: the network sees the mirror image of what is beside them. Then the image is resampled to the pixel of
+    the network, on which the median filter acts as it did in training, and cut into tiles of the size the network was
+    trained on. Each tile is normalised by itself, since every training image was: a training image is one field of this
+    size, and the grey value that the network knows as dark is the darkest of such a field, not of a whole micrograph
+    with its thick and thin regions. The prediction is taken back to the grid of the image, where it is compared with
+    the truth.
 
     Parameters
     ----------
@@ -68,17 +112,34 @@ def predict_image(
         Overlap of neighbouring tiles, of their edge.
     symmetry_average : bool
         Average the prediction over the eight quarter turns and flips of each tile.
+    any_pixel_size : bool
+        Whether a pixel far from that of the network is meant so.
 
     Returns
     -------
-    float32 array [H, W]
-        Probabilities or values of the map that the network has learned.
+    Prediction
+
+    Raises
+    ------
+    MicrographError
+        If the pixel is too far from that of the network; see `exitwave.benchmark.tiling.check_pixel`.
     """
-    shape = (image.shape[0], image.shape[1])
-    image = remove_outliers(image, network.model.preprocessing.median)
-    image = resample(image, resampled_shape(shape, pixel_size, network.pixel_size))
-    predicted = predict_tiled(network_predictor(network), image, tile_edge(network), overlap, symmetry_average)
-    return resample(predicted, shape, order=1)
+    shape, preprocessing = (image.shape[0], image.shape[1]), network.model.preprocessing
+    tile = tile_edge(network)
+    told = [check_pixel(shape, pixel_size, network.pixel_size, tile, overlap, any_pixel_size)]
+    left_out = flat_areas(image)
+    if left_out.all():
+        told.append("it has no contrast, so that there is nothing to find")
+        return Prediction(np.zeros(shape, np.float32), left_out, tuple(filter(None, told)))
+    if left_out.any():
+        told.append(f"{left_out.mean():.1%} of it is left out: flat areas, such as an information bar or saturation")
+    cleaned = replace_outliers(continued(image, left_out), preprocessing.outliers)
+    there = resample(cleaned, resampled_shape(shape, pixel_size, network.pixel_size))
+    there = filter_median(there, preprocessing.median)
+    predicted = predict_tiled(network_predictor(network), there, tile, overlap, symmetry_average)
+    values = interpolate(predicted, shape)
+    values[left_out] = 0
+    return Prediction(values, left_out, tuple(filter(None, told)))
 
 
 def tile_edge(network: LoadedNetwork) -> int:
@@ -100,7 +161,7 @@ def network_predictor(network: LoadedNetwork) -> Predictor:
     Returns
     -------
     callable
-        From float32 tiles [n, t, t], already filtered, to predictions float32 [n, t, t].
+        From float32 tiles [n, t, t], already filtered, to predictions float32 [n, t, t]; 0 for tiles without contrast.
     """
     import torch
 
@@ -111,7 +172,7 @@ def network_predictor(network: LoadedNetwork) -> Predictor:
     def predict(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         batch = torch.from_numpy(normalize(tiles, normalization)[:, None]).to(device)
         with torch.inference_mode():
-            predicted = network.task.predict(module(batch))
-        return np.asarray(predicted.cpu().numpy())
+            predicted = network.task.predict(module(batch)).cpu().numpy()
+        return np.asarray(predicted * has_contrast(tiles)[:, None, None])
 
     return predict

@@ -119,4 +119,4 @@ def _blurred(image: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: RegressionTask) -> NDArray[Any]:
     """Value of the map in each pixel [H, W]."""
-    return predict_map(network, case.image, case.pixel_size, block)
+    return predict_map(network, case.name, case.image, case.pixel_size, block)

@@ -145,4 +145,4 @@ def fitted(task: Task) -> Mapping[str, Callable[[Examples], Rule]]:
 
 def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: Task) -> NDArray[Any]:
     """Probability of each pixel to be particle [H, W]."""
-    return np.clip(predict_map(network, case.image, case.pixel_size, block), 0, 1)
+    return np.clip(predict_map(network, case.name, case.image, case.pixel_size, block), 0, 1)

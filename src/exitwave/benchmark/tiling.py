@@ -7,21 +7,27 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import dct, idct
 
 from exitwave.errors import MicrographError
 
 LARGEST_AREA = 2**28
 """Pixels of the largest image that is resampled to: 16384 x 16384, a gigabyte."""
+FAR_PIXEL, FARTHEST_PIXEL = 1.5, 4.0
+"""Ratios of an image's pixel to a network's, either way, beyond which there is a warning and a refusal."""
 
 Predictor = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
 """From tiles [n, t, t] to one number a pixel [n, t, t]."""
 
 
-def resample(image: NDArray[Any], shape: tuple[int, int], order: int = 3) -> NDArray[np.float32]:
-    """Resample an image to another grid over the same field of view.
+def resample(image: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Bring an image to other pixels over the same field of view, as a camera with such pixels would have taken it.
 
-    A spline through the pixel centres; towards coarser pixels a Gaussian of the width of the coarse pixel comes first,
-    so that fine noise is averaged, as the camera's larger pixel would have done, and not folded into low frequencies.
+    A pixel averages over its area, which multiplies the spectrum by a sinc: the sinc of the present pixel is taken back
+    and that of the new one put in its place, and what lies beyond the new Nyquist frequency folds back, as it does in a
+    camera. So fringes keep the amplitude, and white noise the variance, that they have on such pixels; by a whole
+    number it is the mean over the pixels. Towards finer pixels the noise that they would have beyond the present
+    Nyquist frequency is missing. Beyond its edges the image is continued by its mirror image.
 
     Parameters
     ----------
@@ -29,23 +35,46 @@ def resample(image: NDArray[Any], shape: tuple[int, int], order: int = 3) -> NDA
         Image.
     shape : (int, int)
         Shape of the new grid.
-    order : int
-        Order of the spline: 3 keeps lattice fringes, 1 never overshoots.
 
     Returns
     -------
     float32 array of the given shape
     """
     image = np.asarray(image, dtype=np.float32)
+    for axis, new in enumerate(shape):
+        if image.shape[axis] != new:
+            image = np.moveaxis(_resampled(np.moveaxis(image, axis, 0), new), 0, axis)
+    return np.ascontiguousarray(image)
+
+
+def _resampled(image: NDArray[np.float32], new: int) -> NDArray[np.float32]:
+    """Image [n, ...] with ``new`` pixels along its first axis."""
+    old = len(image)
+    # The cosine transform of n pixels is the Fourier transform of the line and its mirror image.
+    spectrum = dct(image, axis=0)
+    frequency = np.arange(old) / (2 * old)
+    ratio = np.sinc(frequency * old / new) / np.sinc(frequency) * (new / old)
+    spectrum *= ratio.astype(np.float32).reshape(-1, *[1] * (image.ndim - 1))
+    folded = np.zeros((new, *image.shape[1:]), np.float32)
+    for number, first in enumerate(range(0, old, 2 * new)):
+        sign = (-1) ** number
+        rising, falling = spectrum[first : first + new], spectrum[first + new + 1 : first + 2 * new]
+        folded[: len(rising)] += sign * rising
+        # cos(π (2n - k) (j + 1/2) / n) = -cos(π k (j + 1/2) / n) at the centres j of the new pixels.
+        folded[new - np.arange(1, len(falling) + 1)] -= sign * falling
+    return np.asarray(idct(folded, axis=0, overwrite_x=True))
+
+
+def interpolate(image: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Values of a smooth map [H, W] on another grid over the same field of view, linear between pixel centres."""
+    image = np.asarray(image, dtype=np.float32)
     if image.shape == tuple(shape):
         return image
     from skimage.transform import resize
 
     coarser = any(new < old for new, old in zip(shape, image.shape, strict=True))
-    resampled = resize(
-        image, shape, order=order, mode="reflect", anti_aliasing=coarser, preserve_range=True, clip=False
-    )
-    return np.asarray(resampled, dtype=np.float32)
+    resized = resize(image, shape, order=1, mode="reflect", anti_aliasing=coarser, preserve_range=True, clip=False)
+    return np.asarray(resized, dtype=np.float32)
 
 
 def resampled_shape(shape: tuple[int, int], pixel_size: float, target: float) -> tuple[int, int]:
@@ -58,19 +87,63 @@ def resampled_shape(shape: tuple[int, int], pixel_size: float, target: float) ->
     pixel_size, target : float
         Present and wanted pixel [Å]. Rounding to whole pixels changes the wanted pixel by at most half a pixel in the
         whole field.
+    """
+    height, width = (max(1, round(edge * pixel_size / target)) for edge in shape)
+    return height, width
+
+
+def check_pixel(
+    shape: tuple[int, int], pixel_size: float, target: float, tile: int, overlap: float, any_pixel_size: bool = False
+) -> str:
+    """Compare the pixel of an image with that of a network, before memory is taken.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Shape of the image [px].
+    pixel_size, target : float
+        Pixel of the image and of the network [Å].
+    tile : int
+        Edge of a tile [px].
+    overlap : float
+        Smallest overlap of neighbouring tiles, as a fraction of the tile.
+    any_pixel_size : bool
+        Whether a pixel beyond ``FARTHEST_PIXEL`` is meant so.
+
+    Returns
+    -------
+    str
+        A warning in words; empty if there is none.
 
     Raises
     ------
     MicrographError
-        If the new image would be larger than ``LARGEST_AREA``, before memory is taken for it.
+        If the pixels differ by more than ``FARTHEST_PIXEL``, unless ``any_pixel_size``; or if the image would have
+        more than ``LARGEST_AREA`` pixels.
     """
-    height, width = (max(1, round(edge * pixel_size / target)) for edge in shape)
-    if height * width > LARGEST_AREA:
-        raise MicrographError(
-            f"an image of {shape[0]} x {shape[1]} px of {pixel_size:.4g} Å would be resampled to {height} x {width} px "
-            f"of {target:.4g} Å; allowed: {LARGEST_AREA} px (is the pixel size right?)"
+    ratio = max(pixel_size / target, target / pixel_size)
+    height, width = resampled_shape(shape, pixel_size, target)
+    if ratio <= FAR_PIXEL and height * width <= LARGEST_AREA:
+        return ""
+    coarser = pixel_size > target
+    differs = f"{ratio:,.1f} times {'coarser' if coarser else 'finer'}"
+    told = f"its pixel of {pixel_size:.4g} Å is {differs} than the network's, {target:.4g} Å"
+    if (ratio <= FARTHEST_PIXEL or any_pixel_size) and height * width <= LARGEST_AREA:
+        return (
+            f"{told}: {'it lacks details that the network knows' if coarser else 'the network sees less than it shows'}"
         )
-    return height, width
+    tiles = int(np.prod([len(tile_starts(max(edge, tile), tile, overlap)) for edge in (height, width)]))
+    # The image, the sums of values and of weights in double precision, and what becomes of them.
+    memory = height * width * (2 * 4 + 2 * 8 + 4) / 2**30
+    allowed = (
+        f"up to {FARTHEST_PIXEL:g} times, unless any_pixel_size says that it is meant so (is the pixel size right?)"
+        if ratio > FARTHEST_PIXEL and not any_pixel_size
+        else f"{LARGEST_AREA:,} px"
+    )
+    raise MicrographError(
+        f"{told}: {shape[0]} x {shape[1]} px become {height} x {width} px in {tiles:,} tiles, which take "
+        f"{memory:,.1f} GiB; allowed: {allowed}"
+    )
 
 
 def tile_starts(length: int, tile: int, overlap: float) -> list[int]:

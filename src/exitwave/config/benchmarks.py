@@ -13,7 +13,7 @@ from exitwave.config.block import Block, Positive, Whole
 class Benchmark(Block):
     """What all kinds of benchmarks have."""
 
-    VERSION = 2
+    VERSION = 3
     COUNTS = frozenset({"threads", "trainings"})
     MADE_FROM = {"trainings": "trainings"}
     LAPTOP = {"bootstrap": 200}
@@ -53,4 +53,7 @@ class MicrographBenchmark(Benchmark):
     )
     symmetry_average: bool = Field(
         False, description="average the prediction over the eight quarter turns and flips of each tile"
+    )
+    any_pixel_size: bool = Field(
+        False, description="whether pixels more than 4 times coarser or finer than those of a network are meant so"
     )

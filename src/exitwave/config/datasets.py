@@ -14,7 +14,7 @@ class Dataset(Block):
 
     VERSION = 2
     MADE_FROM = {"images": "images"}
-    MOVED = {"label_threshold": "target.above of the models block that learns masks"}
+    MOVED = {"label_threshold": "target.minimum of the models block that learns masks"}
 
     images: str | dict[str, Positive] = Field(
         description="images block; several with the share of each, {au: 0.5, cdse: 0.5}; or a list: one pool, in which "

@@ -80,18 +80,24 @@ class MeasuredMtf(Block):
 Mtf = ParametricMtf | MeasuredMtf
 
 
-class IdealCamera(Block):
+class _Sensor(Block):
+    dead_pixels: Fraction = Field(0.0, description="share of pixels that give 0")
+
+
+class IdealCamera(_Sensor):
     """Counts every electron: shot noise, blurred by a Gaussian if asked for."""
 
     kind: Literal["ideal"]
     blur: NonNegativeReal = Field(
         0.0, description="standard deviation of a Gaussian point spread, acting on the noise too [px]"
     )
+    hot_pixels: Fraction = Field(
+        0.0, description="share of pixels that give 2 to 100 times the mean count, even in the logarithm"
+    )
 
 
-class _Camera(Block):
+class _Camera(_Sensor):
     mtf: Mtf | None = Field(None, description="modulation transfer function; none: 1")
-    dead_pixels: Fraction = Field(0.0, description="share of pixels that give 0")
     hot_pixels: Fraction = Field(0.0, description="share of pixels that give the largest count there is")
     bit_depth: Whole = Field(16, ge=8, le=32, description="bits of a stored count")
 
@@ -158,8 +164,14 @@ class Background(Block):
 
 # --- images -----------------------------------------------------------------------------------
 
-Label = Literal["instances", "thickness", "atoms", "atomic_columns", "boundary", "orientation", "domains"]
+Label = Literal[
+    "instances", "thickness", "particle_thickness", "atoms", "atomic_columns", "boundary", "orientation", "domains"
+]
 LABELS: tuple[Label, ...] = get_args(Label)
+LISTS = ("particle_thickness", "atomic_columns")
+"""Labels that are lists of what is in an image, and not one map."""
+PARTICLE_FIELDS = ("object_id", "thickness", "phase")
+"""Fields of the array ``particles``: of which particle a map of ``particle_thickness`` is, and its largest values."""
 
 
 class Images(Block):
@@ -174,11 +186,15 @@ class Images(Block):
         """Maps [size, size] stored with every image, which a network can aim at."""
         return []
 
+    def lists(self) -> list[str]:
+        """Lists of what is in an image, stored with it."""
+        return []
+
 
 class Hrtem(Images):
     """HRTEM images: several draws of optics, dose and position for each exit wave."""
 
-    VERSION = 2
+    VERSION = 3
     COUNTS = frozenset({"device"})
     MADE_FROM = {"exit_waves": "exit_waves"}
     MOVED = {"tilt_x": "illumination_tilt_x", "tilt_y": "illumination_tilt_y"}
@@ -209,6 +225,7 @@ class Hrtem(Images):
         "mean_counts": Column("counts/px", redrawn=True),
         "saturated": Column(redrawn=True),
         "particle_fraction": Column(redrawn=True),
+        "labelled_outline": Column(redrawn=True),
     }
     kind: Literal["hrtem"]
     exit_waves: str = Field(description="exit_waves block")
@@ -256,12 +273,11 @@ class Hrtem(Images):
     label_smoothing: NonNegative = Field(
         1.0, description="standard deviation of the Gaussian laid over the phase that labels are made from [Å]"
     )
-    labels: list[Literal["instances", "thickness", "atoms", "atomic_columns", "boundary", "orientation", "domains"]] = (
-        Field(
-            [],
-            description="label maps stored beside the phase (docs/labels.md): particle instances, projected thickness, "
-            "mask by projected atoms, atomic columns, boundaries, local orientation, multi-class domains",
-        )
+    labels: list[Label] = Field(
+        [],
+        description="label maps stored beside the phase (docs/labels.md): particle instances, projected thickness of "
+        "all particles and of each, mask by projected atoms, atomic columns, boundaries, local orientation, "
+        "multi-class domains",
     )
 
     device: Literal["auto", "cpu", "cuda"] = Field(
@@ -278,7 +294,11 @@ class Hrtem(Images):
 
     def maps(self) -> list[str]:
         """The phase and the label maps."""
-        return ["phase", *(name for name in self.labels if name != "atomic_columns")]
+        return ["phase", *(name for name in self.labels if name not in LISTS)]
+
+    def lists(self) -> list[str]:
+        """Those of the labels that are lists."""
+        return [name for name in self.labels if name in LISTS]
 
     def may_be_files(self) -> list[str]:
         """Files whose content is part of what is made: tables of transfer functions."""

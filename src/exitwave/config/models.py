@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from exitwave.config.block import Block, NonNegative, Positive, Whole
+from exitwave.config.block import Block, Fraction, NonNegative, Positive, Whole
 
 
 class Preprocessing(Block):
     """What is done to every image, simulated or experimental, before the network sees it."""
 
-    median: Whole = Field(3, ge=1, description="edge of the median filter [px], odd; 1: none")
-    normalization: Literal["minmax", "standard"] = Field(
-        "minmax", description="per image: to [0, 1], or to mean 0 and standard deviation 1"
+    outliers: NonNegative = Field(
+        6.0,
+        description="pixels that stand alone by more than so many robust standard deviations, such as hot and dead "
+        "ones, are replaced by the median around them, on the pixels of the camera; 0: they stay",
+    )
+    median: Whole = Field(
+        3, ge=1, description="edge of the median filter, on the pixels of the network [px], odd; 1: none"
+    )
+    normalization: Literal["percentile", "minmax", "standard"] = Field(
+        "percentile",
+        description="per image: the percentiles 0.1 and 99.9 to 0 and 1, cut off there; the extremes to 0 and 1; or to "
+        "mean 0 and standard deviation 1",
     )
 
     @model_validator(mode="after")
@@ -25,10 +35,61 @@ class Preprocessing(Block):
 
 
 class MaskTarget(Block):
-    """A mask: where a stored map is above a threshold."""
+    """A mask: what counts as particle. Or, by one of the other maps, where that is high."""
 
-    map: str = Field("phase", description="map stored with the images (docs/labels.md)")
-    above: float = Field(0.1, description="value of the map above which a pixel is particle, in the map's unit")
+    LEAST: ClassVar[Mapping[str, float]] = {"phase": 0.1, "thickness": 2.0}
+    MOVED = {"map": "by", "above": "minimum"}
+    by: Literal["phase", "thickness", "outline", "boundary", "domains", "orientation"] = Field(
+        "phase",
+        description="what is measured (docs/labels.md). phase: of the particles' exit wave; thickness: of each "
+        "particle along the beam; outline: whatever its atoms cover; or another map that is stored with the images",
+    )
+    fraction: Fraction = Field(
+        0.0, description="smallest share of the largest phase or thickness of each particle that is still particle"
+    )
+    minimum: NonNegative | None = Field(
+        None,
+        description="smallest value that is still particle, in the unit of what is measured; none: 0.1 rad or 2 Å",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> MaskTarget:
+        if self.fraction > 0 and self.by not in self.LEAST:
+            raise ValueError(f"fraction is {self.fraction:g} with by: {self.by}; allowed: by: phase or thickness")
+        if self.by == "outline" and self.minimum is not None:
+            raise ValueError(
+                f"minimum is {self.minimum:g} with by: outline, which has no values; allowed: leave it out"
+            )
+        if self.by not in (*self.LEAST, "outline") and self.minimum is None:
+            raise ValueError(f"minimum is missing with by: {self.by}; allowed: a value of that map")
+        return self
+
+    @property
+    def least(self) -> float:
+        """Smallest value that is still particle."""
+        return self.LEAST.get(self.by, 0.0) if self.minimum is None else self.minimum
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Stored arrays that the mask is made from."""
+        if self.by == "outline":
+            return ("atoms",)
+        if self.by == "thickness":
+            return "particle_thickness", "particles"
+        return (self.by, "particle_thickness", "particles") if self.fraction > 0 else (self.by,)
+
+    def told(self) -> str:
+        """The mask in words."""
+        words, unit = {
+            "phase": ("phase of the particles' exit wave", " rad"),
+            "thickness": ("thickness of a particle", " Å"),
+            "orientation": ("orientation", "°"),
+            "outline": ("outline of the projected atoms", ""),
+        }.get(self.by, (self.by, ""))
+        if self.by == "outline":
+            return words
+        share = f" and {self.fraction:.0%} of its largest" if self.fraction > 0 else ""
+        return f"{words} of at least {self.least:g}{unit}{share}"
 
 
 class MapTarget(Block):
@@ -46,6 +107,7 @@ class ColumnTarget(Block):
 class Network(Block):
     """What all kinds of models have: what images go through first, and how the network is optimised."""
 
+    VERSION = 2
     LAPTOP = {"epochs": 2}
     kind: str
     preprocessing: Preprocessing = Field(Preprocessing(), description="image preprocessing")

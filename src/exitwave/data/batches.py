@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from exitwave.data.shards import Shard, open_shard
 
 
-def load_arrays(manifest: pd.DataFrame, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+def load_arrays(manifest: pd.DataFrame, names: Iterable[str]) -> dict[str, Any]:
     """Read arrays of the images of a manifest.
 
     Parameters
@@ -20,19 +19,19 @@ def load_arrays(manifest: pd.DataFrame, names: Iterable[str]) -> dict[str, NDArr
     manifest : DataFrame
         At least one row.
     names : iterable of str
-        Arrays that are stored with every image, in one shape.
+        Arrays that are stored with every image.
 
     Returns
     -------
     dict of ndarray [images, ...]
-        In the order of the manifest.
+        In the order of the manifest; of ragged arrays, whose shapes differ, a list.
 
     Raises
     ------
     ShardError
         If a shard is missing or damaged, or has no such array.
     """
-    names, arrays = list(names), dict[str, NDArray[Any]]()
+    names, arrays = list(names), dict[str, Any]()
     for path, rows in manifest.reset_index(drop=True).groupby("shard"):
         shard = open_shard(str(path))
         for place, row in rows["row"].items():
@@ -40,7 +39,10 @@ def load_arrays(manifest: pd.DataFrame, names: Iterable[str]) -> dict[str, NDArr
                 values = shard.read(name, row)
                 # Filled one by one: a list of all and their stack would be twice the memory.
                 if name not in arrays:
-                    arrays[name] = np.empty((len(manifest), *values.shape), values.dtype)
+                    ragged = shard.is_ragged(name)
+                    arrays[name] = (
+                        [None] * len(manifest) if ragged else np.empty((len(manifest), *values.shape), values.dtype)
+                    )
                 arrays[name][int(str(place))] = values
     return arrays
 

@@ -19,6 +19,8 @@ INTENSITY_EDGES = np.linspace(0, 3, 61)
 """Edges of the intensity histogram, in units of the mean of the image."""
 RINGS = 32
 """Rings of the power spectrum from frequency 0 to Nyquist."""
+LEAST_LABELLED, RARELY = 0.7, 0.05
+"""Share of the particles' outline that the mask by phase should cover, and of the images in which it may cover less."""
 _DESCRIPTIONS = {"particles", "seed", "shard", "row", "pool", "item", "draw"}
 """Columns that say nothing about what is in the images."""
 
@@ -37,7 +39,7 @@ def fingerprint(manifest: pd.DataFrame) -> dict[str, Any]:
         For JSON. ``images`` and ``structures``: numbers by split. ``columns``: of numbers the quantiles, how many are
         missing and a histogram, of texts how often each occurs. ``sample``: of at most 64 training images, always the
         same of the same dataset, the mean counts, the histogram of intensities divided by the mean of the image, and
-        the radial power spectrum (see :func:`power_spectrum`).
+        the radial power spectrum (see :func:`power_spectrum`). ``warnings``: what makes it doubtful, in words.
 
     Raises
     ------
@@ -54,6 +56,7 @@ def fingerprint(manifest: pd.DataFrame) -> dict[str, Any]:
             for name in sorted(set(manifest.columns) - _DESCRIPTIONS)
         },
         "sample": _of_images(manifest[manifest["split"] == "train"]),
+        "warnings": _warnings(manifest),
     }
 
 
@@ -81,6 +84,22 @@ def power_spectrum(image: NDArray[Any]) -> NDArray[np.float64]:
     ring = np.floor(frequency * 2 * RINGS).astype(int).ravel()
     sums, sizes = (np.bincount(ring, weights, RINGS)[:RINGS] for weights in (power.ravel(), None))
     return np.divide(sums, sizes, out=np.zeros(RINGS), where=sizes > 0)
+
+
+def _warnings(manifest: pd.DataFrame) -> list[str]:
+    """Images blocks in which masks by phase leave much of the particles out."""
+    told = []
+    for name, part in manifest.groupby("images") if "labelled_outline" in manifest else ():
+        labelled = part["labelled_outline"].dropna()
+        few = (labelled < LEAST_LABELLED).mean()
+        if few > RARELY:
+            told.append(
+                f"in {few:.0%} of the images of '{name}' with particles, a phase of 0.1 rad or more covers less than "
+                f"{LEAST_LABELLED:.0%} of what the particles' atoms cover (median of all: {labelled.median():.0%}): "
+                "thin and light particles are lost to masks by phase; those by thickness or outline keep them "
+                "(target of the model)"
+            )
+    return told
 
 
 def _of_column(values: pd.Series, unit: str) -> dict[str, Any]:

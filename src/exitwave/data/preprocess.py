@@ -5,19 +5,82 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from exitwave.config.models import Preprocessing
 
+PERCENTILES = (0.1, 99.9)
+"""Grey values that become 0 and 1 by the normalisation ``percentile``: of 128 x 128 pixels 16 lie beyond each."""
+FELLOWS = 4
+"""So many pixels nearby that lie half as far out make it no outlier: bright dots of a lattice, not a few bad pixels."""
+_NEARBY = 5
+"""Pixels that are nearby, on each side."""
+_TOGETHER = 2**16
+"""Pixels looked at in one step, so that memory does not grow with the image."""
 
-def remove_outliers(images: NDArray[Any], size: int) -> NDArray[np.float32]:
+
+def replace_outliers(images: NDArray[Any], limit: float) -> NDArray[np.float32]:
+    """Replace pixels that stand alone far out by the median of the 3 x 3 pixels around them.
+
+    Hot and dead pixels of a camera, and cosmic rays, are of one pixel or few. Fringes and bright columns are not: near
+    each of them are others that lie as far out, and its neighbours lead up to it.
+
+    Parameters
+    ----------
+    images : array [..., H, W]
+        Images on the pixels of the camera; leading axes are independent images.
+    limit : float
+        Distance from that median above which a pixel may be an outlier, in robust standard deviations of all distances
+        in the image; 0: nothing is replaced. The deviation is 1.4826 times the median absolute deviation, or what the
+        range from the 1st to the 99th percentile tells, if that is more: where electrons are few, or fringes strong.
+
+    Returns
+    -------
+    float32 array [..., H, W]
+        An outlier lies beyond its neighbours, but for the two nearest in value, by twice their range; and fewer than
+        ``FELLOWS`` pixels nearby are half as far from their own medians. Images of which nearly all pixels are equal
+        stay as they are.
+    """
+    images = np.array(images, dtype=np.float32)
+    if limit > 0:
+        for index in np.ndindex(images.shape[:-2]):
+            _replace(images[index], limit)
+    return images
+
+
+def _replace(image: NDArray[np.float32], limit: float) -> None:
+    """Replace the outliers of one image [H, W] in place."""
+    around = median_filter(image, size=3, mode="mirror")
+    distance = image - around
+    low, middle, high = np.percentile(distance, (1, 50, 99))
+    # A normal distribution has 4.653 standard deviations from the 1st to the 99th percentile.
+    deviation = max(1.4826 * float(np.median(np.abs(distance - middle))), float(high - low) / 4.653)
+    rows, columns = np.nonzero(np.abs(distance) > limit * deviation)
+    if deviation == 0 or not len(rows):
+        return
+    far = sliding_window_view(np.pad(np.abs(distance), _NEARBY), (2 * _NEARBY + 1,) * 2)
+    values = sliding_window_view(np.pad(image, 1, mode="reflect"), (3, 3))
+    for start in range(0, len(rows), _TOGETHER):
+        part = rows[start : start + _TOGETHER], columns[start : start + _TOGETHER]
+        away = distance[part]
+        fellows = (far[part] >= np.abs(away)[:, None, None] / 2).sum(axis=(1, 2)) - 1
+        # From the farthest neighbour to the nearest in value, as if all outliers were bright.
+        neighbours = np.sort(np.delete(values[part].reshape(-1, 9), 4, axis=1) * np.sign(away)[:, None], axis=1)
+        beyond = image[part] * np.sign(away) - neighbours[:, 5]
+        alone = (fellows < FELLOWS) & (beyond > 2 * (neighbours[:, 5] - neighbours[:, 0]))
+        place = part[0][alone], part[1][alone]
+        image[place] = around[place]
+
+
+def filter_median(images: NDArray[Any], size: int) -> NDArray[np.float32]:
     """Median filter in the image plane.
 
     Parameters
     ----------
     images : array [..., H, W]
-        Images; leading axes are independent images.
+        Images on the pixels of the network; leading axes are independent images.
     size : int
         Edge of the square window [px]; 1 leaves the images as they are.
 
@@ -36,21 +99,25 @@ def remove_outliers(images: NDArray[Any], size: int) -> NDArray[np.float32]:
 
 
 def normalize(images: NDArray[Any], normalization: str) -> NDArray[np.float32]:
-    """Normalise every image by itself; a constant image becomes zero.
+    """Normalise every image by itself; one without contrast becomes zero.
 
     Parameters
     ----------
     images : array [..., H, W]
         Images; leading axes are independent images.
-    normalization : {"minmax", "standard"}
-        To [0, 1], or to mean 0 and standard deviation 1.
+    normalization : {"percentile", "minmax", "standard"}
+        ``PERCENTILES`` to 0 and 1, and cut off there; smallest and largest value to 0 and 1; or to mean 0 and standard
+        deviation 1.
 
     Returns
     -------
     float32 array [..., H, W]
     """
     images = np.asarray(images).astype(np.float32)
-    if normalization == "minmax":
+    if normalization == "percentile":
+        offset, top = np.percentile(images, PERCENTILES, axis=(-2, -1), keepdims=True)
+        scale = top - offset
+    elif normalization == "minmax":
         offset = images.min(axis=(-2, -1), keepdims=True)
         scale = images.max(axis=(-2, -1), keepdims=True) - offset
     else:
@@ -60,24 +127,33 @@ def normalize(images: NDArray[Any], normalization: str) -> NDArray[np.float32]:
         scale = np.where(images.max(axis=(-2, -1), keepdims=True) > images.min(axis=(-2, -1), keepdims=True), scale, 0)
     normalized = np.zeros(images.shape)
     np.divide(images - offset, scale, out=normalized, where=scale > 0)
+    if normalization == "percentile":
+        np.clip(normalized, 0, 1, out=normalized)
     return normalized.astype(np.float32)
 
 
+def has_contrast(images: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether each image [..., H, W] has grey values that differ, but for the few beyond ``PERCENTILES``."""
+    low, high = np.percentile(images, PERCENTILES, axis=(-2, -1))
+    return np.asarray(high > low)
+
+
 def preprocess(images: NDArray[Any], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Median filter, then normalisation of every image by itself.
+    """Outliers, then median filter, then normalisation of every image by itself.
 
     Parameters
     ----------
     images : array [..., H, W]
         Counts or grey values; leading axes are independent images.
     preprocessing : Preprocessing
-        Window of the median filter and kind of normalisation.
+        Limit of outliers, window of the median filter and kind of normalisation.
 
     Returns
     -------
     float32 array [..., H, W]
     """
-    return normalize(remove_outliers(images, preprocessing.median), preprocessing.normalization)
+    cleaned = replace_outliers(images, preprocessing.outliers)
+    return normalize(filter_median(cleaned, preprocessing.median), preprocessing.normalization)
 
 
 def preprocess_stack(images: NDArray[Any], preprocessing: Preprocessing) -> NDArray[np.float32]:

@@ -96,9 +96,13 @@ class Shard:
         """Arrays of the item of a row, each read when it is taken."""
         return _StoredItem(self, place)
 
+    def is_ragged(self, name: str) -> bool:
+        """Whether the shape of an array may differ from item to item."""
+        return isinstance(self._node(name), zarr.Group)
+
     def described(self, name: str, place: int) -> tuple[dict[str, Any], bool]:
         """What is said of an array of an item, and whether it is ragged."""
-        ragged = isinstance(self._node(name), zarr.Group)
+        ragged = self.is_ragged(name)
         return dict(self._node(f"{name}/{place}" if ragged else name).attrs), ragged
 
     def _node(self, name: str) -> Any:

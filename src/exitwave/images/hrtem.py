@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from exitwave.config.distributions import bounds
 from exitwave.config.exit_waves import PlaneWave
 from exitwave.config.graph import Node
-from exitwave.config.images import LABELS, Hrtem
+from exitwave.config.images import LABELS, PARTICLE_FIELDS, Hrtem
 from exitwave.config.microscopes import energy_of
 from exitwave.config.models import MaskTarget
 from exitwave.config.structures import NanoparticlesOnSubstrate, Structures
@@ -20,7 +20,7 @@ from exitwave.electron import wavelength
 from exitwave.errors import ConfigError
 from exitwave.hardware import resolve_device
 from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Axis, Cost, Item, lateral
-from exitwave.labels.mask import mask_of
+from exitwave.labels.mask import target_mask
 from exitwave.structures.structure import structure_from
 
 PHASE = "phase"
@@ -28,10 +28,10 @@ PHASE = "phase"
 UNITS = {"counts": "counts/px", PHASE: "rad", "thickness": "Å", "orientation": "°"}
 """Units of the arrays that have one."""
 SHOWN = MaskTarget()
-"""Mask behind the column ``particle_fraction``; models may have another."""
-OF_DESCRIBED_PARTICLES = ("thickness", "atomic_columns", "orientation", "domains")
+"""Mask behind the columns ``particle_fraction`` and ``labelled_outline``; models may have another."""
+OF_DESCRIBED_PARTICLES = ("thickness", "particle_thickness", "atomic_columns", "orientation", "domains")
 """Labels for which the material and the orientation of every particle must be known."""
-_BYTES_OF_A_LABEL = {"thickness": 0.25}
+_BYTES_OF_A_LABEL = {"thickness": 0.25, "particle_thickness": 0.3}
 """Measured, an image pixel; of maps of classes and angles, which are even, about a tenth of that."""
 _BYTES_OF_COLUMNS = 1.5
 """Measured, an Å² of the image, a third of which is particles."""
@@ -65,13 +65,16 @@ def make(block: Hrtem, asked: Iterable[Asked], wanted: Collection[str] | None = 
     """Take images of structures; see :class:`exitwave.items.Simulation`.
 
     Every image has the arrays ``counts`` and ``phase``, the smoothed phase of the particles' exit wave at the same
-    place, the label maps that the block asks for (docs/labels.md), and ``atomic_columns``, a list of atomic columns.
+    place, and the labels that the block asks for (docs/labels.md): maps, and the lists ``atomic_columns`` and
+    ``particle_thickness``, the latter with its table ``particles``.
     """
     from exitwave.imaging.conditions import draw_conditions
     from exitwave.imaging.hrtem import binning_of, crop_periodic, form_images
     from exitwave.labels.atomic_columns import atomic_columns, columns_in_image
-    from exitwave.labels.maps import crop, label_maps
+    from exitwave.labels.maps import crop, instance_map, maps_of
+    from exitwave.labels.particles import largest_values, particles_in_image
     from exitwave.labels.phase import phase_map
+    from exitwave.labels.projection import project_particles, seen_along
 
     labels = [name for name in block.labels if wanted is None or name in wanted]
     device = resolve_device(block.device)
@@ -80,6 +83,7 @@ def make(block: Hrtem, asked: Iterable[Asked], wanted: Collection[str] | None = 
         particles, sampling = waves["particles"].values, float(one.row["wave_sampling"])
         binning = binning_of(block.pixel_size, sampling)
         phase = phase_map(particles, sampling, block.label_smoothing)
+        grid = phase.shape[0], phase.shape[1]
         conditions = [draw_conditions(block, rng) for rng in one.rngs]
         offsets = [(int(rng.integers(phase.shape[0])), int(rng.integers(phase.shape[1]))) for rng in one.rngs]
         images = form_images(
@@ -92,14 +96,22 @@ def make(block: Hrtem, asked: Iterable[Asked], wanted: Collection[str] | None = 
             rngs=one.rngs,
             device=device,
         )
-        structure = structure_from(one.sources["structures"], one.row) if labels else None
-        maps = label_maps(structure, particles, sampling, labels) if structure is not None else {}
+        structure, seen = None, []
+        # Newly drawn images of a training without labels do not need what takes as long as an image.
+        if wanted is None or labels:
+            tilt = float(one.row["specimen_tilt_x"]), float(one.row["specimen_tilt_y"])
+            structure = seen_along(structure_from(one.sources["structures"], one.row), tilt)
+            seen = project_particles(structure, grid, sampling)
+        maps = maps_of(seen, grid, sampling, list(dict.fromkeys([*labels, "atoms"])))
+        largest = largest_values(seen, phase, instance_map(seen, grid)) if "particle_thickness" in labels else None
         columns = atomic_columns(structure) if structure is not None and "atomic_columns" in labels else None
         for drawn, offset, image in zip(conditions, offsets, images, strict=True):
             cut: dict[str, NDArray[Any]] = {
                 "counts": image.counts,
                 PHASE: crop_periodic(phase, offset, binning, block.size).astype(np.float16),
             }
+            cut |= {name: crop(name, field, offset, binning, block.size) for name, field in maps.items()}
+            mask, outline = target_mask(SHOWN, cut), cut["atoms"] > 0
             row = {
                 "pixel_size": block.pixel_size,
                 "microscope": block.microscope or "",
@@ -111,16 +123,25 @@ def make(block: Hrtem, asked: Iterable[Asked], wanted: Collection[str] | None = 
                 "label_smoothing": block.label_smoothing,
                 "mean_counts": float(image.counts.mean()),
                 "saturated": image.saturated,
-                "particle_fraction": float(mask_of(cut[PHASE], SHOWN.above).mean()),
+                "particle_fraction": float(mask.mean()),
+                "labelled_outline": float(mask[outline].mean()) if outline.any() else math.nan,
             }
-            cut |= {name: crop(name, field, offset, binning, block.size) for name, field in maps.items()}
             arrays = {
-                name: Array(values, lateral(block.pixel_size), UNITS.get(name, "")) for name, values in cut.items()
+                name: Array(values, lateral(block.pixel_size), UNITS.get(name, ""))
+                for name, values in cut.items()
+                if name in ("counts", PHASE, *labels)
             }
             if structure is not None and columns is not None:
                 shown = columns_in_image(columns, structure.cell, sampling, offset, binning, block.size)
                 fields = Axis("field", labels=tuple(map(str, shown.columns)))
                 arrays["atomic_columns"] = Array(shown.to_numpy(np.float32), (Axis("column"), fields), ragged=True)
+            if largest is not None:
+                places, thickness = particles_in_image(seen, offset, binning, block.size)
+                particle, fields = Axis("particle"), Axis("field", labels=PARTICLE_FIELDS)
+                arrays["particles"] = Array(largest[places], (particle, fields), ragged=True)
+                arrays["particle_thickness"] = Array(
+                    thickness, (particle, *lateral(block.pixel_size)), UNITS["thickness"], ragged=True
+                )
             yield Item(arrays, row)
 
 
@@ -139,8 +160,8 @@ def cost(node: Node) -> Cost:
 
 
 def needs(block: Hrtem) -> tuple[str, ...]:
-    """Structures, if there are label maps, which are made from atoms."""
-    return ("structures",) if block.labels else ()
+    """Structures: label maps, and how much of the particles is labelled, follow from atoms."""
+    return ("structures",)
 
 
 def sketch(block: Hrtem) -> Hrtem:

@@ -21,6 +21,8 @@ ROOM = 6
 """Standard deviations kept free above the mean, and below the offset."""
 MARGIN = 16
 """Pixels around the image that are simulated too, so that what is scattered in and out of it is."""
+HOT = (2.0, 100.0)
+"""Range of the counts of a hot pixel of an ideal camera, in multiples of the mean count of the image."""
 LEAST_LEFT = 0.01
 """Smallest share of the DQE that coincidence loss may leave."""
 
@@ -91,7 +93,7 @@ def record(
             f"allowed: less than {LARGEST_COUNT}"
         )
     if isinstance(camera, IdealCamera):
-        return _ideal(electrons, cast("float", camera.blur), rng)
+        return _ideal(electrons, camera, rng)
     check_camera(camera, (conditions.dose, conditions.dose), pixel_size)
     if isinstance(camera, CountingCamera):
         counts = _counting(electrons, camera, conditions.dose * pixel_size**2, rng)
@@ -146,13 +148,13 @@ def check_camera(camera: Camera, dose: tuple[float, float], pixel_size: float) -
     """
     electrons = dose[1] * pixel_size**2
     mean, deviation = electrons, math.sqrt(electrons)
+    if camera.dead_pixels + camera.hot_pixels > 1:
+        raise ConfigError(
+            f"detector.hot_pixels: found {camera.hot_pixels:g} with {camera.dead_pixels:g} dead ones; allowed: a "
+            "sum of 1 or less"
+        )
     if not isinstance(camera, IdealCamera):
         _check_transfer(camera)
-        if camera.dead_pixels + camera.hot_pixels > 1:
-            raise ConfigError(
-                f"detector.hot_pixels: found {camera.hot_pixels:g} with {camera.dead_pixels:g} dead ones; allowed: a "
-                "sum of 1 or less"
-            )
         lowest, highest = bounds(camera.quantum_efficiency)
         if not lowest > 0:
             raise ConfigError(f"detector.quantum_efficiency: reaches down to {lowest:g}; allowed: above 0")
@@ -222,11 +224,18 @@ def _largest_count(camera: Camera) -> int:
     return LARGEST_COUNT if isinstance(camera, IdealCamera) else int(2**camera.bit_depth - 1)
 
 
-def _ideal(electrons: NDArray[np.float64], blur: float, rng: np.random.Generator) -> NDArray[np.uint32]:
-    counts = rng.poisson(electrons)
+def _ideal(electrons: NDArray[np.float64], camera: IdealCamera, rng: np.random.Generator) -> NDArray[np.uint32]:
+    counts, blur = rng.poisson(electrons), cast("float", camera.blur)
     if blur > 0:
         blurred = gaussian_filter(counts.astype(np.float64), blur, mode="reflect")
         counts = np.floor(blurred + rng.random(blurred.shape))
+    if camera.dead_pixels > 0 or camera.hot_pixels > 0:
+        place = rng.random(counts.shape)
+        hot = place >= 1 - camera.hot_pixels
+        # Twice the mean at the least, and a whole count: also where there is hardly an electron in a pixel.
+        factor = np.exp(rng.uniform(math.log(HOT[0]), math.log(HOT[1]), int(hot.sum())))
+        counts[place < camera.dead_pixels] = 0
+        counts[hot] = np.minimum(np.ceil(max(float(electrons.mean()), 1.0) * factor), LARGEST_COUNT)
     return counts.astype(np.uint32)
 
 

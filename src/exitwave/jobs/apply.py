@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from exitwave.benchmark.particles import particle_table, save_overlay
-from exitwave.benchmark.prediction import predict_image
+from exitwave.benchmark.prediction import Prediction, predict_image
 from exitwave.benchmark.readers import SUFFIXES, Micrograph, read_micrograph
 from exitwave.config.models import Segmentation
 from exitwave.errors import MicrographError, TrainingError
@@ -46,6 +45,8 @@ class Applying:
         Overlap of neighbouring tiles, of their edge.
     symmetry_average : bool
         Average over the eight quarter turns and flips of each tile.
+    any_pixel_size : bool
+        Whether a pixel far from that of the network is meant so.
     """
 
     pixel_size: float | None = None
@@ -53,6 +54,7 @@ class Applying:
     threshold: float = 0.5
     overlap: float = 0.5
     symmetry_average: bool = False
+    any_pixel_size: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,8 +162,7 @@ def segment_files(images: Sequence[Path], model: Path, output: Path, how: Applyi
                     f"{path} is a folder without a micrograph; allowed: files that end in {', '.join(sorted(SUFFIXES))}"
                 )
             micrograph = read_micrograph(path, how.pixel_size, page=how.page)
-            probability = _probability(networks, micrograph, how)
-            yield Outcome(path, True, results.add(path, micrograph, probability, model, how))
+            yield Outcome(path, True, results.add(path, micrograph, _predict(networks, micrograph, how), model, how))
         except MicrographError as error:
             told = str(error)
             yield Outcome(path, False, told if str(path) in told else f"{path}: {told}")
@@ -173,13 +174,15 @@ def segment_files(images: Sequence[Path], model: Path, output: Path, how: Applyi
             yield Outcome(path, False, f"{path} cannot be segmented: {type(error).__name__}: {reason}")
 
 
-def _probability(networks: Sequence[LoadedNetwork], micrograph: Micrograph, how: Applying) -> NDArray[np.float32]:
-    """Mean probability of the networks [H, W]."""
-    total = np.zeros(micrograph.image.shape)
-    for network in networks:
-        image, pixel_size = micrograph.image, micrograph.pixel_size
-        total += np.clip(predict_image(network, image, pixel_size, how.overlap, how.symmetry_average), 0, 1)
-    return np.asarray(total / len(networks), np.float32)
+def _predict(networks: Sequence[LoadedNetwork], micrograph: Micrograph, how: Applying) -> Prediction:
+    """Mean probability of the networks, which all leave the same out and warn of the same."""
+    image, pixel_size = micrograph.image, micrograph.pixel_size
+    settings = how.overlap, how.symmetry_average, how.any_pixel_size
+    first = predict_image(networks[0], image, pixel_size, *settings)
+    total = np.clip(first.values, 0, 1).astype(np.float64)
+    for network in networks[1:]:
+        total += np.clip(predict_image(network, image, pixel_size, *settings).values, 0, 1)
+    return replace(first, values=np.asarray(total / len(networks), np.float32))
 
 
 class _Results:
@@ -199,9 +202,7 @@ class _Results:
         self.names = {(str(row["path"]), str(row["page"])): str(row["name"]) for row in rows}
         """Name of the files of each image."""
 
-    def add(
-        self, path: Path, micrograph: Micrograph, probability: NDArray[np.float32], model: Path, how: Applying
-    ) -> str:
+    def add(self, path: Path, micrograph: Micrograph, prediction: Prediction, model: Path, how: Applying) -> str:
         """Write what was found in an image, and tell it."""
         from PIL import Image
 
@@ -209,7 +210,9 @@ class _Results:
         if key not in self.names:
             self.names[key] = self._free_name(path.stem, f"_page{key[1]}" if micrograph.page > 1 else "")
         name = self.names[key]
-        mask = probability >= how.threshold
+        probability = prediction.values
+        # Where nothing was recorded is no particle, whatever the threshold.
+        mask = (probability >= how.threshold) & ~prediction.left_out
         mask_file, probability_file, overlay_file = (self.folder / f"{name}{end}" for end in RESULTS)
         Image.fromarray(mask.astype(np.uint8) * 255).save(mask_file)
         np.save(probability_file, probability)
@@ -217,10 +220,17 @@ class _Results:
         particles = particle_table(mask, micrograph.pixel_size)
         columns: dict[str, Any] = {"image": path.name, "path": key[0], "page": key[1]}
         self.particles.put(key, particles.assign(**columns))
-        facts = {"pixel_size": micrograph.pixel_size, "particles": len(particles), "area_fraction": mask.mean()}
+        facts = {
+            "pixel_size": micrograph.pixel_size,
+            "particles": len(particles),
+            "area_fraction": mask.mean(),
+            "left_out": prediction.left_out.mean(),
+            "warnings": "; ".join(prediction.warnings),
+        }
         settings = {"model": str(_absolute(model)), "threshold": how.threshold}
         self.images.put(key, pd.DataFrame([{**columns, "name": name, **facts, **settings}]))
-        return f"{path.name}: {len(particles)} particles, {100 * mask.mean():.1f} % of the area"
+        found = f"{path.name}: {len(particles)} particles, {100 * mask.mean():.1f} % of the area"
+        return "; ".join([found, *(f"warning: {text}" for text in prediction.warnings)])
 
     def _free_name(self, stem: str, end: str) -> str:
         """A name that neither another image has nor a file that lies there for another reason, such as a mask."""

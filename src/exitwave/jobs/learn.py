@@ -68,6 +68,8 @@ def make_dataset(description: Description, shards: dict[str, list[str]], manifes
     write_table(manifest, drawn)
     summary.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
     log.info("images %s of structures %s", content["images"], content["structures"])
+    for warning in content["warnings"]:
+        log.warning("datasets.%s: %s", description.name, warning)
 
 
 def train_network(

@@ -1,39 +1,36 @@
-"""The two masks of particles, by the phase of their exit wave and by their atoms, against each other."""
+"""Two masks of particles against each other: by phase or thickness, and by their atoms."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from exitwave.labels.mask import mask_of
+
+def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Score of Dice, which is F1, of masks [..., y, x]: ``2 |A and B| / (|A| + |B|)``; 1 where both are empty."""
+    both = (one & other).sum(axis=(-2, -1))
+    total = one.sum(axis=(-2, -1)) + other.sum(axis=(-2, -1))
+    return np.asarray(np.divide(2 * both, total, out=np.ones(both.shape), where=total > 0))
 
 
 def threshold_curve(
-    phase: NDArray[np.floating], atoms: NDArray[np.integer | np.bool_], thresholds: ArrayLike
+    masks: Callable[[float], NDArray[np.bool_]], atoms: NDArray[np.bool_], thresholds: ArrayLike
 ) -> NDArray[np.float64]:
-    """Agreement of the mask by phase with the mask by projected atoms, for every threshold of the phase.
-
-    The score of Dice, which is F1, of the masks P and A is ``2 |P and A| / (|P| + |A|)``.
+    """Agreement of a mask with the mask by projected atoms, for every threshold that it may have.
 
     Parameters
     ----------
-    phase : float [..., y, x]
-        Smoothed phase of the particles' exit wave [rad].
-    atoms : integer or bool [..., y, x]
-        Mask by projected atoms.
+    masks : callable
+        From a threshold to masks [..., y, x].
+    atoms : bool [..., y, x]
+        Masks by projected atoms.
     thresholds : array_like [t]
-        Phases above which a pixel is particle [rad].
 
     Returns
     -------
     float64 [..., t]
-        The score of each image at each threshold; 1 where both masks are empty.
+        The score of Dice of each image at each threshold.
     """
-    mask = np.asarray(atoms, dtype=bool)
-    scores = []
-    for threshold in np.asarray(thresholds, dtype=np.float64).ravel():
-        above = mask_of(phase, float(threshold))
-        both = (above & mask).sum(axis=(-2, -1))
-        total = above.sum(axis=(-2, -1)) + mask.sum(axis=(-2, -1))
-        scores.append(np.divide(2 * both, total, out=np.ones(both.shape), where=total > 0))
-    return np.stack(scores, axis=-1)
+    return np.stack([dice(masks(float(value)), atoms) for value in np.ravel(np.asarray(thresholds, float))], axis=-1)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from exitwave.config.images import LABELS
+from exitwave.config.images import LABELS, LISTS
 from exitwave.errors import ConfigError
 from exitwave.labels.projection import ProjectedParticle, project_particles
 from exitwave.structures.body import SiteRole
@@ -17,7 +17,7 @@ from exitwave.structures.structure import Structure
 
 Map = NDArray[Any]
 
-MAPS = tuple(name for name in LABELS if name != "atomic_columns")
+MAPS = tuple(name for name in LABELS if name not in LISTS)
 """Labels that are maps."""
 
 BOUNDARY_WIDTH = 2.0
@@ -45,7 +45,8 @@ def label_maps(
     sampling : float
         Pixel of the waves [Å].
     names : sequence of str
-        Maps wanted; ``atomic_columns`` is a list and not among them (`exitwave.labels.atomic_columns.atomic_columns`).
+        Maps wanted. Lists are not among them: see `exitwave.labels.atomic_columns.atomic_columns` and
+        `exitwave.labels.particles.particles_in_image`.
 
     Returns
     -------
@@ -64,7 +65,13 @@ def label_maps(
         if name not in LABELS:
             raise ConfigError(f"labels names '{name}'; allowed: {', '.join(LABELS)}")
     grid = particle_waves.shape[-2:]
-    particles = project_particles(structure, (grid[0], grid[1]), sampling)
+    return maps_of(project_particles(structure, (grid[0], grid[1]), sampling), (grid[0], grid[1]), sampling, names)
+
+
+def maps_of(
+    particles: Sequence[ProjectedParticle], grid: tuple[int, int], sampling: float, names: Sequence[str]
+) -> dict[str, Map]:
+    """The same of particles that have been projected on a grid; lists are passed over."""
     instances = instance_map(particles, grid)
     makers: dict[str, Callable[[], Map]] = {
         "atoms": lambda: instances > 0,

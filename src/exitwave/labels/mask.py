@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from exitwave.config.images import PARTICLE_FIELDS
+from exitwave.config.models import MaskTarget
 
 
 def mask_of(values: NDArray[Any], above: float) -> NDArray[np.bool_]:
@@ -27,3 +31,32 @@ def mask_of(values: NDArray[Any], above: float) -> NDArray[np.bool_]:
         False where the map has no value (NaN).
     """
     return np.asarray(np.asarray(values, np.float32) > np.float32(above))
+
+
+def target_mask(target: MaskTarget, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """The mask of an image, from the arrays that are stored with it.
+
+    Parameters
+    ----------
+    target : MaskTarget
+        What counts as particle.
+    arrays : mapping of ndarray
+        Those that ``target.arrays`` names, of one image: maps [H, W], ``particle_thickness`` [particle, H, W] and
+        ``particles`` [particle, field].
+
+    Returns
+    -------
+    bool array [H, W]
+        By phase and by thickness a pixel is in the mask if some particle covers it there and has at least the smallest
+        value, and at least the fraction of the largest value of that particle. Without a fraction the phase is compared
+        alone.
+    """
+    if target.by == "outline":
+        return mask_of(arrays["atoms"], 0)
+    if target.fraction == 0 and target.by != "thickness":
+        return np.asarray(np.asarray(arrays[target.by], np.float32) >= np.float32(target.least))
+    thickness = np.asarray(arrays["particle_thickness"], np.float32)
+    largest = np.asarray(arrays["particles"], np.float32)[:, PARTICLE_FIELDS.index(target.by)]
+    values = thickness if target.by == "thickness" else np.asarray(arrays[target.by], np.float32)[None]
+    least = np.maximum(np.float32(target.least), np.float32(target.fraction) * largest)
+    return np.asarray(((values >= least[:, None, None]) & (thickness > 0)).any(axis=0))

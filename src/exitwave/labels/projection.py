@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -171,6 +171,31 @@ class ProjectedParticle:
         inside = self.window.smooth(self.silhouette.astype(np.float32), SMOOTHING / self.sampling)
         thickness: Map = np.divide(spread, inside, out=np.zeros_like(spread), where=self.silhouette)
         return thickness
+
+
+def seen_along(structure: Structure, tilt: tuple[float, float]) -> Structure:
+    """A structure sheared so that its projection along z is what a tilted beam sees.
+
+    Parameters
+    ----------
+    structure : Structure
+        The structure.
+    tilt : tuple of float
+        Tilt of the beam towards x and y [mrad].
+
+    Returns
+    -------
+    Structure
+        Every atom moved sideways by its height above mid-height of all atoms times the tangent of the tilt, as in the
+        exit waves (`exitwave.waves.exit_waves.ExitWaves`). Lengths along the beam differ by less than 0.5 % up to
+        100 mrad, which is left out.
+    """
+    if tilt == (0.0, 0.0) or not len(structure.positions):
+        return structure
+    positions = structure.positions.copy()
+    height = positions[:, 2] - (positions[:, 2].min() + positions[:, 2].max()) / 2
+    positions[:, :2] = np.mod(positions[:, :2] - np.outer(height, np.tan(np.array(tilt) * 1e-3)), structure.cell[:2])
+    return replace(structure, positions=positions)
 
 
 def project_particles(structure: Structure, grid: tuple[int, int], sampling: float) -> list[ProjectedParticle]:

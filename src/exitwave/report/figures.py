@@ -204,21 +204,20 @@ def report_files(study: Study, study_name: str) -> list[str]:
     return [f"{folder}/{path}" for path in (*figures(study), "costs.png", "costs.html")]
 
 
-def mask_shown(study: Study, images: Member) -> tuple[str | None, float]:
-    """Map, and value of it above which a pixel is particle, by which masks of images are shown.
+def mask_shown(study: Study, images: Member) -> MaskTarget | None:
+    """What counts as particle in the masks of images that are shown.
 
     It is the target of the first network trained on them that learns masks, or else that of a network by default. Kinds
-    of images without masks have no map.
+    of images without masks have none.
     """
     if not isinstance(images.block, Hrtem):
-        return None, 0.0
+        return None
     models = [
         training.source("model").block
         for training in study.stage("trainings")
         if images in training.source("datasets").upstream["images"]
     ]
-    target = next((model.target for model in models if isinstance(model, Segmentation)), MaskTarget())
-    return target.map, target.above
+    return next((model.target for model in models if isinstance(model, Segmentation)), MaskTarget())
 
 
 # --- what figures are told --------------------------------------------------------------------
@@ -235,8 +234,8 @@ def _kinds(member: Member) -> set[str]:
 
 
 def _mask(study: Study, images: Member) -> dict[str, Any]:
-    map, above = mask_shown(study, images)
-    return {"map": map, "above": above}
+    target = mask_shown(study, images)
+    return {"target": target.model_dump(mode="json") if target else None}
 
 
 def _columns(study: Study, images: Member) -> dict[str, Any]:
@@ -249,7 +248,7 @@ def _threshold(study: Study, benchmark: Member) -> dict[str, Any]:
 
 
 def _has_two_masks(study: Study, images: Member) -> bool:
-    return "atoms" in images.of(Hrtem).labels and mask_shown(study, images)[0] != "atoms"
+    return "atoms" in images.of(Hrtem).labels and getattr(mask_shown(study, images), "by", "") in MaskTarget.LEAST
 
 
 # --- what draws -------------------------------------------------------------------------------
@@ -300,13 +299,19 @@ def _contact_sheet(files: Sequence[Path], path: Path, about: About) -> None:
     def describe(row: Mapping[Any, Any]) -> str:
         return in_a_line(about["kind"], row, dict(about.get("columns", ())))
 
-    contact_sheet(files, path, describe, about.get("map"), about.get("above", 0.0), title=about["title"])
+    contact_sheet(files, path, describe, _target(about), title=about["title"])
+
+
+def _target(about: About) -> MaskTarget | None:
+    return MaskTarget.model_validate(about["target"]) if about.get("target") else None
 
 
 def _labels(files: Sequence[Path], path: Path, about: About) -> None:
     from exitwave.report.labels import draw_labels
 
-    draw_labels(files[0], path, about["map"], about["above"], title=about["title"])
+    target = _target(about)
+    assert target is not None  # the figure is drawn of images with masks
+    draw_labels(files[0], path, target, title=about["title"])
 
 
 def _parameters(files: Sequence[Path], path: Path, about: About) -> None:

@@ -6,29 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
-from exitwave.data.shards import open_shard, read_table, table_path
-from exitwave.labels.mask import mask_of
+from exitwave.config.models import MaskTarget
+from exitwave.data.shards import Shard, open_shard, read_table, table_path
+from exitwave.labels.mask import target_mask
 from exitwave.report.style import ORANGE, figure, grey_range, outline, picture, scale_bar, spread, wrapped
 
 COLUMNS = 6
 LETTERS = 34
 """Of a line above an image, about as many as have room."""
-MAPS = {
-    "phase": ("phase of the particles' exit wave", "rad"),
-    "thickness": ("projected thickness of the particles", "Å"),
-    "atoms": ("mask by projected atoms", ""),
-}
-"""Maps that a mask may be made from, in words, with their units."""
 
 
 def contact_sheet(
     shards: Sequence[str | Path],
     path: str | Path,
     describe: Callable[[Mapping[Any, Any]], str],
-    map: str | None = None,
-    above: float = 0.0,
+    target: MaskTarget | None = None,
     n: int = 24,
     title: str = "",
 ) -> None:
@@ -42,10 +38,8 @@ def contact_sheet(
         PNG to write.
     describe : function
         What is written above an image, from its row of the table.
-    map : str, optional
-        Map that the mask is made from; no outlines if left out.
-    above : float
-        Value of the map above which a pixel belongs to the mask.
+    target : MaskTarget, optional
+        What counts as particle in the mask; no outlines if left out.
     n : int
         Images shown.
     title : str
@@ -73,19 +67,23 @@ def contact_sheet(
             axis.set_visible(True)
             low, high = grey_range(counts)
             axis.imshow(counts, cmap="gray", interpolation="antialiased", vmin=low, vmax=high)
-            if map is not None:
-                outline(axis, mask_of(opened[shard].read(map, index), above), ORANGE)
+            if target is not None:
+                outline(axis, stored_mask(opened[shard], index, target), ORANGE)
             scale_bar(axis, pixel_size, counts.shape)
             axis.set_title("\n".join(title_of), fontsize=7.5, pad=3)
         edge = int(opened[rows[0][0]].read("counts", rows[0][1]).shape[-1])
         drawing.suptitle(
             f"Simulated images{f': {title}' if title else ''}   ({edge}² pixels of {pixel_size:g} Å)", fontsize=11
         )
-        if map is not None:
-            drawing.legend(handles=[mask_line(map, above)], loc="outside lower center")
+        if target is not None:
+            drawing.legend(handles=[mask_line(target)], loc="outside lower center")
 
 
-def mask_line(map: str, above: float) -> Line2D:
+def stored_mask(shard: Shard, place: int, target: MaskTarget) -> NDArray[np.bool_]:
+    """Mask [y, x] of the image of a row."""
+    return target_mask(target, {name: shard.read(name, place) for name in target.arrays})
+
+
+def mask_line(target: MaskTarget) -> Line2D:
     """Entry of a legend for outlines of a mask."""
-    words, unit = MAPS.get(map, (map, ""))
-    return Line2D([], [], color=ORANGE, lw=1.6, label=f"label: {words} above {above:g} {unit}".rstrip())
+    return Line2D([], [], color=ORANGE, lw=1.6, label=f"label: {target.told()}")

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from exitwave.config.images import Images
+from exitwave.config.models import MaskTarget
 from exitwave.data.shards import open_shard, read_table, table_path
-from exitwave.labels.mask import mask_of
 from exitwave.report.conditions import drawn_columns, in_full
 from exitwave.report.figures import FigureOf, figures_of_kind, kind_of, mask_shown
-from exitwave.report.images import mask_line
+from exitwave.report.images import mask_line, stored_mask
 from exitwave.report.samples import Sample
 from exitwave.report.style import ORANGE, figure, grey_range, outline, picture, scale_bar, wrapped
 from exitwave.study.member import Member, Study
@@ -51,7 +51,7 @@ def draw_preview(study: Study, samples: Sequence[Sample], path: Path, number: in
         What is shown and what is not.
     """
     if samples[0].member.stage == "images":
-        _draw_images(samples, path, number, *mask_shown(study, samples[0].member), note)
+        _draw_images(samples, path, number, mask_shown(study, samples[0].member), note)
         return
     with TemporaryDirectory(prefix="exitwave-preview-") as folder:
         pages: list[NDArray[Any]] = []
@@ -73,7 +73,7 @@ def _figure_of(study: Study, member: Member) -> FigureOf:
     return FigureOf(next(figure for figure in kinds if figure.reads == "shard"), study, member)
 
 
-def _draw_images(samples: Sequence[Sample], path: Path, number: int, map: str | None, above: float, note: str) -> None:
+def _draw_images(samples: Sequence[Sample], path: Path, number: int, target: MaskTarget | None, note: str) -> None:
     tables = [read_table(table_path(sample.shard)) for sample in samples]
     # Draw by draw, so that the structures come one after another.
     tables = [table.sort_values(["draw", "item"], kind="stable").head(number) for table in tables]
@@ -105,8 +105,8 @@ def _draw_images(samples: Sequence[Sample], path: Path, number: int, map: str | 
                 axis = axes[line + position // columns, position % columns]
                 counts = shard.read("counts", int(index))
                 _panel(axis, counts, float(table.loc[index, "pixel_size"]))
-                if map is not None:
-                    outline(axis, mask_of(shard.read(map, int(index)), above), ORANGE)
+                if target is not None:
+                    outline(axis, stored_mask(shard, int(index), target), ORANGE)
                 axis.set_xlabel(captions[place], fontsize=CAPTION_SIZE, linespacing=1.3, loc="left", labelpad=3)
                 if family and position == 0:
                     axis.set_ylabel(labels[sample.member.name], fontsize=8)
@@ -114,7 +114,7 @@ def _draw_images(samples: Sequence[Sample], path: Path, number: int, map: str | 
             line += math.ceil(len(table) / columns)
         name = samples[0].member.name.partition("[")[0] if family else samples[0].member.name
         drawing.suptitle(f"Preview of images: {name}\n{note}", fontsize=10)
-        handles = [] if map is None else [mask_line(map, above)]
+        handles = [] if target is None else [mask_line(target)]
         drawing.legend(handles=handles, loc="outside lower center", title="\n".join(below), title_fontsize=7.5)
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import torch
 
 
-def check_map(name: str, images: Sequence[Node]) -> None:
-    """Refuse a map that is not stored with the images of some blocks.
+def check_arrays(names: Sequence[str], images: Sequence[Node], lists: bool = False) -> None:
+    """Refuse a target made from arrays that are not stored with the images of some blocks: maps, or also ``lists``.
 
     Raises
     ------
@@ -29,12 +29,13 @@ def check_map(name: str, images: Sequence[Node]) -> None:
     """
     for node in images:
         block = node.of(Images)
-        if name not in block.maps():
-            raise ConfigError(
-                f"found a model that learns the map '{name}', which is not stored with the images "
-                f"'{node.name}'; allowed: {' or '.join(block.maps()) or 'a model without a map'}, or more labels of "
-                "the images"
-            )
+        stored = [*block.maps(), *(block.lists() if lists else [])]
+        for name in names:
+            if name not in stored:
+                raise ConfigError(
+                    f"found a model that learns from '{name}', which is not stored with the images '{node.name}'; "
+                    f"allowed: {' or '.join(stored) or 'a model without a map'}, or more labels of the images"
+                )
 
 
 @dataclass(frozen=True)

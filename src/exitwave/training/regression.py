@@ -15,7 +15,7 @@ from exitwave.config.models import Regression
 from exitwave.data.batches import unit_of
 from exitwave.data.shards import open_shard
 from exitwave.errors import TrainingError
-from exitwave.training.pixels import PixelTask, check_map
+from exitwave.training.pixels import PixelTask, check_arrays
 from exitwave.training.task import INPUT, Curves
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class RegressionTask(PixelTask):
 
 def check(model: Regression, images: Sequence[Node]) -> None:
     """Refuse images without the map."""
-    check_map(model.target.map, images)
+    check_arrays([model.target.map], images)
 
 
 def facts(model: Regression, manifest: pd.DataFrame) -> dict[str, Any]:

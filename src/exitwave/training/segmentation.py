@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from exitwave.config.graph import Node
 from exitwave.config.models import Segmentation
-from exitwave.labels.mask import mask_of
-from exitwave.training.pixels import PixelTask, check_map
+from exitwave.labels.mask import target_mask
+from exitwave.training.pixels import PixelTask, check_arrays
 from exitwave.training.task import INPUT, Curves
 
 if TYPE_CHECKING:
@@ -36,13 +36,15 @@ class SegmentationTask(PixelTask):
 
     @property
     def arrays(self) -> tuple[str, ...]:
-        """The image and the map that its mask is made from."""
-        return INPUT, self.model.target.map
+        """The image and what its mask is made from."""
+        return INPUT, *self.model.target.arrays
 
     def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.bool_]:
         """Masks [n, H, H]."""
         # One by one: all at once in single precision would take as much memory as the images.
-        return np.stack([mask_of(values, self.model.target.above) for values in arrays[self.model.target.map]])
+        names = self.model.target.arrays
+        each = zip(*(arrays[name] for name in names), strict=True)
+        return np.stack([target_mask(self.model.target, dict(zip(names, one, strict=True))) for one in each])
 
     def statistics(self, targets: NDArray[Any]) -> dict[str, Any]:
         """Spread of the particle fraction over images."""
@@ -81,8 +83,9 @@ class SegmentationTask(PixelTask):
 
 
 def check(model: Segmentation, images: Sequence[Node]) -> None:
-    """Refuse images without the map that masks are made from."""
-    check_map(model.target.map, images)
+    """Refuse images without what masks are made from."""
+    # The table of the particles comes with their thicknesses.
+    check_arrays([name for name in model.target.arrays if name != "particles"], images, lists=True)
 
 
 def facts(model: Segmentation, manifest: pd.DataFrame) -> dict[str, Any]:

@@ -168,7 +168,7 @@ class Stream:
             {stage: self._stored(path, structure.place) for stage, path in structure.shards.items()},
         )
         made = list(kind_of(structure.block).make(structure.block, [asked], self._task.arrays))
-        arrays = {name: np.stack([item.arrays[name].values for item in made]) for name in self._task.arrays}
+        arrays = {name: _stacked([item.arrays[name] for item in made]) for name in self._task.arrays}
         drawn = pd.DataFrame([item.row for item in made])
         rows = self._rows.iloc[structure.images].reset_index(drop=True)
         rows = rows.assign(**{name: drawn[name] for name in self._task.columns if name in drawn})
@@ -211,6 +211,12 @@ class _Kept(Mapping[str, Array]):
     @cached_property
     def _stored(self) -> Mapping[str, Array]:
         return open_shard(self._shard).item(self._place)
+
+
+def _stacked(arrays: list[Array]) -> Any:
+    """Values of some images, one by one where their shapes may differ."""
+    values = [array.values for array in arrays]
+    return values if arrays[0].ragged else np.stack(values)
 
 
 def _structures(manifest: pd.DataFrame, sources: Mapping[str, ImagesSource]) -> list[_Structure]:

@@ -253,7 +253,7 @@ class _Simulator:
             for variant, (spectrum, distance) in enumerate(zip((parts.whole, alone), passage.distances, strict=True)):
                 if spectrum is not None:
                     intensities.append(float(np.sum(np.abs(spectrum) ** 2, dtype=np.float64)))
-                    # Both waves go back sideways alike, to one lateral frame, whatever the height that each is focused at.
+                    # Both waves go back sideways alike, to one lateral frame, wherever each is in focus.
                     focus = fresnel(
                         self._size, self._edge, -distance, block.energy, passage.tilt, tilted=-passage.distances[0]
                     )

@@ -1,0 +1,104 @@
+"""Areas of a micrograph in which nothing was recorded: information bars, and what is saturated."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import (
+    distance_transform_edt,
+    find_objects,
+    label,
+    maximum_filter,
+    minimum_filter,
+)
+
+WINDOW = 7
+"""Edge [px] of a square of equal values that makes its centre flat."""
+LEAST = 100
+"""Smallest number of such centres that touch: a square of 16 px is flat, a few equal pixels are chance."""
+USUAL = 0.85
+"""Share of the other pixels that have the value of an area, above which it is none: most pixels without an electron."""
+NOISELESS = 0.9
+"""Share of pixels equal to all eight neighbours, above which areas of several values are a picture without noise."""
+LETTERING = 15
+"""Gaps [px] in an area up to which are part of it: the letters of an information bar."""
+BAR = 0.6
+"""Share of a row or column at the edge that is flat, from which all of it is part of a bar."""
+
+
+def flat_areas(image: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where an image has one value over an area, such as an information bar, a masked corner or saturation.
+
+    Parameters
+    ----------
+    image : float32 array [H, W]
+
+    Returns
+    -------
+    bool array [H, W]
+        True in flat areas of about 16 x 16 px or more, with the letters within them. Bars along an edge are flat as a
+        whole.
+    """
+    centres = _equal(image, WINDOW)
+    if centres.all():
+        return np.ones(image.shape, dtype=bool)
+    parts, number = label(centres, np.ones((3, 3)))
+    sizes = np.bincount(parts.ravel(), minlength=number + 1)
+    if centres.mean() > 0.5 and len(np.unique(image[centres])) > 1 and _equal(image, 3).mean() > NOISELESS:
+        return np.zeros(image.shape, dtype=bool)
+    other = image[~centres]
+    kept = np.zeros(number + 1, dtype=bool)
+    places = find_objects(parts)
+    for part in np.flatnonzero(sizes[1:] >= LEAST) + 1:
+        box = places[part - 1]
+        value = image[box][parts[box] == part][0]
+        kept[part] = (other == value).mean() <= USUAL
+    if not kept.any():
+        return np.zeros(image.shape, dtype=bool)
+    flat = maximum_filter(kept[parts], WINDOW, mode="constant")
+    # Beyond the edges lies nothing: a bar reaches up to them.
+    flat = minimum_filter(maximum_filter(flat, LETTERING, mode="nearest"), LETTERING, mode="nearest")
+    flat |= _holes(flat)
+    for view in (flat, flat[::-1], flat.T, flat.T[::-1]):
+        across = view.mean(axis=1) >= BAR
+        view[: len(across) if across.all() else int(np.argmin(across))] = True
+    return np.asarray(flat)
+
+
+def _equal(image: NDArray[np.float32], edge: int) -> NDArray[np.bool_]:
+    """Pixels in the middle of a square of equal values."""
+    return np.asarray(maximum_filter(image, edge, mode="nearest") == minimum_filter(image, edge, mode="nearest"))
+
+
+def _holes(areas: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What areas enclose."""
+    parts, number = label(~areas)
+    enclosed = np.ones(number + 1, dtype=bool)
+    enclosed[0] = False
+    for edge in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
+        enclosed[edge] = False
+    return np.asarray(enclosed[parts])
+
+
+def continued(image: NDArray[np.float32], left_out: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """An image with some areas filled by the mirror image of what lies beside them, so that none has an edge there.
+
+    Parameters
+    ----------
+    image : float32 array [H, W]
+    left_out : bool array [H, W]
+        Areas to fill; not all of the image.
+
+    Returns
+    -------
+    float32 array [H, W]
+    """
+    if not left_out.any():
+        return image
+    nearest = distance_transform_edt(left_out, return_distances=False, return_indices=True)
+    edges = np.array(image.shape)[:, None, None] - 1
+    mirrored = np.clip(2 * nearest - np.indices(image.shape), 0, edges)
+    # Where the mirror image is left out itself the nearest pixel has to do.
+    source = np.where(left_out[tuple(mirrored)], nearest, mirrored)
+    filled: NDArray[np.float32] = image[tuple(source)]
+    return filled

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from exitwave.benchmark.areas import continued, flat_areas
+
+
+@pytest.fixture
+def noisy():
+    return np.random.default_rng(0).normal(100, 8, (300, 400)).astype(np.float32)
+
+
+@pytest.mark.parametrize("value", [0.0, 255.0, 65535.0])
+@pytest.mark.parametrize("edge", ["top", "bottom", "left", "right"])
+def test_an_information_bar_is_flat_with_its_letters(noisy, value, edge):
+    strip = Image.new("F", (400 if edge in ("top", "bottom") else 300, 40), value)
+    draw = ImageDraw.Draw(strip)
+    draw.text((20, 10), "50 nm   300 kV   mag 500 kx   2026-11-29", fill=128.0)
+    draw.rectangle((220, 14, 280, 22), fill=128.0)
+    place = {"top": np.s_[:40], "bottom": np.s_[-40:], "left": np.s_[:, :40], "right": np.s_[:, -40:]}[edge]
+    bar = np.asarray(strip)
+    noisy[place] = bar if edge in ("top", "bottom") else bar.T
+    expected = np.zeros(noisy.shape, bool)
+    expected[place] = True
+    np.testing.assert_array_equal(flat_areas(noisy), expected)
+
+
+def test_what_is_saturated_is_flat_and_a_few_equal_pixels_are_not(noisy):
+    y, x = np.indices(noisy.shape)
+    disc = np.hypot(y - 150, x - 200) < 50
+    noisy[disc] = 4095
+    noisy[20:30, 20:30] = 100
+    flat = flat_areas(noisy)
+    assert (flat != disc).mean() < 0.002
+    assert not flat[:60, :60].any()
+
+
+@pytest.mark.parametrize("mean", [0.002, 0.01, 0.05, 0.1, 0.3, 1.0, 30.0])
+def test_an_image_of_few_electrons_is_not_flat(mean):
+    image = np.random.default_rng(0).poisson(mean, (512, 512)).astype(np.float32)
+    assert not flat_areas(image).any()
+
+
+def test_a_constant_image_is_flat_and_a_picture_without_noise_is_not():
+    assert flat_areas(np.full((64, 64), 7, np.float32)).all()
+    y, x = np.indices((200, 200))
+    assert not flat_areas(np.where(np.hypot(y - 90, x - 110) < 40, 40, 90).astype(np.float32)).any()
+
+
+def test_an_area_that_is_left_out_continues_what_is_beside_it(noisy):
+    left_out = np.zeros(noisy.shape, bool)
+    left_out[-40:] = True
+    left_out[100:120, 100:130] = True
+    filled = continued(noisy, left_out)
+    np.testing.assert_array_equal(filled[~left_out], noisy[~left_out])
+    np.testing.assert_array_equal(filled[-40:], noisy[-42:-82:-1])
+    assert filled[left_out].std() == pytest.approx(8, rel=0.2)
+    assert continued(noisy, np.zeros(noisy.shape, bool)) is noisy
