@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from scipy.ndimage import binary_dilation, gaussian_filter
 
-from exitwave.benchmark.areas import continued, flat_areas
+from exitwave.benchmark.areas import continued, unrecorded
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def test_an_information_bar_is_flat_with_its_letters(noisy, value, edge):
     noisy[place] = bar if edge in ("top", "bottom") else bar.T
     expected = np.zeros(noisy.shape, bool)
     expected[place] = True
-    np.testing.assert_array_equal(flat_areas(noisy), expected)
+    np.testing.assert_array_equal(unrecorded(noisy), expected)
 
 
 def test_what_is_saturated_is_flat_and_a_few_equal_pixels_are_not(noisy):
@@ -30,21 +31,44 @@ def test_what_is_saturated_is_flat_and_a_few_equal_pixels_are_not(noisy):
     disc = np.hypot(y - 150, x - 200) < 50
     noisy[disc] = 4095
     noisy[20:30, 20:30] = 100
-    flat = flat_areas(noisy)
+    flat = unrecorded(noisy)
     assert (flat != disc).mean() < 0.002
     assert not flat[:60, :60].any()
+
+
+@pytest.mark.parametrize("value", ["brightest", 0.0, 255.0])
+def test_letters_and_a_scale_bar_are_found_with_the_pixels_beside_them(noisy, value):
+    drawn = Image.new("L", (400, 300), 0)
+    draw = ImageDraw.Draw(drawn)
+    draw.text((20, 250), "5 nm", fill=255)
+    draw.rectangle((20, 270, 120, 275), fill=255)
+    letters = np.asarray(drawn) == 255
+    noisy[letters] = noisy.max() if value == "brightest" else value
+    found = unrecorded(noisy)
+    assert found[letters].all()
+    # The bar, flat by itself, grows by the pixels that its letters are apart.
+    assert (found & ~binary_dilation(letters, np.ones((3, 3)))).sum() < 20
+
+
+@pytest.mark.parametrize("share", [0.002, 0.01, 0.05, 0.1, 0.3])
+@pytest.mark.parametrize("blur", [0.0, 1.0, 2.0])
+def test_noise_that_is_cut_off_is_neither_lettering_nor_flat(noisy, share, blur):
+    noise = gaussian_filter(noisy - 100, blur) + 100
+    bright, dark = np.quantile(noise, (1 - share, share))
+    assert unrecorded(np.minimum(noise, bright)).mean() < 0.005
+    assert unrecorded(np.maximum(noise, dark)).mean() < 0.005
 
 
 @pytest.mark.parametrize("mean", [0.002, 0.01, 0.05, 0.1, 0.3, 1.0, 30.0])
 def test_an_image_of_few_electrons_is_not_flat(mean):
     image = np.random.default_rng(0).poisson(mean, (512, 512)).astype(np.float32)
-    assert not flat_areas(image).any()
+    assert not unrecorded(image).any()
 
 
 def test_a_constant_image_is_flat_and_a_picture_without_noise_is_not():
-    assert flat_areas(np.full((64, 64), 7, np.float32)).all()
+    assert unrecorded(np.full((64, 64), 7, np.float32)).all()
     y, x = np.indices((200, 200))
-    assert not flat_areas(np.where(np.hypot(y - 90, x - 110) < 40, 40, 90).astype(np.float32)).any()
+    assert not unrecorded(np.where(np.hypot(y - 90, x - 110) < 40, 40, 90).astype(np.float32)).any()
 
 
 def test_an_area_that_is_left_out_continues_what_is_beside_it(noisy):

@@ -104,10 +104,24 @@ def test_electrons_are_no_outliers_however_few(mean):
     assert changed.sum() < 0.01 * image.sum()
 
 
-def test_a_bright_line_is_no_outlier():
-    image = np.random.default_rng(0).normal(100, 5, (64, 64)).astype(np.float32)
-    image[:, 20] = 1000
-    np.testing.assert_array_equal(replace_outliers(image, 6), image)
+@pytest.mark.parametrize("line", ["column", "row", "track"])
+def test_dead_columns_and_tracks_of_cosmic_rays_are_replaced(line):
+    image = np.random.default_rng(0).normal(100, 3, (256, 256)).astype(np.float32)
+    along = np.arange(256)
+    place = {"column": (along, 20), "row": (255, along), "track": (20 + along[:12], 30 + along[:12] // 2)}[line]
+    faulty = image.copy()
+    faulty[place] = np.random.default_rng(1).uniform(500, 2000, np.broadcast(*place).shape)
+    result = replace_outliers(faulty, 6)
+    assert np.abs(result[place] - 100).max() < 20
+    faulty[place] = result[place]
+    np.testing.assert_array_equal(result, faulty)
+
+
+@pytest.mark.parametrize("spacing", [3, 4, 5])
+def test_a_lattice_of_bright_dots_is_kept_but_for_its_corners(spacing):
+    image = np.random.default_rng(0).normal(0, 1, (256, 256)).astype(np.float32)
+    image[64:128:spacing, 64:128:spacing] += 100
+    assert (replace_outliers(image, 6) != image).sum() <= 4
 
 
 def test_a_limit_of_zero_replaces_nothing():

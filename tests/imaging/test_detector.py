@@ -340,6 +340,19 @@ def test_shares_of_dead_and_hot_pixels(camera):
     assert (counts == 0).mean() == pytest.approx(camera.dead_pixels, abs=4 * np.sqrt(camera.dead_pixels / counts.size))
 
 
+def test_hot_pixels_of_an_ideal_camera_are_brighter_than_its_mean_and_dead_ones_empty():
+    camera = IdealCamera(kind="ideal", dead_pixels=0.01, hot_pixels=0.02)
+    counts, plain = flat(camera, dose=400.0), flat(ideal(0.0), dose=400.0)
+    dead, hot = counts == 0, counts >= 800
+    assert dead.mean() == pytest.approx(0.01, abs=4 * np.sqrt(0.01 / counts.size))
+    assert hot.mean() == pytest.approx(0.02, abs=4 * np.sqrt(0.02 / counts.size))
+    # From 2 to 100 times the mean, even in the logarithm: half of them up to 14 times.
+    assert 800 <= counts[hot].min() < 900
+    assert 36_000 < counts[hot].max() <= 40_000
+    assert np.median(counts[hot]) == pytest.approx(400 * np.sqrt(200), rel=0.1)
+    np.testing.assert_array_equal(counts[~(dead | hot)], plain[~(dead | hot)])
+
+
 def test_dead_and_hot_pixels_lie_elsewhere_in_every_image():
     camera = scintillator(dead_pixels=0.01)
     assert ((flat(camera, seed=1) == 0) != (flat(camera, seed=2) == 0)).any()

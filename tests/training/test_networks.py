@@ -3,6 +3,7 @@ import pickle
 import struct
 
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 
 from exitwave.config.models import Segmentation
@@ -35,6 +36,25 @@ def test_every_architecture_gives_one_logit_for_each_pixel(architecture, depth):
     network = build_network(Segmentation(kind="segmentation", architecture=architecture, encoder_depth=depth))
     with torch.no_grad():
         assert network.eval()(torch.rand(2, 1, 64, 64)).shape == (2, 1, 64, 64)
+
+
+@pytest.mark.parametrize("architecture", ["unet", "unetplusplus", "fpn", "linknet"])
+@pytest.mark.parametrize("depth", [3, 4])
+def test_a_shallow_network_has_no_stage_that_an_image_never_reaches(architecture, depth):
+    network = build_network(Segmentation(kind="segmentation", architecture=architecture, encoder_depth=depth))
+    assert network.training
+    assert all(weight.grad is None for weight in network.parameters())
+    network(torch.rand(2, 1, 64, 64)).sum().backward()
+    assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
+
+
+def test_the_stages_left_have_the_weights_that_they_would_have_had():
+    torch.manual_seed(0)
+    shallow = build_network(Segmentation(kind="segmentation", encoder_depth=3)).state_dict()
+    torch.manual_seed(0)
+    full = smp.Unet("resnet18", 3, None, decoder_channels=(64, 32, 16), in_channels=1).state_dict()
+    assert sum(map(torch.numel, shallow.values())) < 0.1 * sum(map(torch.numel, full.values()))
+    assert all(torch.equal(values, full[name]) for name, values in shallow.items())
 
 
 def test_unknown_encoder_is_refused_with_similar_names():

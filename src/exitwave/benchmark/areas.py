@@ -1,10 +1,12 @@
-"""Areas of a micrograph in which nothing was recorded: information bars, and what is saturated."""
+"""Areas of a micrograph in which nothing was recorded: information bars, lettering, and what is saturated."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import (
+    binary_dilation,
+    convolve,
     distance_transform_edt,
     find_objects,
     label,
@@ -26,8 +28,14 @@ BAR = 0.6
 """Share of a row or column at the edge that is flat, from which all of it is part of a bar."""
 
 
-def flat_areas(image: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Where an image has one value over an area, such as an information bar, a masked corner or saturation.
+STROKES = 30
+"""Smallest number of pixels of lettering."""
+MOST_STROKES = 0.05
+"""Largest share of an image that lettering takes; what is more is saturation of noise."""
+
+
+def unrecorded(image: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where an image does not show what the microscope saw.
 
     Parameters
     ----------
@@ -36,9 +44,15 @@ def flat_areas(image: NDArray[np.float32]) -> NDArray[np.bool_]:
     Returns
     -------
     bool array [H, W]
-        True in flat areas of about 16 x 16 px or more, with the letters within them. Bars along an edge are flat as a
-        whole.
+        True in flat areas of about 16 x 16 px or more, such as information bars with their letters, masked corners and
+        saturation; bars along an edge as a whole. True also on letters and lines of the brightest or darkest value,
+        and the pixels beside them.
     """
+    flat = _flat_areas(image)
+    return flat if flat.all() else np.asarray(flat | _strokes(image, flat))
+
+
+def _flat_areas(image: NDArray[np.float32]) -> NDArray[np.bool_]:
     centres = _equal(image, WINDOW)
     if centres.all():
         return np.ones(image.shape, dtype=bool)
@@ -63,6 +77,30 @@ def flat_areas(image: NDArray[np.float32]) -> NDArray[np.bool_]:
         across = view.mean(axis=1) >= BAR
         view[: len(across) if across.all() else int(np.argmin(across))] = True
     return np.asarray(flat)
+
+
+def _strokes(image: NDArray[np.float32], flat: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Letters and lines drawn into an image: of an extreme value, and beside ordinary ones, as saturation is not."""
+    found = np.zeros(image.shape, dtype=bool)
+    values = image[~flat]
+    middle = np.median(values)
+    for extreme, nearest in ((values.max(), np.max), (values.min(), np.min)):
+        drawn, away = (image == extreme) & ~flat, abs(extreme - middle)
+        if away == 0 or not STROKES <= drawn.sum() <= MOST_STROKES * image.size:
+            continue
+        others = values[values != extreme]
+        # Saturated noise has a tail that leads up to it.
+        tail = max((np.abs(others - extreme) <= away / 10).sum(), (others == nearest(others)).sum())
+        around = np.asarray(convolve(drawn.astype(np.uint8), np.ones((3, 3), np.uint8), mode="constant"))
+        beside = binary_dilation(drawn, np.ones((5, 5))) & ~binary_dilation(drawn, np.ones((3, 3))) & ~flat
+        if (
+            drawn.sum() > 5 * tail
+            and (around[drawn] > 2).mean() > 0.5
+            and beside.any()
+            and abs(np.median(image[beside]) - middle) < away / 2
+        ):
+            found |= binary_dilation(drawn, np.ones((3, 3)))
+    return found
 
 
 def _equal(image: NDArray[np.float32], edge: int) -> NDArray[np.bool_]:

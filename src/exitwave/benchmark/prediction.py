@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exitwave.benchmark.areas import continued, flat_areas
+from exitwave.benchmark.areas import continued, unrecorded
 from exitwave.benchmark.tiling import Predictor, check_pixel, interpolate, predict_tiled, resample, resampled_shape
 from exitwave.config.benchmarks import Benchmark, MicrographBenchmark
 from exitwave.config.models import PixelNetwork
@@ -33,7 +33,7 @@ class Prediction:
     values : float32 array [H, W]
         Probabilities or values of the map that the network has learned; 0 where the image has no contrast.
     left_out : bool array [H, W]
-        Where nothing was recorded; see `exitwave.benchmark.areas.flat_areas`.
+        Where nothing was recorded; see `exitwave.benchmark.areas.unrecorded`.
     warnings : tuple of str
         What makes it doubtful, each in words that go on after the name of the image.
     """
@@ -127,13 +127,16 @@ def predict_image(
     shape, preprocessing = (image.shape[0], image.shape[1]), network.model.preprocessing
     tile = tile_edge(network)
     told = [check_pixel(shape, pixel_size, network.pixel_size, tile, overlap, any_pixel_size)]
-    left_out = flat_areas(image)
+    left_out = unrecorded(image)
     if left_out.all():
         told.append("it has no contrast, so that there is nothing to find")
         return Prediction(np.zeros(shape, np.float32), left_out, tuple(filter(None, told)))
     if left_out.any():
-        told.append(f"{left_out.mean():.1%} of it is left out: flat areas, such as an information bar or saturation")
+        told.append(f"{left_out.mean():.1%} of it is left out: an information bar, lettering or saturation")
     cleaned = replace_outliers(continued(image, left_out), preprocessing.outliers)
+    # What stays of outliers is not to ring through the resampling: of noise nothing lies so far out.
+    low, high = np.percentile(cleaned, (0.5, 99.5))
+    cleaned = np.clip(cleaned, 2 * low - high, 2 * high - low)
     there = resample(cleaned, resampled_shape(shape, pixel_size, network.pixel_size))
     there = filter_median(there, preprocessing.median)
     predicted = predict_tiled(network_predictor(network), there, tile, overlap, symmetry_average)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
+from scipy.ndimage import label, median_filter
 
 from exitwave.config.models import Preprocessing
 
@@ -15,6 +15,8 @@ PERCENTILES = (0.1, 99.9)
 """Grey values that become 0 and 1 by the normalisation ``percentile``: of 128 x 128 pixels 16 lie beyond each."""
 FELLOWS = 4
 """So many pixels nearby that lie half as far out make it no outlier: bright dots of a lattice, not a few bad pixels."""
+LINES = 4
+"""So many times the limit away, pixels in a row are a dead column or a track, and not fringes."""
 _NEARBY = 5
 """Pixels that are nearby, on each side."""
 _TOGETHER = 2**16
@@ -24,8 +26,9 @@ _TOGETHER = 2**16
 def replace_outliers(images: NDArray[Any], limit: float) -> NDArray[np.float32]:
     """Replace pixels that stand alone far out by the median of the 3 x 3 pixels around them.
 
-    Hot and dead pixels of a camera, and cosmic rays, are of one pixel or few. Fringes and bright columns are not: near
-    each of them are others that lie as far out, and its neighbours lead up to it.
+    Hot and dead pixels of a camera are of one pixel or few; its dead columns and the tracks of cosmic rays are one
+    pixel wide. Fringes and bright columns are not: near each of them are others that lie as far out, and its neighbours
+    lead up to it.
 
     Parameters
     ----------
@@ -40,8 +43,8 @@ def replace_outliers(images: NDArray[Any], limit: float) -> NDArray[np.float32]:
     -------
     float32 array [..., H, W]
         An outlier lies beyond its neighbours, but for the two nearest in value, by twice their range; and fewer than
-        ``FELLOWS`` pixels nearby are half as far from their own medians. Images of which nearly all pixels are equal
-        stay as they are.
+        ``FELLOWS`` pixels nearby are half as far from their own medians. Pixels that touch and are ``LINES`` times the
+        limit away do not count for each other. Images of which nearly all pixels are equal stay as they are.
     """
     images = np.array(images, dtype=np.float32)
     if limit > 0:
@@ -60,16 +63,21 @@ def _replace(image: NDArray[np.float32], limit: float) -> None:
     rows, columns = np.nonzero(np.abs(distance) > limit * deviation)
     if deviation == 0 or not len(rows):
         return
+    lines = label(np.abs(distance) > LINES * limit * deviation, np.ones((3, 3)))[0]
+    line = sliding_window_view(np.pad(lines, _NEARBY), (2 * _NEARBY + 1,) * 2)
     far = sliding_window_view(np.pad(np.abs(distance), _NEARBY), (2 * _NEARBY + 1,) * 2)
     values = sliding_window_view(np.pad(image, 1, mode="reflect"), (3, 3))
     for start in range(0, len(rows), _TOGETHER):
         part = rows[start : start + _TOGETHER], columns[start : start + _TOGETHER]
         away = distance[part]
-        fellows = (far[part] >= np.abs(away)[:, None, None] / 2).sum(axis=(1, 2)) - 1
+        own = lines[part][:, None, None]
+        others = (line[part] != own) | (own == 0)
+        # Of a pixel that is on no line it counts itself.
+        fellows = ((far[part] >= np.abs(away)[:, None, None] / 2) & others).sum(axis=(1, 2))
         # From the farthest neighbour to the nearest in value, as if all outliers were bright.
         neighbours = np.sort(np.delete(values[part].reshape(-1, 9), 4, axis=1) * np.sign(away)[:, None], axis=1)
         beyond = image[part] * np.sign(away) - neighbours[:, 5]
-        alone = (fellows < FELLOWS) & (beyond > 2 * (neighbours[:, 5] - neighbours[:, 0]))
+        alone = (fellows - (lines[part] == 0) < FELLOWS) & (beyond > 2 * (neighbours[:, 5] - neighbours[:, 0]))
         place = part[0][alone], part[1][alone]
         image[place] = around[place]
 

@@ -11,6 +11,9 @@ import torch
 from exitwave.config.models import PixelNetwork
 from exitwave.errors import TrainingError
 
+DEEPEST = 5
+"""Stages that encoders have."""
+
 
 def build_network(model: PixelNetwork) -> torch.nn.Module:
     """Network with random weights, one input channel and one output a pixel.
@@ -52,4 +55,27 @@ def build_network(model: PixelNetwork) -> torch.nn.Module:
             f"encoder {model.encoder} cannot be used with architecture {model.architecture} and encoder_depth "
             f"{model.encoder_depth} ({error})"
         ) from error
+    if model.encoder_depth < DEEPEST:
+        _drop_unused(network)
     return network
+
+
+def _drop_unused(network: torch.nn.Module) -> None:
+    """Take the stages out of an encoder that an image never reaches: their weights would be optimised and stored.
+
+    They are found by sending an image through: what is not called and has no gradient.
+    """
+    called: set[torch.nn.Module] = set()
+    hooks = [module.register_forward_hook(lambda module, *_: called.add(module)) for module in network.modules()]
+    # Evaluated, so that no running mean sees the image.
+    network.eval()
+    network(torch.zeros(1, 1, 64, 64)).sum().backward()
+    network.train()
+    for hook in hooks:
+        hook.remove()
+    for name, module in list(network.named_modules()):
+        weights = list(module.parameters())
+        used = not called.isdisjoint(module.modules()) or any(weight.grad is not None for weight in weights)
+        if weights and not used:
+            network.set_submodule(name, torch.nn.Identity())
+    network.zero_grad()
