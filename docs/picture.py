@@ -11,7 +11,7 @@ import numpy as np
 from exitwave.benchmark.ensemble import open_predictions
 from exitwave.config.models import Segmentation
 from exitwave.data.shards import open_shard, read_table, table_path
-from exitwave.labels.mask import mask_of
+from exitwave.report.images import stored_mask
 from exitwave.report.overlays import overlay
 from exitwave.report.style import ORANGE, figure, grey_range, outline, picture, scale_bar
 from exitwave.study.link import load_study
@@ -37,7 +37,7 @@ def main(study_file: str) -> None:
             low, high = grey_range(counts)
             axis.imshow(counts, cmap="gray", vmin=low, vmax=high, interpolation="antialiased")
             target = training.source("model").of(Segmentation).target
-            outline(axis, mask_of(shard.read(target.map, item), target.above), ORANGE)
+            outline(axis, stored_mask(shard, item, target), ORANGE)
             scale_bar(axis, images.block.pixel_size, counts.shape)
         places = [(b, place) for b, count in zip(benchmarks, (3, 2), strict=False) for place in range(count)]
         for axis, (benchmark, place) in zip(axes[1], places, strict=True):
