@@ -5,6 +5,7 @@ import tifffile
 from PIL import Image
 from typer.testing import CliRunner
 
+from exitwave.benchmark.prediction import Prediction
 from exitwave.cli import app
 from exitwave.errors import MicrographError, TrainingError
 from exitwave.jobs import apply
@@ -29,9 +30,10 @@ def striped(monkeypatch):
     """Instead of what a network of one epoch gives: columns as wide as the mean of the image says, so that there are
     particles in every image and others in every other image."""
 
-    def predict(network, image, pixel_size, overlap, symmetry_average):
+    def predict(network, image, pixel_size, overlap, symmetry_average, any_pixel_size):
         width = 2 + int(image.mean()) % 7
-        return np.broadcast_to((np.arange(image.shape[1]) // width % 2).astype(np.float32), image.shape)
+        values = np.broadcast_to((np.arange(image.shape[1]) // width % 2).astype(np.float32), image.shape)
+        return Prediction(values, np.zeros(image.shape, bool), ())
 
     monkeypatch.setattr(apply, "predict_image", predict)
 
@@ -112,7 +114,8 @@ def test_rows_of_other_images_stay_and_those_of_the_same_image_are_replaced(lear
 def test_an_image_that_has_lost_its_particles_loses_its_rows(learned, striped, tmp_path, monkeypatch):
     one, two, output = picture(tmp_path / "one.png", 1), picture(tmp_path / "two.png", 2), tmp_path / "out"
     segment([one, two], learned.networks[0], output)
-    monkeypatch.setattr(apply, "predict_image", lambda network, image, *rest: np.zeros(image.shape, np.float32))
+    nothing = Prediction(np.zeros((40, 48), np.float32), np.zeros((40, 48), bool), ())
+    monkeypatch.setattr(apply, "predict_image", lambda network, image, *rest: nothing)
     segment([two], learned.networks[0], output)
     images, particles = tables(output)
     assert set(particles["image"]) == {"one.png"}
@@ -147,7 +150,33 @@ def test_whatever_goes_wrong_with_one_image_costs_that_image(learned, striped, t
 def test_an_image_of_an_absurd_pixel_size_is_refused_by_name(learned, tmp_path):
     image = picture(tmp_path / "one.png")
     (outcome,) = segment_files([image], learned.networks[0], tmp_path / "out", Applying(pixel_size=1000))
-    assert outcome.told.startswith(f"{image}: an image of 40 x 48 px of 1000 Å would be resampled")
+    assert outcome.told.startswith(f"{image}: its pixel of 1000 Å is 1,250.0 times coarser than the network's, 0.8 Å")
+
+
+def test_what_makes_a_result_doubtful_is_told_and_kept(learned, tmp_path):
+    plain, barred, flat = (picture(tmp_path / f"{name}.png", shape=(80, 90)) for name in ("plain", "barred", "flat"))
+    pixels = np.asarray(Image.open(barred)).copy()
+    pixels[60:] = 0
+    Image.fromarray(pixels).save(barred)
+    Image.fromarray(np.full((80, 90), 100, np.uint8)).save(flat)
+    outcomes = segment([plain, barred, flat], learned.networks[0], tmp_path / "out")
+    assert "warning" not in outcomes[0].told
+    bar, nothing = "25.0% of it is left out: an information bar, lettering or saturation", "it has no contrast"
+    assert f"; warning: {bar}" in outcomes[1].told
+    assert outcomes[2].told.startswith(f"flat.png: 0 particles, 0.0 % of the area; warning: {nothing}")
+    images = pd.read_csv(tmp_path / "out" / "images.csv").set_index("image")
+    assert images["left_out"].tolist() == [0, 0.25, 1]
+    assert images.loc["barred.png", "warnings"] == bar
+    assert not np.asarray(Image.open(tmp_path / "out" / "barred_mask.png"))[60:].any()
+
+
+def test_a_pixel_that_is_meant_so_is_taken(learned, tmp_path):
+    image = picture(tmp_path / "one.png")
+    for any_pixel_size in (False, True):
+        how = Applying(pixel_size=4, any_pixel_size=any_pixel_size)
+        (outcome,) = segment([image], learned.networks[0], tmp_path / "out", how)
+        assert outcome.done is any_pixel_size
+        assert "5.0 times coarser" in outcome.told
 
 
 def test_a_long_name_is_shortened_where_its_results_would_not_fit(learned, striped, tmp_path):

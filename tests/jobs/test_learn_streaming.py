@@ -157,6 +157,22 @@ def test_maps_made_from_atoms_are_streamed_with_the_structures(jobs, simulated, 
     assert not np.array_equal(stream.draw(1)[1], stored)
 
 
+@pytest.mark.parametrize("target", [{"by": "thickness", "minimum": 3}, {"by": "phase", "fraction": 0.5}], ids=str)
+def test_masks_of_each_particle_are_the_same_stored_and_streamed(jobs, simulated, rows, target):
+    images = jobs.describe("images", labels=["particle_thickness"])
+    folders = {"exit_waves": simulated.exit_waves.parent, "structures": simulated.structures.parent}
+    task = AsTheyAre(Segmentation(kind="segmentation", target=target))
+    sources = {"exit_waves": simulated.exit_waves, "structures": simulated.structures}
+    path = simulated.images.parent / "particles" / simulated.images.name
+    make_shard(images, range(6), sources, path)
+    stored = load_arrays(rows.assign(shard=str(path)), task.arrays)
+    masks = task.targets(stored, rows)
+    assert 0.02 < masks.mean() < 0.9
+    stream = Stream(rows, {images.hash: ImagesSource(images.block, images.seed, folders)}, task)
+    np.testing.assert_array_equal(stream.draw(0)[1], masks)
+    assert not np.array_equal(stream.draw(1)[1], masks)
+
+
 class Killed(BaseException):
     """Stands for a kill between two epochs."""
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from exitwave.config.images import LABELS
+from exitwave.config.images import LABELS, LISTS, PARTICLE_FIELDS
 from exitwave.data.columns import IDENTITIES
 from exitwave.data.shards import open_shard, table_path
 from exitwave.errors import ConfigError, ShardError, StructureError
@@ -196,8 +196,8 @@ def damaged(simulated, tmp_path):
     return copy
 
 
-def test_a_damaged_shard_of_exit_waves_stops_the_images_and_is_named(jobs, damaged, tmp_path):
-    sources = {"exit_waves": damaged("exit_waves")}
+def test_a_damaged_shard_of_exit_waves_stops_the_images_and_is_named(jobs, simulated, damaged, tmp_path):
+    sources = {"exit_waves": damaged("exit_waves"), "structures": simulated.structures}
     sentence = r"damaged\.zarr\.zip: array '(whole|particles)', item \d is damaged .*delete the file"
     with pytest.raises(ShardError, match=sentence):
         make_shard(jobs.describe("images"), range(6), sources, tmp_path / "images.zarr.zip")
@@ -244,7 +244,7 @@ def test_labels_stand_beside_the_same_images(jobs, simulated, labelled):
     plain, arrays = jobs.arrays(simulated.images), jobs.arrays(labelled)
     for name in ("counts", "phase"):
         np.testing.assert_array_equal(arrays[name], plain[name])
-    kinds = {name: arrays[name].dtype for name in LABELS if name != "atomic_columns"}
+    kinds = {name: arrays[name].dtype for name in LABELS if name not in LISTS}
     assert kinds == {
         **dict.fromkeys(("instances", "atoms", "boundary", "domains"), np.dtype("uint8")),
         **dict.fromkeys(("thickness", "orientation"), np.dtype("float16")),
@@ -256,6 +256,21 @@ def test_labels_stand_beside_the_same_images(jobs, simulated, labelled):
         "thickness": (lateral(0.8), "Å"),
         "orientation": (lateral(0.8), "°"),
     }
+    thickness, particles = item["particle_thickness"], item["particles"]
+    assert thickness.ragged
+    assert particles.ragged
+    assert (thickness.axes, thickness.unit) == ((Axis("particle"), *lateral(0.8)), "Å")
+    assert particles.axes == (Axis("particle"), Axis("field", labels=PARTICLE_FIELDS))
+    np.testing.assert_allclose(thickness.values.sum(axis=0, dtype=float), item["thickness"].values, atol=0.02)
+    assert (thickness.values.max(axis=(1, 2)) <= particles.values[:, 1] + 0.01).all()
+
+
+def test_how_much_of_the_particles_is_labelled_is_noted(jobs, labelled):
+    arrays, table = jobs.arrays(labelled), jobs.table(labelled)
+    for phase, atoms, share in zip(arrays["phase"], arrays["atoms"] > 0, table["labelled_outline"], strict=True):
+        expected = (phase >= np.float32(0.1))[atoms].mean() if atoms.any() else np.nan
+        assert share == pytest.approx(expected, nan_ok=True)
+    assert table["labelled_outline"].between(0.01, 0.99).any()
 
 
 def test_labels_of_atoms_and_of_phase_lie_on_each_other(jobs, labelled):
@@ -300,7 +315,8 @@ def test_what_an_image_was_averaged_and_recorded_with_is_noted(jobs, simulated, 
         focal_spread={"choice": [0.0, 60.0]},
         detector={"kind": "counting", "hot_pixels": 0.02, "bit_depth": 12},
     )
-    make_shard(description, range(6), {"exit_waves": simulated.exit_waves}, tmp_path / "images.zarr.zip")
+    sources = {"exit_waves": simulated.exit_waves, "structures": simulated.structures}
+    make_shard(description, range(6), sources, tmp_path / "images.zarr.zip")
     counts, table = jobs.arrays(tmp_path / "images.zarr.zip")["counts"], jobs.table(tmp_path / "images.zarr.zip")
     nodes = table.groupby("focal_spread")["focal_nodes"].unique()
     assert nodes[0.0].tolist() == [1]

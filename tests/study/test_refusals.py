@@ -276,6 +276,17 @@ def test_a_circle_of_three_blocks_is_named(refusal: Any, raw: Any) -> None:
     assert "circular reference a -> b -> c -> a" in refusal()
 
 
+@pytest.mark.parametrize("pixel_size", [0.1, 12.5])
+def test_micrographs_of_pixels_far_from_the_networks_are_found_before_the_first_job(
+    changed: Any, refusal: Any, tmp_path: Any, pixel_size: float
+) -> None:
+    (tmp_path / "index.csv").write_text(f"image,mask,pixel_size\na.png,b.png,{pixel_size}\n")
+    block = {"kind": "micrographs", "path": str(tmp_path)}
+    sentence = refusal(("benchmarks.real", block))
+    assert f"index.csv has a pixel of {pixel_size:g} Å for a.png, and 'gold' is trained on pixels of 0.8 Å" in sentence
+    changed(("benchmarks.real", {**block, "any_pixel_size": True}))
+
+
 def test_a_missing_micrograph_folder_is_found_before_the_first_job(refusal: Any) -> None:
     sentence = refusal(("benchmarks.real", {"kind": "micrographs", "path": "nowhere/at/all"}))
     assert sentence.startswith("benchmarks.real.")

@@ -111,10 +111,14 @@ def make_samples(members: list[Member], number: int, seed: int | None, folder: P
 
 
 def _seconds(member: Member) -> float:
-    """Estimated time for the items of one structure, sketched, with all that they are made from."""
-    kind = simulation_of(member.block)
-    own = kind.cost(replace(member, block=kind.sketch(member.block))).seconds
-    return own + sum(_seconds(source) for source in sources_of(member).values())
+    """Estimated time for the items of one structure, sketched, with all that they are made from, each made once."""
+    kinds = {(made.stage, made.hash): (simulation_of(made.block), made) for made in _chain(member)}
+    return sum(kind.cost(replace(made, block=kind.sketch(made.block))).seconds for kind, made in kinds.values())
+
+
+def _chain(member: Member) -> list[Member]:
+    """A member and all that it is made from, some of it several times."""
+    return [member, *(made for source in sources_of(member).values() for made in _chain(source))]
 
 
 def make_preview(study: Study, name: str, output: Path, number: int = 8, seed: int | None = None) -> str:
