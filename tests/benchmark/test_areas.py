@@ -26,6 +26,21 @@ def test_an_information_bar_is_flat_with_its_letters(noisy, value, edge):
     np.testing.assert_array_equal(unrecorded(noisy), expected)
 
 
+@pytest.mark.parametrize("width", [8, 12, 40])
+def test_a_frame_is_flat_and_what_it_holds_is_not(noisy, width):
+    framed = np.pad(noisy, width, constant_values=255)
+    expected = np.pad(np.zeros(noisy.shape, bool), width, constant_values=True)
+    np.testing.assert_array_equal(unrecorded(framed), expected)
+
+
+def test_a_round_field_of_view_is_kept(noisy):
+    y, x = np.indices((300, 300)) - 149.5
+    outside = np.hypot(y, x) > 150
+    found = unrecorded(np.where(outside, 0, noisy[:, :300]))
+    assert found[outside].mean() > 0.95
+    assert found[~outside].mean() < 0.02
+
+
 def test_what_is_saturated_is_flat_and_a_few_equal_pixels_are_not(noisy):
     y, x = np.indices(noisy.shape)
     disc = np.hypot(y - 150, x - 200) < 50

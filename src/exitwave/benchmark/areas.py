@@ -24,10 +24,10 @@ NOISELESS = 0.9
 """Share of pixels equal to all eight neighbours, above which areas of several values are a picture without noise."""
 LETTERING = 15
 """Gaps [px] in an area up to which are part of it: the letters of an information bar."""
-BAR = 0.6
+BAR = 0.9
 """Share of a row or column at the edge that is flat, from which all of it is part of a bar."""
-
-
+HOLE = 0.2
+"""Size of what flat areas enclose, as a share of theirs, below which it belongs to them."""
 STROKES = 30
 """Smallest number of pixels of lettering."""
 MOST_STROKES = 0.05
@@ -109,9 +109,9 @@ def _equal(image: NDArray[np.float32], edge: int) -> NDArray[np.bool_]:
 
 
 def _holes(areas: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What areas enclose."""
+    """What areas enclose, such as letters; not what a frame encloses, which is the image."""
     parts, number = label(~areas)
-    enclosed = np.ones(number + 1, dtype=bool)
+    enclosed = np.bincount(parts.ravel(), minlength=number + 1) < HOLE * areas.sum()
     enclosed[0] = False
     for edge in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
         enclosed[edge] = False
