@@ -57,7 +57,8 @@ def carbon_network(edge: float, thickness: float, rng: np.random.Generator) -> F
 
     At the seam, where what was cut apart meets itself, atoms that come too close are taken out and as many are put into
     gaps, where they find most bonds. Within a bond length of the seam the network is therefore disturbed; elsewhere it
-    is as it was made. The block repeats itself, after its own edge and in directions that are not those of the slab.
+    is as it was made. All slabs are cut from one block, which repeats itself after its own edge of 94.7 Å and in
+    directions that are not those of the slab.
 
     Parameters
     ----------
