@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.fft import irfft2, rfft2
+from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
 from exitwave.config.structures import AmorphousSubstrate
@@ -120,6 +122,23 @@ def test_pieces_differ_by_seed_and_repeat_with_it():
     first, second, again = (carbon_network(30.0, 20.0, np.random.default_rng(seed)) for seed in (1, 2, 1))
     assert first.tobytes() == again.tobytes()
     assert np.median(cKDTree(first).query(second)[0]) > 0.4
+
+
+def highest_repeat(positions, edge, pixel=0.4, blur=1.0, beyond=10.0):
+    """Highest autocorrelation of the periodic projected density at shifts of more than ``beyond`` [Å]."""
+    size = round(edge / pixel)
+    density = np.histogram2d(*positions[:, :2].T, bins=size, range=[[0, edge]] * 2)[0]
+    density = gaussian_filter(density, blur / pixel, mode="wrap")
+    correlation = irfft2(np.abs(rfft2(density - density.mean())) ** 2, s=density.shape)
+    shift = np.fft.fftfreq(size, 1 / edge)
+    return correlation[np.hypot(shift[:, None], shift) > beyond].max() / correlation[0, 0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_field_of_ten_nanometres_hardly_repeats_itself(seed):
+    # Atoms at random reach 0.09 by chance; a block of half the edge gave 0.26 and more.
+    positions = carbon_network(102.4, 40.0, np.random.default_rng(seed))
+    assert highest_repeat(positions, 102.4) < 0.18
 
 
 def test_a_slab_of_network_is_rough_like_any_other():

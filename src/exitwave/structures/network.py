@@ -21,6 +21,8 @@ NETWORK_DENSITY = 2.0
 """Mass density of the network [g/cm³]."""
 CLOSEST = 1.35
 """No two atoms of a piece are closer [Å]; no bond inside the network is as short."""
+_CELLS = 8
+"""Cells along an edge of the block, in which atoms outside a slab are passed over without a look at each."""
 _NARROWEST = 10.0
 """Smallest edge of a periodic piece [Å], some bonds across."""
 _BOND = 1.65
@@ -39,12 +41,24 @@ def network_block() -> tuple[FloatArray, float]:
         return stored["fractions"] * (edge / 2**16), edge
 
 
+@cache
+def _block_in_cells() -> tuple[FloatArray, NDArray[np.intp], FloatArray]:
+    """Positions [n, 3] of the block cell by cell, the first atom of each cell and the last's end, middles of cells."""
+    block, edge = network_block()
+    cell = np.ravel_multi_index(tuple((block.T * (_CELLS / edge)).astype(int)), (_CELLS,) * 3)
+    order = np.argsort(cell, kind="stable")
+    firsts = np.searchsorted(cell[order], np.arange(_CELLS**3 + 1))
+    along = np.arange(0.5, _CELLS) * (edge / _CELLS)
+    return block[order], firsts, np.stack(np.meshgrid(*[along] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
 def carbon_network(edge: float, thickness: float, rng: np.random.Generator) -> FloatArray:
     """Cut a square slab out of the network, turned and shifted at random, and make it laterally periodic.
 
     At the seam, where what was cut apart meets itself, atoms that come too close are taken out and as many are put into
     gaps, where they find most bonds. Within a bond length of the seam the network is therefore disturbed; elsewhere it
-    is as it was made. The block repeats itself, after its own edge and in directions that are not those of the slab.
+    is as it was made. All slabs are cut from one block, which repeats itself after its own edge of 94.7 Å and in
+    directions that are not those of the slab.
 
     Parameters
     ----------
@@ -67,23 +81,29 @@ def carbon_network(edge: float, thickness: float, rng: np.random.Generator) -> F
         raise StructureError(
             f"field_of_view is {edge:g} Å for a substrate of structure network; allowed: {_NARROWEST:g} Å or more"
         )
-    block, period = network_block()
+    period = network_block()[1]
+    block, firsts, middles = _block_in_cells()
     rotation = rotation_matrix(random_quaternion(rng))
     shift = rotation @ (rng.random(3) * period)
     box = np.array([edge, edge, thickness])
     turned, lattice = block @ rotation.T, period * rotation.T
-    # Copies of the block are told by the balls around them, of half their diagonal.
+    # Copies of the block, and cells of a copy, are told by the balls around them, of half their diagonal.
     reach = period * np.sqrt(3) / 2
     span = int(np.ceil((np.linalg.norm(box) + reach) / period)) + 1
     steps = np.stack(np.meshgrid(*[np.arange(-span, span + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     origins = steps @ lattice + shift
-    centres = origins + lattice.sum(axis=0) / 2
+    origins = origins[_touches(box, origins + lattice.sum(axis=0) / 2, reach)]
+    near = _touches(box, origins[:, None] + middles @ rotation.T, reach / _CELLS)
+    pieces = [turned[firsts[cell] : firsts[cell + 1]] + origins[copy] for copy, cell in np.argwhere(near)]
+    positions = np.concatenate(pieces)
+    inside = ((positions >= 0) & (positions < box)).all(axis=1)
+    return _healed(positions[inside], edge, thickness, rng)
+
+
+def _touches(box: FloatArray, centres: FloatArray, radius: float) -> NDArray[np.bool_]:
+    """Whether balls around centres [..., 3] touch the box from the origin to its far corner."""
     beyond = centres - np.clip(centres, 0, box)
-    pieces = []
-    for origin in origins[np.einsum("ij,ij->i", beyond, beyond) < reach**2]:
-        copy = turned + origin
-        pieces.append(copy[((copy >= 0) & (copy < box)).all(axis=1)])
-    return _healed(np.concatenate(pieces), edge, thickness, rng)
+    return np.asarray(np.einsum("...i,...i->...", beyond, beyond) < radius**2)
 
 
 def _healed(positions: FloatArray, edge: float, thickness: float, rng: np.random.Generator) -> FloatArray:
