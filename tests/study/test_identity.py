@@ -91,6 +91,20 @@ def test_any_other_value_gives_a_new_identity_from_its_stage_on(changed: Any, ke
     assert differing <= expected | {"benchmarks"}
 
 
+def test_another_block_of_carbon_makes_other_structures_of_it_and_of_nothing_else(
+    changed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def of(structure: str) -> str:
+        substrate = {"material": "a-C", "structure": structure, "thickness": 10}
+        return hashes(changed(("structures.gold.substrate", substrate)))["structures.gold"]
+
+    random, network = of("random"), of("network")
+    (tmp_path / "block.npz").write_bytes(b"another one")
+    monkeypatch.setattr("exitwave.config.structures.NETWORK", tmp_path / "block.npz")
+    assert of("random") == random
+    assert of("network") != network
+
+
 def test_a_benchmark_is_another_for_networks_of_another_target(changed: Any) -> None:
     before = hashes(changed())
     assert before["benchmarks.held_out"] == hashes(changed(("models.unet.epochs", 3)))["benchmarks.held_out"]

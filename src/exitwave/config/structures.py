@@ -51,6 +51,8 @@ FORMS = (
     "icosahedron",
 )
 """Shapes that need nothing but a name."""
+NETWORK = Path(__file__).parents[1] / "structures" / "carbon_network.npz"
+"""The block of bonded carbon that ships with exitwave."""
 FLAT = ("winterbottom", "island")
 """Shapes that lie on the substrate with one face."""
 EMBEDDING = 0.2
@@ -467,7 +469,10 @@ class NanoparticlesOnSubstrate(Structures):
             found += names(particles.shell.material)
         if particles.ligands is not None:
             found.append(particles.ligands.molecule)
-        if substrate is not None and not isinstance(substrate, AmorphousSubstrate):
+        if isinstance(substrate, AmorphousSubstrate):
+            # What ships with exitwave is part of what is made as well, where another version may have another.
+            found += [str(NETWORK)] if substrate.structure == "network" else []
+        elif substrate is not None:
             found += names(substrate.material)
         return found
 

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from exitwave.config.structures import NETWORK
 from exitwave.errors import StructureError
 from exitwave.structures.transforms import random_quaternion, rotation_matrix
 
@@ -36,7 +36,7 @@ _TRIALS = 60
 @cache
 def network_block() -> tuple[FloatArray, float]:
     """Positions [n, 3] and edge [Å] of the cubic block, periodic in all directions."""
-    with (files("exitwave.structures") / "carbon_network.npz").open("rb") as file, np.load(file) as stored:
+    with np.load(NETWORK) as stored:
         edge = float(stored["edge"])
         return stored["fractions"] * (edge / 2**16), edge
 
