@@ -77,4 +77,9 @@ def read_record(path: Path) -> Record:
         )
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         reason = " ".join(str(error).split())
-        raise TrainingError(f"{description} does not describe a network of this version ({reason})") from error
+        if isinstance(error, ValidationError):
+            first = error.errors(include_url=False)[0]
+            reason = f"{'.'.join(map(str, first['loc']))}: found {first['input']!r}, {first['msg'].lower()}"
+        raise TrainingError(
+            f"{description} does not describe a network of this version ({reason}); allowed: one that it has trained"
+        ) from error
