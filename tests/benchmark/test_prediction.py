@@ -5,7 +5,9 @@ from PIL import Image
 
 from exitwave.benchmark.particles import particle_table, save_overlay
 from exitwave.benchmark.prediction import network_predictor, predict_image, tile_edge
+from exitwave.benchmark.tiling import tile_starts
 from exitwave.config.models import Segmentation
+from exitwave.data.preprocess import preprocess
 from exitwave.errors import MicrographError
 from exitwave.training.kinds import task_of
 from exitwave.training.networks import LoadedNetwork
@@ -24,8 +26,13 @@ class Darkness(torch.nn.Module):
         return self.weight * (images - 0.5)
 
 
-def make_network(outliers=6.0, **info):
-    preprocessing = {"median": 3, "outliers": outliers}
+def seen_by(network, image, pixel_size):
+    predict_image(network, image, pixel_size)
+    return network.module.seen
+
+
+def make_network(outliers=6.0, median=3, **info):
+    preprocessing = {"median": median, "outliers": outliers}
     model = Segmentation.model_validate({"kind": "segmentation", "preprocessing": preprocessing})
     return LoadedNetwork(Darkness(), task_of(model, {}), 0.8, info)
 
@@ -85,7 +92,7 @@ def test_one_hot_or_dead_pixel_leaves_the_mask_as_it_is(discs, value, pixel_size
 
 
 @pytest.mark.parametrize("value", [0.0, 60000.0])
-def test_an_information_bar_is_left_out_and_told(discs, value):
+def test_a_data_bar_is_left_out_and_told(discs, value):
     image, _ = discs
     barred = image.copy()
     barred[175:] = value
@@ -95,8 +102,45 @@ def test_an_information_bar_is_left_out_and_told(discs, value):
     prediction = predict_image(make_network(), barred, 0.5)
     assert prediction.left_out[175:].all()
     assert not prediction.left_out[:175].any()
-    words = "12.5% of it is left out: an information bar, lettering or saturation"
+    words = "12.5% of it is left out: a data bar, an annotation or saturation"
     assert prediction.warnings[-1] == words
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_lonely_particle_in_a_large_image_is_seen_as_a_training_image_is(sign):
+    """Whatever the rest of the micrograph is like, a tile is what preprocessing makes of its field alone."""
+    y, x = np.indices((640, 640))
+    inside = np.hypot(y - 300, x - 340) < 16
+    image = 1000 + np.random.default_rng(0).normal(0, 5, inside.shape)
+    image = (image + sign * inside * (200 + 100 * np.cos(2 * np.pi * x / 3.4))).astype(np.float32)
+    network = make_network(image_size=128)
+    predict_image(network, image, 0.8)
+    tiles = torch.cat(network.module.seen)[:, 0].numpy()
+    starts = tile_starts(640, 128, 0.5)
+    top = left = starts[4]
+    tile = tiles[4 * len(starts) + 4]
+    assert inside[top : top + 128, left : left + 128].sum() > 0.9 * inside.sum()
+    field = preprocess(image[top : top + 128, left : left + 128], network.model.preprocessing)
+    np.testing.assert_allclose(tile[2:-2, 2:-2], field[2:-2, 2:-2], atol=0.01)
+    assert tile[inside[top : top + 128, left : left + 128]].std() > 0.05
+
+
+@pytest.mark.parametrize("edge", [2, 3, 5])
+def test_a_cluster_of_hot_pixels_leaves_the_mask_as_it_is(discs, edge):
+    image, _ = discs
+    faulty = image.copy()
+    faulty[70 : 70 + edge, 150 : 150 + edge] = 60000
+    clean, found = masks_of(image, faulty)
+    far = np.hypot(*(np.indices(image.shape) - np.array([72, 152])[:, None, None])) > 8
+    assert overlap(clean & far, found & far) > 0.97
+
+
+def test_nearly_constant_images_have_no_contrast_either():
+    image = np.full((256, 256), 100, np.float32)
+    image[np.random.default_rng(0).integers(0, 256, 33), np.random.default_rng(1).integers(0, 256, 33)] = 5000
+    prediction = predict_image(make_network(), image, 0.8)
+    assert not prediction.values.any()
+    assert prediction.warnings == ("it has no contrast, so that there is nothing to find",)
 
 
 def test_an_image_without_contrast_has_no_particle_and_is_told():
@@ -132,6 +176,10 @@ def test_the_median_acts_on_the_pixels_of_the_network_as_in_training():
     network = make_network(outliers=0)
     predict_image(network, image, 0.2)
     fine = torch.cat(network.module.seen)
+    unfiltered = torch.cat(seen_by(make_network(outliers=0, median=1), image, 0.2))
+    for seen, gone in ((fine, True), (unfiltered, False)):
+        column = seen[0, 0].mean(dim=0)
+        assert bool(column[64] < 0.05) is not gone
     network = make_network(outliers=0)
     predict_image(network, image.reshape(128, 4, 128, 4).mean(axis=(1, 3)), 0.8)
     torch.testing.assert_close(fine, torch.cat(network.module.seen), atol=2e-3, rtol=0)

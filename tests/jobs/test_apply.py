@@ -161,7 +161,7 @@ def test_what_makes_a_result_doubtful_is_told_and_kept(learned, tmp_path):
     Image.fromarray(np.full((80, 90), 100, np.uint8)).save(flat)
     outcomes = segment([plain, barred, flat], learned.networks[0], tmp_path / "out")
     assert "warning" not in outcomes[0].told
-    bar, nothing = "25.0% of it is left out: an information bar, lettering or saturation", "it has no contrast"
+    bar, nothing = "25.0% of it is left out: a data bar, an annotation or saturation", "it has no contrast"
     assert f"; warning: {bar}" in outcomes[1].told
     assert outcomes[2].told.startswith(f"flat.png: 0 particles, 0.0 % of the area; warning: {nothing}")
     images = pd.read_csv(tmp_path / "out" / "images.csv").set_index("image")

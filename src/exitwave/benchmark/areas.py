@@ -1,18 +1,25 @@
-"""Areas of a micrograph in which nothing was recorded: information bars, lettering, and what is saturated."""
+"""Areas of a micrograph that do not show the specimen: data bars, annotations, and what is saturated."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import (
     binary_dilation,
     convolve,
+    distance_transform_cdt,
     distance_transform_edt,
     find_objects,
     label,
     maximum_filter,
     minimum_filter,
 )
+
+from exitwave.data.preprocess import replace_outliers
+
+Mask = NDArray[np.bool_]
 
 WINDOW = 7
 """Edge [px] of a square of equal values that makes its centre flat."""
@@ -22,20 +29,45 @@ USUAL = 0.85
 """Share of the other pixels that have the value of an area, above which it is none: most pixels without an electron."""
 NOISELESS = 0.9
 """Share of pixels equal to all eight neighbours, above which areas of several values are a picture without noise."""
-LETTERING = 15
-"""Gaps [px] in an area up to which are part of it: the letters of an information bar."""
+SHARED = 0.02
+"""Share of an image that is flat at one value, unless that is an extreme one: a smoothed image has many small areas."""
+BACKGROUND = 0.5
+"""Share of an image above which what is flat is the background of the specimen."""
 BAR = 0.9
-"""Share of a row or column at the edge that is flat, from which all of it is part of a bar."""
-HOLE = 0.2
-"""Size of what flat areas enclose, as a share of theirs, below which it belongs to them."""
-STROKES = 30
-"""Smallest number of pixels of lettering."""
-MOST_STROKES = 0.05
-"""Largest share of an image that lettering takes; what is more is saturation of noise."""
+"""Share of its first row that is flat in a data bar, which ends straight."""
+HIGHEST_BAR = 1 / 3
+"""Height of a data bar, as a share of the image."""
+STROKES, MOST_STROKES = 30, 0.05
+"""Smallest number of pixels of an annotation, and the largest share of an image."""
+THICKEST = 3
+"""Half the width of the strokes of an annotation [px]; what is thicker is a specimen that is cut off."""
 
 
-def unrecorded(image: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Where an image does not show what the microscope saw.
+def without_artifacts(image: NDArray[np.float32], outliers: float) -> tuple[NDArray[np.float32], Mask]:
+    """An image without what the specimen did not make, and where it shows no specimen.
+
+    Parameters
+    ----------
+    image : float32 array [H, W]
+        On the pixels of the camera.
+    outliers : float
+        Limit of outliers; see `exitwave.data.preprocess.replace_outliers`.
+
+    Returns
+    -------
+    image : float32 array [H, W]
+        Outliers replaced, and what is left out filled unless that is all.
+    left_out : bool array [H, W]
+        See `not_specimen`.
+    """
+    # First, lest a hot pixel is the brightest one in the place of a scale bar.
+    cleaned = replace_outliers(image, outliers)
+    left_out = not_specimen(cleaned)
+    return (cleaned if left_out.all() else continued(cleaned, left_out)), left_out
+
+
+def not_specimen(image: NDArray[np.float32]) -> Mask:
+    """Where an image does not show the specimen.
 
     Parameters
     ----------
@@ -44,81 +76,15 @@ def unrecorded(image: NDArray[np.float32]) -> NDArray[np.bool_]:
     Returns
     -------
     bool array [H, W]
-        True in flat areas of about 16 x 16 px or more, such as information bars with their letters, masked corners and
-        saturation; bars along an edge as a whole. True also on letters and lines of the brightest or darkest value,
-        and the pixels beside them.
+        True in areas of one value of about 16 x 16 px or more, such as masked corners and saturation, unless they are
+        most of the image; in data bars along an edge as a whole; and on letters and lines of the brightest or darkest
+        value, if they are drawn with hard edges. All of an image of one value.
     """
     flat = _flat_areas(image)
-    return flat if flat.all() else np.asarray(flat | _strokes(image, flat))
+    return flat if flat.all() else np.asarray(flat | _annotations(image, flat))
 
 
-def _flat_areas(image: NDArray[np.float32]) -> NDArray[np.bool_]:
-    centres = _equal(image, WINDOW)
-    if centres.all():
-        return np.ones(image.shape, dtype=bool)
-    parts, number = label(centres, np.ones((3, 3)))
-    sizes = np.bincount(parts.ravel(), minlength=number + 1)
-    if centres.mean() > 0.5 and len(np.unique(image[centres])) > 1 and _equal(image, 3).mean() > NOISELESS:
-        return np.zeros(image.shape, dtype=bool)
-    other = image[~centres]
-    kept = np.zeros(number + 1, dtype=bool)
-    places = find_objects(parts)
-    for part in np.flatnonzero(sizes[1:] >= LEAST) + 1:
-        box = places[part - 1]
-        value = image[box][parts[box] == part][0]
-        kept[part] = (other == value).mean() <= USUAL
-    if not kept.any():
-        return np.zeros(image.shape, dtype=bool)
-    flat = maximum_filter(kept[parts], WINDOW, mode="constant")
-    # Beyond the edges lies nothing: a bar reaches up to them.
-    flat = minimum_filter(maximum_filter(flat, LETTERING, mode="nearest"), LETTERING, mode="nearest")
-    flat |= _holes(flat)
-    for view in (flat, flat[::-1], flat.T, flat.T[::-1]):
-        across = view.mean(axis=1) >= BAR
-        view[: len(across) if across.all() else int(np.argmin(across))] = True
-    return np.asarray(flat)
-
-
-def _strokes(image: NDArray[np.float32], flat: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Letters and lines drawn into an image: of an extreme value, and beside ordinary ones, as saturation is not."""
-    found = np.zeros(image.shape, dtype=bool)
-    values = image[~flat]
-    middle = np.median(values)
-    for extreme, nearest in ((values.max(), np.max), (values.min(), np.min)):
-        drawn, away = (image == extreme) & ~flat, abs(extreme - middle)
-        if away == 0 or not STROKES <= drawn.sum() <= MOST_STROKES * image.size:
-            continue
-        others = values[values != extreme]
-        # Saturated noise has a tail that leads up to it.
-        tail = max((np.abs(others - extreme) <= away / 10).sum(), (others == nearest(others)).sum())
-        around = np.asarray(convolve(drawn.astype(np.uint8), np.ones((3, 3), np.uint8), mode="constant"))
-        beside = binary_dilation(drawn, np.ones((5, 5))) & ~binary_dilation(drawn, np.ones((3, 3))) & ~flat
-        if (
-            drawn.sum() > 5 * tail
-            and (around[drawn] > 2).mean() > 0.5
-            and beside.any()
-            and abs(np.median(image[beside]) - middle) < away / 2
-        ):
-            found |= binary_dilation(drawn, np.ones((3, 3)))
-    return found
-
-
-def _equal(image: NDArray[np.float32], edge: int) -> NDArray[np.bool_]:
-    """Pixels in the middle of a square of equal values."""
-    return np.asarray(maximum_filter(image, edge, mode="nearest") == minimum_filter(image, edge, mode="nearest"))
-
-
-def _holes(areas: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What areas enclose, such as letters; not what a frame encloses, which is the image."""
-    parts, number = label(~areas)
-    enclosed = np.bincount(parts.ravel(), minlength=number + 1) < HOLE * areas.sum()
-    enclosed[0] = False
-    for edge in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
-        enclosed[edge] = False
-    return np.asarray(enclosed[parts])
-
-
-def continued(image: NDArray[np.float32], left_out: NDArray[np.bool_]) -> NDArray[np.float32]:
+def continued(image: NDArray[np.float32], left_out: Mask) -> NDArray[np.float32]:
     """An image with some areas filled by the mirror image of what lies beside them, so that none has an edge there.
 
     Parameters
@@ -140,3 +106,78 @@ def continued(image: NDArray[np.float32], left_out: NDArray[np.bool_]) -> NDArra
     source = np.where(left_out[tuple(mirrored)], nearest, mirrored)
     filled: NDArray[np.float32] = image[tuple(source)]
     return filled
+
+
+def _flat_areas(image: NDArray[np.float32]) -> Mask:
+    nothing = np.zeros(image.shape, dtype=bool)
+    centres = _equal(image, WINDOW)
+    if centres.all():
+        return ~nothing
+    parts, number = label(centres, np.ones((3, 3)))
+    sizes = np.bincount(parts.ravel(), minlength=number + 1)[1:]
+    large = np.flatnonzero(sizes >= LEAST) + 1
+    if not len(large):
+        return nothing
+    boxes = find_objects(parts)
+    values = np.array([image[boxes[part - 1]][parts[boxes[part - 1]] == part][0] for part in large])
+    different, which = np.unique(values, return_inverse=True)
+    if len(different) > 1 and centres.mean() > BACKGROUND and _equal(image, 3).mean() > NOISELESS:
+        return nothing
+    other = image[~centres]
+    place = np.minimum(np.searchsorted(different, other), len(different) - 1)
+    usual = np.bincount(place[different[place] == other], minlength=len(different)) > USUAL * len(other)
+    shared = np.bincount(which, weights=sizes[large - 1]) >= SHARED * image.size
+    extreme = (different == image.min()) | (different == image.max())
+    kept = np.zeros(number + 1, dtype=bool)
+    kept[large] = (~usual & (shared | extreme))[which]
+    flat = np.asarray(maximum_filter(kept[parts], WINDOW, mode="constant"))
+    bars = _bars(flat)
+    return bars if flat.mean() > BACKGROUND else np.asarray(flat | bars)
+
+
+def _bars(flat: Mask) -> Mask:
+    """Data bars along an edge, with their letters."""
+    bars = np.zeros(flat.shape, dtype=bool)
+    parts = label(flat, np.ones((3, 3)))[0]
+    for turns in range(4):
+        turned, target = np.rot90(parts, turns), np.rot90(bars, turns)
+        # Of a frame, the rows and columns that hold nothing else.
+        pure = (turned > 0).all(axis=1)
+        target[: int(np.argmin(pure)) if not pure.all() else 0] = True
+        for part in set(turned[0]) & set(turned[:, 0]) & set(turned[:, -1]) - {0} - set(turned[-1]):
+            rows = np.flatnonzero((turned == part).any(axis=1))
+            height = int(rows[-1]) + 1
+            if height <= HIGHEST_BAR * len(turned) and (turned[height - 1] == part).mean() >= BAR:
+                target[:height] = True
+    return bars
+
+
+def _annotations(image: NDArray[np.float32], flat: Mask) -> Mask:
+    """Letters and lines drawn into an image: thin, of an extreme value, and beside ordinary ones."""
+    found = np.zeros(image.shape, dtype=bool)
+    values = image[~flat]
+    middle = np.median(values)
+    for extreme, nearest in ((values.max(), np.max), (values.min(), np.min)):
+        drawn, away = (image == extreme) & ~flat, abs(extreme - middle)
+        if away == 0 or not STROKES <= drawn.sum() <= MOST_STROKES * image.size:
+            continue
+        others = values[values != extreme]
+        # Saturated noise has a tail that leads up to it.
+        tail = max((np.abs(others - extreme) <= away / 10).sum(), (others == nearest(others)).sum())
+        around = np.asarray(convolve(drawn.astype(np.uint8), np.ones((3, 3), np.uint8), mode="constant"))
+        thick = distance_transform_cdt(drawn, metric="chessboard").max() > THICKEST
+        if drawn.sum() <= 5 * tail or (around[drawn] > 2).mean() <= 0.5 or thick:
+            continue
+        # Beside a letter the image begins at once; a peak that is cut off goes on to fall.
+        grown = [binary_dilation(drawn, np.ones((3, 3)), iterations=steps) for steps in (1, 2)]
+        first, second = (image[outer & ~inner & ~flat] for inner, outer in pairwise((drawn, *grown)))
+        if len(first) and len(second):
+            step = abs(np.median(first) - np.median(second))
+            if abs(np.median(second) - middle) < away / 2 and step < away / 10:
+                found |= drawn
+    return found
+
+
+def _equal(image: NDArray[np.float32], edge: int) -> Mask:
+    """Pixels in the middle of a square of equal values."""
+    return np.asarray(maximum_filter(image, edge, mode="nearest") == minimum_filter(image, edge, mode="nearest"))

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exitwave.benchmark.areas import continued, unrecorded
+from exitwave.benchmark.areas import without_artifacts
 from exitwave.benchmark.tiling import Predictor, check_pixel, interpolate, predict_tiled, resample, resampled_shape
 from exitwave.config.benchmarks import Benchmark, MicrographBenchmark
 from exitwave.config.models import PixelNetwork
-from exitwave.data.preprocess import filter_median, has_contrast, normalize, replace_outliers
+from exitwave.data.preprocess import filter_median, has_contrast, normalize
 from exitwave.errors import MicrographError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Prediction:
     values : float32 array [H, W]
         Probabilities or values of the map that the network has learned; 0 where the image has no contrast.
     left_out : bool array [H, W]
-        Where nothing was recorded; see `exitwave.benchmark.areas.unrecorded`.
+        Where it shows no specimen; see `exitwave.benchmark.areas.not_specimen`.
     warnings : tuple of str
         What makes it doubtful, each in words that go on after the name of the image.
     """
@@ -93,8 +93,8 @@ def predict_image(
 ) -> Prediction:
     """What a network gives for the pixels of an image of any size and calibration.
 
-    Outliers are replaced on the pixels of the camera, where they are single pixels. Areas where nothing was recorded
-    are left out: the network sees the mirror image of what is beside them. Then the image is resampled to the pixel of
+    Outliers are replaced on the pixels of the camera, where they are single pixels. Areas that show no specimen are
+    left out: the network sees the mirror image of what is beside them. Then the image is resampled to the pixel of
     the network, on which the median filter acts as it did in training, and cut into tiles of the size the network was
     trained on. Each tile is normalised by itself, since every training image was: a training image is one field of this
     size, and the grey value that the network knows as dark is the darkest of such a field, not of a whole micrograph
@@ -127,17 +127,13 @@ def predict_image(
     shape, preprocessing = (image.shape[0], image.shape[1]), network.model.preprocessing
     tile = tile_edge(network)
     told = [check_pixel(shape, pixel_size, network.pixel_size, tile, overlap, any_pixel_size)]
-    left_out = unrecorded(image)
-    if left_out.all():
+    cleaned, left_out = without_artifacts(image, preprocessing.outliers)
+    there = resample(cleaned, resampled_shape(shape, pixel_size, network.pixel_size))
+    if left_out.all() or not has_contrast(there):
         told.append("it has no contrast, so that there is nothing to find")
         return Prediction(np.zeros(shape, np.float32), left_out, tuple(filter(None, told)))
     if left_out.any():
-        told.append(f"{left_out.mean():.1%} of it is left out: an information bar, lettering or saturation")
-    cleaned = replace_outliers(continued(image, left_out), preprocessing.outliers)
-    # What stays of outliers is not to ring through the resampling: of noise nothing lies so far out.
-    low, high = np.percentile(cleaned, (0.5, 99.5))
-    cleaned = np.clip(cleaned, 2 * low - high, 2 * high - low)
-    there = resample(cleaned, resampled_shape(shape, pixel_size, network.pixel_size))
+        told.append(f"{left_out.mean():.1%} of it is left out: a data bar, an annotation or saturation")
     there = filter_median(there, preprocessing.median)
     predicted = predict_tiled(network_predictor(network), there, tile, overlap, symmetry_average)
     values = interpolate(predicted, shape)

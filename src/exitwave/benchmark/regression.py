@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from exitwave.benchmark.areas import without_artifacts
 from exitwave.benchmark.cases import Case, Examples, Rule
 from exitwave.benchmark.metrics import Metric, Score, f1_of
 from exitwave.benchmark.prediction import predict_map
 from exitwave.config.benchmarks import Benchmark
+from exitwave.config.models import Preprocessing
 from exitwave.labels.mask import mask_of
 from exitwave.training.regression import RegressionTask
 
@@ -113,6 +115,7 @@ def line(examples: Examples) -> Rule:
 
 
 def _blurred(image: NDArray[np.float32]) -> NDArray[np.float64]:
+    image, _ = without_artifacts(image, Preprocessing().outliers)
     mean = float(image.mean(dtype=np.float64))
     return np.asarray(gaussian_filter(image.astype(np.float64) / (mean or 1.0), BLUR))
 

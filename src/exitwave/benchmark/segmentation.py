@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exitwave.benchmark.areas import continued, unrecorded
+from exitwave.benchmark.areas import without_artifacts
 from exitwave.benchmark.baselines import BASELINES
 from exitwave.benchmark.cases import Case, Examples, Rule
 from exitwave.benchmark.metrics import Metric, Score, Selection, f1_of, ratio
 from exitwave.benchmark.prediction import predict_map
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.models import Preprocessing
-from exitwave.data.preprocess import replace_outliers
 from exitwave.training.task import Task
 
 if TYPE_CHECKING:
@@ -134,11 +133,8 @@ def metric(task: Task, threshold: float) -> Metric:
 
 def _rule(baseline: Callable[[NDArray[np.float32], float], NDArray[Any]]) -> Rule:
     def rule(case: Case) -> NDArray[Any]:
-        # What networks are spared, such as hot pixels and information bars, is not to decide a threshold either.
-        left_out = unrecorded(case.image)
-        if left_out.all():
-            return np.zeros(case.image.shape, dtype=bool)
-        image = replace_outliers(continued(case.image, left_out), Preprocessing().outliers)
+        # What networks are spared, such as hot pixels and data bars, is not to decide a threshold either.
+        image, left_out = without_artifacts(case.image, Preprocessing().outliers)
         return np.asarray(baseline(image, case.pixel_size) & ~left_out)
 
     return rule

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.ndimage import label, median_filter
+from scipy.ndimage import find_objects, label, median_filter, minimum
 
 from exitwave.config.models import Preprocessing
 
@@ -17,6 +17,8 @@ FELLOWS = 4
 """So many pixels nearby that lie half as far out make it no outlier: bright dots of a lattice, not a few bad pixels."""
 LINES = 4
 """So many times the limit away, pixels in a row are a dead column or a track, and not fringes."""
+CLUSTER, STEP = (4, 30), 3
+"""Pixels of a cluster that its neighbours' medians do not show, and how far each is at least beyond nearly all."""
 _NEARBY = 5
 """Pixels that are nearby, on each side."""
 _TOGETHER = 2**16
@@ -26,9 +28,10 @@ _TOGETHER = 2**16
 def replace_outliers(images: NDArray[Any], limit: float) -> NDArray[np.float32]:
     """Replace pixels that stand alone far out by the median of the 3 x 3 pixels around them.
 
-    Hot and dead pixels of a camera are of one pixel or few; its dead columns and the tracks of cosmic rays are one
+    Hot and dead pixels of a camera are of one pixel or few; strong hot columns and the tracks of cosmic rays are one
     pixel wide. Fringes and bright columns are not: near each of them are others that lie as far out, and its neighbours
-    lead up to it.
+    lead up to it. Bright dots narrower than about two pixels, and farther apart than five, cannot be told from hot
+    pixels.
 
     Parameters
     ----------
@@ -44,7 +47,9 @@ def replace_outliers(images: NDArray[Any], limit: float) -> NDArray[np.float32]:
     float32 array [..., H, W]
         An outlier lies beyond its neighbours, but for the two nearest in value, by twice their range; and fewer than
         ``FELLOWS`` pixels nearby are half as far from their own medians. Pixels that touch and are ``LINES`` times the
-        limit away do not count for each other. Images of which nearly all pixels are equal stay as they are.
+        limit away do not count for each other. Clusters of ``CLUSTER`` pixels are outliers as a whole if all of
+        them lie ``STEP`` times the range of nearly all pixels beyond it. Images of which nearly all pixels are equal
+        stay as they are.
     """
     images = np.array(images, dtype=np.float32)
     if limit > 0:
@@ -60,8 +65,11 @@ def _replace(image: NDArray[np.float32], limit: float) -> None:
     low, middle, high = np.percentile(distance, (1, 50, 99))
     # A normal distribution has 4.653 standard deviations from the 1st to the 99th percentile.
     deviation = max(1.4826 * float(np.median(np.abs(distance - middle))), float(high - low) / 4.653)
+    if deviation == 0:
+        return
+    _replace_clusters(image)
     rows, columns = np.nonzero(np.abs(distance) > limit * deviation)
-    if deviation == 0 or not len(rows):
+    if not len(rows):
         return
     lines = label(np.abs(distance) > LINES * limit * deviation, np.ones((3, 3)))[0]
     line = sliding_window_view(np.pad(lines, _NEARBY), (2 * _NEARBY + 1,) * 2)
@@ -80,6 +88,22 @@ def _replace(image: NDArray[np.float32], limit: float) -> None:
         alone = (fellows - (lines[part] == 0) < FELLOWS) & (beyond > 2 * (neighbours[:, 5] - neighbours[:, 0]))
         place = part[0][alone], part[1][alone]
         image[place] = around[place]
+
+
+def _replace_clusters(image: NDArray[np.float32]) -> None:
+    """Replace small clusters of pixels far beyond all others, with no pixel that leads up to them, in place."""
+    low, high = np.percentile(image, (0.5, 99.5))
+    beyond = np.maximum(image - high, low - image)
+    clusters, number = label(beyond > high - low, np.ones((3, 3)))
+    if not number:
+        return
+    # In units of the range of nearly all pixels. The image of anything that the lens has made has slopes.
+    least = minimum(beyond, clusters, np.arange(1, number + 1)) / max(high - low, np.finfo(np.float32).tiny)
+    sizes, boxes = np.bincount(clusters.ravel(), minlength=number + 1)[1:], find_objects(clusters)
+    for cluster in np.flatnonzero((sizes >= CLUSTER[0]) & (sizes <= CLUSTER[1]) & (least > STEP)) + 1:
+        box = tuple(slice(max(0, part.start - 2), part.stop + 2) for part in boxes[cluster - 1])
+        inside = image[box]
+        inside[clusters[box] == cluster] = np.median(inside[clusters[box] == 0])
 
 
 def filter_median(images: NDArray[Any], size: int) -> NDArray[np.float32]:
