@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from exitwave.benchmark.baselines import BASELINES, everything, otsu_intensity, otsu_lattice_energy
+from exitwave.benchmark.cases import Case
 from exitwave.benchmark.micrographs import read_benchmark
-from exitwave.benchmark.segmentation import metric
+from exitwave.benchmark.segmentation import metric, rules
 from exitwave.benchmark.summary import summarise
 from exitwave.config.models import Segmentation
 from exitwave.training.kinds import task_of
@@ -73,6 +74,20 @@ def test_lattice_energy_ignores_contrast_outside_the_band():
     mask = otsu_lattice_energy(image.astype(np.float32), 0.6)
     assert mask[fringed].mean() > 0.8
     assert mask[smooth].mean() < 0.1
+
+
+def test_baselines_are_spared_what_networks_are():
+    """A hot pixel and a data bar decide no threshold."""
+    y, x = np.indices((200, 240))
+    disc = np.hypot(y - 70, x - 60) < 30
+    image = (np.where(disc, 60.0, 100.0) + np.random.default_rng(0).normal(0, 5, disc.shape)).astype(np.float32)
+    faulty = image.copy()
+    faulty[100, 200] = 60000
+    faulty[170:] = 0
+    for name, rule in rules(task_of(Segmentation(kind="segmentation"), {})).items():
+        clean, found = (rule(Case("a", pixels, disc, 0.8, "a")) for pixels in (image, faulty))
+        assert not found[170:].any(), name
+        assert (clean[:150] & found[:150]).sum() > 0.9 * (clean[:150] | found[:150]).sum(), name
 
 
 def test_baselines_do_not_depend_on_gain_and_offset(patches):

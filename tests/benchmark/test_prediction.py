@@ -149,6 +149,11 @@ def test_an_image_without_contrast_has_no_particle_and_is_told():
             return torch.full_like(images, 20.0)
 
     network = LoadedNetwork(Sure(), make_network().task, 0.8, {})
+    barred = np.random.default_rng(0).normal(100, 10, (200, 200)).astype(np.float32)
+    barred[180:] = 0
+    found = predict_image(network, barred, 0.8).values
+    assert (found[:180] > 0.9).all()
+    assert not found[180:].any()
     prediction = predict_image(network, np.full((200, 200), 100, np.float32), 0.8)
     assert not prediction.values.any()
     assert prediction.warnings == ("it has no contrast, so that there is nothing to find",)

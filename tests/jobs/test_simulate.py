@@ -265,6 +265,18 @@ def test_labels_stand_beside_the_same_images(jobs, simulated, labelled):
     assert (thickness.values.max(axis=(1, 2)) <= particles.values[:, 1] + 0.01).all()
 
 
+def test_labels_of_a_tilted_structure_lie_on_its_image(jobs, tmp_path):
+    """On a thick support, where the particle is moved by several pixels."""
+    structures, waves, images = (tmp_path / f"{stage}.zarr.zip" for stage in ("structures", "waves", "images"))
+    make_shard(jobs.describe("structures", substrate={"material": "a-C", "thickness": 60.0}), range(2), {}, structures)
+    make_shard(jobs.describe("exit_waves", specimen_tilt_x=90.0), range(2), {"structures": structures}, waves)
+    sources = {"exit_waves": waves, "structures": structures}
+    make_shard(jobs.describe("images", labels=["atoms"]), range(2), sources, images)
+    arrays = jobs.arrays(images)
+    by_phase, by_atoms = arrays["phase"] > 0.03, arrays["atoms"] > 0
+    assert 2 * (by_phase & by_atoms).sum() / (by_phase.sum() + by_atoms.sum()) > 0.85
+
+
 def test_how_much_of_the_particles_is_labelled_is_noted(jobs, labelled):
     arrays, table = jobs.arrays(labelled), jobs.table(labelled)
     for phase, atoms, share in zip(arrays["phase"], arrays["atoms"] > 0, table["labelled_outline"], strict=True):

@@ -81,7 +81,7 @@ def shard_with_labels(tmp_path, gold, write_images):
     return write
 
 
-@pytest.mark.parametrize("target", [{}, {"minimum": 0}], ids=["by default", "without a smallest value"])
+@pytest.mark.parametrize("target", [{}, {"minimum": 0.02}], ids=["by default", "low"])
 @pytest.mark.parametrize("empty", [False, True], ids=["one particle", "no particle"])
 def test_figure_of_the_masks_is_drawn(tmp_path, gold, shard_with_labels, empty, target):
     atoms = np.stack([gold[1]["atoms"] & (not empty), np.zeros_like(gold[1]["atoms"])]).astype(np.uint8)

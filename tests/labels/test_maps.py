@@ -136,6 +136,15 @@ def test_thicknesses_of_particles_above_each_other_add_up(scenes):
     np.testing.assert_allclose(both, one + other, atol=1e-4)
 
 
+def test_the_outline_of_overlapping_particles_of_unknown_crystals_is_known(scenes):
+    """Only which of them is the thicker is not."""
+    structure = scenes.of(ball(14), ball(10, MIDDLE + np.array([6, 0, 26]), seed=1))
+    unknown = replace(structure, metadata={})
+    assert_array_equal(maps(scenes, unknown, "atoms"), maps(scenes, structure, "atoms"))
+    with pytest.raises(StructureError):
+        maps(scenes, unknown, "instances")
+
+
 # --- instances --------------------------------------------------------------------------------
 
 

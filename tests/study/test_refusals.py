@@ -165,6 +165,7 @@ FCC = str(Path(__file__).resolve().parents[2] / "resources" / "crystals" / "fcc"
         ("models.unet.target", {"by": "height"}, ["models.unet.target.by: found 'height'", "'thickness'"]),
         ("models.unet.target", {"map": "thickness"}, ["target.map: the key has moved", "allowed: by"]),
         ("models.unet.target", {"by": "outline", "minimum": 1}, ["minimum is 1 with by: outline", "leave it out"]),
+        ("models.unet.target", {"minimum": 0}, ["minimum is 0 with by: phase", "above 0"]),
         ("models.unet.target", {"by": "boundary"}, ["minimum is missing with by: boundary", "a value of that map"]),
         ("models.unet.target", {"by": "outline", "fraction": 0.5}, ["fraction is 0.5", "by: phase or thickness"]),
         ("models.unet.target", 0.2, ["models.unet.target: found 0.2", "allowed: a block with the keys by, fraction"]),
@@ -283,7 +284,7 @@ def test_micrographs_of_pixels_far_from_the_networks_are_found_before_the_first_
     (tmp_path / "index.csv").write_text(f"image,mask,pixel_size\na.png,b.png,{pixel_size}\n")
     block = {"kind": "micrographs", "path": str(tmp_path)}
     sentence = refusal(("benchmarks.real", block))
-    assert f"index.csv has a pixel of {pixel_size:g} Å for a.png, and 'gold' is trained on pixels of 0.8 Å" in sentence
+    assert f"a.png of index.csv has pixels of {pixel_size:g} Å, and 'gold' is trained on pixels of 0.8 Å" in sentence
     changed(("benchmarks.real", {**block, "any_pixel_size": True}))
 
 

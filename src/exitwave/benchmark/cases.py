@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -11,8 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from exitwave.benchmark.tiling import FARTHEST_PIXEL
 from exitwave.config.graph import Node
+from exitwave.config.images import Images
 from exitwave.config.models import Network
+from exitwave.errors import ConfigError
 from exitwave.training.task import Task
 
 
@@ -76,6 +79,30 @@ class Cases(Protocol):
     def examples(self) -> Examples | None:
         """Images that were not held out, for baselines that learn; none where all are held out."""
         ...
+
+
+def check_pixel_sizes(sizes: Mapping[str, float], trainings: Sequence[Node]) -> None:
+    """Refuse images whose pixels are known to be too far from those that networks are trained on.
+
+    Parameters
+    ----------
+    sizes : mapping of float
+        Pixel [Å] of images, by what is to be said of them.
+    trainings : sequence of Node
+
+    Raises
+    ------
+    ConfigError
+    """
+    for training in trainings:
+        for images in training.source("datasets").upstream["images"]:
+            pixel = images.of(Images).pixel_size
+            for name, size in sizes.items():
+                if max(size / pixel, pixel / size) > FARTHEST_PIXEL:
+                    raise ConfigError(
+                        f"{name} has pixels of {size:g} Å, and '{training.name}' is trained on pixels of {pixel:g} Å; "
+                        f"allowed: up to {FARTHEST_PIXEL:g} times coarser or finer, or any_pixel_size: true"
+                    )
 
 
 N = TypeVar("N", bound=Node)

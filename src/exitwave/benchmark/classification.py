@@ -6,24 +6,28 @@ is wrong, as is every image of a class that they do not know.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exitwave.benchmark.areas import without_artifacts
 from exitwave.benchmark.cases import Case, Examples, Rule
 from exitwave.benchmark.metrics import Metric, Score
-from exitwave.benchmark.tiling import resample, resampled_shape
+from exitwave.benchmark.tiling import check_pixel, resample, resampled_shape
 from exitwave.config.benchmarks import Benchmark
+from exitwave.config.models import Preprocessing
 from exitwave.data.fingerprint import power_spectrum
-from exitwave.data.preprocess import filter_median, normalize, replace_outliers
+from exitwave.data.preprocess import filter_median, normalize
 from exitwave.training.classification import ClassificationTask
 from exitwave.training.confusion import accuracy, macro_f1
 
 if TYPE_CHECKING:
     from exitwave.training.networks import LoadedNetwork
 
+log = logging.getLogger(__name__)
 KEPT = np.float32
 """Precision in which predictions are kept."""
 ANOTHER = "another"
@@ -104,6 +108,7 @@ def nearest_spectrum(examples: Examples, classes: int) -> Rule:
 
 
 def _spectrum(image: NDArray[np.float32]) -> NDArray[np.float64]:
+    image, _ = without_artifacts(image, Preprocessing().outliers)
     # A constant image has no power, and no logarithm of it.
     return np.log(power_spectrum(image.astype(np.float64)) + 1e-12)
 
@@ -117,13 +122,22 @@ def _certain(place: int, classes: int) -> NDArray[np.float32]:
 def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: ClassificationTask) -> NDArray[Any]:
     """Probabilities of the classes of the benchmark, and the largest of those of other classes [classes + 1].
 
-    Outliers are replaced, the image brought to the pixel of the network, filtered, and given to it as a whole.
+    What the specimen did not make is taken out as for other networks, the image brought to the pixel of the network,
+    filtered, and given to it as a whole.
+
+    Raises
+    ------
+    MicrographError
+        If its pixel is too far from that of the network.
     """
     import torch
 
     preprocessing = network.model.preprocessing
-    image = replace_outliers(case.image, preprocessing.outliers)
+    image, _ = without_artifacts(case.image, preprocessing.outliers)
     shape = (image.shape[0], image.shape[1])
+    told = check_pixel(shape, case.pixel_size, network.pixel_size, max(shape), 0.0, block.any_pixel_size)
+    if told:
+        log.warning("%s: %s", case.name, told)
     image = resample(image, resampled_shape(shape, case.pixel_size, network.pixel_size))
     image = normalize(filter_median(image, preprocessing.median), preprocessing.normalization)
     with torch.inference_mode():

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from exitwave.benchmark.cases import Case, Examples, N
+from exitwave.benchmark.cases import Case, Examples, N, check_pixel_sizes
 from exitwave.config.benchmarks import SimulatedBenchmark
 from exitwave.config.datasets import Dataset
 from exitwave.config.graph import Node
+from exitwave.config.images import Images
 from exitwave.config.models import DEFAULT_AIM, Network
 from exitwave.data.batches import load_arrays
 from exitwave.data.shards import read_table
@@ -96,6 +97,9 @@ def check(node: Node) -> None:
                 f"trainings: '{first}' learns {_told(models[first])} and '{name}' {_told(model)}; allowed: "
                 "trainings of one target; list them, with a benchmark for each"
             )
+    if not node.of(SimulatedBenchmark).any_pixel_size:
+        images = {image.name: image.of(Images) for dataset in datasets for image in dataset.upstream["images"]}
+        check_pixel_sizes({f"datasets: '{name}'": block.pixel_size for name, block in images.items()}, trainings)
     model = model_from(aim(trainings))
     for dataset in datasets:
         try:

@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from exitwave.benchmark.cases import Case, N
+from exitwave.benchmark.cases import Case, N, check_pixel_sizes
 from exitwave.benchmark.readers import PICTURE_SUFFIXES, Micrograph, read_micrograph
-from exitwave.benchmark.tiling import FARTHEST_PIXEL
 from exitwave.config.benchmarks import MicrographBenchmark
 from exitwave.config.graph import Node
-from exitwave.config.images import Images
 from exitwave.config.models import DEFAULT_AIM, Network, Segmentation
 from exitwave.errors import ConfigError, MicrographError
 from exitwave.training.kinds import task_of
@@ -60,22 +58,9 @@ def check(node: Node) -> None:
     except ConfigError as error:
         raise ConfigError(f"path: {error}") from error
     if not block.any_pixel_size:
-        for training in node.upstream["trainings"]:
-            _check_pixels(index, training)
-
-
-def _check_pixels(index: pd.DataFrame, training: Node) -> None:
-    """Refuse micrographs whose pixels are known to be too far from those of a network."""
-    for images in training.source("datasets").upstream["images"]:
-        pixel = images.of(Images).pixel_size
-        times = index["pixel_size"].to_numpy() / pixel
-        far = index[(times > FARTHEST_PIXEL) | (times < 1 / FARTHEST_PIXEL)]
-        if len(far):
-            raise ConfigError(
-                f"path: index.csv has a pixel of {far['pixel_size'].iloc[0]:g} Å for {far['image'].iloc[0]}, and "
-                f"'{training.name}' is trained on pixels of {pixel:g} Å; allowed: up to {FARTHEST_PIXEL:g} times "
-                "coarser or finer, or any_pixel_size: true"
-            )
+        known = index[index["pixel_size"].notna()]
+        sizes = {f"path: {row['image']} of index.csv": float(row["pixel_size"]) for _, row in known.iterrows()}
+        check_pixel_sizes(sizes, node.upstream["trainings"])
 
 
 def scorable(trainings: Sequence[N]) -> list[N]:

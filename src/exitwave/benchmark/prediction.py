@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,15 +67,11 @@ def predict_map(
     MicrographError
         If its pixel is too far from that of the network.
     """
-    how: dict[str, Any] = {"overlap": 0.0}
+    overlap, symmetry_average = 0.0, False
     if isinstance(block, MicrographBenchmark):
-        how = {
-            "overlap": block.overlap,
-            "symmetry_average": block.symmetry_average,
-            "any_pixel_size": block.any_pixel_size,
-        }
+        overlap, symmetry_average = block.overlap, block.symmetry_average
     try:
-        prediction = predict_image(network, image, pixel_size, **how)
+        prediction = predict_image(network, image, pixel_size, overlap, symmetry_average, block.any_pixel_size)
     except MicrographError as error:
         raise MicrographError(f"{name}: {error}") from error
     for warning in prediction.warnings:

@@ -25,6 +25,9 @@ class Benchmark(Block):
     threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.5, description="probability from which a pixel is particle"
     )
+    any_pixel_size: bool = Field(
+        False, description="whether pixels more than 4 times coarser or finer than those of a network are meant so"
+    )
     bootstrap: Whole = Field(2000, ge=100, description="resamples for the intervals")
     threads: Whole = Field(1, ge=1, description="processor cores")
 
@@ -53,7 +56,4 @@ class MicrographBenchmark(Benchmark):
     )
     symmetry_average: bool = Field(
         False, description="average the prediction over the eight quarter turns and flips of each tile"
-    )
-    any_pixel_size: bool = Field(
-        False, description="whether pixels more than 4 times coarser or finer than those of a network are meant so"
     )

@@ -92,7 +92,9 @@ class IdealCamera(_Sensor):
         0.0, description="standard deviation of a Gaussian point spread, acting on the noise too [px]"
     )
     hot_pixels: Fraction = Field(
-        0.0, description="share of pixels that give 2 to 100 times the mean count, even in the logarithm"
+        0.0,
+        description="share of pixels that give 2 to 100 times the mean count, or 1 where that is less, even in the "
+        "logarithm",
     )
 
 

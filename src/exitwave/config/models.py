@@ -60,6 +60,8 @@ class MaskTarget(Block):
             raise ValueError(
                 f"minimum is {self.minimum:g} with by: outline, which has no values; allowed: leave it out"
             )
+        if self.minimum == 0 and self.fraction == 0 and self.by in ("phase", "boundary", "domains"):
+            raise ValueError(f"minimum is 0 with by: {self.by}, which every pixel has; allowed: above 0")
         if self.by not in (*self.LEAST, "outline") and self.minimum is None:
             raise ValueError(f"minimum is missing with by: {self.by}; allowed: a value of that map")
         return self

@@ -19,7 +19,7 @@ INTENSITY_EDGES = np.linspace(0, 3, 61)
 """Edges of the intensity histogram, in units of the mean of the image."""
 RINGS = 32
 """Rings of the power spectrum from frequency 0 to Nyquist."""
-LEAST_LABELLED, RARELY = 0.7, 0.05
+LEAST_LABELLED, RARELY = 0.7, 0.1
 """Share of the particles' outline that the mask by phase should cover, and of the images in which it may cover less."""
 _DESCRIPTIONS = {"particles", "seed", "shard", "row", "pool", "item", "draw"}
 """Columns that say nothing about what is in the images."""

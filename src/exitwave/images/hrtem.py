@@ -71,7 +71,7 @@ def make(block: Hrtem, asked: Iterable[Asked], wanted: Collection[str] | None = 
     from exitwave.imaging.conditions import draw_conditions
     from exitwave.imaging.hrtem import binning_of, crop_periodic, form_images
     from exitwave.labels.atomic_columns import atomic_columns, columns_in_image
-    from exitwave.labels.maps import crop, instance_map, maps_of
+    from exitwave.labels.maps import crop, maps_of
     from exitwave.labels.particles import largest_values, particles_in_image
     from exitwave.labels.phase import phase_map
     from exitwave.labels.projection import project_particles, seen_along
@@ -102,8 +102,9 @@ def make(block: Hrtem, asked: Iterable[Asked], wanted: Collection[str] | None = 
             tilt = float(one.row["specimen_tilt_x"]), float(one.row["specimen_tilt_y"])
             structure = seen_along(structure_from(one.sources["structures"], one.row), tilt)
             seen = project_particles(structure, grid, sampling)
-        maps = maps_of(seen, grid, sampling, list(dict.fromkeys([*labels, "atoms"])))
-        largest = largest_values(seen, phase, instance_map(seen, grid)) if "particle_thickness" in labels else None
+        needed = ["atoms", *(["instances"] if "particle_thickness" in labels else [])]
+        maps = maps_of(seen, grid, sampling, list(dict.fromkeys([*labels, *needed])))
+        largest = largest_values(seen, phase, maps["instances"]) if "particle_thickness" in labels else None
         columns = atomic_columns(structure) if structure is not None and "atomic_columns" in labels else None
         for drawn, offset, image in zip(conditions, offsets, images, strict=True):
             cut: dict[str, NDArray[Any]] = {

@@ -20,6 +20,7 @@ from exitwave.benchmark.summary import summarise
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.models import Network
 from exitwave.data.shards import open_shard, read_table, shard_writer, table_path, write_table
+from exitwave.errors import MicrographError
 from exitwave.items import Array, Axis, Item, item_rng, lateral
 from exitwave.study.description import Description
 from exitwave.training.kinds import described, task_from
@@ -91,15 +92,23 @@ def score_network(
     scoring = scoring_of(cases.task.model)
     metric = scoring.metric(cases.task, block.threshold)
     columns = {"method": training, "kind": "network", "seed": seed}
-    items = []
+    items: list[Item] = []
+    refused: MicrographError | None = None
     for case in cases:
-        prediction = scoring.predict(loaded, case, block, cases.task)
+        try:
+            prediction = scoring.predict(loaded, case, block, cases.task)
+        except MicrographError as error:
+            log.warning("skipped: %s", error)
+            refused = error
+            continue
         truth = case.truth.astype(np.uint8) if case.truth.dtype == bool else case.truth
         arrays = {"prediction": prediction.astype(scoring.KEPT), "image": case.image, "truth": truth}
         row = _row(description, case, metric, prediction, columns)
         items.append(Item({name: _array(values, case.pixel_size) for name, values in arrays.items()}, row))
     for file in cases.skipped().itertuples():
         log.warning("skipped: %s", file.reason)
+    if refused is not None and not items:
+        raise refused
     with shard_writer(output, len(items), {**attributes, "task": described(cases.task)}) as writer:
         for item in items:
             writer.add(item)

@@ -28,6 +28,8 @@ from exitwave.training.streaming import ImagesSource, Stream
 from exitwave.training.task import Task
 
 log = logging.getLogger(__name__)
+TOGETHER = 512
+"""Images of which inputs and targets are made at a time."""
 
 
 def image_table(shards: list[str]) -> pd.DataFrame:
@@ -164,8 +166,14 @@ def train_network(
 
 def _examples(rows: pd.DataFrame, task: Task) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """Inputs and targets of the images of some rows."""
-    arrays = load_arrays(rows, task.arrays)
-    return task.inputs(arrays), task.targets(arrays, rows)
+    seen, aimed = [], []
+    # Few at a time: what targets are made from, such as a map of each particle, takes more memory than they do.
+    for start in range(0, len(rows), TOGETHER):
+        part = rows.iloc[start : start + TOGETHER]
+        arrays = load_arrays(part, task.arrays)
+        seen.append(task.inputs(arrays))
+        aimed.append(task.targets(arrays, part))
+    return np.concatenate(seen), np.concatenate(aimed)
 
 
 def _stream(rows: pd.DataFrame, task: Task, training: Training, sources: Mapping[str, ImagesSource]) -> Stream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -72,16 +73,25 @@ def maps_of(
     particles: Sequence[ProjectedParticle], grid: tuple[int, int], sampling: float, names: Sequence[str]
 ) -> dict[str, Map]:
     """The same of particles that have been projected on a grid; lists are passed over."""
-    instances = instance_map(particles, grid)
+    # Which of overlapping particles is the thicker is asked only where it matters: it takes their crystals.
+    instances = cache(lambda: instance_map(particles, grid))
     makers: dict[str, Callable[[], Map]] = {
-        "atoms": lambda: instances > 0,
-        "instances": lambda: instances,
+        "atoms": lambda: covered(particles, grid),
+        "instances": instances,
         "thickness": lambda: thickness_map(particles, grid),
-        "boundary": lambda: boundary_map(instances, sampling),
-        "orientation": lambda: orientation_map(particles, instances),
-        "domains": lambda: domain_map(particles, instances),
+        "boundary": lambda: boundary_map(instances(), sampling),
+        "orientation": lambda: orientation_map(particles, instances()),
+        "domains": lambda: domain_map(particles, instances()),
     }
     return {name: makers[name]() for name in names if name in makers}
+
+
+def covered(particles: Sequence[ProjectedParticle], grid: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Pixels that some particle covers."""
+    mask = np.zeros(grid, dtype=bool)
+    for particle in particles:
+        mask[particle.window.places(particle.silhouette)] = True
+    return mask
 
 
 def instance_map(particles: Sequence[ProjectedParticle], grid: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -186,9 +186,9 @@ def seen_along(structure: Structure, tilt: tuple[float, float]) -> Structure:
     Returns
     -------
     Structure
-        Every atom moved sideways by its height above mid-height of all atoms times the tangent of the tilt, as in the
-        exit waves (`exitwave.waves.exit_waves.ExitWaves`). Lengths along the beam differ by less than 0.5 % up to
-        100 mrad, which is left out.
+        Every atom moved sideways, against the tilt, by its height above mid-height of all atoms times the tangent of
+        the tilt, as in the exit waves (`exitwave.waves.exit_waves.ExitWaves`). Lengths along the beam differ by less
+        than 0.5 % up to 100 mrad, which is left out.
     """
     if tilt == (0.0, 0.0) or not len(structure.positions):
         return structure
