@@ -8,8 +8,8 @@ import pytest
 
 from exitwave.benchmark.baselines import BASELINES
 from exitwave.config.models import Network
-from exitwave.data.shards import read_table, table_path
-from exitwave.errors import DatasetError, ShardError
+from exitwave.data.shards import read_table, table_path, write_table
+from exitwave.errors import DatasetError, MicrographError, ShardError
 from exitwave.jobs.evaluate import score_network, summarise_benchmark
 from exitwave.jobs.learn import make_dataset, train_network
 
@@ -30,6 +30,21 @@ def test_mistake_08_no_structure_stands_on_two_sides_of_a_manifest(learned):
     manifest = read_table(learned.manifest)
     assert (manifest.groupby("structure_id")["split"].nunique() == 1).all()
     assert set(manifest["split"]) == {"train", "validation", "test"}
+
+
+def test_an_image_of_a_pixel_too_far_from_the_networks_is_skipped_and_told(jobs, learned, tmp_path, caplog):
+    """Of an image whose file alone says what pixel it has, that is known no sooner."""
+    manifest, far = read_table(learned.manifest), tmp_path / "manifest.parquet"
+    tests = manifest.index[manifest["split"] == "test"]
+    model, weights = jobs.describe("models").of(Network), learned.networks[0] / "weights.safetensors"
+    arguments = jobs.describe("benchmarks"), model, [far], weights, "gold", 0, 1, tmp_path / "scores.zarr.zip"
+    write_table(far, manifest.assign(pixel_size=manifest["pixel_size"].where(manifest.index != tests[0], 80.0)))
+    score_network(*arguments)
+    assert len(read_table(table_path(arguments[-1]))) == len(tests) - 1
+    assert f"skipped: {manifest.loc[tests[0], 'image_id']}: its pixel of 80 Å is 100.0 times coarser" in caplog.text
+    write_table(far, manifest.assign(pixel_size=80.0))
+    with pytest.raises(MicrographError, match=r"100\.0 times coarser"):
+        score_network(*arguments)
 
 
 def test_a_dataset_that_cannot_be_drawn_names_its_key(jobs, simulated, tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from exitwave.benchmark.tiling import FARTHEST_PIXEL
+from exitwave.config.benchmarks import FARTHEST_PIXEL
 from exitwave.config.graph import Node
 from exitwave.config.images import Images
 from exitwave.config.models import Network

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dct, idct
 
+from exitwave.config.benchmarks import FARTHEST_PIXEL
 from exitwave.errors import MicrographError
 
 LARGEST_AREA = 2**28
 """Pixels of the largest image that is resampled to: 16384 x 16384, a gigabyte."""
-FAR_PIXEL, FARTHEST_PIXEL = 1.5, 4.0
-"""Ratios of an image's pixel to a network's, either way, beyond which there is a warning and a refusal."""
+FAR_PIXEL = 1.5
+"""Ratio of an image's pixel to a network's, either way, beyond which there is a warning."""
 
 Predictor = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
 """From tiles [n, t, t] to one number a pixel [n, t, t]."""

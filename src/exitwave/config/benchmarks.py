@@ -9,6 +9,9 @@ from pydantic import Field
 
 from exitwave.config.block import Block, Positive, Whole
 
+FARTHEST_PIXEL = 4.0
+"""Ratio of an image's pixel to a network's, either way, beyond which an image is refused unless it is meant so."""
+
 
 class Benchmark(Block):
     """What all kinds of benchmarks have."""
