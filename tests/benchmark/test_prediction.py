@@ -166,6 +166,16 @@ def test_an_image_without_contrast_has_no_particle_and_is_told():
     assert values[1].all()
 
 
+def test_a_lonely_particle_on_an_empty_background_is_contrast():
+    """Less than a thousandth of the pixels have an electron, and yet there is something to find."""
+    y, x = np.indices((1024, 1024))
+    image = np.where(np.hypot(y - 300, x - 400) < 12, 30, 0).astype(np.float32)
+    image = np.random.default_rng(0).poisson(image).astype(np.float32)
+    prediction = predict_image(make_network(image_size=128), image, 0.8)
+    assert prediction.warnings == ()
+    assert prediction.values[295:305, 395:405].max() < 0.5 < prediction.values[320:340, 400].min()
+
+
 def test_a_pixel_far_from_the_networks_is_told_and_one_too_far_refused(discs):
     image, _ = discs
     assert predict_image(make_network(), image, 0.8).warnings == ()

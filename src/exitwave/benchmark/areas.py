@@ -131,8 +131,7 @@ def _flat_areas(image: NDArray[np.float32]) -> Mask:
     kept = np.zeros(number + 1, dtype=bool)
     kept[large] = (~usual & (shared | extreme))[which]
     flat = np.asarray(maximum_filter(kept[parts], WINDOW, mode="constant"))
-    bars = _bars(flat)
-    return bars if flat.mean() > BACKGROUND else np.asarray(flat | bars)
+    return nothing if flat.mean() > BACKGROUND else np.asarray(flat | _bars(flat))
 
 
 def _bars(flat: Mask) -> Mask:
@@ -141,9 +140,6 @@ def _bars(flat: Mask) -> Mask:
     parts = label(flat, np.ones((3, 3)))[0]
     for turns in range(4):
         turned, target = np.rot90(parts, turns), np.rot90(bars, turns)
-        # Of a frame, the rows and columns that hold nothing else.
-        pure = (turned > 0).all(axis=1)
-        target[: int(np.argmin(pure)) if not pure.all() else 0] = True
         for part in set(turned[0]) & set(turned[:, 0]) & set(turned[:, -1]) - {0} - set(turned[-1]):
             rows = np.flatnonzero((turned == part).any(axis=1))
             height = int(rows[-1]) + 1

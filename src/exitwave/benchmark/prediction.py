@@ -125,15 +125,14 @@ def predict_image(
     told = [check_pixel(shape, pixel_size, network.pixel_size, tile, overlap, any_pixel_size)]
     cleaned, left_out = without_artifacts(image, preprocessing.outliers)
     there = resample(cleaned, resampled_shape(shape, pixel_size, network.pixel_size))
-    if left_out.all() or not has_contrast(there):
-        told.append("it has no contrast, so that there is nothing to find")
-        return Prediction(np.zeros(shape, np.float32), left_out, tuple(filter(None, told)))
-    if left_out.any():
-        told.append(f"{left_out.mean():.1%} of it is left out: a data bar, an annotation or saturation")
     there = filter_median(there, preprocessing.median)
     predicted = predict_tiled(network_predictor(network), there, tile, overlap, symmetry_average)
     values = interpolate(predicted, shape)
     values[left_out] = 0
+    if not values.any():
+        told.append("it has no contrast, so that there is nothing to find")
+    elif left_out.any():
+        told.append(f"{left_out.mean():.1%} of it is left out: a data bar, an annotation or saturation")
     return Prediction(values, left_out, tuple(filter(None, told)))
 
 
@@ -165,9 +164,11 @@ def network_predictor(network: LoadedNetwork) -> Predictor:
     normalization = network.model.preprocessing.normalization
 
     def predict(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        batch = torch.from_numpy(normalize(tiles, normalization)[:, None]).to(device)
-        with torch.inference_mode():
-            predicted = network.task.predict(module(batch)).cpu().numpy()
-        return np.asarray(predicted * has_contrast(tiles)[:, None, None])
+        predicted, seen = np.zeros(tiles.shape, np.float32), has_contrast(tiles)
+        if seen.any():
+            batch = torch.from_numpy(normalize(tiles[seen], normalization)[:, None]).to(device)
+            with torch.inference_mode():
+                predicted[seen] = network.task.predict(module(batch)).cpu().numpy()
+        return predicted
 
     return predict
