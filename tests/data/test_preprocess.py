@@ -124,6 +124,21 @@ def test_a_lattice_of_bright_dots_is_kept_but_for_its_corners(spacing):
     assert (replace_outliers(image, 6) != image).sum() <= 4
 
 
+def test_bright_columns_far_apart_keep_their_shot_noise():
+    """Counts of 200 scatter by 14, those of the background around them by 1."""
+    y, x = np.indices((256, 256))
+    columns = sum(np.exp(-((y - 14 * i - 9) ** 2 + (x - 14 * j - 9) ** 2) / 4.5) for i in range(18) for j in range(18))
+    image = np.random.default_rng(0).poisson(1 + 200 * columns).astype(np.float32)
+    assert (replace_outliers(image, 6) != image).sum() <= 2
+
+
+@pytest.mark.parametrize("offset", [-100, -1000, 0, 10_000])
+def test_an_outlier_is_one_whatever_the_offset(offset):
+    image = np.random.default_rng(0).normal(100 + offset, 5, (64, 64)).astype(np.float32)
+    image[30, 40] += 200
+    assert replace_outliers(image, 6)[30, 40] < 130 + offset
+
+
 def test_a_limit_of_zero_replaces_nothing():
     image = np.random.default_rng(0).normal(100, 5, (64, 64)).astype(np.float32)
     image[3, 4] = 1e6

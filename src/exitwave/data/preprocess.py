@@ -41,6 +41,7 @@ def replace_outliers(images: NDArray[Any], limit: float) -> NDArray[np.float32]:
         Distance from that median above which a pixel may be an outlier, in robust standard deviations of all distances
         in the image; 0: nothing is replaced. The deviation is 1.4826 times the median absolute deviation, or what the
         range from the 1st to the 99th percentile tells, if that is more: where electrons are few, or fringes strong.
+        It grows with the root of the brightness around the pixel, from twice the mean on.
 
     Returns
     -------
@@ -68,7 +69,10 @@ def _replace(image: NDArray[np.float32], limit: float) -> None:
     if deviation == 0:
         return
     _replace_clusters(image)
-    rows, columns = np.nonzero(np.abs(distance) > limit * deviation)
+    # Shot noise grows with the counts: of what is several times brighter than the mean more is chance.
+    mean = float(around.mean(dtype=np.float64))
+    noise = deviation * (np.sqrt(np.maximum(around / (2 * mean), 1)) if mean > 0 else 1.0)
+    rows, columns = np.nonzero(np.abs(distance) > limit * noise)
     if not len(rows):
         return
     lines = label(np.abs(distance) > LINES * limit * deviation, np.ones((3, 3)))[0]
