@@ -1,4 +1,5 @@
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -131,6 +132,13 @@ def test_same_grid_is_left_alone(image):
     assert (resample(image, image.shape) == image).all()
 
 
+def test_what_an_absurd_pixel_would_take_is_told_without_a_list_of_its_tiles():
+    start = time.process_time()
+    with pytest.raises(MicrographError, match="5 x 5 px become 6250000000000 x"):
+        check_pixel((5, 5), 1e12, 0.8, 128, 0.5)
+    assert time.process_time() - start < 1
+
+
 @pytest.mark.parametrize(("pixel_size", "words"), [(0.8, ""), (0.54, ""), (1.2, ""), (0.5, "finer"), (3.0, "coarser")])
 def test_a_pixel_far_from_that_of_the_network_is_warned_of(pixel_size, words):
     told = check_pixel((100, 200), pixel_size, 0.8, 128, 0.5)
@@ -144,5 +152,5 @@ def test_a_pixel_too_far_is_refused_with_what_it_would_take_before_it_is_taken()
     with pytest.raises(MicrographError, match=r"8.0 times finer .* 4096 x 4096 px become 512 x 512 px in 49 tiles"):
         check_pixel((4096, 4096), 0.1, 0.8, 128, 0.5)
     assert "8.0 times finer" in check_pixel((4096, 4096), 0.1, 0.8, 128, 0.5, any_pixel_size=True)
-    with pytest.raises(MicrographError, match="allowed: 268,435,456 px"):
+    with pytest.raises(MicrographError, match=r"^64 x 64 px become 160000 x .* GiB; allowed: 268,435,456 px"):
         check_pixel((64, 64), 2000, 0.8, 128, 0.5, any_pixel_size=True)

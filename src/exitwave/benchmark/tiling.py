@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -124,27 +125,28 @@ def check_pixel(
     """
     ratio = max(pixel_size / target, target / pixel_size)
     height, width = resampled_shape(shape, pixel_size, target)
-    if ratio <= FAR_PIXEL and height * width <= LARGEST_AREA:
-        return ""
+    tiles = tile_count(max(height, tile), tile, overlap) * tile_count(max(width, tile), tile, overlap)
+    # The image, the sums of values and of weights in double precision, and what becomes of them.
+    memory = height * width * (2 * 4 + 2 * 8 + 4) / 2**30
+    taken = f"{shape[0]} x {shape[1]} px become {height} x {width} px in {tiles:,} tiles, which take {memory:,.1f} GiB"
     coarser = pixel_size > target
     differs = f"{ratio:,.1f} times {'coarser' if coarser else 'finer'}"
     told = f"its pixel of {pixel_size:.4g} Å is {differs} than the network's, {target:.4g} Å"
-    if (ratio <= FARTHEST_PIXEL or any_pixel_size) and height * width <= LARGEST_AREA:
-        return (
-            f"{told}: {'it lacks details that the network knows' if coarser else 'the network sees less than it shows'}"
+    if ratio > FARTHEST_PIXEL and not any_pixel_size:
+        raise MicrographError(
+            f"{told}: {taken}; allowed: up to {FARTHEST_PIXEL:g} times, unless any_pixel_size says that it is meant so "
+            "(is the pixel size right?)"
         )
-    tiles = int(np.prod([len(tile_starts(max(edge, tile), tile, overlap)) for edge in (height, width)]))
-    # The image, the sums of values and of weights in double precision, and what becomes of them.
-    memory = height * width * (2 * 4 + 2 * 8 + 4) / 2**30
-    allowed = (
-        f"up to {FARTHEST_PIXEL:g} times, unless any_pixel_size says that it is meant so (is the pixel size right?)"
-        if ratio > FARTHEST_PIXEL and not any_pixel_size
-        else f"{LARGEST_AREA:,} px"
-    )
-    raise MicrographError(
-        f"{told}: {shape[0]} x {shape[1]} px become {height} x {width} px in {tiles:,} tiles, which take "
-        f"{memory:,.1f} GiB; allowed: {allowed}"
-    )
+    if height * width > LARGEST_AREA:
+        raise MicrographError(f"{taken}; allowed: {LARGEST_AREA:,} px")
+    if ratio <= FAR_PIXEL:
+        return ""
+    return f"{told}: {'it lacks details that the network knows' if coarser else 'the network sees less than it shows'}"
+
+
+def tile_count(length: int, tile: int, overlap: float) -> int:
+    """Number of the tiles of :func:`tile_starts`."""
+    return math.ceil((length - tile) / max(1.0, tile * (1 - overlap))) + 1
 
 
 def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
@@ -157,9 +159,7 @@ def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
     overlap : float
         Smallest overlap of neighbouring tiles, as a fraction of the tile.
     """
-    step = max(1.0, tile * (1 - overlap))
-    count = int(np.ceil((length - tile) / step)) + 1
-    return [round(float(start)) for start in np.linspace(0, length - tile, count)]
+    return [round(float(start)) for start in np.linspace(0, length - tile, tile_count(length, tile, overlap))]
 
 
 def blending_window(tile: int) -> NDArray[np.float64]:

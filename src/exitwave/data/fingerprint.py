@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from exitwave.config.models import MaskTarget
 from exitwave.data.columns import UNITS
 from exitwave.data.selection import SPLITS
 from exitwave.data.shards import open_shard
@@ -94,7 +95,7 @@ def _warnings(manifest: pd.DataFrame) -> list[str]:
         few = (labelled < LEAST_LABELLED).mean()
         if few > RARELY:
             told.append(
-                f"in {few:.0%} of the images of '{name}' with particles, a phase of 0.1 rad or more covers less than "
+                f"in {few:.0%} of the images of '{name}' with particles, a {MaskTarget().told()} covers less than "
                 f"{LEAST_LABELLED:.0%} of what the particles' atoms cover (median of all: {labelled.median():.0%}): "
                 "thin and light particles are lost to masks by phase; those by thickness or outline keep them "
                 "(target of the model)"
