@@ -61,19 +61,17 @@ def replace_outliers(images: NDArray[Any], limit: float) -> NDArray[np.float32]:
 
 def _replace(image: NDArray[np.float32], limit: float) -> None:
     """Replace the outliers of one image [H, W] in place."""
+    _replace_clusters(image)
     around = median_filter(image, size=3, mode="mirror")
     distance = image - around
     low, middle, high = np.percentile(distance, (1, 50, 99))
     # A normal distribution has 4.653 standard deviations from the 1st to the 99th percentile.
     deviation = max(1.4826 * float(np.median(np.abs(distance - middle))), float(high - low) / 4.653)
-    if deviation == 0:
-        return
-    _replace_clusters(image)
     # Shot noise grows with the counts: of what is several times brighter than the mean more is chance.
     mean = float(around.mean(dtype=np.float64))
     noise = deviation * (np.sqrt(np.maximum(around / (2 * mean), 1)) if mean > 0 else 1.0)
     rows, columns = np.nonzero(np.abs(distance) > limit * noise)
-    if not len(rows):
+    if deviation == 0 or not len(rows):
         return
     lines = label(np.abs(distance) > LINES * limit * deviation, np.ones((3, 3)))[0]
     line = sliding_window_view(np.pad(lines, _NEARBY), (2 * _NEARBY + 1,) * 2)
@@ -99,10 +97,10 @@ def _replace_clusters(image: NDArray[np.float32]) -> None:
     low, high = np.percentile(image, (0.5, 99.5))
     beyond = np.maximum(image - high, low - image)
     clusters, number = label(beyond > high - low, np.ones((3, 3)))
-    if not number:
+    if high == low or not number:
         return
     # In units of the range of nearly all pixels. The image of anything that the lens has made has slopes.
-    least = minimum(beyond, clusters, np.arange(1, number + 1)) / max(high - low, np.finfo(np.float32).tiny)
+    least = minimum(beyond, clusters, np.arange(1, number + 1)) / (high - low)
     sizes, boxes = np.bincount(clusters.ravel(), minlength=number + 1)[1:], find_objects(clusters)
     for cluster in np.flatnonzero((sizes >= CLUSTER[0]) & (sizes <= CLUSTER[1]) & (least > STEP)) + 1:
         box = tuple(slice(max(0, part.start - 2), part.stop + 2) for part in boxes[cluster - 1])
