@@ -77,8 +77,19 @@ def segment(
         list[Path], typer.Argument(help="micrographs: DM3, DM4, EMD, SER, MRC, TIFF, PNG ..., or folders of them")
     ],
     model: Annotated[
-        Path, typer.Option(help="folder of a network, or of a training, whose networks are then averaged")
-    ],
+        Path | None,
+        typer.Option(
+            help="file of networks, or folder of a training or a network; several are averaged. If left out, the "
+            "networks that come with exitwave"
+        ),
+    ] = None,
+    convention: Annotated[
+        str | None,
+        typer.Option(
+            help="what counts as particle, where a file of networks has several conventions: outline (the default) or "
+            "half, where the contrast is half of its largest; `exitwave models` lists them"
+        ),
+    ] = None,
     output: Annotated[
         Path, typer.Option(help="folder for masks, overlays and tables; what it has of other images stays")
     ] = Path("segmented"),
@@ -101,11 +112,12 @@ def segment(
 ) -> None:
     """Segment micrographs: a mask, an overlay and a table of particles for each."""
     from exitwave.jobs.apply import Applying, find_images, segment_files
+    from exitwave.training.bundle import BUNDLED
 
     found = find_images(images)
-    how = Applying(pixel_size, page, threshold, overlap, symmetry_average, any_pixel_size)
+    how = Applying(pixel_size, page, threshold, overlap, symmetry_average, any_pixel_size, convention)
     done = 0
-    for number, outcome in enumerate(segment_files(found, model, output, how), 1):
+    for number, outcome in enumerate(segment_files(found, model or BUNDLED, output, how), 1):
         told = outcome.told if outcome.done else f"skipped: {outcome.told}"
         typer.echo(f"{number}/{len(found)} {told}", err=not outcome.done)
         done += outcome.done
@@ -192,6 +204,19 @@ def catalog(
     print_catalog(Console(width=None if sys.stdout.isatty() else 140), rows, found, condition)
     if output is not None:
         write_rows(output, found)
+
+
+@app.command()
+def models() -> None:
+    """List the networks that there are: those that come with exitwave, and those trained here."""
+    from rich.console import Console
+
+    from exitwave.report.networks import known_networks, print_networks
+    from exitwave.training.bundle import BUNDLED
+
+    print_networks(
+        Console(width=None if sys.stdout.isatty() else 140), known_networks(BUNDLED, Path("results/trainings"))
+    )
 
 
 @app.command()

@@ -9,7 +9,8 @@ from exitwave.benchmark.prediction import Prediction
 from exitwave.cli import app
 from exitwave.errors import MicrographError, TrainingError
 from exitwave.jobs import apply
-from exitwave.jobs.apply import Applying, find_images, load_networks, segment_files
+from exitwave.jobs.apply import Applying, find_images, segment_files
+from exitwave.training.bundle import load_networks
 
 HOW = Applying(pixel_size=0.8)
 

@@ -16,8 +16,8 @@ from exitwave.benchmark.prediction import Prediction, predict_image
 from exitwave.benchmark.readers import SUFFIXES, Micrograph, read_micrograph
 from exitwave.config.models import Segmentation
 from exitwave.errors import MicrographError, TrainingError
-from exitwave.training.networks import LoadedNetwork, load_network
-from exitwave.training.record import read_record
+from exitwave.training.bundle import load_networks
+from exitwave.training.networks import LoadedNetwork
 
 RESULTS = ("_mask.png", "_probability.npy", "_overlay.png")
 """What the names of the files written for an image end in."""
@@ -47,6 +47,8 @@ class Applying:
         Average over the eight quarter turns and flips of each tile.
     any_pixel_size : bool
         Whether a pixel far from that of the network is meant so.
+    convention : str, optional
+        What counts as particle, where a file of networks has several conventions.
     """
 
     pixel_size: float | None = None
@@ -55,6 +57,7 @@ class Applying:
     overlap: float = 0.5
     symmetry_average: bool = False
     any_pixel_size: bool = False
+    convention: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,21 +77,6 @@ class Outcome:
     image: Path
     done: bool
     told: str
-
-
-def load_networks(path: Path) -> list[LoadedNetwork]:
-    """Load one network, or all networks (``seed-*``) of a training but those that have diverged."""
-    if (path / "network.json").exists() or path.is_file():
-        return [load_network(path)]
-    folders = sorted(folder for folder in path.glob("seed-*") if (folder / "network.json").exists())
-    if not folders:
-        raise TrainingError(f"{path}: holds no network; allowed: a folder with network.json, or with folders seed-*")
-    networks = [load_network(folder) for folder in folders if not read_record(folder).diverged]
-    if not networks:
-        raise TrainingError(
-            f"{path}: all {len(folders)} networks have diverged; allowed: a training with one that has not"
-        )
-    return networks
 
 
 def find_images(given: Sequence[Path]) -> list[Path]:
@@ -134,7 +122,7 @@ def segment_files(images: Sequence[Path], model: Path, output: Path, how: Applyi
     images : sequence of path
         As of :func:`find_images`.
     model : path
-        Folder of a network, or of a training, whose networks are averaged.
+        File of networks, or folder of a training or a network; several are averaged.
     output : path
         Folder of results. What other images have there stays; an image that has been segmented before is replaced.
     how : Applying
@@ -151,7 +139,7 @@ def segment_files(images: Sequence[Path], model: Path, output: Path, how: Applyi
     MicrographError
         If the folder of results cannot be written to, or has other tables of these names.
     """
-    networks = load_networks(model)
+    networks = load_networks(model, how.convention)
     if not isinstance(networks[0].model, Segmentation):
         raise TrainingError(f"{model}: holds networks of kind {networks[0].model.kind}; allowed: networks that segment")
     results = _Results(output)
