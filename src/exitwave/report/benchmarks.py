@@ -129,7 +129,7 @@ def forest_plot(summary: pd.DataFrame, path: str | Path, data: str, title: str =
 
     rows = sort_methods(summary)
     shown = [score for scores in tables_of_summary(summary).values() for score in scores if score.foremost]
-    with figure(path, max(11.0, 2.0 + 3.6 * len(shown)), 0.34 * len(rows) + 1.7) as drawing:
+    with figure(path, max(11.0, 2.0 + 3.0 * len(shown)), 0.34 * len(rows) + 1.7) as drawing:
         panels = drawing.subplots(1, len(shown), sharey=True, squeeze=False)[0]
         for axes, score in zip(panels, shown, strict=True):
             _forest(axes, rows, score)
