@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -181,3 +182,16 @@ def test_what_experts_drew_apart_stays_whole(folder, regions, particles):
         split += number(m.mask, m.pixel_size)
     assert (connected, split) == (regions, particles)
     assert split - unsplit == (1 if folder == "seg_track_tem" else 0)
+
+
+def test_memory_is_that_of_two_label_arrays_whatever_is_on_the_image(monkeypatch):
+    """Nothing of 8 bytes a pixel is made: 4 for the result, as many for the holes, 1 for a copy of the mask."""
+    monkeypatch.setattr(instances, "LARGEST", 128)
+    monkeypatch.setattr(instances, "ROWS", 32)
+    tiled = np.tile(disc(100, 100, 104), (6, 6))  # discs that touch all over the image, with holes between
+    for given in (tiled, np.ones_like(tiled)):
+        tracemalloc.start()
+        find_instances(given, 1.0)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 10.5 * given.size
