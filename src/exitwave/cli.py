@@ -98,12 +98,15 @@ def segment(
     any_pixel_size: Annotated[
         bool, typer.Option(help="go on where pixels are more than 4 times coarser or finer than the network's")
     ] = False,
+    any_image: Annotated[
+        bool, typer.Option(help="go on where an image is far from those the network was trained on")
+    ] = False,
 ) -> None:
     """Segment micrographs: a mask, an overlay and a table of particles for each."""
     from exitwave.jobs.apply import Applying, find_images, segment_files
 
     found = find_images(images)
-    how = Applying(pixel_size, page, threshold, overlap, symmetry_average, any_pixel_size)
+    how = Applying(pixel_size, page, threshold, overlap, symmetry_average, any_pixel_size, any_image)
     done = 0
     for number, outcome in enumerate(segment_files(found, model, output, how), 1):
         told = outcome.told if outcome.done else f"skipped: {outcome.told}"
