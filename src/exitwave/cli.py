@@ -109,13 +109,16 @@ def segment(
     any_pixel_size: Annotated[
         bool, typer.Option(help="go on where pixels are more than 4 times coarser or finer than the network's")
     ] = False,
+    any_image: Annotated[
+        bool, typer.Option(help="go on where an image is far from those the network was trained on")
+    ] = False,
 ) -> None:
     """Segment micrographs: a mask, an overlay and a table of particles for each."""
     from exitwave.jobs.apply import Applying, find_images, segment_files
     from exitwave.training.bundle import BUNDLED
 
     found = find_images(images)
-    how = Applying(pixel_size, page, threshold, overlap, symmetry_average, any_pixel_size, convention)
+    how = Applying(pixel_size, page, threshold, overlap, symmetry_average, any_pixel_size, convention, any_image)
     done = 0
     for number, outcome in enumerate(segment_files(found, model or BUNDLED, output, how), 1):
         told = outcome.told if outcome.done else f"skipped: {outcome.told}"

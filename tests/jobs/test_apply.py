@@ -31,7 +31,7 @@ def striped(monkeypatch):
     """Instead of what a network of one epoch gives: columns as wide as the mean of the image says, so that there are
     particles in every image and others in every other image."""
 
-    def predict(network, image, pixel_size, overlap, symmetry_average, any_pixel_size):
+    def predict(network, image, pixel_size, overlap, symmetry_average, any_pixel_size, any_image):
         width = 2 + int(image.mean()) % 7
         values = np.broadcast_to((np.arange(image.shape[1]) // width % 2).astype(np.float32), image.shape)
         return Prediction(values, np.zeros(image.shape, bool), ())

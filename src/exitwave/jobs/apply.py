@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +13,14 @@ import numpy as np
 import pandas as pd
 
 from exitwave.benchmark.particles import particle_table, save_overlay
-from exitwave.benchmark.prediction import Prediction, predict_image
+from exitwave.benchmark.prediction import Prediction, likeness_of, predict_image
 from exitwave.benchmark.readers import SUFFIXES, Micrograph, read_micrograph
 from exitwave.config.models import Segmentation
 from exitwave.errors import MicrographError, TrainingError
 from exitwave.training.bundle import load_networks
 from exitwave.training.networks import LoadedNetwork
 
+log = logging.getLogger(__name__)
 RESULTS = ("_mask.png", "_probability.npy", "_overlay.png")
 """What the names of the files written for an image end in."""
 LONGEST_NAME = 200
@@ -49,6 +51,8 @@ class Applying:
         Whether a pixel far from that of the network is meant so.
     convention : str, optional
         What counts as particle, where a file of networks has several conventions.
+    any_image : bool
+        Whether an image far from those that the network was trained on is meant so.
     """
 
     pixel_size: float | None = None
@@ -58,6 +62,7 @@ class Applying:
     symmetry_average: bool = False
     any_pixel_size: bool = False
     convention: str | None = None
+    any_image: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,8 @@ def segment_files(images: Sequence[Path], model: Path, output: Path, how: Applyi
     networks = load_networks(model, how.convention)
     if not isinstance(networks[0].model, Segmentation):
         raise TrainingError(f"{model}: holds networks of kind {networks[0].model.kind}; allowed: networks that segment")
+    if likeness_of(networks[0]) is None:
+        log.warning("%s does not say what its training images are like: images unlike them are not warned of", model)
     results = _Results(output)
     for path in images:
         try:
@@ -165,7 +172,7 @@ def segment_files(images: Sequence[Path], model: Path, output: Path, how: Applyi
 def _predict(networks: Sequence[LoadedNetwork], micrograph: Micrograph, how: Applying) -> Prediction:
     """Mean probability of the networks, which all leave the same out and warn of the same."""
     image, pixel_size = micrograph.image, micrograph.pixel_size
-    settings = how.overlap, how.symmetry_average, how.any_pixel_size
+    settings = how.overlap, how.symmetry_average, how.any_pixel_size, how.any_image
     first = predict_image(networks[0], image, pixel_size, *settings)
     total = np.clip(first.values, 0, 1).astype(np.float64)
     for network in networks[1:]:
@@ -213,6 +220,7 @@ class _Results:
             "particles": len(particles),
             "area_fraction": mask.mean(),
             "left_out": prediction.left_out.mean(),
+            "distance": prediction.distance,
             "warnings": "; ".join(prediction.warnings),
         }
         settings = {"model": str(_absolute(model)), "threshold": how.threshold}
