@@ -232,15 +232,15 @@ def filter_median(images: NDArray[Any], size: int) -> NDArray[np.float32]:
     float32 array [..., H, W]
     """
     images = np.array(images, dtype=np.float32)
-    if size > 1:
-        # Image by image: about twice as fast as a window of (1, ..., size, size) on the stack.
-        for index in np.ndindex(images.shape[:-2]):
-            filter_median_in_place(images[index], size)
+    for index in np.ndindex(images.shape[:-2]):
+        filter_median_in_place(images[index], size)
     return images
 
 
 def filter_median_in_place(image: NDArray[np.float32], size: int) -> None:
     """The same of one image [H, W], which becomes the filtered one."""
+    if size == 1:
+        return
     margin = size // 2
     parts = list(strips(image.shape, margin))
     padded = with_margin(image, parts[0], margin, "symmetric")

@@ -153,7 +153,9 @@ def percentiles(chunks: Chunks, wanted: Sequence[float]) -> NDArray[np.float64]:
     first, second = next(parts), next(parts, None)
     if second is None:
         return np.asarray(np.percentile(first, wanted), np.float64)
-    upper = sum(np.bincount(_keys(part) >> 16, minlength=2**16) for part in chunks())
+    upper = np.zeros(2**16, np.int64)
+    for part in chunks():
+        upper += np.bincount(_keys(part) >> 16, minlength=2**16)
     ends = np.cumsum(upper)
     place = np.asarray(wanted, np.float64) / 100 * (int(ends[-1]) - 1)
     ranks = np.stack([np.floor(place), np.ceil(place)]).astype(np.int64)
