@@ -22,7 +22,7 @@ from exitwave.benchmark.tiling import (
     resampled_shape,
 )
 from exitwave.config.benchmarks import Benchmark, MicrographBenchmark
-from exitwave.config.models import PixelNetwork
+from exitwave.config.models import PixelNetwork, Segmentation
 from exitwave.data.preprocess import filter_median_in_place, has_contrast, normalize
 from exitwave.data.strips import Rows, strips
 from exitwave.errors import MicrographError, TrainingError
@@ -217,6 +217,9 @@ def predict_ensemble(
     predictors = [network_predictor(network) for network in networks]
     batch = BATCH[_device(first).type]
     for rows, values in predicted_rows(predictors, there, tile, overlap, symmetry_average, batch, progress):
+        if isinstance(first.model, Segmentation):
+            # Rounding leaves probabilities beyond one.
+            np.clip(values, 0, 1, out=values)
         mean[rows] = values.mean(axis=0)
         if deviation is not None:
             deviation[rows] = values.std(axis=0)

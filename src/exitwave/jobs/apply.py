@@ -270,8 +270,6 @@ def _predict(
         progress,
         ON_COMMAND_LINE,
     )
-    # Rounding leaves sums of weights beyond one.
-    np.clip(prediction.mean, 0, 1, out=prediction.mean)
     return replace(prediction, warnings=(*micrograph.warnings, *prediction.warnings))
 
 
