@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from exitwave.benchmark.particles import particle_table, save_overlay
-from exitwave.benchmark.prediction import Prediction, likeness_of, predict_image
-from exitwave.benchmark.readers import SUFFIXES, Micrograph, read_micrograph
+from exitwave.benchmark.prediction import Prediction, likeness_of, predict_ensemble
+from exitwave.benchmark.readers import SUFFIXES, Micrograph, MicrographFile, open_micrographs
+from exitwave.benchmark.remedies import ON_COMMAND_LINE
+from exitwave.benchmark.tiling import Progress
 from exitwave.config.models import Segmentation
-from exitwave.errors import MicrographError, TrainingError
-from exitwave.training.bundle import load_networks
-from exitwave.training.networks import LoadedNetwork
+from exitwave.errors import ConfigError, MicrographError, TrainingError
+from exitwave.hardware import resolve_device
+from exitwave.training.record import network_folders
+
+if TYPE_CHECKING:
+    from exitwave.training.networks import LoadedNetwork
 
 log = logging.getLogger(__name__)
 RESULTS = ("_mask.png", "_probability.npy", "_overlay.png")
@@ -27,6 +33,8 @@ LONGEST_NAME = 200
 """Of these files without that end [bytes]; file systems allow 255 with it."""
 IMAGES, PARTICLES = "images.csv", "particles.csv"
 """Tables of a folder of results."""
+FileProgress = Callable[[int, str, int, int], None]
+"""Told the number of a file, the name of its image, and how many tiles of it are done, and of how many."""
 KEY = ["path", "page"]
 """Columns that say which image a row of these tables is of."""
 
@@ -39,8 +47,8 @@ class Applying:
     ----------
     pixel_size : float, optional
         Pixel [Å], where the files do not say or are wrong.
-    page : int, optional
-        Which image of files that hold several, counted from 1.
+    frame : int or "all", optional
+        Which image of files that hold several, counted from 1, or each.
     threshold : float
         Probability from which a pixel is particle.
     overlap : float
@@ -53,16 +61,19 @@ class Applying:
         What counts as particle, where a file of networks has several conventions.
     any_image : bool
         Whether an image far from those that the network was trained on is meant so.
+    device : {"auto", "cpu", "cuda"}
+        Where the networks run.
     """
 
     pixel_size: float | None = None
-    page: int | None = None
+    frame: int | Literal["all"] | None = None
     threshold: float = 0.5
     overlap: float = 0.5
     symmetry_average: bool = False
     any_pixel_size: bool = False
     convention: str | None = None
     any_image: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -85,23 +96,37 @@ class Outcome:
 
 
 def find_images(given: Sequence[Path]) -> list[Path]:
-    """Images that were given, and of folders the images in them; each file once, however often it is named.
+    """Images that were given, and of folders the images in and below them; each file once, however often it is named.
 
-    In folders hidden files, results of earlier calls and headers of TIA beside their images are left out. A folder
-    without an image stays in the list, where it is refused like a file that cannot be used.
+    In folders hidden files and folders, results of earlier calls and headers of TIA beside their images are left out. A
+    folder without an image stays in the list, where it is refused like a file that cannot be used. Images come in the
+    order in which they were given, those of a folder by name, before those of its subfolders.
     """
     found: dict[Path, Path] = {}
     for path in given:
-        for image in (_images_in(path) or [path]) if os.path.isdir(path) else [path]:
+        for image in (_images_below(path) or [path]) if os.path.isdir(path) else [path]:
             found.setdefault(_absolute(image), image)
     return list(found.values())
 
 
-def _images_in(folder: Path) -> list[Path]:
+def _images_below(top: Path) -> list[Path]:
+    images = []
+    for folder, below, names in os.walk(top):
+        below[:] = sorted(name for name in below if not name.startswith(".") and not _is_results(Path(folder, name)))
+        images += _images_of(Path(folder), sorted(names))
+    return images
+
+
+def _is_results(folder: Path) -> bool:
+    """Whether a folder holds results of earlier calls."""
     try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        return []
+        with (folder / IMAGES).open(encoding="utf-8") as file:
+            return set(KEY) <= set(file.readline().strip().split(","))
+    except (OSError, ValueError):
+        return False
+
+
+def _images_of(folder: Path, names: Sequence[str]) -> list[Path]:
     files = [folder / name for name in names if PurePath(name).suffix.lower() in SUFFIXES]
     series = {path.stem.rsplit("_", 1)[0] for path in files if path.suffix.lower() == ".ser"}
     return [
@@ -119,8 +144,12 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def segment_files(images: Sequence[Path], model: Path, output: Path, how: Applying) -> Iterator[Outcome]:
+def segment_files(
+    images: Sequence[Path], model: Path, output: Path, how: Applying, progress: FileProgress | None = None
+) -> Iterator[Outcome]:
     """Segment micrographs, one after another, and write mask, probability and overlay of each and two tables of all.
+
+    Networks are loaded once there is an image to see.
 
     Parameters
     ----------
@@ -131,6 +160,8 @@ def segment_files(images: Sequence[Path], model: Path, output: Path, how: Applyi
     output : path
         Folder of results. What other images have there stays; an image that has been segmented before is replaced.
     how : Applying
+    progress : callable, optional
+        Told which image it is at, from 1, with its name, and how many of its tiles are done, and of how many.
 
     Yields
     ------
@@ -143,41 +174,91 @@ def segment_files(images: Sequence[Path], model: Path, output: Path, how: Applyi
         If there is no network, it is damaged, or does not segment.
     MicrographError
         If the folder of results cannot be written to, or has other tables of these names.
+    ConfigError
+        If the device is not there.
     """
-    networks = load_networks(model, how.convention)
-    if not isinstance(networks[0].model, Segmentation):
-        raise TrainingError(f"{model}: holds networks of kind {networks[0].model.kind}; allowed: networks that segment")
-    if likeness_of(networks[0]) is None:
-        log.warning("%s does not say what its training images are like: images unlike them are not warned of", model)
-    results = _Results(output)
-    for path in images:
+    network_folders(model)
+    segmenter = _Segmenter(model, _Results(output), how)
+    for number, path in enumerate(images, 1):
+        yield from segmenter.segment(path, partial(progress, number) if progress else None)
+
+
+@dataclass(frozen=True)
+class _Segmenter:
+    """What is the same for all files."""
+
+    model: Path
+    results: _Results
+    how: Applying
+
+    @cached_property
+    def networks(self) -> list[LoadedNetwork]:
+        """Loaded when they are first asked for: an image that cannot be read is told at once."""
+        from exitwave.training.bundle import load_networks
+
+        networks = load_networks(self.model, self.how.convention)
+        if not isinstance(networks[0].model, Segmentation):
+            raise TrainingError(
+                f"{self.model}: holds networks of kind {networks[0].model.kind}; allowed: networks that segment"
+            )
+        if likeness_of(networks[0]) is None:
+            log.warning("%s does not say what its training images are like: others are not warned of", self.model)
+        device = resolve_device(self.how.device)
+        return [replace(network, module=network.module.to(device)) for network in networks]
+
+    def segment(self, path: Path, progress: Callable[[str, int, int], None] | None) -> Iterator[Outcome]:
+        """The images of a file that are meant."""
         try:
             if os.path.isdir(path):
                 raise MicrographError(
                     f"{path} is a folder without a micrograph; allowed: files that end in {', '.join(sorted(SUFFIXES))}"
                 )
-            micrograph = read_micrograph(path, how.pixel_size, page=how.page)
-            yield Outcome(path, True, results.add(path, micrograph, _predict(networks, micrograph, how), model, how))
+            file = open_micrographs(path)
+        except MicrographError as error:
+            yield Outcome(path, False, str(error))
+            return
+        every = self.how.frame == "all" and len(file.pages) > 1
+        for frame in range(1, len(file.pages) + 1) if every else [None if self.how.frame == "all" else self.how.frame]:
+            name = path.name if frame is None else f"{path.name}, frame {frame}"
+            yield self._segment_frame(path, file, frame, name, partial(progress, name) if progress else None)
+
+    def _segment_frame(
+        self, path: Path, file: MicrographFile, frame: int | None, name: str, progress: Progress | None
+    ) -> Outcome:
+        place = path if frame is None else f"{path}, frame {frame},"
+        try:
+            micrograph = file.read(self.how.pixel_size, frame, ON_COMMAND_LINE)
+            prediction = _predict(self.networks, micrograph, self.how, progress)
+            return Outcome(path, True, self.results.add(path, micrograph, prediction, self.model, self.how))
+        except (ConfigError, TrainingError):
+            raise
         except MicrographError as error:
             told = str(error)
-            yield Outcome(path, False, told if str(path) in told else f"{path}: {told}")
+            return Outcome(path, False, told if str(path) in told else f"{path}: {told}")
         except MemoryError:
-            yield Outcome(path, False, f"{path} cannot be segmented: there is not enough memory for it")
+            return Outcome(path, False, f"{place} cannot be segmented: there is not enough memory for it")
         except Exception as error:
             # A night's batch is not to end at one file, whatever is wrong with it.
             reason = " ".join(str(error).split())
-            yield Outcome(path, False, f"{path} cannot be segmented: {type(error).__name__}: {reason}")
+            return Outcome(path, False, f"{place} cannot be segmented: {type(error).__name__}: {reason}")
 
 
-def _predict(networks: Sequence[LoadedNetwork], micrograph: Micrograph, how: Applying) -> Prediction:
-    """Mean probability of the networks, which all leave the same out and warn of the same."""
-    image, pixel_size = micrograph.image, micrograph.pixel_size
-    settings = how.overlap, how.symmetry_average, how.any_pixel_size, how.any_image
-    first = predict_image(networks[0], image, pixel_size, *settings)
-    total = np.clip(first.values, 0, 1).astype(np.float64)
-    for network in networks[1:]:
-        total += np.clip(predict_image(network, image, pixel_size, *settings).values, 0, 1)
-    return replace(first, values=np.asarray(total / len(networks), np.float32))
+def _predict(
+    networks: Sequence[LoadedNetwork], micrograph: Micrograph, how: Applying, progress: Progress | None
+) -> Prediction:
+    """Mean probability of the networks."""
+    prediction = predict_ensemble(
+        networks,
+        micrograph.image,
+        micrograph.pixel_size,
+        how.overlap,
+        how.symmetry_average,
+        how.any_pixel_size,
+        how.any_image,
+        progress,
+        ON_COMMAND_LINE,
+    )
+    return replace(prediction, warnings=(*micrograph.warnings, *prediction.warnings))
 
 
 class _Results:

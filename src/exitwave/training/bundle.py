@@ -22,7 +22,7 @@ import exitwave
 from exitwave.errors import TrainingError
 from exitwave.training.kinds import task_from
 from exitwave.training.networks import LoadedNetwork, load_network, replace_file
-from exitwave.training.record import DESCRIPTION, read_record
+from exitwave.training.record import DESCRIPTION, network_folders
 from exitwave.training.task import Task
 
 BUNDLED = Path(__file__).parents[3] / "resources" / "models" / "particles.safetensors"
@@ -194,20 +194,7 @@ def load_networks(path: Path, convention: str | None = None) -> list[LoadedNetwo
         raise TrainingError(
             f"{path} is no file of several conventions, of which '{convention}' could be one; allowed: leave it out"
         )
-    if (path / DESCRIPTION).exists() or path.is_file():
-        return [load_network(path)]
-    folders = sorted(folder for folder in path.glob("seed-*") if (folder / DESCRIPTION).exists())
-    if not folders:
-        raise TrainingError(
-            f"{path}: holds no network; allowed: a file of networks, or a folder with {DESCRIPTION} or with folders "
-            "seed-*"
-        )
-    networks = [load_network(folder) for folder in folders if not read_record(folder).diverged]
-    if not networks:
-        raise TrainingError(
-            f"{path}: all {len(folders)} networks have diverged; allowed: a training with one that has not"
-        )
-    return networks
+    return [load_network(folder) for folder in network_folders(path)]
 
 
 def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
