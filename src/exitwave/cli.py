@@ -80,7 +80,7 @@ def segment(
         Path, typer.Option(help="folder of a network, or of a training, whose networks are then averaged")
     ],
     output: Annotated[
-        Path, typer.Option(help="folder for masks, overlays and tables; what it has of other images stays")
+        Path, typer.Option(help="folder for masks, overlays, tables and a page; what it has of other images stays")
     ] = Path("segmented"),
     pixel_size: Annotated[
         float | None, typer.Option(help="pixel [Å], where the files do not say, or in place of what they say")
@@ -98,12 +98,13 @@ def segment(
     any_pixel_size: Annotated[
         bool, typer.Option(help="go on where pixels are more than 4 times coarser or finer than the network's")
     ] = False,
+    overwrite: Annotated[bool, typer.Option(help="replace results of images that are in the folder already")] = False,
 ) -> None:
-    """Segment micrographs: a mask, an overlay and a table of particles for each."""
+    """Segment micrographs: masks, overlays and measured particles of each, and a page to look through them."""
     from exitwave.jobs.apply import Applying, find_images, segment_files
 
     found = find_images(images)
-    how = Applying(pixel_size, page, threshold, overlap, symmetry_average, any_pixel_size)
+    how = Applying(pixel_size, page, threshold, overlap, symmetry_average, any_pixel_size, overwrite=overwrite)
     done = 0
     for number, outcome in enumerate(segment_files(found, model, output, how), 1):
         told = outcome.told if outcome.done else f"skipped: {outcome.told}"

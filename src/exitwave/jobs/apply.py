@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
-from exitwave.benchmark.particles import particle_table, save_overlay
+from exitwave import __version__
+from exitwave.benchmark.instances import ParticleRules, find_instances
 from exitwave.benchmark.prediction import Prediction, predict_image
 from exitwave.benchmark.readers import SUFFIXES, Micrograph, read_micrograph
 from exitwave.config.models import Segmentation
 from exitwave.errors import MicrographError, TrainingError
+from exitwave.jobs.results_folder import ResultsFolder, Segmented
+from exitwave.jobs.results_table import RESULTS
 from exitwave.training.networks import LoadedNetwork, load_network
 from exitwave.training.record import read_record
-
-RESULTS = ("_mask.png", "_probability.npy", "_overlay.png")
-"""What the names of the files written for an image end in."""
-LONGEST_NAME = 200
-"""Of these files without that end [bytes]; file systems allow 255 with it."""
-IMAGES, PARTICLES = "images.csv", "particles.csv"
-"""Tables of a folder of results."""
-KEY = ["path", "page"]
-"""Columns that say which image a row of these tables is of."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +42,10 @@ class Applying:
         Average over the eight quarter turns and flips of each tile.
     any_pixel_size : bool
         Whether a pixel far from that of the network is meant so.
+    particles : ParticleRules
+        What counts as one particle.
+    overwrite : bool
+        Whether an image that is in the folder of results already is segmented again and replaced.
     """
 
     pixel_size: float | None = None
@@ -55,6 +54,8 @@ class Applying:
     overlap: float = 0.5
     symmetry_average: bool = False
     any_pixel_size: bool = False
+    particles: ParticleRules = ParticleRules()
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,17 +79,21 @@ class Outcome:
 
 def load_networks(path: Path) -> list[LoadedNetwork]:
     """Load one network, or all networks (``seed-*``) of a training but those that have diverged."""
+    return [load_network(folder) for folder in _network_folders(path)]
+
+
+def _network_folders(path: Path) -> list[Path]:
     if (path / "network.json").exists() or path.is_file():
-        return [load_network(path)]
+        return [path]
     folders = sorted(folder for folder in path.glob("seed-*") if (folder / "network.json").exists())
     if not folders:
         raise TrainingError(f"{path}: holds no network; allowed: a folder with network.json, or with folders seed-*")
-    networks = [load_network(folder) for folder in folders if not read_record(folder).diverged]
-    if not networks:
+    usable = [folder for folder in folders if not read_record(folder).diverged]
+    if not usable:
         raise TrainingError(
             f"{path}: all {len(folders)} networks have diverged; allowed: a training with one that has not"
         )
-    return networks
+    return usable
 
 
 def find_images(given: Sequence[Path]) -> list[Path]:
@@ -127,7 +132,7 @@ def _absolute(path: Path) -> Path:
 
 
 def segment_files(images: Sequence[Path], model: Path, output: Path, how: Applying) -> Iterator[Outcome]:
-    """Segment micrographs, one after another, and write mask, probability and overlay of each and two tables of all.
+    """Segment micrographs, one after another, and write what is found; see `exitwave.jobs.results_folder`.
 
     Parameters
     ----------
@@ -136,7 +141,8 @@ def segment_files(images: Sequence[Path], model: Path, output: Path, how: Applyi
     model : path
         Folder of a network, or of a training, whose networks are averaged.
     output : path
-        Folder of results. What other images have there stays; an image that has been segmented before is replaced.
+        Folder of results. What other images have there stays. An image that is there already is passed over if the
+        settings are the same, and refused else, unless it is to be overwritten.
     how : Applying
 
     Yields
@@ -154,139 +160,88 @@ def segment_files(images: Sequence[Path], model: Path, output: Path, how: Applyi
     networks = load_networks(model)
     if not isinstance(networks[0].model, Segmentation):
         raise TrainingError(f"{model}: holds networks of kind {networks[0].model.kind}; allowed: networks that segment")
-    results = _Results(output)
-    for path in images:
-        try:
-            if os.path.isdir(path):
-                raise MicrographError(
-                    f"{path} is a folder without a micrograph; allowed: files that end in {', '.join(sorted(SUFFIXES))}"
-                )
-            micrograph = read_micrograph(path, how.pixel_size, page=how.page)
-            yield Outcome(path, True, results.add(path, micrograph, _predict(networks, micrograph, how), model, how))
-        except MicrographError as error:
-            told = str(error)
-            yield Outcome(path, False, told if str(path) in told else f"{path}: {told}")
-        except MemoryError:
-            yield Outcome(path, False, f"{path} cannot be segmented: there is not enough memory for it")
-        except Exception as error:
-            # A night's batch is not to end at one file, whatever is wrong with it.
-            reason = " ".join(str(error).split())
-            yield Outcome(path, False, f"{path} cannot be segmented: {type(error).__name__}: {reason}")
+    results, settings = ResultsFolder(output, how.overwrite), _settings(model, how)
+    try:
+        for path in images:
+            yield _segment(path, networks, results, how, settings)
+    finally:
+        results.finish()
 
 
-def _predict(networks: Sequence[LoadedNetwork], micrograph: Micrograph, how: Applying) -> Prediction:
-    """Mean probability of the networks, which all leave the same out and warn of the same."""
+def _segment(
+    path: Path, networks: Sequence[LoadedNetwork], results: ResultsFolder, how: Applying, settings: Mapping[str, Any]
+) -> Outcome:
+    """Segment an image, and keep what was found; whatever is wrong with it is told."""
+    try:
+        if os.path.isdir(path):
+            raise MicrographError(
+                f"{path} is a folder without a micrograph; allowed: files that end in {', '.join(sorted(SUFFIXES))}"
+            )
+        micrograph = read_micrograph(path, how.pixel_size, page=how.page)
+        image, pixel_size = micrograph.image, micrograph.pixel_size
+        if results.is_there(path, micrograph.page, image, pixel_size, settings):
+            return Outcome(path, True, f"{path.name}: already there")
+        prediction, spread = _predict(networks, micrograph, how)
+        # Where nothing was recorded is no particle, whatever the threshold.
+        mask = (prediction.values >= how.threshold) & ~prediction.left_out
+        labels = find_instances(mask, pixel_size, how.particles)
+        found = Segmented(
+            path,
+            micrograph.page,
+            image,
+            pixel_size,
+            labels,
+            prediction.values,
+            spread,
+            prediction.left_out,
+            prediction.warnings,
+            None,
+            settings,
+        )
+        return Outcome(path, True, results.add(found))
+    except MicrographError as error:
+        told = str(error)
+        return Outcome(path, False, told if str(path) in told else f"{path}: {told}")
+    except MemoryError:
+        return Outcome(path, False, f"{path} cannot be segmented: there is not enough memory for it")
+    except Exception as error:
+        # A night's batch is not to end at one file, whatever is wrong with it.
+        reason = " ".join(str(error).split())
+        return Outcome(path, False, f"{path} cannot be segmented: {type(error).__name__}: {reason}")
+
+
+def _settings(model: Path, how: Applying) -> dict[str, Any]:
+    """What results depend on beside the image, by heading of the tables."""
+    digests = "".join(read_record(folder).weights_sha256 for folder in _network_folders(model))
+    return {
+        "model": str(_absolute(model)),
+        "weights": hashlib.sha256(digests.encode()).hexdigest()[:12],
+        "exitwave": __version__,
+        "threshold": how.threshold,
+        "smallest [nm]": how.particles.smallest / 10,
+        "split": how.particles.split,
+        "tile overlap": how.overlap,
+        "symmetry average": how.symmetry_average,
+    }
+
+
+def _predict(
+    networks: Sequence[LoadedNetwork], micrograph: Micrograph, how: Applying
+) -> tuple[Prediction, NDArray[np.float32] | None]:
+    """Mean probability of the networks, which all leave the same out and warn of the same, and its spread over them.
+
+    Mean and squares are updated network by network: B. P. Welford, Technometrics 4, 419 (1962).
+    """
     image, pixel_size = micrograph.image, micrograph.pixel_size
     settings = how.overlap, how.symmetry_average, how.any_pixel_size
     first = predict_image(networks[0], image, pixel_size, *settings)
-    total = np.clip(first.values, 0, 1).astype(np.float64)
-    for network in networks[1:]:
-        total += np.clip(predict_image(network, image, pixel_size, *settings).values, 0, 1)
-    return replace(first, values=np.asarray(total / len(networks), np.float32))
-
-
-class _Results:
-    """A folder of results, whose tables grow image by image."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MicrographError(
-                f"{folder} cannot be made: {error.strerror}; allowed: a folder for the results"
-            ) from error
-        self.images = _Table(folder / IMAGES, [*KEY, "name"])
-        self.particles = _Table(folder / PARTICLES, KEY)
-        rows = self.images.rows().to_dict("records")
-        self.names = {(str(row["path"]), str(row["page"])): str(row["name"]) for row in rows}
-        """Name of the files of each image."""
-
-    def add(self, path: Path, micrograph: Micrograph, prediction: Prediction, model: Path, how: Applying) -> str:
-        """Write what was found in an image, and tell it."""
-        from PIL import Image
-
-        key = (str(_absolute(path)), str(micrograph.page))
-        if key not in self.names:
-            self.names[key] = self._free_name(path.stem, f"_page{key[1]}" if micrograph.page > 1 else "")
-        name = self.names[key]
-        probability = prediction.values
-        # Where nothing was recorded is no particle, whatever the threshold.
-        mask = (probability >= how.threshold) & ~prediction.left_out
-        mask_file, probability_file, overlay_file = (self.folder / f"{name}{end}" for end in RESULTS)
-        Image.fromarray(mask.astype(np.uint8) * 255).save(mask_file)
-        np.save(probability_file, probability)
-        save_overlay(micrograph.image, mask, overlay_file)
-        particles = particle_table(mask, micrograph.pixel_size)
-        columns: dict[str, Any] = {"image": path.name, "path": key[0], "page": key[1]}
-        self.particles.put(key, particles.assign(**columns))
-        facts = {
-            "pixel_size": micrograph.pixel_size,
-            "particles": len(particles),
-            "area_fraction": mask.mean(),
-            "left_out": prediction.left_out.mean(),
-            "warnings": "; ".join(prediction.warnings),
-        }
-        settings = {"model": str(_absolute(model)), "threshold": how.threshold}
-        self.images.put(key, pd.DataFrame([{**columns, "name": name, **facts, **settings}]))
-        found = f"{path.name}: {len(particles)} particles, {100 * mask.mean():.1f} % of the area"
-        return "; ".join([found, *(f"warning: {text}" for text in prediction.warnings)])
-
-    def _free_name(self, stem: str, end: str) -> str:
-        """A name that neither another image has nor a file that lies there for another reason, such as a mask."""
-        stem = stem.encode()[:LONGEST_NAME].decode(errors="ignore") + end
-        # Some file systems take upper and lower case for the same.
-        taken = {name.casefold() for name in self.names.values()}
-        name, number = stem, 1
-        while name.casefold() in taken or any((self.folder / f"{name}{end}").exists() for end in RESULTS):
-            number += 1
-            name = f"{stem}-{number}"
-        return name
-
-
-class _Table:
-    """A table in a CSV file with some rows an image; cells are kept as they are written."""
-
-    def __init__(self, path: Path, needed: list[str]) -> None:
-        self.path, self.needed = path, needed
-        rows = self.rows()
-        self.columns = list(rows.columns)
-        self.known = set(zip(*(rows[column] for column in KEY), strict=True))
-
-    def rows(self) -> pd.DataFrame:
-        """All that has been written, as text.
-
-        Raises
-        ------
-        MicrographError
-            If the file is another table.
-        """
-        if not self.path.exists():
-            return pd.DataFrame(columns=self.needed)
-        try:
-            rows = pd.read_csv(self.path, dtype=str, keep_default_na=False)
-        except (OSError, ValueError) as error:
-            raise MicrographError(f"{self.path} cannot be read as a table; allowed: another output folder") from error
-        if missing := [column for column in self.needed if column not in rows.columns]:
-            raise MicrographError(
-                f"{self.path} has no column {missing[0]}: it is another table, or one of an earlier version; allowed: "
-                "another output folder"
-            )
-        return rows
-
-    def put(self, key: tuple[str, str], rows: pd.DataFrame) -> None:
-        """Add the rows of an image, in place of those that it had."""
-        if key not in self.known and self.columns == list(rows.columns) and self.path.exists():
-            rows.to_csv(self.path, mode="a", header=False, index=False)
-            self.known.add(key)
-            return
-        before = self.rows()
-        if len(before):
-            others = before[(before[KEY[0]] != key[0]) | (before[KEY[1]] != key[1])]
-            rows = pd.concat([others, rows], ignore_index=True)
-        # Whole or not at all: a full disk is not to take the rows of other images along.
-        temporary = self.path.with_name(f".{self.path.name}.part")
-        rows.to_csv(temporary, index=False)
-        temporary.replace(self.path)
-        self.known.add(key)
-        self.columns = list(rows.columns)
+    mean = np.clip(first.values, 0, 1)
+    if len(networks) == 1:
+        return replace(first, values=mean), None
+    squares = np.zeros_like(mean)
+    for number, network in enumerate(networks[1:], 2):
+        values = np.clip(predict_image(network, image, pixel_size, *settings).values, 0, 1)
+        difference = values - mean
+        mean += difference / number
+        squares += difference * (values - mean)
+    return replace(first, values=mean), np.sqrt(squares / len(networks))

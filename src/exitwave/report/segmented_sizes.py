@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 from numpy.typing import NDArray
 
 from exitwave.benchmark.sizes import PERCENTS, Percentiles
-from exitwave.report.style import BLUE, INK, MUTED, ORANGE, figure, round_length
+from exitwave.report.style import INK, MUTED, ORANGE, SKY, figure, round_length
 
 MOST_BINS = 60
 
@@ -71,19 +72,31 @@ def draw_sizes(diameters: NDArray[np.float64], found: Percentiles, cut: int, tit
         axes = drawing.subplots()
         axes.set(xlabel="area-equivalent diameter [nm]", ylabel="particles")
         axes.set_title(_short(title), loc="left", fontsize=10, fontweight="bold", pad=38, parse_math=False)
-        left_out = f"{cut} cut by an edge left out"
-        told = [f"{diameters.size} particles, {left_out}", told_percentiles(found)]
+        told = [f"{diameters.size} particles, {cut} cut by an edge left out", told_percentiles(found)]
         axes.text(0, 1.04, "\n".join(told), transform=axes.transAxes, color=MUTED, fontsize=8, va="bottom")
         if diameters.size:
-            axes.bar(edges[:-1], numbers, np.diff(edges), align="edge", color=BLUE, alpha=0.75, edgecolor="white")
-            axes.set_xlim(edges[0] - np.diff(edges)[0], edges[-1] + np.diff(edges)[0])
+            widths = np.diff(edges)
+            axes.bar(edges[:-1], numbers, widths, align="edge", color=SKY, edgecolor="white", linewidth=0.8)
+            axes.set(xlim=(edges[0] - widths[0], edges[-1] + widths[0]), ylim=(0, 1.3 * numbers.max()))
+            axes.yaxis.set_major_locator(MaxNLocator(integer=True))
             along = blended_transform_factory(axes.transData, axes.transAxes)
-            for percent, value, low, high in zip(PERCENTS, found.values, found.low, found.high, strict=True):
+            marks = zip(PERCENTS, found.values, found.low, found.high, strict=True)
+            for place, (percent, value, low, high) in enumerate(marks):
+                # Intervals stand above the bars, each on a line of its own.
+                height = 0.96 - 0.07 * place
+                axes.plot([value, value], [0, height], color=INK, lw=0.8, ls=(0, (3, 2)), transform=along)
                 if np.isfinite(low):
-                    axes.axvspan(low, high, color=ORANGE, alpha=0.25, lw=0)
-                axes.axvline(value, color=INK, lw=1.1)
-                axes.text(value, 1.0, f" D{percent}", transform=along, va="top", ha="left", fontsize=8)
-            axes.yaxis.get_major_locator().set_params(integer=True)
+                    axes.plot([low, high], [height, height], color=ORANGE, lw=3, transform=along)
+                axes.plot(value, height, "o", color=INK, ms=4, transform=along)
+                axes.annotate(
+                    f"D{percent}",
+                    (high if np.isfinite(high) else value, height),
+                    (5, 0),
+                    xycoords=along,
+                    textcoords="offset points",
+                    va="center",
+                    fontsize=8,
+                )
         else:
             axes.set(xticks=[], yticks=[])
             axes.text(0.5, 0.5, "no whole particle", transform=axes.transAxes, ha="center", color=MUTED)
