@@ -16,7 +16,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, find_objects, gaussian_filter, label, maximum_filter
+from scipy.ndimage import (
+    binary_fill_holes,
+    distance_transform_edt,
+    find_objects,
+    gaussian_filter,
+    label,
+    maximum_filter,
+)
 
 from exitwave.errors import MicrographError
 
@@ -58,6 +65,43 @@ class ParticleRules:
             raise MicrographError(f"found a smallest particle of {self.smallest:g} Å; allowed: 0 or more")
 
 
+@dataclass(frozen=True)
+class Hole:
+    """A hole: the number of its pixels in the labels, how many they are, and its window."""
+
+    number: int
+    size: int
+    window: Window
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Particles of a region.
+
+    Attributes
+    ----------
+    labels : int32 array [h, w]
+        1 to ``number``, of the region; elsewhere 0 or any of them.
+    factor : int
+        So many pixels of the region in a row are one of the labels: what is larger than ``LARGEST`` is looked at with
+        pixels put together.
+    number : int
+    sizes : int array [number + 1]
+        Pixels of the particles, and of what is not the region.
+    """
+
+    labels: Labels
+    factor: int
+    number: int
+    sizes: NDArray[np.int64]
+
+    def at(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Labels:
+        """Particle at each of these pixels of the region."""
+        height, width = self.labels.shape
+        place = np.minimum(rows // self.factor, height - 1), np.minimum(columns // self.factor, width - 1)
+        return np.asarray(self.labels[place])
+
+
 def find_instances(mask: Mask, pixel_size: float, rules: ParticleRules = ParticleRules()) -> Labels:
     """The particles of a mask.
 
@@ -89,17 +133,50 @@ def find_instances(mask: Mask, pixel_size: float, rules: ParticleRules = Particl
     if not 0 < pixel_size < np.inf:
         raise MicrographError(f"found a pixel of {pixel_size:g} Å; allowed: above 0")
     smallest = np.pi / 4 * (rules.smallest / pixel_size) ** 2
-    labels = _label(_without_pinholes(mask.astype(bool), smallest / 4), TOUCHING)
-    _keep(labels, _sizes(labels) >= smallest)
+    labels, holes = _regions(mask, smallest)
     for number, window in enumerate(find_objects(labels), start=1):
-        _fill_holes(labels, number, window)
+        if number in holes:
+            _fill_holes(labels, number, window, holes[number])
+    np.maximum(labels, 0, out=labels)
     if rules.split:
-        number = int(labels.max(initial=0))
-        for region, window in enumerate(find_objects(labels), start=1):
-            number = _split(labels, region, window, number)
+        last = int(labels.max())
+        for number, window in enumerate(find_objects(labels), start=1):
+            last = _split(labels, number, window, last)
         _keep(labels, _sizes(labels) >= smallest)
     _order(labels)
     return labels
+
+
+def _regions(mask: Mask, smallest: float) -> tuple[Labels, dict[int, list[Hole]]]:
+    """Regions of so many pixels or more with pinholes filled, and by their number their other holes.
+
+    Labels are below 0 in these holes, and 0 in all other background.
+    """
+    mask = mask.astype(bool)
+    background = _label(np.logical_not(mask, out=mask))
+    np.logical_not(mask, out=mask)
+    sizes = _sizes(background)
+    closed = np.ones(sizes.size, bool)
+    for edge in (background[0], background[-1], background[:, 0], background[:, -1], 0):
+        closed[edge] = False
+    pinholes = closed & (sizes < smallest / 4)
+    for rows, there in zip(_blocks(mask), _blocks(background), strict=True):
+        rows |= pinholes[there]
+    closed &= ~pinholes
+    _keep(background, closed)
+    labels = _label(mask, TOUCHING)
+    _keep(labels, _sizes(labels) >= smallest)
+    holes: dict[int, list[Hole]] = {}
+    for number, (window, size) in enumerate(zip(find_objects(background), sizes[closed], strict=True), start=1):
+        rows, columns = window
+        first = columns.start + int(np.argmax(background[rows.start, columns] == number))
+        # Above the topmost pixel of a hole is the region about it.
+        about = int(labels[rows.start - 1, first])
+        if about:
+            holes.setdefault(about, []).append(Hole(-number, int(size), window))
+    for rows, there in zip(_blocks(labels), _blocks(background), strict=True):
+        rows -= there
+    return labels, holes
 
 
 def _label(mask: Mask, structure: Mask | None = None) -> Labels:
@@ -108,14 +185,14 @@ def _label(mask: Mask, structure: Mask | None = None) -> Labels:
     return labels
 
 
-def _blocks(labels: Labels) -> Iterator[Labels]:
-    for top in range(0, labels.shape[0], ROWS):
-        yield labels[top : top + ROWS]
+def _blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    for top in range(0, array.shape[0], ROWS):
+        yield array[top : top + ROWS]
 
 
 def _sizes(labels: Labels) -> NDArray[np.int64]:
     """Pixels of every label [n + 1]."""
-    sizes = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
+    sizes = np.zeros(int(labels.max()) + 1, np.int64)
     for block in _blocks(labels):
         sizes += np.bincount(block.ravel(), minlength=sizes.size)
     return sizes
@@ -129,84 +206,65 @@ def _keep(labels: Labels, kept: Mask) -> None:
         block[...] = number[block]
 
 
-def _without_pinholes(mask: Mask, largest: float) -> Mask:
-    """A mask with holes of less than so many pixels filled, in place."""
-    background = _label(~mask)
-    sizes = _sizes(background)
-    small = sizes < largest
-    small[0] = False
-    for edge in (background[:1], background[-1:], background[:, :1], background[:, -1:]):
-        small[edge] = False
-    for rows, block in zip(_blocks(background), range(0, mask.shape[0], ROWS), strict=True):
-        mask[block : block + ROWS] |= small[rows]
-    return mask
-
-
-def _fill_holes(labels: Labels, number: int, window: Window) -> None:
-    """Fill holes that are small against the particle that they would be in; in place."""
+def _fill_holes(labels: Labels, number: int, window: Window, holes: list[Hole]) -> None:
+    """Fill the holes of a region that are small against the particle that they would be in; in place."""
+    rows, columns = window
+    most = HOLE * (rows.stop - rows.start) * (columns.stop - columns.start)
+    if min(hole.size for hole in holes) >= most:
+        return
+    window = _widened(window, labels.shape)
+    rows, columns = window
     region = labels[window] == number
-    holes, n_holes = label(~region)
-    if n_holes == 0:
-        return
-    outside = np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))
-    # What lies in a hole may be a particle of its own.
-    others = np.unique(holes[(labels[window] != 0) & ~region])
-    closed = np.setdiff1d(np.arange(1, n_holes + 1), np.concatenate([outside, others]))
-    if closed.size == 0:
-        return
-    wide, inside = _widened(window, labels.shape)
-    filled = np.zeros(labels[wide].shape, bool)
-    filled[inside] = region | np.isin(holes, closed)
-    parts, _ = _parts(filled)
-    parts = parts[inside]
-    sizes = np.bincount(parts.ravel())
-    areas = np.bincount(holes.ravel())
-    for hole, place in enumerate(find_objects(holes), start=1):
-        if hole in closed:
-            here = holes[place] == hole
-            if areas[hole] < HOLE * sizes[parts[place][here]].min():
-                labels[window][place][here] = number
+    filled = []
+    for hole in holes:
+        place = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(hole.window, window, strict=True))
+        inside = binary_fill_holes(labels[hole.window] == hole.number, TOUCHING)
+        # What lies in a hole may be a particle of its own.
+        if not (labels[hole.window][inside] > 0).any():
+            region[place] |= inside
+            filled.append((hole, inside, place))
+    parts = _parts(region)
+    for hole, inside, place in filled:
+        y, x = np.nonzero(inside)
+        about = parts.sizes[parts.at(y + place[0].start, x + place[1].start)]
+        if hole.size < HOLE * about.min():
+            labels[hole.window][inside] = number
 
 
 def _split(labels: Labels, number: int, window: Window, last: int) -> int:
     """Split a region into particles with new numbers after ``last``, in place; gives the last number then taken."""
-    wide, _ = _widened(window, labels.shape)
-    region = labels[wide] == number
-    parts, n_parts = _parts(region)
-    if n_parts > 1:
-        further = region & (parts > 1)
-        labels[wide][further] = parts[further] + (last - 1)
-        last += n_parts - 1
-    return last
+    window = _widened(window, labels.shape)
+    view = labels[window]
+    parts = _parts(view == number)
+    if parts.number > 1:
+        names = np.concatenate([[0, number], np.arange(last + 1, last + parts.number)]).astype(np.int32)
+        columns = np.arange(view.shape[1])
+        for top in range(0, view.shape[0], ROWS):
+            block = view[top : top + ROWS]
+            found = names[parts.at(np.arange(top, top + len(block))[:, None], columns)]
+            np.copyto(block, found, where=block == number)
+    return last + parts.number - 1
 
 
-def _widened(window: Window, shape: tuple[int, ...]) -> tuple[Window, Window]:
-    """A window with one pixel more on each side where the image has it, and the place of the window in that."""
+def _widened(window: Window, shape: tuple[int, ...]) -> Window:
+    """A window with one pixel more on each side where the image has it."""
     rows, columns = (slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(window, shape, strict=True))
-    inside = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(window, (rows, columns), strict=True))
-    return (rows, columns), (inside[0], inside[1])
+    return rows, columns
 
 
-def _parts(region: Mask) -> tuple[NDArray[Any], int]:
-    """Particles of one region [H, W], and how many they are.
-
-    A region larger than ``LARGEST`` is looked at with pixels put together, and each of its pixels then belongs to the
-    particle nearest to it.
-    """
-    factor = int(np.ceil(max(1.0, np.sqrt(region.size) / LARGEST)))
-    if factor == 1:
-        return _basins(region)
-    height, width = (n // factor * factor for n in region.shape)
-    if min(height, width) == 0:
-        return region.astype(np.int32), 1
-    blocks = region[:height, :width].reshape(height // factor, factor, width // factor, factor)
-    parts, number = _basins(blocks.mean(axis=(1, 3), dtype=np.float32) >= 0.5)
-    if number < 2:
-        return region.astype(np.int32), 1
-    nearest = distance_transform_edt(parts == 0, return_distances=False, return_indices=True)
-    parts = parts[nearest[0], nearest[1]]
-    rows, columns = (np.minimum(np.arange(n) // factor, m - 1) for n, m in zip(region.shape, parts.shape, strict=True))
-    return parts[rows][:, columns] * region, number
+def _parts(region: Mask) -> Parts:
+    """Particles of one region [H, W]."""
+    factor = min(int(np.ceil(max(1.0, np.sqrt(region.size) / LARGEST))), *region.shape)
+    if factor > 1:
+        height, width = (n // factor for n in region.shape)
+        blocks = region[: height * factor, : width * factor].reshape(height, factor, width, factor)
+        region = blocks.mean(axis=(1, 3), dtype=np.float32) >= 0.5
+    labels, number = _basins(region)
+    sizes = np.bincount(labels.ravel(), minlength=number + 1) * factor**2
+    if factor > 1 and number > 1:
+        nearest = distance_transform_edt(labels == 0, return_distances=False, return_indices=True)
+        labels = labels[nearest[0], nearest[1]]
+    return Parts(labels if number > 1 else np.ones_like(labels), factor, number, sizes)
 
 
 def _basins(region: Mask) -> tuple[NDArray[np.int32], int]:
