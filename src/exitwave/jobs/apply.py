@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -54,7 +54,7 @@ class Applying:
     overlap: float = 0.5
     symmetry_average: bool = False
     any_pixel_size: bool = False
-    particles: ParticleRules = ParticleRules()
+    particles: ParticleRules = field(default_factory=ParticleRules)
     overwrite: bool = False
 
 
@@ -215,7 +215,7 @@ def _settings(model: Path, how: Applying) -> dict[str, Any]:
     digests = "".join(read_record(folder).weights_sha256 for folder in _network_folders(model))
     return {
         "model": str(_absolute(model)),
-        "weights": hashlib.sha256(digests.encode()).hexdigest()[:12],
+        "weights": f"sha256:{hashlib.sha256(digests.encode()).hexdigest()[:12]}",
         "exitwave": __version__,
         "threshold": how.threshold,
         "smallest [nm]": how.particles.smallest / 10,

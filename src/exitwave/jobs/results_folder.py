@@ -263,7 +263,7 @@ def _page_end(page: int) -> str:
 
 
 def _checksum(image: NDArray[np.float32]) -> str:
-    return f"{zlib.crc32(np.ascontiguousarray(image).data):08x}"
+    return f"crc32:{zlib.crc32(np.ascontiguousarray(image).data):08x}"
 
 
 def _in_nanometres(table: pd.DataFrame) -> pd.DataFrame:

@@ -143,14 +143,16 @@ def _entry(folder: Path, row: Mapping[str, str], different: list[str]) -> Entry:
         interval = f" ({float(low):.3g} to {float(high):.3g})" if low else ""
         facts[f"D{percent} [nm]"] = f"{float(value):.3g}{interval}" if value else ""
     facts["area [%]"] = f"{100 * float(row['area fraction']):.3g}"
-    facts["per µm²"] = f"{float(row['number density [um^-2]']):.4g}"
+    facts["per µm²"] = f"{float(row['number density [um^-2]']):.0f}"
     facts["left out [%]"] = f"{100 * float(row['left out']):.3g}"
     facts["unlikeness"] = row["unlikeness"]
     facts["pixel [nm]"] = row["pixel size [nm]"]
     facts |= {name: row[name] for name in different}
+    brief = f"{row['particles']} particles, {row['particles cut by edge']} of them cut by an edge"
+    brief += f"; D50 {facts['D50 [nm]']} nm" if facts["D50 [nm]"] else ""
     names = {what: f"{row['name']}{end}" for what, end in FILES.items()}
     title = row["file"] if row["page"] == "1" else f"{row['file']}, page {row['page']}"
     held = panel_file(folder, row["name"])
     panel = Panel(**json.loads(held.read_text(encoding="utf-8"))) if held.exists() else None
     there = {what: name for what, name in names.items() if (folder / name).exists()}
-    return Entry(title, facts, row["warnings"], there, panel)
+    return Entry(title, brief, facts, row["warnings"], there, panel)

@@ -63,7 +63,7 @@ OF_IMAGE = (
     "warnings",
 )
 """Columns of the table of images between what says which it is and its settings."""
-CHECKSUM = "image CRC-32"
+CHECKSUM = "image checksum"
 """Column that says which image it was, whatever its file is called."""
 
 

@@ -60,6 +60,8 @@ class Entry:
     Attributes
     ----------
     title : str
+    brief : str
+        A line below its picture.
     facts : mapping
         Cells of the table by heading, the same headings for every image.
     warnings : str
@@ -71,6 +73,7 @@ class Entry:
     """
 
     title: str
+    brief: str
     facts: Mapping[str, str]
     warnings: str
     files: Mapping[str, str]
@@ -212,11 +215,10 @@ def _card(place: int, entry: Entry, edge: int | None) -> str:
             f'src="data:image/jpeg;base64,{_shrunk(panel.image, edge)}">{heat}'
             f'<svg viewBox="0 0 {panel.width} {panel.height}">{panel.particles}</svg></div>'
         )
-    facts = "".join(f"<span><i>{escape(name)}</i> {escape(text)}</span>" for name, text in entry.facts.items() if text)
-    warnings = f'<p class="warning">{escape(entry.warnings)}</p>' if entry.warnings else ""
+    warnings = f'<p class="warning">Warning: {escape(entry.warnings)}</p>' if entry.warnings else ""
     return (
         f'<figure class="card{" warned" if entry.warnings else ""}" id="image-{place}">{stage}<figcaption>'
-        f"<h3>{escape(entry.title)}</h3>{warnings}<p class=facts>{facts}</p>"
+        f"<h3>{escape(entry.title)}</h3>{warnings}<p class=facts>{escape(entry.brief)}</p>"
         f"<p class=files>{_links(entry.files)}</p></figcaption></figure>"
     )
 
