@@ -153,11 +153,10 @@ def test_percentiles_and_their_intervals_are_those_of_the_normal_distribution():
     assert found.number == 2000
     assert found.values == pytest.approx((50 - 12.8155, 50, 50 + 12.8155), abs=1)
     # Standard error of a quantile: sqrt(p (1 - p) / n) / density.
-    errors = [
-        np.sqrt(p * (1 - p) / 2000) / (density / 10) for p, density in ((0.1, 0.1755), (0.5, 0.3989), (0.9, 0.1755))
-    ]
+    p, density = np.array([0.1, 0.5, 0.9]), np.array([0.01755, 0.03989, 0.01755])
+    errors = np.sqrt(p * (1 - p) / 2000) / density
     widths = np.subtract(found.high, found.low)
-    assert widths == pytest.approx(2 * 1.96 * np.array(errors), rel=0.25)
+    assert widths == pytest.approx(2 * 1.96 * errors, rel=0.25)
 
 
 def test_images_that_differ_make_intervals_of_all_together_wide():

@@ -371,6 +371,7 @@ def write_tiff(path: Path, pixels: NDArray[Any], pixel_size: float) -> None:
         resolution=(per_nanometre, per_nanometre),
         resolutionunit="NONE",
         compression="zlib",
+        compressionargs={"level": 1},
         description=description,
         metadata=None,
     )

@@ -236,10 +236,9 @@ def _links(files: Mapping[str, str]) -> str:
 
 def _path(ring: NDArray[np.float64], scale: float) -> str:
     """A ring in the pixels of the picture, without corners that cannot be seen there."""
-    from skimage.measure import approximate_polygon
-
-    corners = approximate_polygon(ring * scale, 0.4)[:-1]
-    return "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in corners) + "Z"
+    corners = np.round(ring[:-1] * (2 * scale)) / 2
+    corners = corners[(corners != np.roll(corners, 1, axis=0)).any(axis=1)]
+    return "M" + "L".join(f"{x:g},{y:g}" for x, y in corners.tolist()) + "Z"
 
 
 def _jpeg(picture: Any) -> str:
