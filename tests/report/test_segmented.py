@@ -76,7 +76,7 @@ def test_numbers_and_warnings_are_written_and_what_is_left_out_is_hatched():
     def likeness(one, other):
         return np.corrcoef(one.ravel(), other.ravel())[0, 1]
 
-    assert likeness(grey[201:, :-1], grey[200:-1, 1:]) > 0.9 > likeness(grey[201:], grey[200:-1])
+    assert likeness(grey[201:, :-1], grey[200:-1, 1:]) > 0.6 > likeness(grey[201:], grey[200:-1]) + 0.2
     assert abs(likeness(grey[1:200, :-1], grey[:199, 1:])) < 0.05
     colours = np.zeros(2, np.uint8)
     without = np.asarray(draw_overlay(grey, labels, colours, {}, 2.0, 200, []))
@@ -178,9 +178,9 @@ def test_pictures_of_many_images_shrink_and_the_page_stays_small(tmp_path, monke
     assert picture_edge(40) == 1200
     assert picture_edge(160) == 600
     assert picture_edge(10**6) == 240
-    monkeypatch.setattr(segmented_page, "LARGEST_PAGE", 30_000)
+    monkeypatch.setattr(segmented_page, "LARGEST_PAGE", 60_000)
     monkeypatch.setattr(segmented_page, "FULL_SIZE", 1)
-    entries = [entry(f"{number}.png", picture((1200, 400))) for number in range(100)]
+    entries = [entry(f"{number}.png", picture((400, 100))) for number in range(40)]
     tags = page_of(tmp_path / "page.html", entries)
     widths = [
         Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).width
@@ -188,11 +188,11 @@ def test_pictures_of_many_images_shrink_and_the_page_stays_small(tmp_path, monke
         if source.startswith("data:image/jpeg")
     ]
     assert set(widths) == {240}
-    assert 0 < len(widths) < 100
-    assert f"{100 - len(widths)} images have no picture here" in tags.text
+    assert 0 < len(widths) < 40
+    assert f"{40 - len(widths)} images have no picture here" in tags.text
     assert "at most 240 pixels wide" in tags.text
     # Every image is in the table.
-    assert all(f"#image-{number}" in tags.sources for number in range(100))
+    assert all(f"#image-{number}" in tags.sources for number in range(40))
 
 
 def test_the_picture_of_a_large_image_is_small_and_its_outlines_fit():

@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from exitwave.benchmark.outlines import feature_collection, find_outlines
+from exitwave.benchmark.particles import particle_table
 from exitwave.benchmark.sizes import PERCENTS, Percentiles, percentiles
 from exitwave.errors import MicrographError
 from exitwave.jobs.results_summary import write_summary
@@ -36,11 +38,16 @@ from exitwave.jobs.results_table import (
     panel_file,
     records,
 )
+from exitwave.report.segmented_overlay import distinct_colours, draw_overlay, grey_levels, number_places
+from exitwave.report.segmented_page import make_panel
+from exitwave.report.segmented_sizes import draw_sizes
 
 UNFINISHED, FINISHED = ".unfinished", ".finished"
 """What hidden folders end in that hold files of an image, until all are written and until they are moved."""
 LONGEST_NAME = 200
 """Of these files without that end [bytes]; file systems allow 255 with it."""
+LARGEST_SHORT = 2**16 - 1
+"""Most particles that numbers of 16 bits can count."""
 STEPS = 1024
 """Probabilities are rounded down to one of so many parts, which pack well."""
 
@@ -165,8 +172,6 @@ class ResultsFolder:
         OSError
             If a file cannot be written; nothing of the image is there then, and what was is still.
         """
-        from exitwave.benchmark.particles import particle_table
-
         key = _key(found.path, found.page)
         if self.is_there(found.path, found.page, found.image, found.pixel_size, found.settings):
             return f"{found.path.name}: already there"
@@ -303,16 +308,13 @@ def _write_files(
     found: Segmented, table: pd.DataFrame, particles: pd.DataFrame, sizes: Percentiles, folder: Path, name: str
 ) -> None:
     """Write the files of an image."""
-    from exitwave.benchmark.outlines import feature_collection, find_outlines
-    from exitwave.report.segmented_overlay import distinct_colours, draw_overlay, grey_levels, number_places
-    from exitwave.report.segmented_page import make_panel
-    from exitwave.report.segmented_sizes import draw_sizes
-
     paths = {what: folder / f"{name}{end}" for what, end in FILES.items()}
     pixel_size, numbers = found.pixel_size, table["number"].tolist()
     write_tiff(paths["mask"], (found.labels > 0).astype(np.uint8) * np.uint8(255), pixel_size)
     write_tiff(
-        paths["instances"], found.labels.astype(np.uint16 if max(numbers, default=0) < 2**16 else np.uint32), pixel_size
+        paths["instances"],
+        found.labels.astype(np.uint16 if max(numbers, default=0) <= LARGEST_SHORT else np.uint32),
+        pixel_size,
     )
     write_tiff(paths["probability"], _rounded(found.probability), pixel_size)
     if found.spread is not None:
