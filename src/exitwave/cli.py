@@ -96,7 +96,7 @@ def segment(
         ),
     ] = None,
     output: Annotated[
-        Path, typer.Option(help="folder for masks, overlays and tables; what it has of other images stays")
+        Path, typer.Option(help="folder for masks, overlays, tables and a page; what it has of other images stays")
     ] = Path("segmented"),
     pixel_size: Annotated[
         float | None, typer.Option(help="pixel [Å], where the files do not say, or in place of what they say")
@@ -107,6 +107,8 @@ def segment(
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="probability from which a pixel is particle")
     ] = 0.5,
+    smallest: Annotated[float, typer.Option(min=0.0, help="diameter [Å] below which a region is no particle")] = 10.0,
+    split: Annotated[bool, typer.Option(help="split particles that touch")] = True,
     overlap: Annotated[float, typer.Option(min=0.0, max=0.95, help="overlap of tiles, of their edge")] = 0.5,
     symmetry_average: Annotated[
         bool, typer.Option(help="average over quarter turns and flips; 8 times slower")
@@ -120,8 +122,10 @@ def segment(
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="where the networks run; auto: on a GPU if there is one")
     ] = "auto",
+    overwrite: Annotated[bool, typer.Option(help="replace results of images that are in the folder already")] = False,
 ) -> None:
-    """Segment micrographs: a mask, an overlay and a table of particles for each."""
+    """Segment micrographs: masks, overlays and measured particles of each, and a page to look through them."""
+    from exitwave.benchmark.instances import ParticleRules
     from exitwave.jobs.apply import Applying, find_images, segment_files
     from exitwave.training.bundle import BUNDLED
 
@@ -138,6 +142,8 @@ def segment(
         convention=convention,
         any_image=any_image,
         device=device,
+        particles=ParticleRules(smallest, split),
+        overwrite=overwrite,
     )
     places, done, failed = {path: number for number, path in enumerate(found, 1)}, 0, []
     with _tiles_told(len(found)) as progress:
