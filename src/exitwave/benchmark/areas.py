@@ -132,7 +132,9 @@ def filled(image: Rows, left_out: Mask) -> Patched:
                 # Where the mirror image is left out itself the nearest pixel has to do.
                 out = left_out[mirrored[0], mirrored[1]]
                 source = [np.where(out, near, mirror) for near, mirror in zip(nearest, mirrored, strict=True)]
-                values[np.searchsorted(places, (row * width + column).astype(places.dtype))] = values_at(image, source[0], source[1])
+                values[np.searchsorted(places, (row * width + column).astype(places.dtype))] = values_at(
+                    image, source[0], source[1]
+                )
     return Patched(image, places, values)
 
 
