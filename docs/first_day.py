@@ -1,6 +1,6 @@
 """The first day, cell by cell: simulate a micrograph, segment it, compare, and segment a real one.
 
-Run it from the root of the repository: whole (`python docs/first_day.py`), or cell by cell in VS Code, Spyder or Jupyter.
+Run it from the root of the repository: whole (`python docs/first_day.py`), or cell by cell in an editor.
 """
 
 # %% A gold particle, and what a microscope makes of it

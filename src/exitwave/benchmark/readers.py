@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from exitwave.benchmark.mrc import read_mrc
 from exitwave.benchmark.remedies import IN_BENCHMARK, Remedies
-from exitwave.benchmark.tiff import TiffFacts, tiff_facts
+from exitwave.benchmark.tiff import TiffFacts, tiff_facts, tiff_plane
 from exitwave.benchmark.units import NO_UNITS, length_of
 from exitwave.data.strips import strips
 from exitwave.errors import MicrographError
@@ -369,7 +369,7 @@ def _read_microscope_file(path: Path, module: str) -> list[_Page]:
     signals = importlib.import_module(f"rsciio.{module}").file_reader(str(path), lazy=True)
     facts = tiff_facts(path) if module == "tiff" else [TiffFacts()] * len(signals)
     pages: list[_Page] = []
-    for signal, fact in zip(signals, facts, strict=True):
+    for place, (signal, fact) in enumerate(zip(signals, facts, strict=True)):
         axes = _image_axes(signal["axes"])
         # Line plots and spectra may lie beside the image.
         if axes is None:
@@ -380,9 +380,12 @@ def _read_microscope_file(path: Path, module: str) -> list[_Page]:
         unit = next(filter(None, units), "")
         if size is None and not doubt and unit:
             doubt = f"has no pixel size in a known unit of length, but '{unit}'"
-        for plane in _planes(signal["data"], axes):
+        if fact.doubt:
+            size, doubt = None, fact.doubt
+        for number, plane in enumerate(_planes(signal["data"], axes)):
             shape = (*plane.shape, len(plane.dtype.names)) if plane.dtype.names else plane.shape
-            pages.append(_Page(partial(_unpacked, plane), shape, size, doubt, fact.shown))
+            load = partial(tiff_plane, path, place, number) if fact.separate else partial(_unpacked, plane)
+            pages.append(_Page(load, shape, size, doubt, fact.shown))
     if not pages:
         shapes = ", ".join(_shape(np.shape(signal["data"])) for signal in signals)
         raise MicrographError(f"{path} holds no image (arrays: {shapes}); allowed: one, two-dimensional")
