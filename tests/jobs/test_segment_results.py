@@ -316,3 +316,18 @@ def test_an_image_may_be_called_like_what_is_of_all(folder):
     add(folder, found("all.tif"))
     assert tables(folder)[0]["name"].tolist() == ["all-2"]
     assert (folder / "all-2_sizes.png").exists()
+
+
+def test_a_summary_that_cannot_be_written_is_told(folder, monkeypatch):
+    results = ResultsFolder(folder)
+    results.add(found())
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(results_folder, "write_summary", full)
+        with pytest.raises(MicrographError, match="summary cannot be written: No space left on device"):
+            results.finish()
+    assert add(folder, found()) == ["one.tif: already there"]
+    assert (folder / "summary.html").exists()

@@ -170,7 +170,8 @@ class ResultsFolder:
         MicrographError
             As of :meth:`is_there`.
         OSError
-            If a file cannot be written; nothing of the image is there then, and what was is still.
+            If a file cannot be written; nothing of the image is there then. What it had before is lost only where that
+            was to be replaced and all new files were written.
         """
         key = _key(found.path, found.page)
         if self.is_there(found.path, found.page, found.image, found.pixel_size, found.settings):
@@ -203,8 +204,20 @@ class ResultsFolder:
         return "; ".join([told, *(f"warning: {text}" for text in found.warnings)])
 
     def finish(self) -> None:
-        """Write what is made of all images together: histograms, sizes and the page."""
-        write_summary(self.folder, self._images.rows(), self._particles.rows())
+        """Write what is made of all images together: histograms, sizes and the page.
+
+        Raises
+        ------
+        MicrographError
+            If these cannot be written.
+        """
+        try:
+            write_summary(self.folder, self._images.rows(), self._particles.rows())
+        except OSError as error:
+            raise MicrographError(
+                f"{self.folder}: the summary cannot be written: {error.strerror}; the images are there, and the next "
+                "call writes it"
+            ) from error
 
     def _forget(self, key: tuple[str, str]) -> None:
         """Take the rows of an image out of the tables, of the one that says that it is there first."""

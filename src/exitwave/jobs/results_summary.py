@@ -68,7 +68,7 @@ def write_summary(folder: Path, images: pd.DataFrame, particles: pd.DataFrame) -
         "of the area": f"{100 * joint['area fraction']:.3g} %",
     }
     notes = [
-        f"{told_percentiles(sizes) or 'There is no whole particle'}: of {sizes.number:,} particles.",
+        f"{told_percentiles(sizes)}: of {sizes.number:,} particles." if sizes.number else "There is no whole particle.",
         f"{cut:,} more are cut by the edge of an image, or by what is left out of it: they are counted, but not "
         "measured in these sizes.",
         "Diameters are those of discs of the same area. D10, D50 and D90 are by number. Intervals cover 95 % of "

@@ -139,7 +139,8 @@ def make_panel(
         rings = "".join(_path(ring, scale) for polygon in polygons for ring in polygon)
         told = f"{number}: {diameter * pixel_size / 10:.3g} nm"
         shapes.append(f'<path class="c{colours[number]}" d="{rings}"><title>{told}</title></path>')
-        size = number_size(number, diameter * scale, min(width, height))
+        # Letters of a page can be enlarged without end.
+        size = number_size(number, diameter * scale, min(width, height), smallest=2)
         numbers.append(f'<text x="{x * scale:.0f}" y="{y * scale:.0f}" font-size="{size}">{number}</text>')
     particles = f'<g class="shapes">{"".join(shapes)}</g><g class="numbers">{"".join(numbers)}</g>'
     return Panel(width, height, _jpeg(picture), _heat(spread, (width // 2, height // 2)), particles)
