@@ -6,6 +6,9 @@ Heavy packages are imported by the command that needs them, so that ``--help`` i
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +21,8 @@ config_app = typer.Typer(no_args_is_help=True, help="Look at a config before any
 app.add_typer(config_app, name="config")
 
 DEFAULT_CONFIG = Path("config/config.yaml")
+TOLD_EVERY = 10.0
+"""Seconds between two lines about an image that takes longer, where there is no terminal."""
 CRYSTALS_SHOWN = 20
 """Crystals that a study is made of, told one a line."""
 
@@ -77,16 +82,27 @@ def segment(
         list[Path], typer.Argument(help="micrographs: DM3, DM4, EMD, SER, MRC, TIFF, PNG ..., or folders of them")
     ],
     model: Annotated[
-        Path, typer.Option(help="folder of a network, or of a training, whose networks are then averaged")
-    ],
+        Path | None,
+        typer.Option(
+            help="file of networks, or folder of a training or a network; several are averaged. If left out, the "
+            "networks that come with exitwave"
+        ),
+    ] = None,
+    convention: Annotated[
+        str | None,
+        typer.Option(
+            help="what counts as particle, where a file of networks has several conventions: outline (the default) or "
+            "half, where the contrast is half of its largest; `exitwave models` lists them"
+        ),
+    ] = None,
     output: Annotated[
         Path, typer.Option(help="folder for masks, overlays, tables and a page; what it has of other images stays")
     ] = Path("segmented"),
     pixel_size: Annotated[
         float | None, typer.Option(help="pixel [Å], where the files do not say, or in place of what they say")
     ] = None,
-    page: Annotated[
-        int | None, typer.Option(min=1, help="which image of files that hold several, counted from 1")
+    frame: Annotated[
+        str | None, typer.Option(help="which image of files that hold several, counted from 1, or all")
     ] = None,
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="probability from which a pixel is particle")
@@ -98,21 +114,96 @@ def segment(
     any_pixel_size: Annotated[
         bool, typer.Option(help="go on where pixels are more than 4 times coarser or finer than the network's")
     ] = False,
+    any_image: Annotated[
+        bool, typer.Option(help="go on where an image is far from those the network was trained on")
+    ] = False,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="where the networks run; auto: on a GPU if there is one")
+    ] = "auto",
+    smallest: Annotated[
+        float,
+        typer.Option(min=0.0, help="diameter [Å] of the disc of equal area, below which nothing is a particle"),
+    ] = 10.0,
+    split: Annotated[bool, typer.Option(help="split particles that touch")] = True,
     overwrite: Annotated[bool, typer.Option(help="replace results of images that are in the folder already")] = False,
 ) -> None:
     """Segment micrographs: masks, overlays and measured particles of each, and a page to look through them."""
+    from exitwave.benchmark.instances import ParticleRules
     from exitwave.jobs.apply import Applying, find_images, segment_files
+    from exitwave.training.bundle import BUNDLED
 
     found = find_images(images)
-    how = Applying(pixel_size, page, threshold, overlap, symmetry_average, any_pixel_size, overwrite=overwrite)
-    done = 0
-    for number, outcome in enumerate(segment_files(found, model, output, how), 1):
-        told = outcome.told if outcome.done else f"skipped: {outcome.told}"
-        typer.echo(f"{number}/{len(found)} {told}", err=not outcome.done)
-        done += outcome.done
-    typer.echo(f"{done} of {len(found)} segmented; results in {output}")
-    if done < len(found):
+    if any(path.is_dir() for path in images):
+        typer.echo(f"{len(found)} images found", err=True)
+    how = Applying(
+        pixel_size=pixel_size,
+        frame=_frame(frame),
+        threshold=threshold,
+        overlap=overlap,
+        symmetry_average=symmetry_average,
+        any_pixel_size=any_pixel_size,
+        convention=convention,
+        any_image=any_image,
+        device=device,
+        particles=ParticleRules(smallest, split),
+        overwrite=overwrite,
+    )
+    places, done, failed = {path: number for number, path in enumerate(found, 1)}, 0, []
+    with _tiles_told(len(found)) as progress:
+        for outcome in segment_files(found, model or BUNDLED, output, how, progress):
+            told = outcome.told if outcome.done else f"skipped: {outcome.told}"
+            typer.echo(f"{places[outcome.image]}/{len(found)} {told}", err=not outcome.done)
+            done += outcome.done
+            failed += [] if outcome.done else [outcome.told]
+    typer.echo(f"{done} of {done + len(failed)} segmented; results in {output}")
+    if failed:
+        typer.echo("\n".join([f"{len(failed)} skipped:", *(f"  {told}" for told in failed)]), err=True)
         raise typer.Exit(1)
+
+
+def _frame(text: str | None) -> int | Literal["all"] | None:
+    """Number of a frame, or all."""
+    if text is None or text == "all":
+        return "all" if text else None
+    if not (text.isdecimal() and int(text) > 0):
+        raise typer.BadParameter(f"'{text}'; allowed: a number from 1, or all", param_hint="--frame")
+    return int(text)
+
+
+@contextmanager
+def _tiles_told(files: int) -> Iterator[Callable[[int, str, int, int], None]]:
+    """Tells on stderr how far an image is: a bar on a terminal, else a line every ``TOLD_EVERY`` seconds."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("tiles"))
+    # What goes to another place than the bar does not pass through it.
+    bar = Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, redirect_stdout=sys.stdout.isatty()
+    )
+    task, current, begun, told = bar.add_task("", total=None, visible=False), (0, ""), 0.0, 0.0
+
+    def progress(number: int, name: str, tiles: int, total: int) -> None:
+        nonlocal current, begun, told
+        now, start = time.monotonic(), current != (number, name)
+        if start:
+            current, begun, told = (number, name), now, now
+        text = f"{number}/{files} {name}"
+        if console.is_terminal:
+            if start:
+                bar.reset(task, description=text)
+            bar.update(task, total=total, completed=tiles, visible=tiles < total)
+        elif now - told >= TOLD_EVERY and tiles < total:
+            told = now
+            left = (now - begun) / tiles * (total - tiles)
+            typer.echo(f"{text}: {tiles} of {total} tiles, about {left:.0f} s left", err=True)
+
+    if console.is_terminal:
+        with bar:
+            yield progress
+    else:
+        yield progress
 
 
 @app.command()
@@ -193,6 +284,19 @@ def catalog(
     print_catalog(Console(width=None if sys.stdout.isatty() else 140), rows, found, condition)
     if output is not None:
         write_rows(output, found)
+
+
+@app.command()
+def models() -> None:
+    """List the networks that there are: those that come with exitwave, and those trained here."""
+    from rich.console import Console
+
+    from exitwave.report.networks import known_networks, print_networks
+    from exitwave.training.bundle import BUNDLED
+
+    print_networks(
+        Console(width=None if sys.stdout.isatty() else 140), known_networks(BUNDLED, Path("results/trainings"))
+    )
 
 
 @app.command()

@@ -183,8 +183,6 @@ def test_sixteen_bit_png_keeps_its_values(tmp_path, gray):
 
 
 def write_bad(tmp_path, kind, gray):
-    if kind == "colour":
-        return save_png(tmp_path / "a.png", np.stack([gray, gray, 255 - gray], -1))
     if kind == "small":
         return save_png(tmp_path / "a.png", gray[:31])
     if kind == "damaged":
@@ -215,12 +213,11 @@ def write_bad(tmp_path, kind, gray):
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("colour", "colour image"),
         ("small", "31 x 50 px; allowed: 32"),
         ("missing", "does not exist"),
         ("damaged", "cannot be read"),
         ("nan", "1 pixels that are NaN"),
-        ("stack", "holds 5 images (1 to 5: 40 x 50 px); choose one with --page"),
+        ("stack", "holds 5 images (1 to 5: 40 x 50 px); choose one in the column page"),
         ("folder", "is a folder"),
         ("absurd", "as large as 1e+300; allowed: up to 1e+12"),
         ("negative", "as large as 3e+20"),
@@ -465,15 +462,15 @@ def test_file_of_several_images_says_what_there_is(tmp_path, gray, kind):
     listed = "1: 30 x 20 px, 2 to 3: 40 x 50 px" if kind == "pages tif" else "1 to 3: 40 x 50 px"
     with pytest.raises(MicrographError) as error:
         read_micrograph(path, 1.0)
-    assert f"holds 3 images ({listed}); choose one with --page" in str(error.value)
-    with pytest.raises(MicrographError, match="page 4 is asked for; allowed: 1 to 3"):
+    assert f"holds 3 images ({listed}); choose one in the column page" in str(error.value)
+    with pytest.raises(MicrographError, match="number 4 is asked for; allowed: 1 to 3"):
         read_micrograph(path, 1.0, page=4)
 
 
 def test_file_of_one_image_has_one_page(tmp_path, gray):
     path = save_png(tmp_path / "a.png", gray)
     np.testing.assert_array_equal(read_micrograph(path, 1.0, page=1).image, gray)
-    with pytest.raises(MicrographError, match=r"holds 1 image .*, but page 2 is asked for"):
+    with pytest.raises(MicrographError, match=r"holds 1 image .*, but number 2 is asked for"):
         read_micrograph(path, 1.0, page=2)
 
 
@@ -531,12 +528,25 @@ def test_colours_over_measured_values_are_for_the_eye(tmp_path, gray):
     np.testing.assert_array_equal(read_micrograph(tmp_path / "a.tif", 1.0).image, gray)
 
 
-def test_image_with_transparent_pixels_is_refused(tmp_path, gray):
+def test_transparency_is_ignored_with_a_warning(tmp_path, gray):
     opaque = np.full_like(gray, 255)
     opaque[:5] = 0
     Image.merge("LA", [Image.fromarray(gray), Image.fromarray(opaque)]).save(tmp_path / "a.png")
-    with pytest.raises(MicrographError, match="250 pixels that are more transparent"):
-        read_micrograph(tmp_path / "a.png", 1.0)
+    found = read_micrograph(tmp_path / "a.png", 1.0)
+    np.testing.assert_array_equal(found.image, gray)
+    assert found.warnings == ("parts of it are transparent, which is ignored",)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_colours_become_their_brightness_with_a_warning(tmp_path, gray, mode):
+    picture = Image.merge("RGB", [Image.fromarray(part) for part in (gray, gray // 2, 255 - gray)])
+    picture.convert(mode).save(tmp_path / "a.png")
+    found = read_micrograph(tmp_path / "a.png", 1.0)
+    np.testing.assert_allclose(found.image, np.asarray(picture.convert("L")), atol=0.51)
+    assert len(found.warnings) == 1
+    assert "it is a colour image" in found.warnings[0]
+    picture.convert("L").save(tmp_path / "a.png")
+    assert read_micrograph(tmp_path / "a.png", 1.0).warnings == ()
 
 
 def mask_of(path, shape):

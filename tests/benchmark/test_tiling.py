@@ -147,7 +147,7 @@ def test_a_pixel_far_from_that_of_the_network_is_warned_of(pixel_size, words):
 
 def test_a_pixel_too_far_is_refused_with_what_it_would_take_before_it_is_taken():
     words = r"2000 Å is 2,500.0 times coarser than the network's, 0.8 Å: 64 x 64 px become 160000 x 160000 px in "
-    with pytest.raises(MicrographError, match=words + r"6,245,001 tiles, which take 667.6 GiB; allowed: up to 4"):
+    with pytest.raises(MicrographError, match=words + r"6,245,001 tiles, which take 286.1 GiB; allowed: up to 4"):
         check_pixel((64, 64), 2000, 0.8, 128, 0.5)
     with pytest.raises(MicrographError, match=r"8.0 times finer .* 4096 x 4096 px become 512 x 512 px in 49 tiles"):
         check_pixel((4096, 4096), 0.1, 0.8, 128, 0.5)

@@ -12,7 +12,8 @@ from exitwave.benchmark.prediction import Prediction
 from exitwave.cli import app
 from exitwave.errors import MicrographError, TrainingError
 from exitwave.jobs import apply
-from exitwave.jobs.apply import Applying, find_images, load_networks, segment_files
+from exitwave.jobs.apply import Applying, find_images, segment_files
+from exitwave.training.bundle import load_networks
 
 HOW = Applying(pixel_size=0.8, particles=ParticleRules(smallest=0, split=False))
 
@@ -33,12 +34,12 @@ def striped(monkeypatch):
     """Instead of what a network of one epoch gives: columns as wide as the mean of the image says, so that there are
     particles in every image and others in every other image."""
 
-    def predict(network, image, pixel_size, overlap, symmetry_average, any_pixel_size):
+    def predict(networks, image, *rest):
         width = 2 + int(image.mean()) % 7
         values = np.broadcast_to((np.arange(image.shape[1]) // width % 2).astype(np.float32), image.shape)
         return Prediction(values, np.zeros(image.shape, bool), ())
 
-    monkeypatch.setattr(apply, "predict_image", predict)
+    monkeypatch.setattr(apply, "predict_ensemble", predict)
 
 
 def segment(images, model, output, how=HOW):
@@ -127,7 +128,7 @@ def test_an_image_that_has_lost_its_particles_loses_its_rows(learned, striped, t
     one, two, output = picture(tmp_path / "one.png", 1), picture(tmp_path / "two.png", 2), tmp_path / "out"
     segment([one, two], learned.networks[0], output)
     nothing = Prediction(np.zeros((40, 48), np.float32), np.zeros((40, 48), bool), ())
-    monkeypatch.setattr(apply, "predict_image", lambda network, image, *rest: nothing)
+    monkeypatch.setattr(apply, "predict_ensemble", lambda networks, image, *rest: nothing)
     segment([two], learned.networks[0], output, replace(HOW, overwrite=True))
     images, particles = tables(output)
     assert set(particles["file"]) == {"one.png"}
@@ -144,14 +145,14 @@ def test_tables_grow_as_it_goes(learned, striped, tmp_path):
 @pytest.mark.parametrize("wrong", [MemoryError(), RuntimeError("not enough\nmemory"), OSError(28, "No space left")])
 def test_whatever_goes_wrong_with_one_image_costs_that_image(learned, striped, tmp_path, monkeypatch, wrong):
     images = [picture(tmp_path / f"{number}.png", number) for number in range(3)]
-    predict = apply.predict_image
+    predict = apply.predict_ensemble
 
-    def fails(network, image, *rest):
+    def fails(networks, image, *rest):
         if (image == np.asarray(Image.open(images[1]))).all():
             raise wrong
-        return predict(network, image, *rest)
+        return predict(networks, image, *rest)
 
-    monkeypatch.setattr(apply, "predict_image", fails)
+    monkeypatch.setattr(apply, "predict_ensemble", fails)
     outcomes = segment(images, learned.networks[0], tmp_path / "out")
     assert [outcome.done for outcome in outcomes] == [True, False, True]
     assert outcomes[1].told.startswith(f"{images[1]} cannot be segmented: ")
@@ -241,9 +242,9 @@ def test_pages_of_a_file_are_images_of_their_own(learned, striped, tmp_path):
     tifffile.imwrite(tmp_path / "two.tif", stack, photometric="minisblack")
     file, output = tmp_path / "two.tif", tmp_path / "out"
     (outcome,) = segment([file], learned.networks[0], output)
-    assert "holds 2 images (1 to 2: 40 x 48 px); choose one with --page" in outcome.told
+    assert "holds 2 images (1 to 2: 40 x 48 px); choose one with --frame" in outcome.told
     for page in (1, 2, 2):
-        segment([file], learned.networks[0], output, Applying(pixel_size=0.8, page=page))
+        segment([file], learned.networks[0], output, Applying(pixel_size=0.8, frame=page))
     assert tables(output)[0][["page", "name"]].to_numpy().tolist() == [[1, "two"], [2, "two_page2"]]
 
 
@@ -254,13 +255,16 @@ def test_folders_give_their_images_and_each_file_counts_once(tmp_path):
     for name in ("notes.txt", "series.emi", "series_1.ser", "alone.emi"):
         (tmp_path / "day" / name).write_text("")
     picture(tmp_path / "day" / "deeper" / "three.png")
+    picture(tmp_path / "day" / ".trash" / "four.png")
+    picture(tmp_path / "day" / "segmented" / "five.png")
+    (tmp_path / "day" / "segmented" / "images.csv").write_text("image,path,page,name\n")
     (tmp_path / "link.png").symlink_to(one)
     (tmp_path / "empty").mkdir()
     given = [two, tmp_path / "day", tmp_path / "day" / ".." / "day" / "one.png", tmp_path / "link.png"]
     found = find_images([*given, tmp_path / "empty", tmp_path / "gone.tif"])
     day = tmp_path / "day"
-    expected = [two, day / "alone.emi", one, day / "series_1.ser", tmp_path / "empty", tmp_path / "gone.tif"]
-    assert found == expected
+    files = [two, day / "alone.emi", one, day / "series_1.ser", day / "deeper" / "three.png"]
+    assert found == [*files, tmp_path / "empty", tmp_path / "gone.tif"]
 
 
 def test_command_tells_every_image_as_it_goes_and_fails_if_one_did(learned, micrograph, tmp_path):

@@ -90,7 +90,7 @@ def test_masks_instances_and_maps_are_calibrated_in_nm_and_agree(folder):
 def test_the_pixel_of_a_tiff_is_read_back(tmp_path, pixel_size):
     for kind in (np.uint8, np.uint16, np.uint32, np.float32):
         pixels = (ROW * 150 + COLUMN).astype(kind)
-        write_tiff(tmp_path / "a.tif", pixels, pixel_size)
+        write_tiff(tmp_path / "a.tif", pixels.__getitem__, pixels.shape, kind, pixel_size)
         back = read_micrograph(tmp_path / "a.tif")
         assert back.pixel_size == pytest.approx(pixel_size, rel=1e-6)
         np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), pixels)

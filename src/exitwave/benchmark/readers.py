@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.benchmark.mrc import read_mrc
+from exitwave.benchmark.remedies import IN_BENCHMARK, Remedies
 from exitwave.benchmark.tiff import TiffFacts, tiff_facts
 from exitwave.benchmark.units import NO_UNITS, length_of
+from exitwave.data.strips import strips
 from exitwave.errors import MicrographError
+
+T = TypeVar("T")
 
 SMALLEST_EDGE = 32
 """Below this edge [px] a micrograph gives a network of five downsampling stages less than one pixel to decide on."""
@@ -39,6 +44,12 @@ PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
 SUFFIXES = frozenset({*MICROSCOPE_READERS, *PICTURE_SUFFIXES, ".mrc", ".npy"})
 """Of all files that can be read."""
 
+PLAIN = ("1", "L", "LA", "RGB", "RGBA", "I", "F", "P")
+"""Modes of Pillow whose values are taken as they are."""
+
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+"""Share of red, green and blue in the brightness: ITU-R BT.601, as Pillow has it."""
+
 PLAUSIBLE_PIXEL = (1e-2, 1e4)
 """Pixel sizes outside this range [Å] are no calibration of a transmission electron micrograph."""
 
@@ -61,6 +72,8 @@ class Micrograph:
     """Those of one group, such as images of one file, are not independent of each other."""
     page: int
     """Which image of its file it is, counted from 1."""
+    warnings: tuple[str, ...] = ()
+    """What makes it doubtful, each in words that go on after its name."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +82,28 @@ class _Page:
 
     Attributes
     ----------
-    stored : array [H, W] or [H, W, channels]
-        Values as the file has them.
+    load : callable
+        Gives the values as the file has them, [H, W] or [H, W, channels].
+    shape : tuple of int
+        Their shape.
     pixel_size : float, optional
         [Å]; None where the file does not tell.
-    unit : str
-        What the file has for a unit of length, where it is none that is known.
+    doubt : str
+        Why what the file tells about its pixel cannot be used, in words that go on after its name.
     shown : array [n] or [n, 4], optional
         What stored values, 0 to n - 1, stand for where a palette or a white of 0 says that they are not what is seen.
     """
 
-    stored: NDArray[Any]
+    load: Callable[[], NDArray[Any]]
+    shape: tuple[int, ...]
     pixel_size: float | None = None
-    unit: str = ""
+    doubt: str = ""
     shown: NDArray[Any] | None = None
+
+    @cached_property
+    def stored(self) -> NDArray[Any]:
+        """Values as the file has them."""
+        return np.asarray(self.load())
 
     def seen(self) -> NDArray[Any]:
         """Values as a viewer of the file shows them, [H, W] or [H, W, channels]."""
@@ -91,7 +112,54 @@ class _Page:
     @property
     def size(self) -> str:
         """Its shape, in words."""
-        return _shape(self.stored.shape[:2])
+        return _shape(self.shape[:2])
+
+
+@dataclass(frozen=True)
+class MicrographFile:
+    """A file with one micrograph or several, of which each is read when it is asked for."""
+
+    path: Path
+    pages: Sequence[_Page]
+
+    def read(
+        self, pixel_size: float | None = None, page: int | None = None, remedies: Remedies = IN_BENCHMARK
+    ) -> Micrograph:
+        """Read one; see :func:`read_micrograph`."""
+        path, found = self.path, _chosen(self.pages, page, self.path, remedies)
+        # A copy, lest a file of many images is kept in memory image by image.
+        pixels, told = _read(path, lambda: _gray(replace(found), path))
+        name = str(path) if len(self.pages) == 1 else f"{path}, image {page},"
+        finite = all(np.isfinite(pixels[rows]).all() for rows in strips(pixels.shape))
+        if not finite:
+            number = np.count_nonzero(~np.isfinite(pixels))
+            raise MicrographError(f"{name} has {number} pixels that are NaN or infinite; allowed: none")
+        if min(pixels.shape) < SMALLEST_EDGE:
+            raise MicrographError(f"{name} is {found.size} px; allowed: {SMALLEST_EDGE} px or more along both edges")
+        if (largest := max(float(pixels.max()), -float(pixels.min()))) > LARGEST_VALUE:
+            raise MicrographError(f"{name} has values as large as {largest:g}; allowed: up to {LARGEST_VALUE:g}")
+        size = found.pixel_size if pixel_size is None else pixel_size
+        if size is None:
+            raise MicrographError(f"{name} {found.doubt or 'has no pixel size'}; {remedies.pixel_size}")
+        if not PLAUSIBLE_PIXEL[0] <= size <= PLAUSIBLE_PIXEL[1]:
+            raise MicrographError(
+                f"{name} has the pixel size {size:g} Å; allowed: {PLAUSIBLE_PIXEL[0]:g} to {PLAUSIBLE_PIXEL[1]:g} Å; "
+                f"{remedies.pixel_size}"
+            )
+        image = np.asarray(pixels, np.float32)
+        return Micrograph(path.stem, image, None, float(size), str(path), page or 1, told)
+
+
+def open_micrographs(path: str | PurePath) -> MicrographFile:
+    """Find out what images a file holds, without reading more of them than has to be.
+
+    Raises
+    ------
+    MicrographError
+        If the file cannot be read.
+    """
+    path = Path(path)
+    return MicrographFile(path, _pages(path))
 
 
 def read_micrograph(
@@ -101,6 +169,8 @@ def read_micrograph(
     page: int | None = None,
 ) -> Micrograph:
     """Read one micrograph.
+
+    Colours become grey, with a warning unless they are equal; transparency is ignored.
 
     Parameters
     ----------
@@ -119,29 +189,10 @@ def read_micrograph(
         If the file cannot be read, does not hold the one image meant, this is not finite and of sufficient size, has
         no pixel size, or does not fit its mask.
     """
-    path = Path(path)
-    found = _chosen(_pages(path), page, path)
-    pixels = _gray(found, path)
-    if not np.isfinite(pixels).all():
-        raise MicrographError(
-            f"{path} has {np.count_nonzero(~np.isfinite(pixels))} pixels that are NaN or infinite; allowed: none"
-        )
-    if min(pixels.shape) < SMALLEST_EDGE:
-        raise MicrographError(f"{path} is {found.size} px; allowed: {SMALLEST_EDGE} px or more along both edges")
-    if (largest := max(float(pixels.max()), -float(pixels.min()))) > LARGEST_VALUE:
-        raise MicrographError(f"{path} has values as large as {largest:g}; allowed: up to {LARGEST_VALUE:g}")
-    size = found.pixel_size if pixel_size is None else pixel_size
-    if size is None:
-        unit = f" in a known unit of length, but '{found.unit}'" if found.unit else ""
-        raise MicrographError(
-            f"{path} has no pixel size{unit}; give one in Å, in the column pixel_size of index.csv or as pixel_size"
-        )
-    if not PLAUSIBLE_PIXEL[0] <= size <= PLAUSIBLE_PIXEL[1]:
-        raise MicrographError(
-            f"{path} has the pixel size {size:g} Å; allowed: {PLAUSIBLE_PIXEL[0]:g} to {PLAUSIBLE_PIXEL[1]:g} Å"
-        )
-    mask = None if mask_path is None else read_mask(mask_path, path, pixels.shape)
-    return Micrograph(path.stem, pixels.astype(np.float32), mask, float(size), str(path), page or 1)
+    micrograph = open_micrographs(path).read(pixel_size, page)
+    if mask_path is None:
+        return micrograph
+    return replace(micrograph, mask=read_mask(mask_path, Path(path), micrograph.image.shape))
 
 
 def read_mask(path: str | PurePath, image_path: PurePath, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -166,13 +217,13 @@ def read_mask(path: str | PurePath, image_path: PurePath, shape: tuple[int, ...]
         If the shapes differ or the mask is not binary, or not one mask.
     """
     path = Path(path)
-    page = _chosen(_pages(path), None, path)
-    if page.stored.shape[:2] != tuple(shape):
+    page = _chosen(_pages(path), None, path, IN_BENCHMARK)
+    if page.shape[:2] != tuple(shape):
         raise MicrographError(
             f"mask {path} is {page.size} px, but its micrograph {image_path} is {shape[0]} x {shape[1]} px; "
             "allowed: the same shape"
         )
-    channels = _channels(page)
+    channels = _read(path, lambda: _channels(page))
     for values in channels.values():
         if values.dtype.kind not in "buif":
             raise MicrographError(f"mask {path} has values of type {values.dtype}; allowed: real numbers")
@@ -230,15 +281,15 @@ def _named_channels(pixels: NDArray[Any]) -> dict[str, NDArray[Any]]:
     return {name: pixels[..., place] for place, name in enumerate((*colours, "transparency")[: pixels.shape[-1]])}
 
 
-def _chosen(pages: Sequence[_Page], page: int | None, path: Path) -> _Page:
+def _chosen(pages: Sequence[_Page], page: int | None, path: Path, remedies: Remedies) -> _Page:
     """The image meant; a file of several does not say which."""
     if page is None and len(pages) == 1:
         return pages[0]
     held = f"{path} holds {len(pages)} image{'s' if len(pages) > 1 else ''} ({_listed(pages)})"
     if page is None:
-        raise MicrographError(f"{held}; choose one with --page, or in the column page of index.csv")
+        raise MicrographError(f"{held}; {remedies.page}")
     if not 1 <= page <= len(pages):
-        raise MicrographError(f"{held}, but page {page} is asked for; allowed: 1 to {len(pages)}")
+        raise MicrographError(f"{held}, but number {page} is asked for; allowed: 1 to {len(pages)}; {remedies.page}")
     return pages[page - 1]
 
 
@@ -259,28 +310,39 @@ def _listed(pages: Sequence[_Page]) -> str:
 def _pages(path: Path) -> list[_Page]:
     """The images of a file, one or more."""
     suffix = path.suffix.lower()
-    try:
+
+    def found() -> list[_Page]:
         if path.is_dir():
             raise MicrographError(f"{path} is a folder; allowed: a file")
         if not path.is_file():
             raise MicrographError(f"{path} does not exist")
         if suffix not in SUFFIXES:
             raise MicrographError(f"{path} has the unknown format '{suffix}'; allowed: {', '.join(sorted(SUFFIXES))}")
+        if suffix in PICTURE_SUFFIXES:
+            return _read_picture(path)
+        if suffix == ".mrc":
+            return _read_sections(path)
+        if suffix == ".npy":
+            return _read_array(path)
+        return _read_microscope_file(path, MICROSCOPE_READERS[suffix])
+
+    return _read(path, found)
+
+
+def _read(path: Path, reader: Callable[[], T]) -> T:
+    """What a reader gives, whose failures become one sentence."""
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if suffix in PICTURE_SUFFIXES:
-                return _read_picture(path)
-            if suffix == ".mrc":
-                return _read_sections(path)
-            if suffix == ".npy":
-                return [_Page(plane) for plane in _planes(np.load(path, allow_pickle=False))]
-            return _read_microscope_file(path, MICROSCOPE_READERS[suffix])
+            return reader()
     except MicrographError:
         raise
     except MemoryError as error:
         raise MicrographError(f"{path} cannot be read: there is not enough memory for it") from error
     except ImportError as error:
-        raise MicrographError(f"{path} cannot be read: the format {suffix} needs the package {error.name}") from error
+        raise MicrographError(
+            f"{path} cannot be read: the format {path.suffix.lower()} needs the package {error.name}"
+        ) from error
     except Exception as error:
         # Damaged files make the readers fail in as many ways as there are readers.
         reason = " ".join(str(error).split())
@@ -291,13 +353,20 @@ def _read_sections(path: Path) -> list[_Page]:
     """Images of an MRC file."""
     file = read_mrc(path)
     height, width = (edge if edge > 0 else None for edge in file.pixel)
-    size = _square(height, width, path)
-    return [_Page(image, size) for image in file.images]
+    size, doubt = _square(height, width)
+    return [_Page(partial(np.asarray, image), image.shape, size, doubt) for image in file.images]
+
+
+def _read_array(path: Path) -> list[_Page]:
+    """Images of an array that NumPy has saved."""
+    # Mapped, so that of many images only the one that is asked for is read.
+    pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+    return [_Page(partial(np.asarray, plane), plane.shape) for plane in _planes(pixels)]
 
 
 def _read_microscope_file(path: Path, module: str) -> list[_Page]:
     """Images in a file of a microscope, with their pixel size [Å]."""
-    signals = importlib.import_module(f"rsciio.{module}").file_reader(str(path))
+    signals = importlib.import_module(f"rsciio.{module}").file_reader(str(path), lazy=True)
     facts = tiff_facts(path) if module == "tiff" else [TiffFacts()] * len(signals)
     pages: list[_Page] = []
     for signal, fact in zip(signals, facts, strict=True):
@@ -307,9 +376,13 @@ def _read_microscope_file(path: Path, module: str) -> list[_Page]:
             continue
         sizes, units = zip(*(_pixel_edge(signal["axes"][axis], fact.unit) for axis in axes), strict=True)
         height, width = fact.edges or sizes
-        size = _square(height, width, path)
-        unit = "" if size else next(filter(None, units), "")
-        pages += [_Page(plane, size, unit, fact.shown) for plane in _planes(_unpacked(signal["data"]), axes)]
+        size, doubt = _square(height, width)
+        unit = next(filter(None, units), "")
+        if size is None and not doubt and unit:
+            doubt = f"has no pixel size in a known unit of length, but '{unit}'"
+        for plane in _planes(signal["data"], axes):
+            shape = (*plane.shape, len(plane.dtype.names)) if plane.dtype.names else plane.shape
+            pages.append(_Page(partial(_unpacked, plane), shape, size, doubt, fact.shown))
     if not pages:
         shapes = ", ".join(_shape(np.shape(signal["data"])) for signal in signals)
         raise MicrographError(f"{path} holds no image (arrays: {shapes}); allowed: one, two-dimensional")
@@ -347,13 +420,13 @@ def _planes(pixels: NDArray[Any], axes: tuple[int, int] | None = None) -> list[N
     return list(pixels.reshape(-1, *pixels.shape[-len(last) :]))
 
 
-def _square(height: float | None, width: float | None, path: Path) -> float | None:
-    """Edge of square pixels [Å]."""
+def _square(height: float | None, width: float | None) -> tuple[float | None, str]:
+    """Edge of square pixels [Å], and why there is none."""
     if height is None or width is None:
-        return None
+        return None, ""
     if abs(height - width) > 0.01 * height:
-        raise MicrographError(f"{path} has pixels of {height:g} x {width:g} Å; allowed: square ones")
-    return height
+        return None, f"has pixels of {height:g} x {width:g} Å; allowed: square ones"
+    return height, ""
 
 
 def _pixel_edge(axis: Mapping[str, Any], other_unit: str) -> tuple[float | None, str]:
@@ -373,14 +446,23 @@ def _read_picture(path: Path) -> list[_Page]:
     with Image.open(path) as picture:
         for number in range(getattr(picture, "n_frames", 1)):
             picture.seek(number)
-            if picture.mode == "P":
-                pages.append(_Page(np.asarray(picture), shown=_palette(picture)))
-            elif picture.mode in ("1", "L", "LA", "RGB", "RGBA", "I", "F") or picture.mode.startswith("I;"):
-                pages.append(_Page(np.asarray(picture)))
-            else:
-                # Inks and the like: 255 of CMYK is black.
-                pages.append(_Page(np.asarray(picture.convert("RGBA" if picture.mode == "PA" else "RGB"))))
+            shown = _palette(picture) if picture.mode == "P" else None
+            channels = len(picture.getbands()) if picture.mode in PLAIN else 4 if picture.mode == "PA" else 3
+            shape = (picture.height, picture.width, *([channels] if channels > 1 else []))
+            pages.append(_Page(partial(_picture_pixels, path, number), shape, shown=shown))
     return pages
+
+
+def _picture_pixels(path: Path, number: int) -> NDArray[Any]:
+    """One image of such a file."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        picture.seek(number)
+        if picture.mode in PLAIN or picture.mode.startswith("I;"):
+            return np.asarray(picture)
+        # Inks and the like: 255 of CMYK is black.
+        return np.asarray(picture.convert("RGBA" if picture.mode == "PA" else "RGB"))
 
 
 def _palette(picture: Any) -> NDArray[Any]:
@@ -395,23 +477,27 @@ def _palette(picture: Any) -> NDArray[Any]:
     return table[:, 0] if plain else table
 
 
-def _gray(page: _Page, path: Path) -> NDArray[Any]:
-    """Two-dimensional real image; colour channels are accepted where they are equal."""
-    pixels = page.seen()
+def _gray(page: _Page, path: Path) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Two-dimensional real image, and warnings."""
+    pixels, told = page.seen(), []
     if pixels.ndim == 3 and pixels.shape[-1] in (2, 3, 4):
         count = pixels.shape[-1]
-        if count % 2 == 0 and (clear := np.count_nonzero(pixels[..., -1] != pixels[..., -1].max())) > 0:
-            raise MicrographError(f"{path} has {clear} pixels that are more transparent than others; allowed: none")
         # An even number of channels ends with transparency, which is no part of the image.
+        if count % 2 == 0 and (pixels[..., -1] != pixels[0, 0, -1]).any():
+            told.append("parts of it are transparent, which is ignored")
         colors = pixels[..., : count - (count % 2 == 0)]
-        if (colors != colors[..., :1]).any():
-            raise MicrographError(f"{path} is a colour image; allowed: gray, or colour channels that are equal")
-        pixels = colors[..., 0]
+        if all((colors[rows] == colors[rows, :, :1]).all() for rows in strips(colors.shape)):
+            pixels = colors[..., 0]
+        else:
+            told.append("it is a colour image, of which the brightness is taken; false colours have none that counts")
+            pixels = np.empty(colors.shape[:2], np.float32)
+            for rows in strips(pixels.shape):
+                pixels[rows] = colors[rows] @ LUMINANCE
     if pixels.ndim != 2:
         raise MicrographError(f"{path} has {pixels.ndim} dimensions ({_shape(pixels.shape)}); allowed: 2")
     if pixels.dtype.kind not in "buif":
         raise MicrographError(f"{path} has values of type {pixels.dtype}; allowed: real numbers")
-    return pixels
+    return pixels, tuple(told)
 
 
 def _shape(shape: Sequence[int]) -> str:

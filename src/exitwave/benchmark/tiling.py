@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dct, idct
+from scipy.ndimage import gaussian_filter
 
+from exitwave.benchmark.remedies import IN_BENCHMARK, Remedies
 from exitwave.config.benchmarks import FARTHEST_PIXEL
+from exitwave.data.strips import Rows, strips
 from exitwave.errors import MicrographError
 
 LARGEST_AREA = 2**28
@@ -20,9 +24,11 @@ FAR_PIXEL = 1.5
 
 Predictor = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
 """From tiles [n, t, t] to one number a pixel [n, t, t]."""
+Progress = Callable[[int, int], None]
+"""Told how much is done, and of how much."""
 
 
-def resample(image: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.float32]:
+def resample(image: Rows, shape: tuple[int, int]) -> NDArray[np.float32]:
     """Bring an image to other pixels over the same field of view, as a camera with such pixels would have taken it.
 
     A pixel averages over its area, which multiplies the spectrum by a sinc: the sinc of the present pixel is taken back
@@ -33,8 +39,8 @@ def resample(image: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.float32]
 
     Parameters
     ----------
-    image : array [H, W]
-        Image.
+    image : Rows [H, W]
+        Image, of which a few rows are taken at once.
     shape : (int, int)
         Shape of the new grid.
 
@@ -42,11 +48,17 @@ def resample(image: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.float32]
     -------
     float32 array of the given shape
     """
-    image = np.asarray(image, dtype=np.float32)
-    for axis, new in enumerate(shape):
-        if image.shape[axis] != new:
-            image = np.moveaxis(_resampled(np.moveaxis(image, axis, 0), new), 0, axis)
-    return np.ascontiguousarray(image)
+    height, width = image.shape
+    narrowed = np.empty((height, shape[1]), np.float32)
+    for rows in strips((height, max(width, shape[1]))):
+        part = np.asarray(image[rows], np.float32)
+        narrowed[rows] = part if shape[1] == width else _resampled(part.T, shape[1]).T
+    if shape[0] == height:
+        return narrowed
+    resampled = np.empty(shape, np.float32)
+    for columns in strips((shape[1], max(height, shape[0]))):
+        resampled[:, columns] = _resampled(narrowed[:, columns], shape[0])
+    return resampled
 
 
 def _resampled(image: NDArray[np.float32], new: int) -> NDArray[np.float32]:
@@ -69,14 +81,40 @@ def _resampled(image: NDArray[np.float32], new: int) -> NDArray[np.float32]:
 
 def interpolate(image: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.float32]:
     """Values of a smooth map [H, W] on another grid over the same field of view, linear between pixel centres."""
-    image = np.asarray(image, dtype=np.float32)
-    if image.shape == tuple(shape):
-        return image
-    from skimage.transform import resize
+    values = np.empty(shape, np.float32)
+    for rows in strips(shape):
+        values[rows] = interpolated_rows(image, shape, rows)
+    return values
 
-    coarser = any(new < old for new, old in zip(shape, image.shape, strict=True))
-    resized = resize(image, shape, order=1, mode="reflect", anti_aliasing=coarser, preserve_range=True, clip=False)
-    return np.asarray(resized, dtype=np.float32)
+
+def interpolated_rows(image: NDArray[Any], shape: tuple[int, int], rows: slice) -> NDArray[np.float32]:
+    """Some rows of the same.
+
+    Towards coarser pixels the map is smoothed first, by as much as `skimage.transform.resize` does.
+    """
+    if image.shape == tuple(shape):
+        return np.array(image[rows], np.float32)
+    steps = [old / new for old, new in zip(image.shape, shape, strict=True)]
+    below, above, upper = _between(np.arange(rows.start, rows.stop), steps[0], image.shape[0])
+    sigmas = [max(0.0, (step - 1) / 2) for step in steps]
+    margin = int(4 * sigmas[0] + 0.5)
+    first, last = max(0, int(below.min()) - margin), min(image.shape[0], int(above.max()) + margin + 1)
+    part = np.asarray(image[first:last], np.float32)
+    if any(sigmas):
+        part = gaussian_filter(part, sigmas, mode="mirror")
+    left, right, share = _between(np.arange(shape[1]), steps[1], image.shape[1])
+    between = part[below - first] * (1 - upper)[:, None] + part[above - first] * upper[:, None]
+    return np.asarray(between[:, left] * (1 - share) + between[:, right] * share, np.float32)
+
+
+def _between(
+    places: NDArray[np.intp], step: float, length: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """The two old pixels around the centres of new ones, and the share of the second; mirrored at the ends."""
+    centres = np.abs((places + 0.5) * step - 0.5)
+    centres = (length - 1) - np.abs((length - 1) - centres)
+    first = np.clip(np.floor(centres).astype(np.intp), 0, max(0, length - 2))
+    return first, np.minimum(first + 1, length - 1), np.clip(centres - first, 0, 1).astype(np.float32)
 
 
 def resampled_shape(shape: tuple[int, int], pixel_size: float, target: float) -> tuple[int, int]:
@@ -95,7 +133,13 @@ def resampled_shape(shape: tuple[int, int], pixel_size: float, target: float) ->
 
 
 def check_pixel(
-    shape: tuple[int, int], pixel_size: float, target: float, tile: int, overlap: float, any_pixel_size: bool = False
+    shape: tuple[int, int],
+    pixel_size: float,
+    target: float,
+    tile: int,
+    overlap: float,
+    any_pixel_size: bool = False,
+    remedies: Remedies = IN_BENCHMARK,
 ) -> str:
     """Compare the pixel of an image with that of a network, before memory is taken.
 
@@ -111,6 +155,8 @@ def check_pixel(
         Smallest overlap of neighbouring tiles, as a fraction of the tile.
     any_pixel_size : bool
         Whether a pixel beyond ``FARTHEST_PIXEL`` is meant so.
+    remedies : Remedies
+        Where the pixel is given.
 
     Returns
     -------
@@ -126,22 +172,23 @@ def check_pixel(
     ratio = max(pixel_size / target, target / pixel_size)
     height, width = resampled_shape(shape, pixel_size, target)
     tiles = tile_count(max(height, tile), tile, overlap) * tile_count(max(width, tile), tile, overlap)
-    # The image, the sums of values and of weights in double precision, and what becomes of them.
-    memory = height * width * (2 * 4 + 2 * 8 + 4) / 2**30
+    # The image, and mean and deviation of what is predicted.
+    memory = height * width * 3 * 4 / 2**30
     taken = f"{shape[0]} x {shape[1]} px become {height} x {width} px in {tiles:,} tiles, which take {memory:,.1f} GiB"
     coarser = pixel_size > target
     differs = f"{ratio:,.1f} times {'coarser' if coarser else 'finer'}"
     told = f"its pixel of {pixel_size:.4g} Å is {differs} than the network's, {target:.4g} Å"
     if ratio > FARTHEST_PIXEL and not any_pixel_size:
         raise MicrographError(
-            f"{told}: {taken}; allowed: up to {FARTHEST_PIXEL:g} times, unless any_pixel_size says that it is meant so "
-            "(is the pixel size right?)"
+            f"{told}: {taken}; allowed: up to {FARTHEST_PIXEL:g} times, unless {remedies.any_pixel_size} says that it "
+            f"is meant so; if the pixel is wrong, {remedies.pixel_size}"
         )
     if height * width > LARGEST_AREA:
-        raise MicrographError(f"{taken}; allowed: {LARGEST_AREA:,} px")
+        raise MicrographError(f"{taken}; allowed: {LARGEST_AREA:,} px; if the pixel is wrong, {remedies.pixel_size}")
     if ratio <= FAR_PIXEL:
         return ""
-    return f"{told}: {'it lacks details that the network knows' if coarser else 'the network sees less than it shows'}"
+    means = "it lacks details that the network knows" if coarser else "the network sees less than it shows"
+    return f"{told}: {means}; if the pixel is wrong, {remedies.pixel_size}"
 
 
 def tile_count(length: int, tile: int, overlap: float) -> int:
@@ -160,12 +207,6 @@ def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
         Smallest overlap of neighbouring tiles, as a fraction of the tile.
     """
     return [round(float(start)) for start in np.linspace(0, length - tile, tile_count(length, tile, overlap))]
-
-
-def blending_window(tile: int) -> NDArray[np.float64]:
-    """Weight of each pixel of a tile [t, t]: a squared sine along both edges, above zero everywhere."""
-    edge = np.sin(np.pi * (np.arange(tile) + 0.5) / tile) ** 2
-    return np.outer(edge, edge)
 
 
 def predict_tiled(
@@ -199,26 +240,81 @@ def predict_tiled(
     -------
     float32 array [H, W]
     """
+    predicted = np.empty(image.shape, np.float32)
+    for rows, values in predicted_rows([predict], image, tile, overlap, symmetry_average, batch_size):
+        predicted[rows] = values[0]
+    return predicted
+
+
+def predicted_rows(
+    predictors: Sequence[Predictor],
+    image: NDArray[Any],
+    tile: int,
+    overlap: float,
+    symmetry_average: bool = False,
+    batch_size: int = 16,
+    progress: Progress | None = None,
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """What several networks predict on an image, as soon as all tiles of some rows are done.
+
+    So no more is kept of it than the rows of a few tiles. Parameters are those of :func:`predict_tiled`, and:
+
+    Parameters
+    ----------
+    predictors : sequence of callable
+        One a network.
+    progress : callable, optional
+        Told how many tiles are done, those of each network, and of how many.
+
+    Yields
+    ------
+    rows : slice
+        Of the image, from the first to the last.
+    values : float32 array [networks, n, W]
+    """
     height, width = image.shape
     padding = [((missing := max(0, tile - edge)) // 2, missing - missing // 2) for edge in (height, width)]
-    padded = np.pad(np.asarray(image, dtype=np.float32), padding, mode="reflect")
-    corners = [
-        (top, left)
-        for top in tile_starts(padded.shape[0], tile, overlap)
-        for left in tile_starts(padded.shape[1], tile, overlap)
-    ]
-    window = blending_window(tile)
-    total, weight = np.zeros(padded.shape), np.zeros(padded.shape)
-    for first in range(0, len(corners), batch_size):
-        batch = corners[first : first + batch_size]
-        tiles = np.stack([padded[top : top + tile, left : left + tile] for top, left in batch])
-        predicted = _symmetric(predict, tiles) if symmetry_average else predict(tiles)
-        for (top, left), values in zip(batch, predicted, strict=True):
-            total[top : top + tile, left : left + tile] += window * values
-            weight[top : top + tile, left : left + tile] += window
-    blended = (total / weight).astype(np.float32)
+    padded = np.asarray(image, dtype=np.float32)
+    if min(height, width) < tile:
+        padded = np.pad(padded, padding, mode="reflect")
     (top, _), (left, _) = padding
-    return blended[top : top + height, left : left + width]
+    tops, lefts = (tile_starts(edge, tile, overlap) for edge in padded.shape)
+    edge = np.sin(np.pi * (np.arange(tile) + 0.5) / tile) ** 2
+    window = np.outer(edge, edge).astype(np.float32)
+    down, across = (_summed(edge, starts, length) for starts, length in zip((tops, lefts), padded.shape, strict=True))
+    together = max(1, batch_size // len(lefts))
+    total, done = len(tops) * len(lefts) * len(predictors), 0
+    first, sums = 0, np.zeros((len(predictors), 0, padded.shape[1]), np.float32)
+    for step in range(0, len(tops), together):
+        here = tops[step : step + together]
+        grown = np.zeros((len(predictors), here[-1] + tile - first, padded.shape[1]), np.float32)
+        grown[:, : sums.shape[1]] = sums
+        corners = list(product(here, lefts))
+        for start in range(0, len(corners), batch_size):
+            batch = corners[start : start + batch_size]
+            tiles = np.stack([padded[y : y + tile, x : x + tile] for y, x in batch])
+            for own, predict in zip(grown, predictors, strict=True):
+                predicted = _symmetric(predict, tiles) if symmetry_average else predict(tiles)
+                for (y, x), values in zip(batch, predicted, strict=True):
+                    own[y - first : y - first + tile, x : x + tile] += window * values
+                done += len(batch)
+                if progress is not None:
+                    progress(done, total)
+        # What begins where the next tiles do is not done yet.
+        ready = tops[step + together] if step + together < len(tops) else len(padded)
+        blended = grown[:, : ready - first] / (down[first:ready, None] * across)
+        begin, end = max(first, top), min(ready, top + height)
+        if begin < end:
+            yield slice(begin - top, end - top), blended[:, begin - first : end - first, left : left + width]
+        first, sums = ready, grown[:, ready - first :]
+
+
+def _summed(edge: NDArray[np.float64], starts: Sequence[int], length: int) -> NDArray[np.float32]:
+    """Sum of the weights of all tiles along a line."""
+    total = np.zeros(length)
+    for start in starts:
+        total[start : start + len(edge)] += edge
+    return total.astype(np.float32)
 
 
 def _symmetric(predict: Predictor, tiles: NDArray[np.float32]) -> NDArray[np.floating[Any]]:

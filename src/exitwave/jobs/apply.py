@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from importlib.metadata import version
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exitwave import __version__
 from exitwave.benchmark.instances import ParticleRules, find_instances
-from exitwave.benchmark.prediction import Prediction, predict_image
-from exitwave.benchmark.readers import SUFFIXES, Micrograph, read_micrograph
+from exitwave.benchmark.prediction import Prediction, likeness_of, predict_ensemble
+from exitwave.benchmark.readers import SUFFIXES, Micrograph, MicrographFile, open_micrographs
+from exitwave.benchmark.remedies import ON_COMMAND_LINE
+from exitwave.benchmark.tiling import Progress
 from exitwave.config.models import Segmentation
-from exitwave.errors import MicrographError, TrainingError
+from exitwave.data.strips import strips
+from exitwave.errors import ConfigError, MicrographError, TrainingError
+from exitwave.hardware import resolve_device
 from exitwave.jobs.results_folder import ResultsFolder, Segmented
-from exitwave.jobs.results_table import RESULTS
-from exitwave.training.networks import LoadedNetwork, load_network
-from exitwave.training.record import read_record
+from exitwave.jobs.results_table import IMAGES, KEY, RESULTS
+from exitwave.training.record import WEIGHTS, network_folders
+
+if TYPE_CHECKING:
+    from exitwave.training.networks import LoadedNetwork
+
+log = logging.getLogger(__name__)
+FileProgress = Callable[[int, str, int, int], None]
+"""Told the number of a file, the name of its image, and how many tiles of it are done, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +44,8 @@ class Applying:
     ----------
     pixel_size : float, optional
         Pixel [Å], where the files do not say or are wrong.
-    page : int, optional
-        Which image of files that hold several, counted from 1.
+    frame : int or "all", optional
+        Which image of files that hold several, counted from 1, or each.
     threshold : float
         Probability from which a pixel is particle.
     overlap : float
@@ -42,6 +54,12 @@ class Applying:
         Average over the eight quarter turns and flips of each tile.
     any_pixel_size : bool
         Whether a pixel far from that of the network is meant so.
+    convention : str, optional
+        What counts as particle, where a file of networks has several conventions.
+    any_image : bool
+        Whether an image far from those that the network was trained on is meant so.
+    device : {"auto", "cpu", "cuda"}
+        Where the networks run.
     particles : ParticleRules
         What counts as one particle.
     overwrite : bool
@@ -49,11 +67,14 @@ class Applying:
     """
 
     pixel_size: float | None = None
-    page: int | None = None
+    frame: int | Literal["all"] | None = None
     threshold: float = 0.5
     overlap: float = 0.5
     symmetry_average: bool = False
     any_pixel_size: bool = False
+    convention: str | None = None
+    any_image: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     particles: ParticleRules = field(default_factory=ParticleRules)
     overwrite: bool = False
 
@@ -77,43 +98,38 @@ class Outcome:
     told: str
 
 
-def load_networks(path: Path) -> list[LoadedNetwork]:
-    """Load one network, or all networks (``seed-*``) of a training but those that have diverged."""
-    return [load_network(folder) for folder in _network_folders(path)]
-
-
-def _network_folders(path: Path) -> list[Path]:
-    if (path / "network.json").exists() or path.is_file():
-        return [path]
-    folders = sorted(folder for folder in path.glob("seed-*") if (folder / "network.json").exists())
-    if not folders:
-        raise TrainingError(f"{path}: holds no network; allowed: a folder with network.json, or with folders seed-*")
-    usable = [folder for folder in folders if not read_record(folder).diverged]
-    if not usable:
-        raise TrainingError(
-            f"{path}: all {len(folders)} networks have diverged; allowed: a training with one that has not"
-        )
-    return usable
-
-
 def find_images(given: Sequence[Path]) -> list[Path]:
-    """Images that were given, and of folders the images in them; each file once, however often it is named.
+    """Images that were given, and of folders the images in and below them; each file once, however often it is named.
 
-    In folders hidden files, results of earlier calls and headers of TIA beside their images are left out. A folder
-    without an image stays in the list, where it is refused like a file that cannot be used.
+    In folders hidden files and folders, results of earlier calls and headers of TIA beside their images are left out. A
+    folder without an image stays in the list, where it is refused like a file that cannot be used. Images come in the
+    order in which they were given, those of a folder by name, before those of its subfolders.
     """
     found: dict[Path, Path] = {}
     for path in given:
-        for image in (_images_in(path) or [path]) if os.path.isdir(path) else [path]:
+        for image in (_images_below(path) or [path]) if os.path.isdir(path) else [path]:
             found.setdefault(_absolute(image), image)
     return list(found.values())
 
 
-def _images_in(folder: Path) -> list[Path]:
+def _images_below(top: Path) -> list[Path]:
+    images = []
+    for folder, below, names in os.walk(top):
+        below[:] = sorted(name for name in below if not name.startswith(".") and not _is_results(Path(folder, name)))
+        images += _images_of(Path(folder), sorted(names))
+    return images
+
+
+def _is_results(folder: Path) -> bool:
+    """Whether a folder holds results of earlier calls."""
     try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        return []
+        with (folder / IMAGES).open(encoding="utf-8") as file:
+            return set(KEY) <= set(file.readline().strip().split(","))
+    except (OSError, ValueError):
+        return False
+
+
+def _images_of(folder: Path, names: Sequence[str]) -> list[Path]:
     files = [folder / name for name in names if PurePath(name).suffix.lower() in SUFFIXES]
     series = {path.stem.rsplit("_", 1)[0] for path in files if path.suffix.lower() == ".ser"}
     return [
@@ -131,19 +147,25 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def segment_files(images: Sequence[Path], model: Path, output: Path, how: Applying) -> Iterator[Outcome]:
+def segment_files(
+    images: Sequence[Path], model: Path, output: Path, how: Applying, progress: FileProgress | None = None
+) -> Iterator[Outcome]:
     """Segment micrographs, one after another, and write what is found; see `exitwave.jobs.results_folder`.
+
+    Networks are loaded once there is an image to see.
 
     Parameters
     ----------
     images : sequence of path
         As of :func:`find_images`.
     model : path
-        Folder of a network, or of a training, whose networks are averaged.
+        File of networks, or folder of a training or a network; several are averaged.
     output : path
         Folder of results. What other images have there stays. An image that is there already is passed over if the
         settings are the same, and refused else, unless it is to be overwritten.
     how : Applying
+    progress : callable, optional
+        Told which image it is at, from 1, with its name, and how many of its tiles are done, and of how many.
 
     Yields
     ------
@@ -156,67 +178,29 @@ def segment_files(images: Sequence[Path], model: Path, output: Path, how: Applyi
         If there is no network, it is damaged, or does not segment.
     MicrographError
         If the folder of results cannot be written to, or has other tables of these names.
+    ConfigError
+        If the device is not there.
     """
-    networks = load_networks(model)
-    if not isinstance(networks[0].model, Segmentation):
-        raise TrainingError(f"{model}: holds networks of kind {networks[0].model.kind}; allowed: networks that segment")
-    results, settings = ResultsFolder(output, how.overwrite), _settings(model, how)
+    settings = _settings(model, how)
+    results = ResultsFolder(output, how.overwrite)
+    segmenter = _Segmenter(model, results, how, settings)
     try:
-        for path in images:
-            yield _segment(path, networks, results, how, settings)
+        for number, path in enumerate(images, 1):
+            yield from segmenter.segment(path, partial(progress, number) if progress else None)
     finally:
         results.finish()
 
 
-def _segment(
-    path: Path, networks: Sequence[LoadedNetwork], results: ResultsFolder, how: Applying, settings: Mapping[str, Any]
-) -> Outcome:
-    """Segment an image, and keep what was found; whatever is wrong with it is told."""
-    try:
-        if os.path.isdir(path):
-            raise MicrographError(
-                f"{path} is a folder without a micrograph; allowed: files that end in {', '.join(sorted(SUFFIXES))}"
-            )
-        micrograph = read_micrograph(path, how.pixel_size, page=how.page)
-        image, pixel_size = micrograph.image, micrograph.pixel_size
-        if results.is_there(path, micrograph.page, image, pixel_size, settings):
-            return Outcome(path, True, f"{path.name}: already there")
-        prediction, spread = _predict(networks, micrograph, how)
-        # Where nothing was recorded is no particle, whatever the threshold.
-        mask = (prediction.values >= how.threshold) & ~prediction.left_out
-        labels = find_instances(mask, pixel_size, how.particles)
-        found = Segmented(
-            path,
-            micrograph.page,
-            image,
-            pixel_size,
-            labels,
-            prediction.values,
-            spread,
-            prediction.left_out,
-            prediction.warnings,
-            None,
-            settings,
-        )
-        return Outcome(path, True, results.add(found))
-    except MicrographError as error:
-        told = str(error)
-        return Outcome(path, False, told if str(path) in told else f"{path}: {told}")
-    except MemoryError:
-        return Outcome(path, False, f"{path} cannot be segmented: there is not enough memory for it")
-    except Exception as error:
-        # A night's batch is not to end at one file, whatever is wrong with it.
-        reason = " ".join(str(error).split())
-        return Outcome(path, False, f"{path} cannot be segmented: {type(error).__name__}: {reason}")
-
-
 def _settings(model: Path, how: Applying) -> dict[str, Any]:
     """What results depend on beside the image, by heading of the tables."""
-    digests = "".join(read_record(folder).weights_sha256 for folder in _network_folders(model))
+    digest = hashlib.sha256()
+    for place in network_folders(model):
+        digest.update((place if place.is_file() else place / WEIGHTS).read_bytes())
     return {
         "model": str(_absolute(model)),
-        "weights": f"sha256:{hashlib.sha256(digests.encode()).hexdigest()[:12]}",
-        "exitwave": __version__,
+        "convention": how.convention,
+        "weights": f"sha256:{digest.hexdigest()[:12]}",
+        "exitwave": version("exitwave"),
         "threshold": how.threshold,
         "smallest [nm]": how.particles.smallest / 10,
         "split": how.particles.split,
@@ -225,23 +209,105 @@ def _settings(model: Path, how: Applying) -> dict[str, Any]:
     }
 
 
-def _predict(
-    networks: Sequence[LoadedNetwork], micrograph: Micrograph, how: Applying
-) -> tuple[Prediction, NDArray[np.float32] | None]:
-    """Mean probability of the networks, which all leave the same out and warn of the same, and its spread over them.
+@dataclass(frozen=True)
+class _Segmenter:
+    """What is the same for all files."""
 
-    Mean and squares are updated network by network: B. P. Welford, Technometrics 4, 419 (1962).
-    """
-    image, pixel_size = micrograph.image, micrograph.pixel_size
-    settings = how.overlap, how.symmetry_average, how.any_pixel_size
-    first = predict_image(networks[0], image, pixel_size, *settings)
-    mean = np.clip(first.values, 0, 1)
-    if len(networks) == 1:
-        return replace(first, values=mean), None
-    squares = np.zeros_like(mean)
-    for number, network in enumerate(networks[1:], 2):
-        values = np.clip(predict_image(network, image, pixel_size, *settings).values, 0, 1)
-        difference = values - mean
-        mean += difference / number
-        squares += difference * (values - mean)
-    return replace(first, values=mean), np.sqrt(squares / len(networks))
+    model: Path
+    results: ResultsFolder
+    how: Applying
+    settings: Mapping[str, Any]
+
+    @cached_property
+    def networks(self) -> list[LoadedNetwork]:
+        """Loaded when they are first asked for: an image that cannot be read is told at once."""
+        from exitwave.training.bundle import load_networks
+
+        networks = load_networks(self.model, self.how.convention)
+        if not isinstance(networks[0].model, Segmentation):
+            raise TrainingError(
+                f"{self.model}: holds networks of kind {networks[0].model.kind}; allowed: networks that segment"
+            )
+        if likeness_of(networks[0]) is None:
+            log.warning("%s does not say what its training images are like: others are not warned of", self.model)
+        device = resolve_device(self.how.device)
+        return [replace(network, module=network.module.to(device)) for network in networks]
+
+    def segment(self, path: Path, progress: Callable[[str, int, int], None] | None) -> Iterator[Outcome]:
+        """The images of a file that are meant."""
+        try:
+            if os.path.isdir(path):
+                raise MicrographError(
+                    f"{path} is a folder without a micrograph; allowed: files that end in {', '.join(sorted(SUFFIXES))}"
+                )
+            file = open_micrographs(path)
+        except MicrographError as error:
+            yield Outcome(path, False, str(error))
+            return
+        every = self.how.frame == "all" and len(file.pages) > 1
+        for frame in range(1, len(file.pages) + 1) if every else [None if self.how.frame == "all" else self.how.frame]:
+            name = path.name if frame is None else f"{path.name}, frame {frame}"
+            yield self._segment_frame(path, file, frame, name, partial(progress, name) if progress else None)
+
+    def _segment_frame(
+        self, path: Path, file: MicrographFile, frame: int | None, name: str, progress: Progress | None
+    ) -> Outcome:
+        place = path if frame is None else f"{path}, frame {frame},"
+        try:
+            micrograph = file.read(self.how.pixel_size, frame, ON_COMMAND_LINE)
+            image, pixel_size, page = micrograph.image, micrograph.pixel_size, micrograph.page
+            if self.results.is_there(path, page, image, pixel_size, self.settings):
+                return Outcome(path, True, f"{name}: already there")
+            found = _predict(self.networks, micrograph, self.how, progress)
+            mask = np.empty(image.shape, bool)
+            for rows in strips(image.shape):
+                # Where nothing was recorded is no particle, whatever the threshold.
+                mask[rows] = (found.value_rows(rows) >= self.how.threshold) & ~found.left_out[rows]
+            labels = find_instances(mask, pixel_size, self.how.particles)
+            del mask
+            probability = _Computed(found.shape, found.value_rows)
+            spread = None if found.deviation is None else _Computed(found.shape, found.spread_rows)
+            doubts = found.left_out, found.warnings, found.distance
+            segmented = Segmented(path, page, image, pixel_size, labels, probability, spread, *doubts, self.settings)
+            return Outcome(path, True, self.results.add(segmented))
+        except (ConfigError, TrainingError):
+            raise
+        except MicrographError as error:
+            told = str(error)
+            return Outcome(path, False, told if str(path) in told else f"{path}: {told}")
+        except MemoryError:
+            return Outcome(path, False, f"{place} cannot be segmented: there is not enough memory for it")
+        except Exception as error:
+            # A night's batch is not to end at one file, whatever is wrong with it.
+            reason = " ".join(str(error).split())
+            return Outcome(path, False, f"{place} cannot be segmented: {type(error).__name__}: {reason}")
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """A map of an image of which rows are worked out when they are asked for."""
+
+    shape: tuple[int, int]
+    rows: Callable[[slice], NDArray[np.float32] | None]
+
+    def __getitem__(self, rows: slice) -> NDArray[np.float32] | None:
+        start, stop, _ = rows.indices(self.shape[0])
+        return self.rows(slice(start, stop))
+
+
+def _predict(
+    networks: Sequence[LoadedNetwork], micrograph: Micrograph, how: Applying, progress: Progress | None
+) -> Prediction:
+    """Mean probability of the networks."""
+    prediction = predict_ensemble(
+        networks,
+        micrograph.image,
+        micrograph.pixel_size,
+        how.overlap,
+        how.symmetry_average,
+        how.any_pixel_size,
+        how.any_image,
+        progress,
+        ON_COMMAND_LINE,
+    )
+    return replace(prediction, warnings=(*micrograph.warnings, *prediction.warnings))

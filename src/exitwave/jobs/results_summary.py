@@ -151,7 +151,7 @@ def _entry(folder: Path, row: Mapping[str, str], different: list[str]) -> Entry:
     brief = f"{row['particles']} particles, {row['particles cut by edge']} of them cut by an edge"
     brief += f"; D50 {facts['D50 [nm]']} nm" if facts["D50 [nm]"] else ""
     names = {what: f"{row['name']}{end}" for what, end in FILES.items()}
-    title = row["file"] if row["page"] == "1" else f"{row['file']}, page {row['page']}"
+    title = row["file"] if row["page"] == "1" else f"{row['file']}, frame {row['page']}"
     held = panel_file(folder, row["name"])
     panel = Panel(**json.loads(held.read_text(encoding="utf-8"))) if held.exists() else None
     there = {what: name for what, name in names.items() if (folder / name).exists()}
