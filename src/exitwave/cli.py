@@ -107,7 +107,9 @@ def segment(
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="probability from which a pixel is particle")
     ] = 0.5,
-    smallest: Annotated[float, typer.Option(min=0.0, help="diameter [Å] below which a region is no particle")] = 10.0,
+    smallest: Annotated[
+        float, typer.Option(min=0.0, help="diameter [Å] of the disc of equal area, below which nothing is a particle")
+    ] = 10.0,
     split: Annotated[bool, typer.Option(help="split particles that touch")] = True,
     overlap: Annotated[float, typer.Option(min=0.0, max=0.95, help="overlap of tiles, of their edge")] = 0.5,
     symmetry_average: Annotated[

@@ -90,7 +90,7 @@ def test_masks_instances_and_maps_are_calibrated_in_nm_and_agree(folder):
 def test_the_pixel_of_a_tiff_is_read_back(tmp_path, pixel_size):
     for kind in (np.uint8, np.uint16, np.uint32, np.float32):
         pixels = (ROW * 150 + COLUMN).astype(kind)
-        write_tiff(tmp_path / "a.tif", pixels, pixel_size)
+        write_tiff(tmp_path / "a.tif", pixels.__getitem__, pixels.shape, kind, pixel_size)
         back = read_micrograph(tmp_path / "a.tif")
         assert back.pixel_size == pytest.approx(pixel_size, rel=1e-6)
         np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), pixels)
@@ -316,3 +316,18 @@ def test_an_image_may_be_called_like_what_is_of_all(folder):
     add(folder, found("all.tif"))
     assert tables(folder)[0]["name"].tolist() == ["all-2"]
     assert (folder / "all-2_sizes.png").exists()
+
+
+def test_a_summary_that_cannot_be_written_is_told(folder, monkeypatch):
+    results = ResultsFolder(folder)
+    results.add(found())
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(results_folder, "write_summary", full)
+        with pytest.raises(MicrographError, match="summary cannot be written: No space left on device"):
+            results.finish()
+    assert add(folder, found()) == ["one.tif: already there"]
+    assert (folder / "summary.html").exists()

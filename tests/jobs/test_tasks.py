@@ -16,12 +16,12 @@ from exitwave.benchmark.kinds import cases_of
 from exitwave.data.batches import load_arrays
 from exitwave.data.shards import open_shard, read_table, table_path
 from exitwave.errors import ConfigError, TrainingError
-from exitwave.jobs.apply import load_networks
 from exitwave.jobs.evaluate import score_baselines, score_network, summarise_benchmark
 from exitwave.jobs.learn import make_dataset, train_network
 from exitwave.report.benchmarks import forest_plot, print_table, score_page
 from exitwave.report.predictions import draw_predictions
 from exitwave.report.training import draw_training
+from exitwave.training.bundle import load_networks
 from exitwave.training.kinds import model_from
 from exitwave.training.networks import load_network
 

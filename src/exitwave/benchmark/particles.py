@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from exitwave.data.strips import Rows, strips
+
 LENGTHS = ("x", "y", "equivalent_diameter", "feret_max", "feret_min", "major_axis", "minor_axis")
 """Columns that are lengths."""
 COLUMNS = (
@@ -29,8 +31,8 @@ COLUMNS = (
 def particle_table(
     labels: NDArray[np.int32],
     pixel_size: float,
-    probability: NDArray[np.float32] | None = None,
-    spread: NDArray[np.float32] | None = None,
+    probability: Rows | None = None,
+    spread: Rows | None = None,
     left_out: NDArray[np.bool_] | None = None,
 ) -> pd.DataFrame:
     """Sizes, shapes and places of labelled particles.
@@ -41,9 +43,9 @@ def particle_table(
         Number of the particle at each pixel; 0 is background.
     pixel_size : float
         Pixel [Å].
-    probability : float array [H, W], optional
+    probability : Rows [H, W], optional
         Probability of a particle.
-    spread : float array [H, W], optional
+    spread : Rows [H, W], optional
         Standard deviation of the probability over several networks.
     left_out : bool array [H, W], optional
         Where the image shows no specimen.
@@ -82,8 +84,8 @@ def particle_table(
             "major_axis": measured["axis_major_length"],
             "minor_axis": measured["axis_minor_length"],
             "circularity": np.minimum(1, 4 * np.pi * area / measured["perimeter_crofton"] ** 2),
-            "mean_probability": _mean(labels, probability),
-            "uncertainty": _mean(labels, spread),
+            "mean_probability": _mean(labels, probability)[measured["label"]],
+            "uncertainty": _mean(labels, spread)[measured["label"]],
             "touches_edge": np.isin(measured["label"], _cut(labels, left_out)),
         }
     )
@@ -116,13 +118,17 @@ def feret_diameters(region: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.array([pdist(corners).max(), widths.min()])
 
 
-def _mean(labels: NDArray[np.int32], values: NDArray[np.float32] | None) -> NDArray[np.float64] | float:
-    from skimage.measure import regionprops_table
-
+def _mean(labels: NDArray[np.int32], values: Rows | None) -> NDArray[np.float64]:
+    """Mean of a map over each label, by number; NaN without a map."""
+    number = int(labels.max()) + 1
     if values is None:
-        return np.nan
-    mean: NDArray[np.float64] = regionprops_table(labels, values, properties=("intensity_mean",))["intensity_mean"]
-    return mean
+        return np.full(number, np.nan)
+    sums, sizes = np.zeros(number), np.zeros(number)
+    for rows in strips(labels.shape):
+        own = labels[rows].ravel()
+        sums += np.bincount(own, values[rows].ravel(), number)
+        sizes += np.bincount(own, minlength=number)
+    return sums / np.maximum(sizes, 1)
 
 
 def _cut(labels: NDArray[np.int32], left_out: NDArray[np.bool_] | None) -> NDArray[np.int32]:

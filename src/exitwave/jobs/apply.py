@@ -277,8 +277,8 @@ class _Segmenter:
                 image=image,
                 pixel_size=pixel_size,
                 labels=labels,
-                probability=prediction.values,
-                spread=prediction.spread,
+                probability=_Computed(prediction.shape, prediction.value_rows),
+                spread=None if prediction.deviation is None else _Computed(prediction.shape, prediction.spread_rows),
                 left_out=prediction.left_out,
                 warnings=prediction.warnings,
                 distance=prediction.distance,
@@ -296,6 +296,18 @@ class _Segmenter:
             # A night's batch is not to end at one file, whatever is wrong with it.
             reason = " ".join(str(error).split())
             return Outcome(path, False, f"{place} cannot be segmented: {type(error).__name__}: {reason}")
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """A map of an image of which rows are worked out when they are asked for."""
+
+    shape: tuple[int, int]
+    rows: Callable[[slice], NDArray[np.float32] | None]
+
+    def __getitem__(self, rows: slice) -> NDArray[np.float32] | None:
+        start, stop, _ = rows.indices(self.shape[0])
+        return self.rows(slice(start, stop))
 
 
 def segment_micrograph(

@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from exitwave.benchmark.outlines import feature_collection, find_outlines
 from exitwave.benchmark.particles import particle_table
 from exitwave.benchmark.sizes import PERCENTS, Percentiles, percentiles
+from exitwave.data.strips import Rows, strips
 from exitwave.errors import MicrographError
 from exitwave.jobs.results_summary import write_summary
 from exitwave.jobs.results_table import (
@@ -48,6 +50,8 @@ LONGEST_NAME = 200
 """Of these files without that end [bytes]; file systems allow 255 with it."""
 LARGEST_SHORT = 2**16 - 1
 """Most particles that numbers of 16 bits can count."""
+TIFF_ROWS = 64
+"""Rows of a strip of a TIFF."""
 STEPS = 1024
 """Probabilities are rounded down to one of so many parts, which pack well."""
 
@@ -67,9 +71,9 @@ class Segmented:
         Pixel [Å].
     labels : int32 array [H, W]
         Number of the particle at each pixel, 1 to n; 0 is background.
-    probability : float32 array [H, W]
+    probability : Rows [H, W]
         Mean of the networks.
-    spread : float32 array [H, W], optional
+    spread : Rows [H, W], optional
         Standard deviation over the networks; None of one.
     left_out : bool array [H, W]
         Where the image shows no specimen.
@@ -86,8 +90,8 @@ class Segmented:
     image: NDArray[np.float32]
     pixel_size: float
     labels: NDArray[np.int32]
-    probability: NDArray[np.float32]
-    spread: NDArray[np.float32] | None
+    probability: Rows
+    spread: Rows | None
     left_out: NDArray[np.bool_]
     warnings: tuple[str, ...]
     distance: float | None
@@ -170,7 +174,8 @@ class ResultsFolder:
         MicrographError
             As of :meth:`is_there`.
         OSError
-            If a file cannot be written; nothing of the image is there then, and what was is still.
+            If a file cannot be written; nothing of the image is there then. What it had before is lost only where that
+            was to be replaced and all new files were written.
         """
         key = _key(found.path, found.page)
         if self.is_there(found.path, found.page, found.image, found.pixel_size, found.settings):
@@ -203,8 +208,20 @@ class ResultsFolder:
         return "; ".join([told, *(f"warning: {text}" for text in found.warnings)])
 
     def finish(self) -> None:
-        """Write what is made of all images together: histograms, sizes and the page."""
-        write_summary(self.folder, self._images.rows(), self._particles.rows())
+        """Write what is made of all images together: histograms, sizes and the page.
+
+        Raises
+        ------
+        MicrographError
+            If these cannot be written.
+        """
+        try:
+            write_summary(self.folder, self._images.rows(), self._particles.rows())
+        except OSError as error:
+            raise MicrographError(
+                f"{self.folder}: the summary cannot be written: {error.strerror}; the images are there, and the next "
+                "call writes it"
+            ) from error
 
     def _forget(self, key: tuple[str, str]) -> None:
         """Take the rows of an image out of the tables, of the one that says that it is there first."""
@@ -268,7 +285,10 @@ def _page_end(page: int) -> str:
 
 
 def _checksum(image: NDArray[np.float32]) -> str:
-    return f"crc32:{zlib.crc32(np.ascontiguousarray(image).data):08x}"
+    value = 0
+    for rows in strips(image.shape):
+        value = zlib.crc32(np.ascontiguousarray(image[rows]).data, value)
+    return f"crc32:{value:08x}"
 
 
 def _in_nanometres(table: pd.DataFrame) -> pd.DataFrame:
@@ -310,15 +330,13 @@ def _write_files(
     """Write the files of an image."""
     paths = {what: folder / f"{name}{end}" for what, end in FILES.items()}
     pixel_size, numbers = found.pixel_size, table["number"].tolist()
-    write_tiff(paths["mask"], (found.labels > 0).astype(np.uint8) * np.uint8(255), pixel_size)
-    write_tiff(
-        paths["instances"],
-        found.labels.astype(np.uint16 if max(numbers, default=0) <= LARGEST_SHORT else np.uint32),
-        pixel_size,
-    )
-    write_tiff(paths["probability"], _rounded(found.probability), pixel_size)
-    if found.spread is not None:
-        write_tiff(paths["uncertainty"], _rounded(found.spread), pixel_size)
+    labels = found.labels
+    kind = np.uint16 if max(numbers, default=0) <= LARGEST_SHORT else np.uint32
+    write_tiff(paths["mask"], lambda rows: (labels[rows] > 0) * np.uint8(255), labels.shape, np.uint8, pixel_size)
+    write_tiff(paths["instances"], lambda rows: labels[rows].astype(kind), labels.shape, kind, pixel_size)
+    for what, values in (("probability", found.probability), ("uncertainty", found.spread)):
+        if values is not None:
+            write_tiff(paths[what], partial(_rounded, values), labels.shape, np.float32, pixel_size)
 
     outlines = find_outlines(found.labels)
     measured = particles.drop(columns=["number", "x [nm]", "y [nm]", EDGE]).dropna(axis=1)
@@ -350,37 +368,46 @@ def _whole(particles: pd.DataFrame) -> NDArray[np.float64]:
     return particles.loc[~particles[EDGE].astype(bool), DIAMETER].to_numpy(float)
 
 
-def write_tiff(path: Path, pixels: NDArray[Any], pixel_size: float) -> None:
+def write_tiff(
+    path: Path, pixels: Callable[[slice], NDArray[Any]], shape: tuple[int, ...], kind: type, pixel_size: float
+) -> None:
     """Write an image as a TIFF that Fiji, napari and QuPath open with its pixel.
 
     Parameters
     ----------
     path : path
-    pixels : uint8, uint16, uint32 or float32 array [H, W]
+    pixels : callable
+        From a slice of rows to these rows [n, W].
+    shape : tuple of int
+        (H, W)
+    kind : type
+        Of the pixels: 8, 16 or 32 bit unsigned, or single precision.
     pixel_size : float
         Pixel [Å]; the file has it in nm.
     """
     import tifffile
 
     per_nanometre = 10 / pixel_size
-    low, high = float(pixels.min()), float(pixels.max())
-    # Written by hand since tifffile refuses 32-bit integers, which ImageJ reads.
-    description = f"ImageJ=1.54f\nimages=1\nunit=nm\nmin={low}\nmax={max(high, low + 1e-3)}\n"
     tifffile.imwrite(
         path,
-        pixels,
+        # Packed here: tifffile takes arrays of whole images only, and ImageJ reads no tiles.
+        (
+            zlib.compress(np.ascontiguousarray(pixels(slice(top, min(top + TIFF_ROWS, shape[0])))).data, 1)
+            for top in range(0, shape[0], TIFF_ROWS)
+        ),
+        shape=shape,
+        dtype=kind,
+        rowsperstrip=TIFF_ROWS,
         photometric="minisblack",
         resolution=(per_nanometre, per_nanometre),
         resolutionunit="NONE",
         compression="zlib",
-        compressionargs={"level": 1},
-        description=description,
+        # Written by hand since tifffile refuses 32-bit integers, which ImageJ reads.
+        description="ImageJ=1.54f\nimages=1\nunit=nm\n",
         metadata=None,
     )
 
 
-def _rounded(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    rounded = values * np.float32(STEPS)
-    np.floor(rounded, out=rounded)
-    rounded /= np.float32(STEPS)
+def _rounded(values: Rows, rows: slice) -> NDArray[np.float32]:
+    rounded: NDArray[np.float32] = np.floor(values[rows] * np.float32(STEPS)) / np.float32(STEPS)
     return rounded

@@ -68,7 +68,7 @@ def write_summary(folder: Path, images: pd.DataFrame, particles: pd.DataFrame) -
         "of the area": f"{100 * joint['area fraction']:.3g} %",
     }
     notes = [
-        f"{told_percentiles(sizes) or 'There is no whole particle'}: of {sizes.number:,} particles.",
+        f"{told_percentiles(sizes)}: of {sizes.number:,} particles." if sizes.number else "There is no whole particle.",
         f"{cut:,} more are cut by the edge of an image, or by what is left out of it: they are counted, but not "
         "measured in these sizes.",
         "Diameters are those of discs of the same area. D10, D50 and D90 are by number. Intervals cover 95 % of "
@@ -151,7 +151,7 @@ def _entry(folder: Path, row: Mapping[str, str], different: list[str]) -> Entry:
     brief = f"{row['particles']} particles, {row['particles cut by edge']} of them cut by an edge"
     brief += f"; D50 {facts['D50 [nm]']} nm" if facts["D50 [nm]"] else ""
     names = {what: f"{row['name']}{end}" for what, end in FILES.items()}
-    title = row["file"] if row["page"] == "1" else f"{row['file']}, page {row['page']}"
+    title = row["file"] if row["page"] == "1" else f"{row['file']}, frame {row['page']}"
     held = panel_file(folder, row["name"])
     panel = Panel(**json.loads(held.read_text(encoding="utf-8"))) if held.exists() else None
     there = {what: name for what, name in names.items() if (folder / name).exists()}

@@ -176,7 +176,7 @@ def number_places(
     return places
 
 
-def number_size(number: int, diameter: float, edge: int) -> int:
+def number_size(number: int, diameter: float, edge: int, smallest: int = SMALLEST_LETTERS) -> int:
     """Height of the letters of a number [px], so that it fits into its particle but can be read.
 
     Parameters
@@ -186,9 +186,11 @@ def number_size(number: int, diameter: float, edge: int) -> int:
         Of the particle [px].
     edge : int
         Shorter edge of the image [px].
+    smallest : int
+        What is not gone below [px].
     """
     fitting = min(0.45 * diameter, 1.2 * diameter / len(str(number)))
-    return int(np.clip(fitting, SMALLEST_LETTERS, max(SMALLEST_LETTERS, edge / 25)))
+    return int(np.clip(fitting, smallest, max(smallest, edge / 25)))
 
 
 def _strips(
@@ -261,7 +263,7 @@ def _draw_scale_bar(draw: ImageDraw, pixel_size: float, shape: tuple[int, int]) 
     height, width = shape
     edge = min(shape)
     length = round_length(0.25 * width * pixel_size)
-    thick, margin, rim = max(3, round(0.012 * edge)), round(0.04 * edge), max(1, round(0.003 * edge))
+    thick, margin, rim = max(3, round(0.009 * edge)), round(0.04 * edge), max(1, round(0.003 * edge))
     left, bottom = margin, height - margin
     bar = (left, bottom - thick, left + round(length / pixel_size) - 1, bottom - 1)
     draw.rectangle((bar[0] - rim, bar[1] - rim, bar[2] + rim, bar[3] + rim), fill="black")

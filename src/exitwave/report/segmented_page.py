@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.benchmark.outlines import Polygon
+from exitwave.data.strips import Rows, strips
 from exitwave.report.segmented_overlay import COLOURS, FILLED, number_size
 
 LARGEST_PICTURE = 1200
@@ -107,7 +108,7 @@ class Summary:
 
 def make_panel(
     grey: NDArray[np.uint8],
-    spread: NDArray[np.float32] | None,
+    spread: Rows | None,
     outlines: Mapping[int, Sequence[Polygon]],
     colours: NDArray[np.uint8],
     places: Mapping[int, tuple[float, float, float]],
@@ -119,7 +120,7 @@ def make_panel(
     ----------
     grey : uint8 array [H, W]
         The image, as of `exitwave.report.segmented_overlay.grey_levels`.
-    spread : float array [H, W], optional
+    spread : Rows [H, W], optional
         Standard deviation of the probability over the networks.
     outlines : mapping
         As of `exitwave.benchmark.outlines.find_outlines`.
@@ -139,7 +140,8 @@ def make_panel(
         rings = "".join(_path(ring, scale) for polygon in polygons for ring in polygon)
         told = f"{number}: {diameter * pixel_size / 10:.3g} nm"
         shapes.append(f'<path class="c{colours[number]}" d="{rings}"><title>{told}</title></path>')
-        size = number_size(number, diameter * scale, min(width, height))
+        # Letters of a page can be enlarged without end.
+        size = number_size(number, diameter * scale, min(width, height), smallest=2)
         numbers.append(f'<text x="{x * scale:.0f}" y="{y * scale:.0f}" font-size="{size}">{number}</text>')
     particles = f'<g class="shapes">{"".join(shapes)}</g><g class="numbers">{"".join(numbers)}</g>'
     return Panel(width, height, _jpeg(picture), _heat(spread, (width // 2, height // 2)), particles)
@@ -269,7 +271,7 @@ def _heat_colours() -> NDArray[np.uint8]:
     return colours
 
 
-def _heat(spread: NDArray[np.float32] | None, size: tuple[int, int]) -> str:
+def _heat(spread: Rows | None, size: tuple[int, int]) -> str:
     """Uncertainty as a PNG."""
     from PIL import Image
 
@@ -277,8 +279,8 @@ def _heat(spread: NDArray[np.float32] | None, size: tuple[int, int]) -> str:
         return ""
     # Few levels pack well and look the same.
     levels = np.empty(spread.shape, np.uint8)
-    for row, values in zip(levels, spread, strict=True):
-        row[:] = np.clip(values * (32 / MOST_UNCERTAIN), 0, 31)
+    for rows in strips(spread.shape):
+        levels[rows] = np.clip(spread[rows] * (32 / MOST_UNCERTAIN), 0, 31)
     small = Image.fromarray(levels).resize((max(1, size[0]), max(1, size[1])), Image.Resampling.BOX)
     picture = Image.fromarray(np.asarray(small), "P")
     colours = _heat_colours()[::8]
