@@ -16,11 +16,10 @@ from exitwave.config.datasets import Dataset
 from exitwave.config.graph import Node
 from exitwave.config.images import Images
 from exitwave.config.models import DEFAULT_AIM, Network
-from exitwave.data.batches import load_arrays
 from exitwave.data.shards import read_table
 from exitwave.errors import ConfigError
 from exitwave.training.kinds import kind_of, model_from, task_on
-from exitwave.training.task import INPUT, Task
+from exitwave.training.task import INPUT, Task, read_examples
 
 EXAMPLES = 256
 """Training images at the most that baselines learn from."""
@@ -47,9 +46,7 @@ class HeldOut:
             yield from self._read(rows)
 
     def _read(self, table: pd.DataFrame) -> Iterator[Case]:
-        for start in range(0, len(table), TOGETHER):
-            rows = table.iloc[start : start + TOGETHER]
-            arrays = load_arrays(rows, self.task.arrays)
+        for rows, arrays in read_examples(self.task, table, TOGETHER):
             truths = self.task.targets(arrays, rows)
             columns = (rows[name] for name in ("image_id", "pixel_size", "group"))
             for place, (name, pixel_size, group) in enumerate(zip(*columns, strict=True)):
@@ -67,9 +64,9 @@ class HeldOut:
         examples = Examples([], [])
         # One dataset after another: only within one do all images have the same size.
         for _, rows in _spread(joined.drop_duplicates("image_id"), EXAMPLES).groupby("dataset_number"):
-            arrays = load_arrays(rows, self.task.arrays)
-            examples.images.extend(arrays[INPUT].astype(np.float32))
-            examples.truths.extend(self.task.targets(arrays, rows))
+            for part, arrays in read_examples(self.task, rows, EXAMPLES):
+                examples.images.extend(arrays[INPUT].astype(np.float32))
+                examples.truths.extend(self.task.targets(arrays, part))
         return examples
 
 

@@ -124,6 +124,11 @@ class Network(Block):
         "kept in their place; 0: none",
     )
 
+    def parts(self) -> dict[str, Any]:
+        """Keys that say what the network is built of, with their values: weights fit networks of the same parts."""
+        keys = ("architecture", "encoder", "encoder_depth")
+        return {key: getattr(self, key) for key in keys if key in type(self).model_fields}
+
     def aim(self) -> dict[str, Any]:
         """Kind and target in plain values: networks of one aim can be scored against the same truth.
 

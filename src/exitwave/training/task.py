@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from exitwave.config.graph import Node
 from exitwave.config.models import Network
+from exitwave.data.batches import load_arrays
 
 if TYPE_CHECKING:
     import torch
@@ -59,6 +60,10 @@ class Task(Protocol):
     @property
     def arrays(self) -> tuple[str, ...]:
         """Stored arrays that it reads."""
+        ...
+
+    def reads(self, rows: pd.DataFrame) -> tuple[str, ...]:
+        """Those of the images of some rows, all of one images block: of micrographs they may be others."""
         ...
 
     @property
@@ -150,3 +155,28 @@ class Kind(Protocol):
     def task(self, model: Any, facts: Mapping[str, Any]) -> Task:
         """The task of a block."""
         ...
+
+
+def read_examples(task: Task, rows: pd.DataFrame, together: int) -> Iterator[tuple[pd.DataFrame, dict[str, Any]]]:
+    """Rows of a manifest in their order, a few of one images block at a time, with the arrays that a task reads.
+
+    What targets are made from, such as a map of each particle, takes more memory than they do.
+
+    Parameters
+    ----------
+    task : Task
+    rows : DataFrame
+    together : int
+        Images at a time, at the most.
+
+    Yields
+    ------
+    rows : DataFrame
+    arrays : dict
+        Of :func:`exitwave.data.batches.load_arrays`.
+    """
+    blocks = rows["images_hash"].ne(rows["images_hash"].shift()).cumsum().to_numpy()
+    for _, block in rows.groupby(blocks):
+        for start in range(0, len(block), together):
+            part = block.iloc[start : start + together]
+            yield part, load_arrays(part, task.reads(part))
