@@ -97,7 +97,7 @@ def masks_of(folder: Path, name: str, untouched: bool) -> list[Path]:
 def collect(folder: Path, output: Path, test: float, untouched: bool = False) -> tuple[list[Outcome], int]:
     """Collect images and their corrected masks in a folder with an index, as benchmarks and trainings read it.
 
-    Images are copied, and masks written as 0 and 255. A group is a file; whole groups are kept back (``split`` is test).
+    Images are copied, and masks written as 0 and 255. A group is a file, and kept back as a whole (``split`` is test).
     What the folder has already keeps its group and its side, so that nothing kept back is trained on later.
 
     Parameters
@@ -141,7 +141,9 @@ def collect(folder: Path, output: Path, test: float, untouched: bool = False) ->
         except (MicrographError, OSError) as error:
             outcomes.append(Outcome(image.path, False, str(error)))
     if rows:
-        table = pd.DataFrame(rows).fillna("").astype(str)
+        # Columns that were added by hand stay, behind these.
+        further = [name for row in rows for name in row if name not in COLUMNS]
+        table = pd.DataFrame(rows, columns=[*COLUMNS, *dict.fromkeys(further)]).fillna("").astype(str)
         table["split"] = _splits(table, test)
         temporary = output / f".{INDEX}.part"
         table.to_csv(temporary, index=False)

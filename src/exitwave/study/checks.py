@@ -76,7 +76,12 @@ def _check_training(member: Member) -> None:
     except ConfigError as error:
         raise ConfigError(f"model: {error}") from error
     if member.of(Training).streaming:
-        check_streaming(dataset.of(Dataset), dataset.upstream["images"])
+        check_streaming(dataset.of(Dataset))
+        if real := [images.name for images in dataset.upstream["images"] if not images.upstream]:
+            raise ConfigError(
+                f"streaming: found true with the images '{real[0]}', which are no simulation; allowed: false, and a "
+                "larger per_structure"
+            )
     if member.of(Training).start_from is not None:
         _check_start(member, model)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from exitwave.config.datasets import Dataset
-from exitwave.config.graph import Node
 from exitwave.config.images import Images
 from exitwave.data.columns import COLUMNS
 from exitwave.data.shards import open_shard, read_table, table_path
@@ -31,20 +30,14 @@ REDRAWN = {name for name, column in COLUMNS.items() if column.redrawn}
 """Columns that a newly drawn image has other values of than the stored one it takes the place of."""
 
 
-def check_streaming(dataset: Dataset, images: Sequence[Node]) -> None:
-    """Refuse to stream a dataset that is chosen by what streaming draws anew, or is of micrographs.
+def check_streaming(dataset: Dataset) -> None:
+    """Refuse to stream a dataset that is chosen by what streaming draws anew.
 
     Raises
     ------
     ConfigError
         One sentence that begins with the key of the training.
     """
-    for node in images:
-        if not node.upstream:
-            raise ConfigError(
-                f"streaming: found true with the images '{node.name}', which are no simulation; allowed: false, and a "
-                "larger per_structure"
-            )
     tree = ast.parse((dataset.where or "True").strip().replace("\n", " "), mode="eval")
     named = {
         "where": {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)},
