@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from exitwave.benchmark.cases import Case, Examples, N, check_pixel_sizes
+from exitwave.benchmark.cases import Case, Examples, N, check_pixel_sizes, datasets_learned
 from exitwave.config.benchmarks import SimulatedBenchmark
 from exitwave.config.datasets import Dataset
 from exitwave.config.graph import Node
@@ -79,7 +79,10 @@ def check(node: Node) -> None:
     """Refuse test shares that differ, networks that differ in their aim, and datasets without what is aimed at."""
     trainings, datasets = node.upstream["trainings"], node.upstream["datasets"]
     # Only with the same share does a held-out structure of one dataset stay out of training in the others.
-    held = [*datasets, *(training.source("datasets") for training in trainings)]
+    held = [
+        *datasets,
+        *(dataset for training in trainings for dataset in datasets_learned(training) if _simulated(dataset)),
+    ]
     shares = sorted({dataset.of(Dataset).test for dataset in held})
     if len(shares) > 1 or shares[0] == 0:
         raise ConfigError(
@@ -103,6 +106,11 @@ def check(node: Node) -> None:
             kind_of(model).check(model, dataset.upstream["images"])
         except ConfigError as error:
             raise ConfigError(f"datasets: {error}") from error
+
+
+def _simulated(dataset: Node) -> bool:
+    """Whether a dataset has images of structures; of micrographs none can be held out here."""
+    return any(images.upstream for images in dataset.upstream["images"])
 
 
 def _told(model: Network) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from exitwave.benchmark.areas import continued, without_artifacts
-from exitwave.benchmark.cases import Case, N, check_pixel_sizes
+from exitwave.benchmark.cases import Case, N, check_pixel_sizes, datasets_learned
 from exitwave.benchmark.readers import PICTURE_SUFFIXES, Micrograph, read_micrograph
 from exitwave.benchmark.tiling import check_pixel, interpolate, resample, resampled_shape
 from exitwave.config.benchmarks import MicrographBenchmark
@@ -80,12 +80,11 @@ def check(node: Node) -> None:
 
 
 def _trained_on(training: Node) -> Iterator[Listed]:
-    """Micrographs that a training has seen, and those that the networks have which it starts from."""
-    for images in training.source("datasets").upstream["images"]:
-        if isinstance(images.block, MicrographFields):
-            yield from images.block.listed()
-    for before in training.upstream.get("start_from", ()):
-        yield from _trained_on(before)
+    """Micrographs that the networks of a training have seen."""
+    for dataset in datasets_learned(training):
+        for images in dataset.upstream["images"]:
+            if isinstance(images.block, MicrographFields):
+                yield from images.block.listed()
 
 
 def scorable(trainings: Sequence[N]) -> list[N]:

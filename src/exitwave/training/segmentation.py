@@ -15,7 +15,7 @@ from exitwave.config.images import DRAWN, MicrographFields
 from exitwave.config.models import Segmentation
 from exitwave.labels.mask import target_mask
 from exitwave.training.pixels import PixelTask, check_arrays
-from exitwave.training.task import INPUT, Curves
+from exitwave.training.task import INPUT, Curves, of_micrographs
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +42,7 @@ class SegmentationTask(PixelTask):
 
     def reads(self, rows: pd.DataFrame) -> tuple[str, ...]:
         """The same, or of micrographs the mask that was drawn."""
-        return (INPUT, DRAWN) if "micrograph" in rows and rows["micrograph"].notna().all() else self.arrays
+        return (INPUT, DRAWN) if of_micrographs(rows).all() else self.arrays
 
     def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.bool_]:
         """Masks [n, H, H]."""

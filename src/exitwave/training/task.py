@@ -63,7 +63,7 @@ class Task(Protocol):
         ...
 
     def reads(self, rows: pd.DataFrame) -> tuple[str, ...]:
-        """Those of the images of some rows, all of one images block: of micrographs they may be others."""
+        """Those of the images of some rows, which are all simulated, or all of micrographs: then they may be others."""
         ...
 
     @property
@@ -158,7 +158,7 @@ class Kind(Protocol):
 
 
 def read_examples(task: Task, rows: pd.DataFrame, together: int) -> Iterator[tuple[pd.DataFrame, dict[str, Any]]]:
-    """Rows of a manifest in their order, a few of one images block at a time, with the arrays that a task reads.
+    """Rows of a manifest in their order, a few at a time, with the arrays that a task reads; micrographs by themselves.
 
     What targets are made from, such as a map of each particle, takes more memory than they do.
 
@@ -175,8 +175,13 @@ def read_examples(task: Task, rows: pd.DataFrame, together: int) -> Iterator[tup
     arrays : dict
         Of :func:`exitwave.data.batches.load_arrays`.
     """
-    blocks = rows["images_hash"].ne(rows["images_hash"].shift()).cumsum().to_numpy()
-    for _, block in rows.groupby(blocks):
-        for start in range(0, len(block), together):
-            part = block.iloc[start : start + together]
+    real = of_micrographs(rows)
+    for _, run in rows.groupby((real != real.shift(fill_value=False)).cumsum().to_numpy()):
+        for start in range(0, len(run), together):
+            part = run.iloc[start : start + together]
             yield part, load_arrays(part, task.reads(part))
+
+
+def of_micrographs(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Whether images are fields of micrographs, and no simulation."""
+    return rows["micrograph"].notna() if "micrograph" in rows else pd.Series(False, rows.index)
