@@ -252,3 +252,14 @@ def test_a_field_is_cut_where_it_says_and_its_mask_with_it(results: Path, tmp_pa
         image, mask = micrograph(int(Path(row["micrograph"]).stem[-1]))
         np.testing.assert_allclose(open_shard(images).read("counts", place), image[field], atol=1e-3)
         np.testing.assert_array_equal(open_shard(images).read("drawn", place), mask[field])
+
+
+def test_a_network_without_an_epoch_is_the_one_that_it_starts_from(
+    new_jobs: Any, learned: SimpleNamespace, tmp_path: Path
+) -> None:
+    jobs = new_jobs()
+    training, dataset = (jobs.describe(stage) for stage in ("trainings", "datasets"))
+    model, old = jobs.describe("models", epochs=0), learned.networks[1]
+    train_network(training, dataset, model, learned.manifest, 0, tmp_path / "old", start=old)
+    assert read_record(tmp_path / "old").weights_sha256 == read_record(old).weights_sha256
+    assert pd.read_csv(tmp_path / "old" / "history.csv").empty

@@ -322,6 +322,12 @@ def test_networks_to_start_from_have_to_be_there(changed: Any, refusal: Any, net
     changed(fine(networks / "seed-0", seeds=3))
 
 
+def test_networks_without_an_epoch_need_a_start(changed: Any, refusal: Any, networks: Any) -> None:
+    sentence = refusal(("models.unet.epochs", 0))
+    assert sentence.startswith("trainings.gold.model: found epochs 0, which leaves random weights")
+    changed(("trainings.gold.start_from", str(networks)))
+
+
 @pytest.mark.parametrize("own", [True, False])
 def test_networks_of_another_architecture_are_no_start(refusal: Any, networks: Any, own: bool) -> None:
     other = ("models.other", {"kind": "segmentation", "encoder": "resnet34"})

@@ -113,7 +113,11 @@ class Network(Block):
     LAPTOP = {"epochs": 2}
     kind: str
     preprocessing: Preprocessing = Field(Preprocessing(), description="image preprocessing")
-    epochs: Whole = Field(25, ge=1, description="passes over the training images")
+    epochs: Whole = Field(
+        25,
+        ge=0,
+        description="passes over the training images; 0: networks stay as they start, to be scored beside others",
+    )
     batch_size: Whole = Field(16, ge=1, description="images in a step")
     learning_rate: Positive = Field(1e-3, description="initial learning rate of Adam")
     learning_rate_decay: Annotated[float, Field(gt=0, le=1)] = Field(0.8, description="factor after every epoch")

@@ -166,8 +166,9 @@ def train_network(
             progress=log.info,
         )
         network, history = result.network, result.history
-        validation = history.iloc[result.best_epoch - 1].drop("seconds").to_dict()
-        info |= {"best_epoch": result.best_epoch, "validation": validation}
+        info |= {"best_epoch": result.best_epoch}
+        if result.best_epoch:
+            info |= {"validation": history.iloc[result.best_epoch - 1].drop("seconds").to_dict()}
     except DivergenceError as error:
         # The other networks, their scores and figures go on without it.
         diverged, history = str(error), error.history

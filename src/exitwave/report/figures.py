@@ -485,8 +485,8 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "contact_sheet.png",
             "3 Images and labels",
             "contact sheet",
-            "Real: fields cut from micrographs, each in its own grey range, evenly spread over the block, with the "
-            "outlines of the masks that were drawn by hand.",
+            "Experimental: fields cut from micrographs, each in its own grey range, evenly spread over the block, with "
+            "the outlines of the masks that were drawn by hand.",
             reads="shards",
             draw=_contact_sheet,
             about=_mask,

@@ -84,6 +84,8 @@ def _check_training(member: Member) -> None:
             )
     if member.of(Training).start_from is not None:
         _check_start(member, model)
+    elif model.epochs == 0:
+        raise ConfigError("model: found epochs 0, which leaves random weights; allowed: 1 or more, or start_from")
 
 
 def _check_start(member: Member, model: Network) -> None:

@@ -60,7 +60,7 @@ class TrainingResult:
     """One row an epoch: epoch (from 1), learning_rate, train_loss, validation_loss, the scores of the task over all
     validation images, seconds."""
     best_epoch: int
-    """Epoch with the smallest validation loss, from 1."""
+    """Epoch with the smallest validation loss, from 1; 0 without an epoch."""
 
 
 def train(
@@ -148,7 +148,7 @@ def train(
     validated = network if average is None else average
 
     history: list[dict[str, float]] = []
-    best: dict[str, Any] = {"loss": math.inf, "epoch": 0, "network": {}}
+    best: dict[str, Any] = {"loss": math.inf, "epoch": 0, "network": _copy_state(network)}
     steps = 0
     state = load_checkpoint(checkpoint, identity, progress)
     if state is not None:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from exitwave.config.graph import Node
 from exitwave.config.models import Network
-from exitwave.data.batches import load_arrays
 
 if TYPE_CHECKING:
     import torch
@@ -175,6 +174,8 @@ def read_examples(task: Task, rows: pd.DataFrame, together: int) -> Iterator[tup
     arrays : dict
         Of :func:`exitwave.data.batches.load_arrays`.
     """
+    from exitwave.data.batches import load_arrays
+
     real = of_micrographs(rows)
     for _, run in rows.groupby((real != real.shift(fill_value=False)).cumsum().to_numpy()):
         for start in range(0, len(run), together):
