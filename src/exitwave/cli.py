@@ -206,6 +206,30 @@ def _tiles_told(files: int) -> Iterator[Callable[[int, str, int, int], None]]:
 
 
 @app.command()
+def correct(
+    results: Annotated[Path, typer.Argument(help="folder of results of exitwave segment, with masks NAME_corrected")],
+    output: Annotated[Path, typer.Option(help="folder to make, or to add to: images, masks and an index.csv")],
+    test: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="share of the files kept back from training, to score on")
+    ] = 0.3,
+    all: Annotated[
+        bool, typer.Option("--all", help="take masks without a corrected one as they are; look at each of them first")
+    ] = False,
+) -> None:
+    """Collect masks that were corrected by hand, to train and score networks on."""
+    from exitwave.jobs.correct import collect
+
+    outcomes, left = collect(results, output, test, all)
+    for outcome in outcomes:
+        typer.echo(outcome.told if outcome.done else f"skipped: {outcome.told}", err=not outcome.done)
+    done = sum(outcome.done for outcome in outcomes)
+    left_out = f"; {left} without a corrected mask" if left else ""
+    typer.echo(f"{done} of {len(outcomes) + left} images collected in {output}{left_out}")
+    if not done or done < len(outcomes):
+        raise typer.Exit(1)
+
+
+@app.command()
 def export(
     shard: Annotated[Path, typer.Argument(help="shard of structures (.zarr.zip)")],
     item: Annotated[int, typer.Option(help="item number")],
