@@ -34,6 +34,7 @@ def show(
 
     from exitwave.config.structures import Structures
     from exitwave.structures.kinds import kind_of
+    from exitwave.study.doubts import doubts
     from exitwave.study.link import load_study
     from exitwave.study.plan import plan
 
@@ -69,6 +70,8 @@ def show(
         console.print(text, markup=False, highlight=False)
     if len(crystals) > CRYSTALS_SHOWN:
         console.print(f"and {len(crystals) - CRYSTALS_SHOWN} more crystals")
+    for doubt in doubts(study):
+        typer.echo(f"warning: {doubt}", err=True)
 
 
 @app.command()
@@ -156,11 +159,15 @@ def preview(
     import logging
 
     from exitwave.jobs.preview import make_preview
+    from exitwave.study.doubts import doubts
     from exitwave.study.link import load_study
 
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("exitwave").setLevel(logging.DEBUG)
-    shown = make_preview(load_study(study), block, output, number, seed)
+    loaded = load_study(study)
+    for doubt in doubts(loaded):
+        typer.echo(f"warning: {doubt}", err=True)
+    shown = make_preview(loaded, block, output, number, seed)
     typer.echo(f"{output}: {shown}")
 
 
