@@ -12,6 +12,7 @@ from exitwave.config.images import Images
 from exitwave.config.structures import Structures
 from exitwave.data.shards import Shard, open_shard, read_table, shard_writer, table_path
 from exitwave.errors import ExitwaveError, ShardError
+from exitwave.hardware import compiling_told
 from exitwave.images.kinds import simulation_of
 from exitwave.items import Asked, Item, item_rng
 from exitwave.structures.kinds import kind_of
@@ -61,7 +62,7 @@ def make_shard(
         "exitwave_version": exitwave.__version__,
         "block": description.plain()["block"],
     }
-    with shard_writer(output, len(rows) * draws, attributes) as writer:
+    with compiling_told(log.info), shard_writer(output, len(rows) * draws, attributes) as writer:
         for number, row in enumerate(rows, start=1):
             for draw in range(draws):
                 try:
