@@ -33,6 +33,7 @@ def show(
     from rich.table import Table
 
     from exitwave.config.structures import Structures
+    from exitwave.report.figures import plan_of_report
     from exitwave.structures.kinds import kind_of
     from exitwave.study.doubts import doubts
     from exitwave.study.link import load_study
@@ -47,12 +48,12 @@ def show(
         typer.echo(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=110))
     table = Table(
         title=f"{file}: what it makes",
-        caption="disk and time of one core are estimates, of the simulation; what is there already is not made again",
+        caption="jobs as snakemake counts them where nothing is there yet; disk and hours of one core are estimates",
     )
     numbers = ("jobs", "items", "item [MB]", "disk [GB]", "core [h]")
     for heading in ("stage", "block", *numbers, "folder below results/"):
         table.add_column(heading, justify="right" if heading in numbers else "left")
-    rows = plan(study)
+    rows = [*plan(study), plan_of_report(study)]
     for row in rows:
         hours = "" if row.seconds_per_item is None else f"{row.core_hours:.2f}"
         disk = (f"{row.bytes_per_item / 1e6:.3g}", f"{row.gigabytes:.2f}")

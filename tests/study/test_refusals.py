@@ -172,6 +172,19 @@ FCC = str(Path(__file__).resolve().parents[2] / "resources" / "crystals" / "fcc"
         ("models.unet.target", {"by": "outline", "fraction": 0.5}, ["fraction is 0.5", "by: phase or thickness"]),
         ("models.unet.target", 0.2, ["models.unet.target: found 0.2", "allowed: a block with the keys by, fraction"]),
         ("models.unet.preprocessing", {"outliers": -1}, ["preprocessing.outliers: found -1; allowed: 0 or more"]),
+        # networks
+        ("models.unet.encoder", "resnet19", ["trainings.gold.model: encoder is 'resnet19'", "allowed: ", "resnet18"]),
+        (
+            "models.unet",
+            {"kind": "segmentation", "encoder": "mit_b0", "architecture": "linknet"},
+            ["trainings.gold.model: encoder mit_b0 cannot be used with architecture linknet", "allowed: unet"],
+        ),
+        (
+            "models.unet",
+            {"kind": "classification", "target": {"column": "material"}, "encoder": "vit_tiny"},
+            ["trainings.gold.model: encoder is 'vit_tiny'", "vit_tiny_patch16_224"],
+        ),
+        ("images.noisy.size", 48, ["trainings.gold.model: images have 48 x 48 pixels", "a multiple of 32"]),
         # datasets
         ("datasets.gold.size", 99, ["datasets.gold.size: 99 images of 'noisy'", "16 images of 8 structures"]),
         ("datasets.gold.where", "dosage > 3", ["datasets.gold.where", "'dosage'", "dose"]),
