@@ -185,9 +185,12 @@ def test_time_of_benchmarks_follows_tiles_and_symmetry(changed, tmp_path):
         (row,) = [row for row in plan(study) if row.stage == "benchmarks"]
         return row.seconds_per_item
 
-    nothing = seconds(pixel_size=0.2001) - SECONDS_OF_A_JOB  # a sixteenth of the pixels
-    once = seconds() - SECONDS_OF_A_JOB
-    assert once == pytest.approx(16 * nothing, rel=0.01)
-    # Reading and preparing is done once.
-    assert 7 * once < seconds(symmetry_average=True) - SECONDS_OF_A_JOB < 8 * once
-    assert 3.5 * once < seconds(overlap=0.5) - SECONDS_OF_A_JOB < 4 * once
+    # Two networks, the baselines and the summary, each a job.
+    once, finer = (seconds(pixel_size=pixel) - 2 * SECONDS_OF_A_JOB for pixel in (0.8, 0.4))
+    assert once == pytest.approx(4 * finer, rel=0.01)
+    # Preparing and baselines are done once.
+    turned, overlapping = (
+        seconds(**keys) - 2 * SECONDS_OF_A_JOB for keys in ({"symmetry_average": True}, {"overlap": 0.5})
+    )
+    assert turned - once == pytest.approx(7 / 3 * (overlapping - once))
+    assert 4 * once < turned < 8 * once

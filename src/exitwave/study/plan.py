@@ -26,12 +26,14 @@ SIMULATION = ("structures", "exit_waves", "images")
 _LONGER = 10.0
 """A job is given so many times the time that is estimated: for slower processors, and the first call of each kernel."""
 
-SECONDS_OF_A_JOB = 6.0
+SECONDS_OF_A_JOB = 4.0
 """Time of one core for what a job that trains, scores or draws does at its start and end, whatever its block [s]."""
 _SECONDS_OF_A_PIXEL = 1e-7
 """To read an image and make it ready for a network [s]."""
 _SECONDS_OF_AN_IMAGE = 0.002
 """To look at an image of a dataset for its fingerprint [s]."""
+_SECONDS_OF_A_BASELINE = 2e-6
+"""For all baselines, a pixel of the cases [s]."""
 _PARAMETERS = 2e7
 """Of networks that cannot be measured."""
 
@@ -168,17 +170,19 @@ def _seconds_of_training(training: Member, work: Work | None) -> float | None:
 
 def _seconds_of_scoring(benchmark: Member) -> float | None:
     """Time of one core for each network that a benchmark scores [s]; none if a network cannot be measured."""
-    times, networks = 0.0, 0
+    seconds, networks = [], 0
     for training in benchmark.upstream["trainings"]:
         work, seeds = work_of(training.source("model").of(Network)), training.of(Training).seeds
         if work is None:
             return None
         pixels, seen = _pixels_scored(benchmark, training.source("datasets").upstream["images"][0].of(Images))
+        if not networks:
+            seconds.append(2 * SECONDS_OF_A_JOB + _SECONDS_OF_A_BASELINE * pixels)  # of baselines and summary
         # Networks predict in single precision.
         predicted = WITHOUT_BF16 * OF_A_STEP * work.seconds * seen
-        times += seeds * (SECONDS_OF_A_JOB + _SECONDS_OF_A_PIXEL * pixels + predicted)
+        seconds.append(seeds * (SECONDS_OF_A_JOB + _SECONDS_OF_A_PIXEL * pixels + predicted))
         networks += seeds
-    return times / networks if networks else None
+    return sum(seconds) / networks if networks else None
 
 
 def _pixels_scored(benchmark: Member, images: Images) -> tuple[float, float]:
