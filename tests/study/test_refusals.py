@@ -182,7 +182,7 @@ FCC = str(Path(__file__).resolve().parents[2] / "resources" / "crystals" / "fcc"
         (
             "models.unet",
             {"kind": "classification", "target": {"column": "material"}, "encoder": "vit_tiny"},
-            ["trainings.gold.model: encoder is 'vit_tiny'", "vit_tiny_patch16_224"],
+            ["trainings.gold.model: encoder is 'vit_tiny'", "convit_tiny"],
         ),
         ("images.noisy.size", 48, ["trainings.gold.model: images have 48 x 48 pixels", "a multiple of 32"]),
         # datasets

@@ -48,8 +48,8 @@ def check_edges(model: PixelNetwork, height: int, width: int) -> None:
     stride = 2**model.encoder_depth
     if height != width or height % stride:
         raise TrainingError(
-            f"images have {height} x {width} pixels; allowed with encoder_depth {model.encoder_depth}: "
-            f"squares with an edge that is a multiple of {stride}"
+            f"images have {height} x {width} pixels; allowed: squares with an edge that is a multiple of {stride}, "
+            f"as encoder_depth is {model.encoder_depth}"
         )
 
 
