@@ -82,10 +82,21 @@ def segment(
         list[Path], typer.Argument(help="micrographs: DM3, DM4, EMD, SER, MRC, TIFF, PNG ..., or folders of them")
     ],
     model: Annotated[
-        Path, typer.Option(help="folder of a network, or of a training, whose networks are then averaged")
-    ],
+        Path | None,
+        typer.Option(
+            help="file of networks, or folder of a training or a network; several are averaged. If left out, the "
+            "networks that come with exitwave"
+        ),
+    ] = None,
+    convention: Annotated[
+        str | None,
+        typer.Option(
+            help="what counts as particle, where a file of networks has several conventions: outline (the default) or "
+            "half, where the contrast is half of its largest; `exitwave models` lists them"
+        ),
+    ] = None,
     output: Annotated[
-        Path, typer.Option(help="folder for masks, overlays and tables; what it has of other images stays")
+        Path, typer.Option(help="folder for masks, overlays, tables and a page; what it has of other images stays")
     ] = Path("segmented"),
     pixel_size: Annotated[
         float | None, typer.Option(help="pixel [Å], where the files do not say, or in place of what they say")
@@ -96,6 +107,8 @@ def segment(
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="probability from which a pixel is particle")
     ] = 0.5,
+    smallest: Annotated[float, typer.Option(min=0.0, help="diameter [Å] below which a region is no particle")] = 10.0,
+    split: Annotated[bool, typer.Option(help="split particles that touch")] = True,
     overlap: Annotated[float, typer.Option(min=0.0, max=0.95, help="overlap of tiles, of their edge")] = 0.5,
     symmetry_average: Annotated[
         bool, typer.Option(help="average over quarter turns and flips; 8 times slower")
@@ -103,20 +116,38 @@ def segment(
     any_pixel_size: Annotated[
         bool, typer.Option(help="go on where pixels are more than 4 times coarser or finer than the network's")
     ] = False,
+    any_image: Annotated[
+        bool, typer.Option(help="go on where an image is far from those the network was trained on")
+    ] = False,
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="where the networks run; auto: on a GPU if there is one")
     ] = "auto",
+    overwrite: Annotated[bool, typer.Option(help="replace results of images that are in the folder already")] = False,
 ) -> None:
-    """Segment micrographs: a mask, an overlay and a table of particles for each."""
+    """Segment micrographs: masks, overlays and measured particles of each, and a page to look through them."""
+    from exitwave.benchmark.instances import ParticleRules
     from exitwave.jobs.apply import Applying, find_images, segment_files
+    from exitwave.training.bundle import BUNDLED
 
     found = find_images(images)
     if any(path.is_dir() for path in images):
         typer.echo(f"{len(found)} images found", err=True)
-    how = Applying(pixel_size, _frame(frame), threshold, overlap, symmetry_average, any_pixel_size, device)
+    how = Applying(
+        pixel_size=pixel_size,
+        frame=_frame(frame),
+        threshold=threshold,
+        overlap=overlap,
+        symmetry_average=symmetry_average,
+        any_pixel_size=any_pixel_size,
+        convention=convention,
+        any_image=any_image,
+        device=device,
+        particles=ParticleRules(smallest, split),
+        overwrite=overwrite,
+    )
     places, done, failed = {path: number for number, path in enumerate(found, 1)}, 0, []
     with _tiles_told(len(found)) as progress:
-        for outcome in segment_files(found, model, output, how, progress):
+        for outcome in segment_files(found, model or BUNDLED, output, how, progress):
             told = outcome.told if outcome.done else f"skipped: {outcome.told}"
             typer.echo(f"{places[outcome.image]}/{len(found)} {told}", err=not outcome.done)
             done += outcome.done
@@ -250,6 +281,19 @@ def catalog(
     print_catalog(Console(width=None if sys.stdout.isatty() else 140), rows, found, condition)
     if output is not None:
         write_rows(output, found)
+
+
+@app.command()
+def models() -> None:
+    """List the networks that there are: those that come with exitwave, and those trained here."""
+    from rich.console import Console
+
+    from exitwave.report.networks import known_networks, print_networks
+    from exitwave.training.bundle import BUNDLED
+
+    print_networks(
+        Console(width=None if sys.stdout.isatty() else 140), known_networks(BUNDLED, Path("results/trainings"))
+    )
 
 
 @app.command()

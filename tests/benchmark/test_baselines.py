@@ -17,7 +17,7 @@ MICROGRAPHS = Path(__file__).parents[2] / "resources" / "micrographs"
 
 def f1(baseline, micrographs):
     masks = metric(task_of(Segmentation(kind="segmentation"), {}), 0.5)
-    rows = [masks.of_image(baseline(m.image, m.pixel_size), m.mask) for m in micrographs]
+    rows = [masks.of_image(baseline(m.image, m.pixel_size), m.mask, m.pixel_size) for m in micrographs]
     table = pd.DataFrame(rows).assign(seed=0, group=[m.group for m in micrographs])
     summary = summarise(table, masks, 100, np.random.default_rng(0))
     return {"pooled": summary["f1_pooled"], "mean": summary["f1_mean"]}

@@ -3,9 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from exitwave.benchmark.particles import particle_table, save_overlay
 from exitwave.benchmark.prediction import Prediction, network_predictor, predict_ensemble, predict_image, tile_edge
 from exitwave.benchmark.remedies import ON_COMMAND_LINE
 from exitwave.benchmark.tiling import tile_starts
@@ -206,35 +204,6 @@ def test_the_median_acts_on_the_pixels_of_the_network_as_in_training():
 @pytest.mark.parametrize(("size", "edge"), [(128, 128), (100, 128), (130, 160)])
 def test_tiles_can_be_halved_by_the_encoder(size, edge):
     assert tile_edge(make_network(image_size=size)) == edge
-
-
-def test_particle_table_measures_discs_in_angstrom():
-    y, x = np.indices((200, 300)) * 0.5
-    mask = (np.hypot(y - 30, x - 40) < 15) | (np.hypot(y - 60, x - 149) < 20)
-    table = particle_table(mask, 0.5)
-    assert list(table["touches_edge"]) == [False, True]
-    first = table.iloc[0]
-    assert first["equivalent_diameter"] == pytest.approx(30, rel=0.01)
-    assert first["area"] == pytest.approx(np.pi * 15**2, rel=0.02)
-    assert (first["centroid_y"], first["centroid_x"]) == pytest.approx((30, 40), abs=0.1)
-
-
-def test_particle_table_of_an_empty_mask_has_its_columns():
-    table = particle_table(np.zeros((40, 40), bool), 0.5)
-    assert table.empty
-    assert "equivalent_diameter" in table.columns
-
-
-@pytest.mark.parametrize("full", [False, True])
-def test_overlay_shows_the_image_with_outlines(tmp_path, full):
-    image = np.random.default_rng(0).random((60, 90)).astype(np.float32)
-    mask = np.full(image.shape, full)
-    mask[20:40, 30:60] = True
-    save_overlay(image, mask, tmp_path / "a.png", expert=np.roll(mask, 5))
-    picture = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
-    assert picture.shape[1] / picture.shape[0] == pytest.approx(1.5, rel=0.01)
-    colored = (np.ptp(picture, axis=-1) > 60).any()
-    assert colored != full
 
 
 class Constant(Darkness):

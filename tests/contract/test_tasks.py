@@ -128,13 +128,13 @@ def test_counts_add_up_and_a_perfect_prediction_is_the_best(
     assert len(found) == 8
     rules = dict(scoring.rules(task))
     assert rules or scoring.fitted(task)
-    best = pd.DataFrame([judged.of_image(perfect(task, case.truth), case.truth) for case in found])
+    best = pd.DataFrame([judged.of_image(perfect(task, case.truth), case.truth, case.pixel_size) for case in found])
     others = {"seed": 0, "group": [case.group for case in found]}
     row = summarise(best.assign(**others), judged, 100, np.random.default_rng(0))
     first = judged.summary[0]
     assert row[first.name] == pytest.approx(1.0 if judged.higher_is_better else 0.0)
     for name, rule in rules.items():
-        table = pd.DataFrame([judged.of_image(np.asarray(rule(case)), case.truth) for case in found])
+        table = pd.DataFrame([judged.of_image(np.asarray(rule(case)), case.truth, case.pixel_size) for case in found])
         worse = summarise(table.assign(**others), judged, 100, np.random.default_rng(0))[first.name]
         assert worse <= row[first.name] if judged.higher_is_better else worse >= row[first.name], name
 

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from exitwave.data.fingerprint import RINGS, SAMPLE, fingerprint, power_spectrum
+from exitwave.data import fingerprint as module
+from exitwave.data.fingerprint import RINGS, fingerprint, power_spectrum
 from exitwave.errors import ShardError
 
 SIZE = 64
@@ -113,13 +114,16 @@ def test_an_image_of_one_value_or_of_no_count_has_no_power():
     assert np.isfinite(power_spectrum(np.zeros((16, 16), np.uint32))).all()
 
 
-def test_the_sample_is_of_training_images_and_the_same_whatever_their_order(manifest, content):
-    assert content["sample"]["images"] == SAMPLE
+def test_the_sample_is_of_training_images_and_the_same_whatever_their_order(manifest, content, monkeypatch):
+    assert content["sample"]["images"] == (manifest["split"] == "train").sum()
+    monkeypatch.setattr(module, "SAMPLE", 64)
+    content = fingerprint(manifest)
+    assert content["sample"]["images"] == 64
     again = fingerprint(manifest.sample(frac=1, random_state=3))
     for name in ("mean_counts", "intensity"):
         np.testing.assert_allclose(list(content["sample"][name].values())[-1], list(again["sample"][name].values())[-1])
     few = manifest[(manifest["split"] != "train") | (manifest["dose"] < 300)]
-    assert fingerprint(few)["sample"]["images"] == (few["split"] == "train").sum() < SAMPLE
+    assert fingerprint(few)["sample"]["images"] == (few["split"] == "train").sum() < 64
 
 
 def test_a_damaged_shard_is_named(tmp_path, write_images):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,13 +7,15 @@ import tifffile
 from PIL import Image
 from typer.testing import CliRunner
 
+from exitwave.benchmark.instances import ParticleRules
 from exitwave.benchmark.prediction import Prediction
 from exitwave.cli import app
 from exitwave.errors import MicrographError, TrainingError
 from exitwave.jobs import apply
-from exitwave.jobs.apply import Applying, find_images, load_networks, segment_files
+from exitwave.jobs.apply import Applying, find_images, segment_files
+from exitwave.training.bundle import load_networks
 
-HOW = Applying(pixel_size=0.8)
+HOW = Applying(pixel_size=0.8, particles=ParticleRules(smallest=0, split=False))
 
 
 def picture(path, seed=0, shape=(40, 48)):
@@ -61,32 +65,41 @@ def test_a_micrograph_that_cannot_be_used_is_named_and_the_others_go_on(learned,
         assert "\n" not in outcome.told
     assert outcomes[-1].told.startswith("good.png: ")
     assert sorted(path.name for path in output.glob("good*")) == [
-        "good_mask.png",
+        "good_instances.tif",
+        "good_mask.tif",
+        "good_outlines.geojson",
         "good_overlay.png",
-        "good_probability.npy",
+        "good_probability.tif",
+        "good_sizes.png",
+        "good_uncertainty.tif",
     ]
 
 
 def test_mask_probability_and_table_agree(learned, micrograph, tmp_path):
     segment([micrograph], learned.folder / "model", tmp_path / "out")
-    probability = np.load(tmp_path / "out" / "good_probability.npy")
-    mask = np.asarray(Image.open(tmp_path / "out" / "good_mask.png")) > 0
-    np.testing.assert_array_equal(mask, probability >= 0.5)
+    probability = tifffile.imread(tmp_path / "out" / "good_probability.tif")
+    mask = tifffile.imread(tmp_path / "out" / "good_mask.tif") > 0
+    # Holes are filled.
+    assert mask[probability >= 0.5].all()
+    assert (mask != (probability >= 0.5)).mean() < 0.02
     assert probability.shape == (40, 48)
     images, particles = tables(tmp_path / "out")
-    assert images["image"].tolist() == ["good.png"]
-    assert images["area_fraction"][0] == pytest.approx(mask.mean())
+    assert images["file"].tolist() == ["good.png"]
+    assert images["area fraction"][0] == pytest.approx(mask.mean(), rel=1e-5)
     assert images["particles"][0] == len(particles)
-    assert particles["area"].sum() == pytest.approx(mask.sum() * 0.8**2)
+    assert particles["area [nm^2]"].sum() == pytest.approx(mask.sum() * 0.08**2, rel=1e-5)
 
 
 def test_the_networks_of_a_training_are_averaged(learned, micrograph, tmp_path):
-    maps = []
+    maps, output = [], tmp_path / "all"
     for number, folder in enumerate(learned.networks):
         segment([micrograph], folder, tmp_path / str(number))
-        maps.append(np.load(tmp_path / str(number) / "good_probability.npy"))
-    segment([micrograph], learned.folder / "model", tmp_path / "all")
-    np.testing.assert_allclose(np.load(tmp_path / "all" / "good_probability.npy"), np.mean(maps, axis=0), atol=1e-6)
+        maps.append(tifffile.imread(tmp_path / str(number) / "good_probability.tif"))
+        assert not (tmp_path / str(number) / "good_uncertainty.tif").exists()
+    segment([micrograph], learned.folder / "model", output)
+    # Each map was rounded down to 1/1024.
+    for end, expected in (("probability", np.mean(maps, axis=0)), ("uncertainty", np.std(maps, axis=0))):
+        np.testing.assert_allclose(tifffile.imread(output / f"good_{end}.tif"), expected, atol=2 / 1024)
 
 
 def test_a_folder_without_a_network_is_refused(tmp_path):
@@ -99,16 +112,16 @@ def test_rows_of_other_images_stay_and_those_of_the_same_image_are_replaced(lear
     segment([one], learned.networks[0], output)
     segment([two], learned.networks[0], output)
     images, first = tables(output)
-    assert images["image"].tolist() == ["one.png", "two.png"]
-    assert set(first["image"]) == {"one.png", "two.png"}
+    assert images["file"].tolist() == ["one.png", "two.png"]
+    assert set(first["file"]) == {"one.png", "two.png"}
     picture(two, 3, (60, 48))
-    segment([two], learned.networks[0], output)
+    segment([two], learned.networks[0], output, replace(HOW, overwrite=True))
     images, second = tables(output)
-    assert images["image"].tolist() == ["one.png", "two.png"]
-    pd.testing.assert_frame_equal(second.query("image == 'one.png'"), first.query("image == 'one.png'"))
-    heights = second.query("image == 'two.png'").groupby("image")["centroid_y"].max()
-    assert heights.tolist() == [pytest.approx(29.5 * 0.8)]
-    assert sorted(path.name for path in output.glob("*mask.png")) == ["one_mask.png", "two_mask.png"]
+    assert images["file"].tolist() == ["one.png", "two.png"]
+    pd.testing.assert_frame_equal(second.query("file == 'one.png'"), first.query("file == 'one.png'"))
+    heights = second.query("file == 'two.png'").groupby("file")["y [nm]"].max()
+    assert heights.tolist() == [pytest.approx(30 * 0.08)]
+    assert sorted(path.name for path in output.glob("*mask.tif")) == ["one_mask.tif", "two_mask.tif"]
 
 
 def test_an_image_that_has_lost_its_particles_loses_its_rows(learned, striped, tmp_path, monkeypatch):
@@ -116,17 +129,17 @@ def test_an_image_that_has_lost_its_particles_loses_its_rows(learned, striped, t
     segment([one, two], learned.networks[0], output)
     nothing = Prediction(np.zeros((40, 48), np.float32), np.zeros((40, 48), bool), ())
     monkeypatch.setattr(apply, "predict_ensemble", lambda networks, image, *rest: nothing)
-    segment([two], learned.networks[0], output)
+    segment([two], learned.networks[0], output, replace(HOW, overwrite=True))
     images, particles = tables(output)
-    assert set(particles["image"]) == {"one.png"}
-    assert images.set_index("image")["particles"]["two.png"] == 0
+    assert set(particles["file"]) == {"one.png"}
+    assert images.set_index("file")["particles"]["two.png"] == 0
 
 
 def test_tables_grow_as_it_goes(learned, striped, tmp_path):
     images = [picture(tmp_path / f"{number}.png", number) for number in range(3)]
     output = tmp_path / "out"
     for number, _ in enumerate(segment_files(images, learned.networks[0], output, HOW), 1):
-        assert pd.read_csv(output / "particles.csv")["image"].nunique() == number
+        assert pd.read_csv(output / "particles.csv")["file"].nunique() == number
 
 
 @pytest.mark.parametrize("wrong", [MemoryError(), RuntimeError("not enough\nmemory"), OSError(28, "No space left")])
@@ -144,7 +157,7 @@ def test_whatever_goes_wrong_with_one_image_costs_that_image(learned, striped, t
     assert [outcome.done for outcome in outcomes] == [True, False, True]
     assert outcomes[1].told.startswith(f"{images[1]} cannot be segmented: ")
     assert "\n" not in outcomes[1].told
-    assert tables(tmp_path / "out")[0]["image"].tolist() == ["0.png", "2.png"]
+    assert tables(tmp_path / "out")[0]["file"].tolist() == ["0.png", "2.png"]
 
 
 def test_an_image_of_an_absurd_pixel_size_is_refused_by_name(learned, tmp_path):
@@ -164,12 +177,12 @@ def test_what_makes_a_result_doubtful_is_told_and_kept(learned, tmp_path):
     bar, nothing = "25.0% of it is left out: a data bar, an annotation or saturation", "it has no contrast"
     assert f"; warning: {bar}" in outcomes[1].told
     assert outcomes[2].told.startswith(f"flat.png: 0 particles, 0.0 % of the area; warning: {nothing}")
-    images = pd.read_csv(tmp_path / "out" / "images.csv").set_index("image")
-    assert images["left_out"].tolist() == [0, 0.25, 1]
+    images = pd.read_csv(tmp_path / "out" / "images.csv").set_index("file")
+    assert images["left out"].tolist() == [0, 0.25, 1]
     assert images.loc["barred.png", "warnings"] == bar
     everything = Applying(pixel_size=0.8, threshold=0)
-    segment([barred], learned.networks[0], tmp_path / "out", everything)
-    mask = np.asarray(Image.open(tmp_path / "out" / "barred_mask.png")) > 0
+    segment([barred], learned.networks[0], tmp_path / "all", everything)
+    mask = tifffile.imread(tmp_path / "all" / "barred_mask.tif") > 0
     assert mask[:60].all()
     assert not mask[60:].any()
 
@@ -186,8 +199,8 @@ def test_a_pixel_that_is_meant_so_is_taken(learned, tmp_path):
 def test_a_long_name_is_shortened_where_its_results_would_not_fit(learned, striped, tmp_path):
     images = [picture(tmp_path / ("é" * 118 + f"{number}.png"), number) for number in range(2)]
     assert all(outcome.done for outcome in segment(images, learned.networks[0], tmp_path / "out"))
-    assert len(list((tmp_path / "out").glob("*_mask.png"))) == 2
-    assert tables(tmp_path / "out")[0]["image"].tolist() == [path.name for path in images]
+    assert len(list((tmp_path / "out").glob("*_mask.tif"))) == 2
+    assert tables(tmp_path / "out")[0]["file"].tolist() == [path.name for path in images]
 
 
 def test_micrographs_of_the_same_name_do_not_overwrite_each_other(learned, striped, tmp_path):
@@ -198,22 +211,22 @@ def test_micrographs_of_the_same_name_do_not_overwrite_each_other(learned, strip
     segment(images[:1], learned.networks[0], output)
     table = tables(output)[0].set_index("path")["name"]
     assert [table[str(path.resolve())] for path in images] == ["good", "good-2", "good-3"]
-    assert len(list(output.glob("*_mask.png"))) == 3
+    assert len(list(output.glob("*_mask.tif"))) == 3
 
 
 def test_masks_that_are_no_results_are_not_overwritten(learned, striped, micrograph, tmp_path):
-    expert = picture(tmp_path / "good_mask.png", 5)
+    expert = picture(tmp_path / "good_mask.tif", 5)
     before = expert.read_bytes()
     for _ in range(2):
         segment([micrograph], learned.networks[0], tmp_path)
     assert expert.read_bytes() == before
-    assert sorted(path.name for path in tmp_path.glob("*_mask.png")) == ["good-2_mask.png", "good_mask.png"]
+    assert sorted(path.name for path in tmp_path.glob("*_mask.tif")) == ["good-2_mask.tif", "good_mask.tif"]
 
 
 @pytest.mark.parametrize("name", ["images.csv", "particles.csv"])
 def test_another_table_of_the_same_name_is_refused_before_anything_is_done(learned, micrograph, tmp_path, name):
     (tmp_path / name).write_text("image,area\ngood.png,7\n")
-    with pytest.raises(MicrographError, match=rf"{name} has no column path.*allowed: another output folder"):
+    with pytest.raises(MicrographError, match=rf"{name} has no column file.*allowed: another output folder"):
         segment([micrograph], learned.networks[0], tmp_path)
     assert (tmp_path / name).read_text() == "image,area\ngood.png,7\n"
 
@@ -237,7 +250,7 @@ def test_pages_of_a_file_are_images_of_their_own(learned, striped, tmp_path):
 
 def test_folders_give_their_images_and_each_file_counts_once(tmp_path):
     one, two = picture(tmp_path / "day" / "one.png"), picture(tmp_path / "day" / "two.tif")
-    for name in ("one_mask.png", "one_overlay.png", ".hidden.png"):
+    for name in ("one_mask.tif", "one_overlay.png", "all_sizes.png", ".hidden.png"):
         picture(tmp_path / "day" / name)
     for name in ("notes.txt", "series.emi", "series_1.ser", "alone.emi"):
         (tmp_path / "day" / name).write_text("")

@@ -47,6 +47,36 @@ def test_console_table_shows_names_with_brackets(capsys, samples):
         assert text in printed
 
 
+def test_pixels_particles_and_diameters_have_tables_of_their_own(tmp_path, capsys, samples):
+    score_page(samples.summary(), tmp_path / "scores.html", "Real micrographs with expert masks.", "patches")
+    page = (tmp_path / "scores.html").read_text(encoding="utf-8")
+    assert page.count("<table>") == page.count("</table>") == 3
+    pixels, particles, diameters = page.split("<table>")[1:]
+    assert "<h2>Pixels</h2>" in page
+    assert "IoU pooled" in pixels
+    for text in ("<td>322</td>", "<td>1327</td>", "0.911", "0.932"):
+        assert text in particles
+        assert text not in pixels
+    for text in ("Wasserstein [Å]", "4.56 <small>[4.1, 5.02]</small>", "4.33 to 4.79", "-0.012"):
+        assert text in diameters
+    print_table([samples.summary()])
+    printed = capsys.readouterr().out
+    assert printed.count("patches, 8 images") == 1
+    # All of it fits into a terminal of 80 columns.
+    assert all(len(line.rstrip()) <= 80 for line in printed.splitlines())
+    for text in ("precision", "recall", "1327", "0.932", "Wasserstein [Å]", "4.56", "-0.012"):
+        assert text in printed
+
+
+def test_a_summary_of_an_older_version_shows_what_it_has(tmp_path, capsys, samples):
+    older = samples.summary()
+    older = older.drop(columns=[name for name in older if name.startswith(("particle", "diameter", "size"))])
+    print_table([older])
+    assert "0.823" in capsys.readouterr().out
+    score_page(older, tmp_path / "scores.html", "Data.")
+    assert (tmp_path / "scores.html").read_text(encoding="utf-8").count("<table>") == 1
+
+
 def test_only_jobs_of_the_study_are_counted(tmp_path):
     mine, other = "metal-0123abcd", "metal-99999999"
     for block in (mine, other):

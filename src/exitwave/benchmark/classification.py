@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from exitwave.benchmark.areas import without_artifacts
 from exitwave.benchmark.cases import Case, Examples, Rule
-from exitwave.benchmark.metrics import Metric, Score
+from exitwave.benchmark.metrics import SHARE, Metric, Score
 from exitwave.benchmark.tiling import check_pixel, resample, resampled_shape
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.models import Preprocessing
@@ -46,7 +46,7 @@ def metric(task: ClassificationTask, threshold: float) -> Metric:
     pairs = [(truth, predicted) for truth in range(number) for predicted in range(number + 1)]
     names = (*task.classes, ANOTHER)
 
-    def count(prediction: NDArray[Any], truth: NDArray[Any]) -> dict[str, float]:
+    def count(prediction: NDArray[Any], truth: NDArray[Any], pixel_size: float) -> dict[str, float]:
         found = int(truth[0]), int(np.argmax(prediction))
         return {f"c_{pair[0]}_{pair[1]}": float(pair == found) for pair in pairs}
 
@@ -63,11 +63,10 @@ def metric(task: ClassificationTask, threshold: float) -> Metric:
             "prediction": names[int(np.argmax(prediction))],
         },
         summary=(
-            Score("accuracy", "accuracy", "accuracy", foremost=True),
-            Score("macro_f1", "macro_f1", "macro F1", "F1, mean over classes", foremost=True),
+            Score("accuracy", "accuracy", "accuracy", foremost=True, limits=SHARE),
+            Score("macro_f1", "macro_f1", "macro F1", "F1, mean over classes", foremost=True, limits=SHARE),
         ),
         note=NOTE,
-        limits=(0.0, 1.0),
     )
 
 

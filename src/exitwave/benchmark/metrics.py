@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from exitwave.errors import MicrographError
 
+SHARE = (0.0, 1.0)
+"""Range of scores that are shares."""
 Scores = Callable[[NDArray[np.float64]], dict[str, NDArray[np.float64]]]
 
 
@@ -28,21 +30,30 @@ class Score:
         Heading of the column.
     axis : str
         Name of the axis in figures; the label if left out.
+    group : str
+        Name of the table that it stands in, with others of that name.
     foremost : bool
         Whether it stands in figures, and with its intervals in tables.
     mean : bool
         Whether it is the mean over the selected images, not the score of the summed counts of all images.
     of_rules : bool
         Whether it says something of predictions without degrees, such as those of baselines.
+    whole : bool
+        Whether it is a number of things, and shown without decimals.
+    limits : tuple of float, optional
+        Its range, where it has one.
     """
 
     name: str
     of: str
     label: str
     axis: str = ""
+    group: str = ""
     foremost: bool = False
     mean: bool = False
     of_rules: bool = True
+    whole: bool = False
+    limits: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,23 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class Distance:
+    """A score that compares two distributions: the Wasserstein distance between two lists of values.
+
+    Attributes
+    ----------
+    name : str
+        Name of the score.
+    first, second : str
+        Columns with the lists of an image; those of several images are put together.
+    """
+
+    name: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
 class Metric:
     """How predictions are judged.
 
@@ -73,7 +101,7 @@ class Metric:
     counts : tuple of str
         Names of what is counted of an image; all add up over images.
     count : callable
-        From prediction and truth of an image to its counts.
+        From prediction, truth and pixel [Å] of an image to its counts, and to the lists of ``distances``.
     scores : callable
         From counts [..., n], of single images or of sums over images, to scores by name [...]; NaN where undefined.
     describe : callable
@@ -86,25 +114,32 @@ class Metric:
         Unit of the foremost scores.
     higher_is_better : bool
         Of the first score.
-    limits : tuple of float, optional
-        Range of the scores, where they have one.
     selection : Selection, optional
         Needed where a score is a mean over images.
+    distances : tuple of Distance
+        Scores that follow from lists of values, not from counts; NaN where a list is empty.
     """
 
     counts: tuple[str, ...]
-    count: Callable[[NDArray[Any], NDArray[Any]], dict[str, float]]
+    count: Callable[[NDArray[Any], NDArray[Any], float], dict[str, Any]]
     scores: Scores
     describe: Callable[[NDArray[Any], NDArray[Any]], dict[str, Any]]
     summary: tuple[Score, ...]
     note: str
     unit: str = ""
     higher_is_better: bool = True
-    limits: tuple[float, float] | None = None
     selection: Selection | None = None
+    distances: tuple[Distance, ...] = ()
 
-    def of_image(self, prediction: NDArray[Any], truth: NDArray[Any]) -> dict[str, Any]:
+    def of_image(self, prediction: NDArray[Any], truth: NDArray[Any], pixel_size: float) -> dict[str, Any]:
         """Description, counts and scores of one image.
+
+        Parameters
+        ----------
+        prediction, truth : ndarray
+            As the kind of models gives them.
+        pixel_size : float
+            Pixel [Å].
 
         Raises
         ------
@@ -115,8 +150,12 @@ class Metric:
             raise MicrographError(
                 f"a prediction has the shape {prediction.shape}; allowed: {truth.shape}, as its truth"
             )
-        counts = self.count(prediction, truth)
+        counts = self.count(prediction, truth, pixel_size)
         scores = self.scores(np.array([counts[name] for name in self.counts], dtype=np.float64))
+        for distance in self.distances:
+            lists = [counts[distance.first], counts[distance.second]]
+            first = np.repeat([1.0, 0.0], [len(values) for values in lists])
+            scores[distance.name] = wasserstein(np.concatenate(lists), first, 1 - first)
         return self.describe(prediction, truth) | counts | {name: float(value) for name, value in scores.items()}
 
 
@@ -130,3 +169,34 @@ def ratio(
 ) -> NDArray[np.float64]:
     """part / whole; where the whole is 0, ``of_nothing``: a share of nothing is not a number."""
     return np.divide(part, whole, out=np.full_like(whole, of_nothing), where=whole > 0)
+
+
+def wasserstein(
+    values: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Wasserstein distance between two distributions: the area between their cumulated ones.
+
+    L. N. Vaserstein, Probl. Inf. Transm. 5, 64 (1969); in one dimension, S. S. Vallender, Theory Probab. Appl. 18, 784
+    (1974).
+
+    Parameters
+    ----------
+    values : float array [n]
+        Values of both distributions.
+    first, second : float array [..., n]
+        How often each value is in the one and in the other.
+
+    Returns
+    -------
+    float array [...]
+        In the unit of the values; NaN where one of them holds nothing.
+    """
+    order = np.argsort(values, kind="stable")
+    totals = [number.sum(axis=-1) for number in (first, second)]
+    defined = (totals[0] > 0) & (totals[1] > 0)
+    one, other = (
+        np.cumsum(number[..., order], axis=-1) / np.where(defined, total, 1.0)[..., None]
+        for number, total in zip((first, second), totals, strict=True)
+    )
+    area = (np.abs(one - other)[..., :-1] * np.diff(values[order])).sum(axis=-1)
+    return np.asarray(np.where(defined, area, np.nan))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from exitwave.benchmark.tiling import (
 )
 from exitwave.config.benchmarks import Benchmark, MicrographBenchmark
 from exitwave.config.models import PixelNetwork, Segmentation
+from exitwave.data.likeness import REFUSED, WARNED, compare, fields
 from exitwave.data.preprocess import filter_median_in_place, has_contrast, normalize
 from exitwave.data.strips import Rows, strips
 from exitwave.errors import MicrographError, TrainingError
@@ -57,6 +58,8 @@ class Prediction:
         Where the image shows no specimen; see `exitwave.benchmark.areas.not_specimen`.
     warnings : tuple of str
         What makes it doubtful, each in words that go on after the name of the image.
+    distance : float, optional
+        Of the image from the training images; see `exitwave.data.likeness.Likeness`. None where it cannot be told.
     deviation : float32 array [h, w], optional
         Standard deviation of the networks; None of a single one.
     """
@@ -64,6 +67,7 @@ class Prediction:
     mean: NDArray[np.float32]
     left_out: NDArray[np.bool_]
     warnings: tuple[str, ...]
+    distance: float | None = None
     deviation: NDArray[np.float32] | None = None
 
     @property
@@ -106,6 +110,8 @@ def predict_map(
 ) -> NDArray[np.float32]:
     """What a network gives for an image of a benchmark; tiles overlap where the benchmark is of micrographs.
 
+    An image that is unlike the training images is only warned of: which to score is what the benchmark says.
+
     Parameters
     ----------
     network : LoadedNetwork
@@ -129,7 +135,7 @@ def predict_map(
     if isinstance(block, MicrographBenchmark):
         overlap, symmetry_average = block.overlap, block.symmetry_average
     try:
-        prediction = predict_image(network, image, pixel_size, overlap, symmetry_average, block.any_pixel_size)
+        prediction = predict_image(network, image, pixel_size, overlap, symmetry_average, block.any_pixel_size, True)
     except MicrographError as error:
         raise MicrographError(f"{name}: {error}") from error
     for warning in prediction.warnings:
@@ -144,9 +150,10 @@ def predict_image(
     overlap: float = 0.5,
     symmetry_average: bool = False,
     any_pixel_size: bool = False,
+    any_image: bool = False,
 ) -> Prediction:
     """What a network gives for the pixels of an image; see :func:`predict_ensemble`."""
-    return predict_ensemble([network], image, pixel_size, overlap, symmetry_average, any_pixel_size)
+    return predict_ensemble([network], image, pixel_size, overlap, symmetry_average, any_pixel_size, any_image)
 
 
 def predict_ensemble(
@@ -156,6 +163,7 @@ def predict_ensemble(
     overlap: float = 0.5,
     symmetry_average: bool = False,
     any_pixel_size: bool = False,
+    any_image: bool = False,
     progress: Progress | None = None,
     remedies: Remedies = IN_BENCHMARK,
 ) -> Prediction:
@@ -184,6 +192,8 @@ def predict_ensemble(
         Average the prediction over the eight quarter turns and flips of each tile.
     any_pixel_size : bool
         Whether a pixel far from that of the network is meant so.
+    any_image : bool
+        Whether an image far from those that the network was trained on is meant so.
     progress : callable, optional
         Told how many tiles are done, and of how many.
     remedies : Remedies
@@ -196,7 +206,8 @@ def predict_ensemble(
     Raises
     ------
     MicrographError
-        If the pixel is too far from that of the network; see `exitwave.benchmark.tiling.check_pixel`.
+        If the pixel is too far from that of the network; see `exitwave.benchmark.tiling.check_pixel`. If the image is
+        too far from the training images; see `familiar`.
     TrainingError
         If the networks do not see an image alike.
     """
@@ -211,6 +222,7 @@ def predict_ensemble(
     cleaned, left_out = artifacts_replaced(image, preprocessing.outliers)
     there = resample(cleaned, resampled_shape((height, width), pixel_size, first.pixel_size))
     del cleaned
+    distance, unlike = familiar(first, there, any_image, remedies)
     filter_median_in_place(there, preprocessing.median)
     mean = np.empty_like(there)
     deviation = np.empty_like(there) if len(networks) > 1 else None
@@ -223,12 +235,61 @@ def predict_ensemble(
         mean[rows] = values.mean(axis=0)
         if deviation is not None:
             deviation[rows] = values.std(axis=0)
-    prediction = Prediction(mean, left_out, (), deviation)
+    prediction = Prediction(mean, left_out, (), distance, deviation)
     if not any(prediction.value_rows(rows).any() for rows in strips(left_out.shape)):
         told.append("it has no contrast, so that there is nothing to find")
     elif left_out.any():
         told.append(f"{left_out.mean():.1%} of it is left out: a data bar, an annotation or saturation")
-    return replace(prediction, warnings=tuple(filter(None, told)))
+    return replace(prediction, warnings=tuple(filter(None, [*told, unlike])))
+
+
+def familiar(
+    network: LoadedNetwork, image: NDArray[np.float32], any_image: bool = False, remedies: Remedies = IN_BENCHMARK
+) -> tuple[float | None, str]:
+    """Compare an image with those that a network was trained on.
+
+    Parameters
+    ----------
+    network : LoadedNetwork
+    image : float32 array [H, W]
+        On the pixels of the network, outliers replaced and areas without specimen filled.
+    any_image : bool
+        Whether an image beyond ``REFUSED`` is meant so.
+    remedies : Remedies
+        What says so.
+
+    Returns
+    -------
+    distance : float, optional
+        See `exitwave.data.likeness.Likeness`; None where the image has no contrast or is too small, and where the
+        network does not say what it was trained on.
+    told : str
+        A warning in words; empty if there is none.
+
+    Raises
+    ------
+    MicrographError
+        If the distance is beyond ``REFUSED``, unless ``any_image``.
+    """
+    reference = likeness_of(network)
+    found = compare(fields(image, reference["edge"]), reference, network.pixel_size) if reference else None
+    if found is None:
+        return None, ""
+    if found.distance <= WARNED:
+        return found.distance, ""
+    told = f"it is unlike the training images (distance {found.distance:.1f}): {', and '.join(found.told)}"
+    if found.distance > REFUSED and not any_image:
+        raise MicrographError(
+            f"{told}; allowed: distances up to {REFUSED:g}, unless {remedies.any_image} says that the network is meant "
+            "to see it"
+        )
+    return found.distance, told
+
+
+def likeness_of(network: LoadedNetwork) -> dict[str, Any] | None:
+    """What images of its kind a network was trained on; None where its description does not say."""
+    sample: dict[str, Any] = network.info.get("data", {}).get("sample", {})
+    return sample.get("likeness")
 
 
 def tile_edge(network: LoadedNetwork) -> int:

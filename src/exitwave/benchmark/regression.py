@@ -40,7 +40,7 @@ def metric(task: RegressionTask, threshold: float) -> Metric:
     bracketed = f" [{task.unit}]" if task.unit else ""
     counted = [f"{name}_above_{above:g}" for above in masks for name in ("tp", "fp", "fn")]
 
-    def count(prediction: NDArray[Any], truth: NDArray[Any]) -> dict[str, float]:
+    def count(prediction: NDArray[Any], truth: NDArray[Any], pixel_size: float) -> dict[str, float]:
         valid = np.isfinite(truth)
         error = np.asarray(prediction, np.float64)[valid] - np.asarray(truth, np.float64)[valid]
         counts = {"pixels": float(valid.sum()), "error": float(error.sum()), "absolute": float(np.abs(error).sum())}

@@ -1,4 +1,4 @@
-"""How segmentations are judged. Pixels are counted first, per image, and reduced to scores later.
+"""How segmentations are judged. Pixels and particles are counted first, per image, and reduced to scores later.
 
 With the probability p and the true mask y of every pixel, the counts are
 
@@ -12,16 +12,16 @@ npj Comput. Mater. 10, 165 (2024).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exitwave.benchmark import objects
 from exitwave.benchmark.areas import without_artifacts
 from exitwave.benchmark.baselines import BASELINES
 from exitwave.benchmark.cases import Case, Examples, Rule
-from exitwave.benchmark.metrics import Metric, Score, Selection, f1_of, ratio
+from exitwave.benchmark.metrics import SHARE, Metric, Score, Selection, f1_of, ratio
 from exitwave.benchmark.prediction import predict_map
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.models import Preprocessing
@@ -41,15 +41,21 @@ NOTE = (
     "F1 of the particle class. Pooled: of the summed pixels of all images; mean: over the images with particles. "
     "Brackets: 95 % bootstrap interval over images, of which those of one structure or group are drawn together. Of "
     "networks the median over seeds is given, with the smallest and the largest seed; an ensemble is the mean "
-    "prediction of all seeds. Baselines are rules without training."
+    f"prediction of all seeds. Baselines are rules without training. {objects.NOTE}"
 )
 SUMMARY = (
-    Score("f1_pooled", "f1", "F1 pooled", "F1, pixels of all images pooled", foremost=True),
-    Score("f1_mean", "f1", "F1 mean", "F1, mean over images with particles", foremost=True, mean=True),
-    Score("iou_pooled", "iou", "IoU pooled"),
-    Score("f1_soft_pooled", "f1_soft", "soft F1 pooled", of_rules=False),
-    Score("f1_soft_two_class", "f1_soft_two_class", "soft F1, two classes", of_rules=False),
+    Score("f1_pooled", "f1", "F1 pooled", "F1, pixels of all images pooled", "pixels", foremost=True, limits=SHARE),
+    Score("f1_mean", "f1", "F1 mean", "F1, mean over images with particles", "pixels", True, mean=True, limits=SHARE),
+    Score("iou_pooled", "iou", "IoU pooled", group="pixels"),
+    Score("f1_soft_pooled", "f1_soft", "soft F1 pooled", group="pixels", of_rules=False),
+    Score("f1_soft_two_class", "f1_soft_two_class", "soft F1, two classes", group="pixels", of_rules=False),
+    *objects.SUMMARY,
 )
+
+
+def mask_at(probability: NDArray[Any], threshold: float) -> NDArray[np.bool_]:
+    """Pixels that are particle at a threshold; of a mask, the mask."""
+    return np.asarray(np.asarray(probability, dtype=np.float64) >= threshold)
 
 
 def count_pixels(probability: NDArray[Any], expert: NDArray[np.bool_], threshold: float = 0.5) -> dict[str, float]:
@@ -72,7 +78,7 @@ def count_pixels(probability: NDArray[Any], expert: NDArray[np.bool_], threshold
     soft = np.asarray(probability, dtype=np.float64)
     expert = np.asarray(expert, dtype=bool)
     counts: dict[str, float] = {}
-    for names, predicted in ((HARD_COUNTS, (soft >= threshold).astype(np.float64)), (SOFT_COUNTS, soft)):
+    for names, predicted in ((HARD_COUNTS, mask_at(soft, threshold).astype(np.float64)), (SOFT_COUNTS, soft)):
         tp = float(predicted[expert].sum())
         fp = float(predicted.sum()) - tp
         n_particle = int(expert.sum())
@@ -117,17 +123,26 @@ def describe(prediction: NDArray[Any], truth: NDArray[Any]) -> dict[str, Any]:
 
 
 def metric(task: Task, threshold: float) -> Metric:
-    """Metric of masks, of probabilities at a threshold."""
+    """Metric of masks, of probabilities at a threshold: of their pixels and of their particles."""
+
+    def count(prediction: NDArray[Any], truth: NDArray[Any], pixel_size: float) -> dict[str, Any]:
+        pixels = count_pixels(prediction, truth, threshold)
+        return pixels | objects.count_objects(mask_at(prediction, threshold), truth.astype(bool), pixel_size)
+
+    def scores(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        pixels, particles = np.split(counts, [len(COUNTS)], axis=-1)
+        return scores_from_counts(pixels) | objects.scores_from_counts(particles)
+
     return Metric(
-        counts=COUNTS,
-        count=partial(count_pixels, threshold=threshold),
-        scores=scores_from_counts,
+        counts=COUNTS + objects.OBJECT_COUNTS,
+        count=count,
+        scores=scores,
         describe=describe,
         summary=SUMMARY,
         note=NOTE,
-        limits=(0.0, 1.0),
         # On an image without particles F1 is 0 for a single wrong pixel and says nothing about size.
         selection=Selection("images_with_particles", "particle_fraction", EMPTY_FRACTION),
+        distances=(objects.SIZES,),
     )
 
 

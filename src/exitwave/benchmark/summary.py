@@ -9,7 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from exitwave.benchmark.intervals import bootstrap
-from exitwave.benchmark.metrics import Metric
+from exitwave.benchmark.metrics import Distance, Metric, wasserstein
+
+AT_ONCE = 2**22
+"""Values of distributions times resamples that are compared at a time."""
 
 
 def summarise(table: pd.DataFrame, metric: Metric, resamples: int, rng: np.random.Generator) -> dict[str, Any]:
@@ -32,7 +35,8 @@ def summarise(table: pd.DataFrame, metric: Metric, resamples: int, rng: np.rando
         ``seeds``, ``images``, ``groups``, the number of images selected for means, and for each score of the metric's
         summary the median over seeds, its 95 % bootstrap interval over groups (``_low``, ``_high``; NaN with one group)
         and the range over seeds (``_seed_min``, ``_seed_max``). A score is that of the summed counts of all images, or
-        the mean over the selected images for which it is defined (NaN where there are none).
+        the mean over the selected images for which it is defined (NaN where there are none). A distance is that of the
+        values of all images.
     """
     seeds = [group for _, group in table.groupby("seed")]
     counts = np.stack([group[list(metric.counts)].to_numpy(dtype=float) for group in seeds])
@@ -48,6 +52,8 @@ def summarise(table: pd.DataFrame, metric: Metric, resamples: int, rng: np.rando
     def by_seed(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores [resamples, seeds, summary] with each image counted ``weights`` times."""
         pooled = metric.scores(np.einsum("ri,sic->rsc", weights, counts))
+        for distance in metric.distances:
+            pooled[distance.name] = np.stack([_distance(weights, group, distance) for group in seeds], axis=-1)
         kept = weights * selected
         columns = []
         for score in metric.summary:
@@ -74,3 +80,13 @@ def summarise(table: pd.DataFrame, metric: Metric, resamples: int, rng: np.rando
         row[f"{score.name}_seed_min"] = float(values[:, k].min())
         row[f"{score.name}_seed_max"] = float(values[:, k].max())
     return row
+
+
+def _distance(weights: NDArray[np.float64], table: pd.DataFrame, distance: Distance) -> NDArray[np.float64]:
+    """Distance of two distributions [resamples] with the values of each image counted ``weights`` times."""
+    columns = [table[name].to_list() for name in (distance.first, distance.second)]
+    values = np.concatenate([np.asarray(of_image, dtype=np.float64) for column in columns for of_image in column])
+    images = np.concatenate([np.repeat(np.arange(len(c)), [len(of_image) for of_image in c]) for c in columns])
+    first = np.arange(values.size) < sum(len(of_image) for of_image in columns[0])
+    parts = np.array_split(weights, max(1, weights.shape[0] * values.size // AT_ONCE))
+    return np.concatenate([wasserstein(values, part[:, images] * first, part[:, images] * ~first) for part in parts])

@@ -16,7 +16,7 @@ FARTHEST_PIXEL = 4.0
 class Benchmark(Block):
     """What all kinds of benchmarks have."""
 
-    VERSION = 3
+    VERSION = 4
     COUNTS = frozenset({"threads", "trainings"})
     MADE_FROM = {"trainings": "trainings"}
     LAPTOP = {"bootstrap": 200}

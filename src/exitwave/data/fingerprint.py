@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from exitwave.config.models import MaskTarget
+from exitwave.config.models import MaskTarget, Preprocessing
 from exitwave.data.columns import UNITS
+from exitwave.data.likeness import LARGEST_FIELD, features, learn_likeness
+from exitwave.data.preprocess import replace_outliers
 from exitwave.data.selection import SPLITS
 from exitwave.data.shards import open_shard
 
-SAMPLE = 64
-"""Images at most of which intensities and spectra are taken."""
+SAMPLE = 512
+"""Images at most of which intensities, spectra and likeness are taken: some seconds."""
 INTENSITY_EDGES = np.linspace(0, 3, 61)
 """Edges of the intensity histogram, in units of the mean of the image."""
 RINGS = 32
@@ -38,9 +40,11 @@ def fingerprint(manifest: pd.DataFrame) -> dict[str, Any]:
     -------
     dict
         For JSON. ``images`` and ``structures``: numbers by split. ``columns``: of numbers the quantiles, how many are
-        missing and a histogram, of texts how often each occurs. ``sample``: of at most 64 training images, always the
-        same of the same dataset, the mean counts, the histogram of intensities divided by the mean of the image, and
-        the radial power spectrum (see :func:`power_spectrum`). ``warnings``: what makes it doubtful, in words.
+        missing and a histogram, of texts how often each occurs. ``sample``: of at most ``SAMPLE`` training images,
+        always the same of the same dataset, the mean counts, the histogram of intensities divided by the mean of the
+        image, the radial power spectrum (see :func:`power_spectrum`), and what tells how like them another image is
+        (see :func:`exitwave.data.likeness.learn_likeness`; null where they are too few). ``warnings``: what makes it
+        doubtful, in words.
 
     Raises
     ------
@@ -122,19 +126,26 @@ def _of_column(values: pd.Series, unit: str) -> dict[str, Any]:
 def _of_images(rows: pd.DataFrame) -> dict[str, Any]:
     order = sorted(range(len(rows)), key=lambda place: hashlib.blake2b(rows["image_id"].iloc[place].encode()).digest())
     sample = rows.iloc[sorted(order[:SAMPLE])]
-    intensities, spectra, means = [], [], []
+    intensities, spectra, means, described = [], [], [], []
+    # Without a median filter, which only some models have; an image is compared before it too.
+    outliers = Preprocessing().outliers
     for path, part in sample.groupby("shard"):
         shard = open_shard(str(path))
-        for row in part["row"]:
+        for row, structure in zip(part["row"], part["structure_id"], strict=True):
             counts = shard.read("counts", row)
             mean = float(counts.mean())
             means.append(mean)
             intensities.append(np.histogram(counts / mean if mean else counts, [*INTENSITY_EDGES, np.inf])[0])
             spectra.append(power_spectrum(counts))
+            field = _middle(counts, LARGEST_FIELD)
+            if (found := features(replace_outliers(field, outliers))) is not None:
+                described.append((found, structure, min(field.shape)))
     if not means:
         return {"images": 0}
     histogram = np.sum(intensities, axis=0) / np.sum(intensities)
     pixel = float(sample["pixel_size"].iloc[0])
+    of_fields = np.array([found for found, _, _ in described])
+    structures, edge = [structure for _, structure, _ in described], min((edge for *_, edge in described), default=0)
     return {
         "images": len(means),
         "mean_counts": _spread(means),
@@ -144,7 +155,14 @@ def _of_images(rows: pd.DataFrame) -> dict[str, Any]:
             "unit": "1/Å",
             "power": np.mean(spectra, axis=0).tolist(),
         },
+        "likeness": learn_likeness(of_fields, structures, edge),
     }
+
+
+def _middle(image: NDArray[Any], edge: int) -> NDArray[Any]:
+    """The middle of an image, of at most so many pixels along each edge."""
+    top, left = (max(0, length - edge) // 2 for length in image.shape)
+    return image[top : top + edge, left : left + edge]
 
 
 def _spread(values: list[float]) -> dict[str, float]:

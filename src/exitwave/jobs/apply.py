@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
-from exitwave.benchmark.particles import particle_table, save_overlay
-from exitwave.benchmark.prediction import Prediction, predict_ensemble
+from exitwave import __version__
+from exitwave.benchmark.instances import ParticleRules, find_instances
+from exitwave.benchmark.prediction import Prediction, likeness_of, predict_ensemble
 from exitwave.benchmark.readers import SUFFIXES, Micrograph, MicrographFile, open_micrographs
-from exitwave.benchmark.remedies import ON_COMMAND_LINE
+from exitwave.benchmark.remedies import ON_COMMAND_LINE, Remedies
 from exitwave.benchmark.tiling import Progress
 from exitwave.config.models import Segmentation
+from exitwave.data.strips import strips
 from exitwave.errors import ConfigError, MicrographError, TrainingError
-from exitwave.hardware import Device, resolve_device
+from exitwave.hardware import resolve_device
+from exitwave.jobs.results_folder import ResultsFolder, Segmented
+from exitwave.jobs.results_table import IMAGES, KEY, RESULTS
+from exitwave.training.bundle import find_convention, is_bundle, load_networks
+from exitwave.training.record import network_folders, read_record
 
 if TYPE_CHECKING:
     from exitwave.training.networks import LoadedNetwork
 
-RESULTS = ("_mask.png", "_probability.npy", "_overlay.png")
-"""What the names of the files written for an image end in."""
-LONGEST_NAME = 200
-"""Of these files without that end [bytes]; file systems allow 255 with it."""
-IMAGES, PARTICLES = "images.csv", "particles.csv"
-"""Tables of a folder of results."""
+log = logging.getLogger(__name__)
 FileProgress = Callable[[int, str, int, int], None]
 """Told the number of a file, the name of its image, and how many tiles of it are done, and of how many."""
-KEY = ["path", "page"]
-"""Columns that say which image a row of these tables is of."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Applying:
         Pixel [Å], where the files do not say or are wrong.
     frame : int or "all", optional
         Which image of files that hold several, counted from 1, or each.
+    convention : str, optional
+        What counts as particle, where a file of networks has several conventions.
     threshold : float
         Probability from which a pixel is particle.
     overlap : float
@@ -54,17 +57,27 @@ class Applying:
         Average over the eight quarter turns and flips of each tile.
     any_pixel_size : bool
         Whether a pixel far from that of the network is meant so.
+    any_image : bool
+        Whether an image far from those that the network was trained on is meant so.
     device : {"auto", "cpu", "cuda"}
         Where the networks run.
+    particles : ParticleRules
+        What counts as one particle.
+    overwrite : bool
+        Whether an image that is in the folder of results already is segmented again and replaced.
     """
 
     pixel_size: float | None = None
     frame: int | Literal["all"] | None = None
+    convention: str | None = None
     threshold: float = 0.5
     overlap: float = 0.5
     symmetry_average: bool = False
     any_pixel_size: bool = False
+    any_image: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    particles: ParticleRules = field(default_factory=ParticleRules)
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,33 +97,6 @@ class Outcome:
     image: Path
     done: bool
     told: str
-
-
-def network_folders(path: Path) -> list[Path]:
-    """Folder of one network, or of all networks (``seed-*``) of a training, without reading them."""
-    if (path / "network.json").exists() or path.is_file():
-        return [path]
-    folders = sorted(folder for folder in path.glob("seed-*") if (folder / "network.json").exists())
-    if not folders:
-        raise TrainingError(f"{path}: holds no network; allowed: a folder with network.json, or with folders seed-*")
-    return folders
-
-
-def load_networks(path: Path, device: Device = "cpu") -> list[LoadedNetwork]:
-    """Load one network, or all networks (``seed-*``) of a training but those that have diverged, to a device."""
-    from exitwave.training.networks import load_network
-    from exitwave.training.record import read_record
-
-    folders = network_folders(path)
-    if folders != [path]:
-        number = len(folders)
-        folders = [folder for folder in folders if not read_record(folder).diverged]
-        if not folders:
-            raise TrainingError(
-                f"{path}: all {number} networks have diverged; allowed: a training with one that has not"
-            )
-    networks = [load_network(folder) for folder in folders]
-    return [replace(network, module=network.module.to(device)) for network in networks]
 
 
 def find_images(given: Sequence[Path]) -> list[Path]:
@@ -165,7 +151,7 @@ def _absolute(path: Path) -> Path:
 def segment_files(
     images: Sequence[Path], model: Path, output: Path, how: Applying, progress: FileProgress | None = None
 ) -> Iterator[Outcome]:
-    """Segment micrographs, one after another, and write mask, probability and overlay of each and two tables of all.
+    """Segment micrographs, one after another, and write what is found; see `exitwave.jobs.results_folder`.
 
     Networks are loaded once there is an image to see.
 
@@ -174,9 +160,10 @@ def segment_files(
     images : sequence of path
         As of :func:`find_images`.
     model : path
-        Folder of a network, or of a training, whose networks are averaged.
+        File of networks, or folder of a training or a network; several are averaged.
     output : path
-        Folder of results. What other images have there stays; an image that has been segmented before is replaced.
+        Folder of results. What other images have there stays. An image that is there already is passed over if the
+        settings are the same, and refused else, unless it is to be overwritten.
     how : Applying
     progress : callable, optional
         Told which image it is at, from 1, with its name, and how many of its tiles are done, and of how many.
@@ -195,10 +182,53 @@ def segment_files(
     ConfigError
         If the device is not there.
     """
-    network_folders(model)
-    segmenter = _Segmenter(model, _Results(output), how)
-    for number, path in enumerate(images, 1):
-        yield from segmenter.segment(path, partial(progress, number) if progress else None)
+    settings = _settings(model, how)
+    results = ResultsFolder(output, how.overwrite)
+    segmenter = _Segmenter(model, results, how, settings)
+    try:
+        for number, path in enumerate(images, 1):
+            yield from segmenter.segment(path, partial(progress, number) if progress else None)
+    finally:
+        results.finish()
+
+
+def _settings(model: Path, how: Applying) -> dict[str, Any]:
+    """What results depend on beside the image, by heading of the tables."""
+    if is_bundle(model):
+        convention = find_convention(model, how.convention)
+        name, digests = convention.name, convention.weights_sha256
+    else:
+        name, digests = "", "".join(read_record(folder).weights_sha256 for folder in network_folders(model))
+    return {
+        "model": str(_absolute(model)),
+        "convention": name,
+        "weights": f"sha256:{hashlib.sha256(digests.encode()).hexdigest()[:12]}",
+        "exitwave": __version__,
+        "threshold": how.threshold,
+        "smallest [nm]": how.particles.smallest / 10,
+        "split": how.particles.split,
+        "tile overlap": how.overlap,
+        "symmetry average": how.symmetry_average,
+    }
+
+
+def load_segmenters(model: Path, how: Applying) -> list[LoadedNetwork]:
+    """Networks on the device where they are to run.
+
+    Raises
+    ------
+    TrainingError
+        If there is none, it is damaged, or does not segment.
+    ConfigError
+        If the device is not there.
+    """
+    networks = load_networks(model, how.convention)
+    if not isinstance(networks[0].model, Segmentation):
+        raise TrainingError(f"{model}: holds networks of kind {networks[0].model.kind}; allowed: networks that segment")
+    if likeness_of(networks[0]) is None:
+        log.warning("%s does not say what its training images are like: unlike images are not warned of", model)
+    device = resolve_device(how.device)
+    return [replace(network, module=network.module.to(device)) for network in networks]
 
 
 @dataclass(frozen=True)
@@ -206,18 +236,14 @@ class _Segmenter:
     """What is the same for all files."""
 
     model: Path
-    results: _Results
+    results: ResultsFolder
     how: Applying
+    settings: dict[str, Any]
 
     @cached_property
     def networks(self) -> list[LoadedNetwork]:
         """Loaded when they are first asked for: an image that cannot be read is told at once."""
-        networks = load_networks(self.model, resolve_device(self.how.device))
-        if not isinstance(networks[0].model, Segmentation):
-            raise TrainingError(
-                f"{self.model}: holds networks of kind {networks[0].model.kind}; allowed: networks that segment"
-            )
-        return networks
+        return load_segmenters(self.model, self.how)
 
     def segment(self, path: Path, progress: Callable[[str, int, int], None] | None) -> Iterator[Outcome]:
         """The images of a file that are meant."""
@@ -241,8 +267,24 @@ class _Segmenter:
         place = path if frame is None else f"{path}, frame {frame},"
         try:
             micrograph = file.read(self.how.pixel_size, frame, ON_COMMAND_LINE)
-            prediction = _predict(self.networks, micrograph, self.how, progress)
-            return Outcome(path, True, self.results.add(path, micrograph, prediction, self.model, self.how))
+            image, page, pixel_size = micrograph.image, micrograph.page, micrograph.pixel_size
+            if self.results.is_there(path, page, image, pixel_size, self.settings):
+                return Outcome(path, True, f"{name}: already there")
+            prediction, labels = segment_micrograph(self.networks, micrograph, self.how, ON_COMMAND_LINE, progress)
+            found = Segmented(
+                path=path,
+                page=page,
+                image=image,
+                pixel_size=pixel_size,
+                labels=labels,
+                probability=prediction.values,
+                spread=prediction.spread,
+                left_out=prediction.left_out,
+                warnings=prediction.warnings,
+                distance=prediction.distance,
+                settings=self.settings,
+            )
+            return Outcome(path, True, self.results.add(found))
         except (ConfigError, TrainingError):
             raise
         except MicrographError as error:
@@ -256,10 +298,38 @@ class _Segmenter:
             return Outcome(path, False, f"{place} cannot be segmented: {type(error).__name__}: {reason}")
 
 
-def _predict(
-    networks: Sequence[LoadedNetwork], micrograph: Micrograph, how: Applying, progress: Progress | None
-) -> Prediction:
-    """Mean probability of the networks."""
+def segment_micrograph(
+    networks: Sequence[LoadedNetwork],
+    micrograph: Micrograph,
+    how: Applying,
+    remedies: Remedies,
+    progress: Progress | None = None,
+) -> tuple[Prediction, NDArray[np.int32]]:
+    """What networks give for a micrograph, and the particles in it.
+
+    Parameters
+    ----------
+    networks : sequence of LoadedNetwork
+        As of :func:`load_segmenters`.
+    micrograph : Micrograph
+    how : Applying
+    remedies : Remedies
+        What errors say can be done.
+    progress : callable, optional
+        Told how many tiles are done, and of how many.
+
+    Returns
+    -------
+    prediction : Prediction
+        With the warnings of the file.
+    labels : int32 array [H, W]
+        As of :func:`exitwave.benchmark.instances.find_instances`.
+
+    Raises
+    ------
+    MicrographError
+        If pixel or image are too far from those that the networks know.
+    """
     prediction = predict_ensemble(
         networks,
         micrograph.image,
@@ -267,114 +337,13 @@ def _predict(
         how.overlap,
         how.symmetry_average,
         how.any_pixel_size,
+        how.any_image,
         progress,
-        ON_COMMAND_LINE,
+        remedies,
     )
-    return replace(prediction, warnings=(*micrograph.warnings, *prediction.warnings))
-
-
-class _Results:
-    """A folder of results, whose tables grow image by image."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MicrographError(
-                f"{folder} cannot be made: {error.strerror}; allowed: a folder for the results"
-            ) from error
-        self.images = _Table(folder / IMAGES, [*KEY, "name"])
-        self.particles = _Table(folder / PARTICLES, KEY)
-        rows = self.images.rows().to_dict("records")
-        self.names = {(str(row["path"]), str(row["page"])): str(row["name"]) for row in rows}
-        """Name of the files of each image."""
-
-    def add(self, path: Path, micrograph: Micrograph, prediction: Prediction, model: Path, how: Applying) -> str:
-        """Write what was found in an image, and tell it."""
-        from PIL import Image
-
-        key = (str(_absolute(path)), str(micrograph.page))
-        if key not in self.names:
-            self.names[key] = self._free_name(path.stem, f"_page{key[1]}" if micrograph.page > 1 else "")
-        name = self.names[key]
-        probability = prediction.values
+    mask = np.empty(prediction.shape, bool)
+    for rows in strips(prediction.shape):
         # Where nothing was recorded is no particle, whatever the threshold.
-        mask = (probability >= how.threshold) & ~prediction.left_out
-        mask_file, probability_file, overlay_file = (self.folder / f"{name}{end}" for end in RESULTS)
-        Image.fromarray(mask.astype(np.uint8) * 255).save(mask_file)
-        np.save(probability_file, probability)
-        save_overlay(micrograph.image, mask, overlay_file)
-        particles = particle_table(mask, micrograph.pixel_size)
-        columns: dict[str, Any] = {"image": path.name, "path": key[0], "page": key[1]}
-        self.particles.put(key, particles.assign(**columns))
-        facts = {
-            "pixel_size": micrograph.pixel_size,
-            "particles": len(particles),
-            "area_fraction": mask.mean(),
-            "left_out": prediction.left_out.mean(),
-            "warnings": "; ".join(prediction.warnings),
-        }
-        settings = {"model": str(_absolute(model)), "threshold": how.threshold}
-        self.images.put(key, pd.DataFrame([{**columns, "name": name, **facts, **settings}]))
-        found = f"{path.name}: {len(particles)} particles, {100 * mask.mean():.1f} % of the area"
-        return "; ".join([found, *(f"warning: {text}" for text in prediction.warnings)])
-
-    def _free_name(self, stem: str, end: str) -> str:
-        """A name that neither another image has nor a file that lies there for another reason, such as a mask."""
-        stem = stem.encode()[:LONGEST_NAME].decode(errors="ignore") + end
-        # Some file systems take upper and lower case for the same.
-        taken = {name.casefold() for name in self.names.values()}
-        name, number = stem, 1
-        while name.casefold() in taken or any((self.folder / f"{name}{end}").exists() for end in RESULTS):
-            number += 1
-            name = f"{stem}-{number}"
-        return name
-
-
-class _Table:
-    """A table in a CSV file with some rows an image; cells are kept as they are written."""
-
-    def __init__(self, path: Path, needed: list[str]) -> None:
-        self.path, self.needed = path, needed
-        rows = self.rows()
-        self.columns = list(rows.columns)
-        self.known = set(zip(*(rows[column] for column in KEY), strict=True))
-
-    def rows(self) -> pd.DataFrame:
-        """All that has been written, as text.
-
-        Raises
-        ------
-        MicrographError
-            If the file is another table.
-        """
-        if not self.path.exists():
-            return pd.DataFrame(columns=self.needed)
-        try:
-            rows = pd.read_csv(self.path, dtype=str, keep_default_na=False)
-        except (OSError, ValueError) as error:
-            raise MicrographError(f"{self.path} cannot be read as a table; allowed: another output folder") from error
-        if missing := [column for column in self.needed if column not in rows.columns]:
-            raise MicrographError(
-                f"{self.path} has no column {missing[0]}: it is another table, or one of an earlier version; allowed: "
-                "another output folder"
-            )
-        return rows
-
-    def put(self, key: tuple[str, str], rows: pd.DataFrame) -> None:
-        """Add the rows of an image, in place of those that it had."""
-        if key not in self.known and self.columns == list(rows.columns) and self.path.exists():
-            rows.to_csv(self.path, mode="a", header=False, index=False)
-            self.known.add(key)
-            return
-        before = self.rows()
-        if len(before):
-            others = before[(before[KEY[0]] != key[0]) | (before[KEY[1]] != key[1])]
-            rows = pd.concat([others, rows], ignore_index=True)
-        # Whole or not at all: a full disk is not to take the rows of other images along.
-        temporary = self.path.with_name(f".{self.path.name}.part")
-        rows.to_csv(temporary, index=False)
-        temporary.replace(self.path)
-        self.known.add(key)
-        self.columns = list(rows.columns)
+        mask[rows] = (prediction.value_rows(rows) >= how.threshold) & ~prediction.left_out[rows]
+    labels = find_instances(mask, micrograph.pixel_size, how.particles)
+    return replace(prediction, warnings=(*micrograph.warnings, *prediction.warnings)), labels

@@ -37,7 +37,7 @@ def _row(
         "image": case.name,
         "group": case.group,
         "pixel_size": case.pixel_size,
-        **metric.of_image(prediction, case.truth),
+        **metric.of_image(prediction, case.truth, case.pixel_size),
         "benchmark": description.name,
         "benchmark_hash": description.hash,
         **columns,
@@ -209,5 +209,6 @@ def _by_training(networks: Sequence[Path]) -> dict[str, Predictions]:
 def _ensemble(metric: Metric, predictions: Predictions) -> pd.DataFrame:
     """Scores of the mean prediction of several networks."""
     table = predictions.table
-    rows = [metric.of_image(predictions.mean(i), predictions.truth(i)) for i in range(len(table))]
+    pixels = table["pixel_size"].tolist()
+    rows = [metric.of_image(predictions.mean(i), predictions.truth(i), pixel) for i, pixel in enumerate(pixels)]
     return table.assign(**pd.DataFrame(rows), kind="ensemble", seed=-1)

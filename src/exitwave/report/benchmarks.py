@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from exitwave.benchmark.kinds import scoring_of
-from exitwave.benchmark.metrics import Metric
+from exitwave.benchmark.metrics import Metric, Score
 from exitwave.training.kinds import task_from
 
 if TYPE_CHECKING:
@@ -34,6 +34,18 @@ def metric_of_summary(summary: pd.DataFrame) -> Metric:
     """Metric of the scores in a summary."""
     task = task_from(json.loads(summary["task"].iloc[0]))
     return scoring_of(task.model).metric(task, THRESHOLD)
+
+
+def tables_of_summary(summary: pd.DataFrame) -> dict[str, list[Score]]:
+    """Scores of a summary by the heading of their table.
+
+    A summary that an older version has written has not all that its metric knows now.
+    """
+    tables: dict[str, list[Score]] = {}
+    for score in metric_of_summary(summary).summary:
+        if score.name in summary:
+            tables.setdefault(score.group, []).append(score)
+    return tables
 
 
 def sort_methods(summary: pd.DataFrame) -> list[Row]:
@@ -73,25 +85,28 @@ def score_page(summary: pd.DataFrame, path: str | Path, data: str, title: str = 
     title : str
         Name of the benchmark.
     """
-    from exitwave.report.tables import write_html
+    from exitwave.report.tables import Table, write_html
 
-    metric = metric_of_summary(summary)
-    columns = ["method", "networks", "images"]
-    for score in metric.summary:
-        columns += [score.label, "over seeds"] if score.foremost else [score.label]
-    rows: list[list[str | tuple[str, str]]] = []
-    marks = []
-    for row in sort_methods(summary):
-        trained = row["kind"] != "baseline"
-        cells: list[str | tuple[str, str]] = [method_name(row), _networks(row), f"{row['images']:d}"]
-        for score in metric.summary:
-            if score.foremost:
-                cells += [(_number(row[score.name]), _interval(row, score.name)), _over_seeds(row, score.name)]
-            else:
-                cells.append(_number(row[score.name]) if trained or score.of_rules else MISSING)
-        rows.append(cells)
-        marks.append("strong" if trained else "")
-    write_html(path, f"Scores: {title}" if title else "Scores", f"{data} {metric.note}", columns, rows, marks)
+    methods = sort_methods(summary)
+    tables = []
+    for heading, scores in tables_of_summary(summary).items():
+        columns = ["method", "networks", "images"]
+        for score in scores:
+            columns += [score.label, "over seeds"] if score.foremost else [score.label]
+        rows: list[list[str | tuple[str, str]]] = []
+        for row in methods:
+            cells: list[str | tuple[str, str]] = [method_name(row), _networks(row), f"{row['images']:d}"]
+            for score in scores:
+                if score.foremost:
+                    cells += [(_value(row, score), _interval(row, score.name)), _over_seeds(row, score.name)]
+                else:
+                    told = row["kind"] != "baseline" or score.of_rules
+                    cells.append(_value(row, score) if told else MISSING)
+            rows.append(cells)
+        marks = ["" if row["kind"] == "baseline" else "strong" for row in methods]
+        tables.append(Table(columns, rows, marks, heading.capitalize()))
+    note = f"{data} {metric_of_summary(summary).note}"
+    write_html(path, f"Scores: {title}" if title else "Scores", note, tables)
 
 
 def forest_plot(summary: pd.DataFrame, path: str | Path, data: str, title: str = "") -> None:
@@ -112,12 +127,12 @@ def forest_plot(summary: pd.DataFrame, path: str | Path, data: str, title: str =
 
     from exitwave.report.style import INK, figure
 
-    metric, rows = metric_of_summary(summary), sort_methods(summary)
-    shown = [score for score in metric.summary if score.foremost]
-    with figure(path, 11.0, 0.34 * len(rows) + 1.7) as drawing:
+    rows = sort_methods(summary)
+    shown = [score for scores in tables_of_summary(summary).values() for score in scores if score.foremost]
+    with figure(path, max(11.0, 2.0 + 3.0 * len(shown)), 0.34 * len(rows) + 1.7) as drawing:
         panels = drawing.subplots(1, len(shown), sharey=True, squeeze=False)[0]
         for axes, score in zip(panels, shown, strict=True):
-            _forest(axes, rows, score.name, score.axis or score.label, metric.limits)
+            _forest(axes, rows, score)
         panels[0].set_yticks(range(len(rows)), [method_name(row) for row in rows])
         panels[0].set_ylim(len(rows) - 0.4, -0.6)
         present = [kind for kind in ORDER if any(row["kind"] == kind for row in rows)]
@@ -139,9 +154,10 @@ def _colour(kind: str) -> str:
     return {"network": BLUE, "ensemble": VERMILLION, "baseline": MUTED}[kind]
 
 
-def _forest(axes: Axes, rows: list[Row], column: str, label: str, limits: tuple[float, float] | None) -> None:
+def _forest(axes: Axes, rows: list[Row], score: Score) -> None:
     from exitwave.report.style import INK
 
+    column = score.name
     beside: dict[str, Any] = {"va": "center", "fontsize": 8.5, "transform": axes.get_yaxis_transform()}
     for y, row in enumerate(rows):
         kind, value = row["kind"], row[column]
@@ -156,9 +172,9 @@ def _forest(axes: Axes, rows: list[Row], column: str, label: str, limits: tuple[
             axes.plot(ends, [y, y], color=INK, lw=1.3, marker="|", ms=7)
         axes.plot(value, y, marker=MARKERS[kind], color=_colour(kind), ms=7, mec="white", mew=0.8, zorder=4)
         axes.text(1.02, y, _number(value), **beside)
-    axes.set_xlabel(label)
-    if limits is not None:
-        low, high = limits
+    axes.set_xlabel(score.axis or score.label)
+    if score.limits is not None:
+        low, high = score.limits
         axes.set_xlim(low - 0.015 * (high - low), high)
         axes.set_xticks(np.linspace(low, high, 6))
     axes.grid(axis="x")
@@ -190,28 +206,37 @@ def print_table(summaries: Sequence[pd.DataFrame | str | Path]) -> None:
             continue
         name = str(summary["benchmark"].iloc[0])
         title = Text(f"{name}, {summary['images'].max()} images")
-        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-        first, *others = [score for score in metric_of_summary(summary).summary if score.of_rules]
-        table.add_column("method", min_width=24, overflow="fold")
-        for column in (first.label, "95 % interval", "seeds", *(score.label for score in others)):
-            table.add_column(Text(column), justify="right", no_wrap=True)
-        for row in sort_methods(summary):
-            table.add_row(
-                Text(method_name(row)),
-                _number(row[first.name]),
-                Text(_interval(row, first.name)),
-                Text(f"{row['diverged']} diverged") if row["diverged"] else _over_seeds(row, first.name),
-                *(_number(row[score.name]) for score in others),
-                style="bold" if row["kind"] != "baseline" else "",
-            )
-        console.print(table)
-        console.print()
+        for place, (group, scores) in enumerate(tables_of_summary(summary).items()):
+            table = Table(title=title if place == 0 else None, title_justify="left", box=None, pad_edge=False)
+            first, *others = [score for score in scores if score.of_rules]
+            table.add_column(group or "method", min_width=24, overflow="fold")
+            # Of all tables of a benchmark, the first says how much the seeds differ: others have no room for it.
+            seeds = ["seeds"] if place == 0 else []
+            for column in (first.label, "95 % interval", *seeds, *(score.label for score in others)):
+                table.add_column(Text(column), justify="right", no_wrap=True)
+            for row in sort_methods(summary):
+                told = Text(f"{row['diverged']} diverged") if row["diverged"] else _over_seeds(row, first.name)
+                table.add_row(
+                    Text(method_name(row)),
+                    _value(row, first),
+                    Text(_interval(row, first.name)),
+                    *([told] if seeds else []),
+                    *(_value(row, score) for score in others),
+                    style="bold" if row["kind"] != "baseline" else "",
+                )
+            console.print(table)
+            console.print()
 
 
 def _networks(row: Row) -> str | tuple[str, str]:
     if row["kind"] != "network":
         return MISSING
     return (f"{row['seeds']:d}", f"{row['diverged']} diverged") if row["diverged"] else f"{row['seeds']:d}"
+
+
+def _value(row: Row, score: Score) -> str:
+    value = row[score.name]
+    return f"{value:.0f}" if score.whole and np.isfinite(value) else _number(value)
 
 
 def _number(value: float, digits: int = 3) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from exitwave.report.style import BLUE, GREEN, MUTED, ORANGE, figure
-from exitwave.report.tables import write_html
+from exitwave.report.tables import Table, write_html
 
 STAGES = ("structures", "exit_waves", "images", "datasets", "trainings", "benchmarks")
 
@@ -152,7 +152,8 @@ def cost_page(costs: pd.DataFrame, path: str | Path, title: str = "") -> None:
         "study took less by the clock. Jobs of earlier runs count too if this study uses what they made. "
         "Memory is the largest resident set of any job."
     )
-    write_html(path, f"Cost of the stages: {title}" if title else "Cost of the stages", note, columns, rows, marks)
+    heading = f"Cost of the stages: {title}" if title else "Cost of the stages"
+    write_html(path, heading, note, [Table(columns, rows, marks)])
 
 
 def _row(name: str, costs: pd.DataFrame) -> list[str | tuple[str, str]]:

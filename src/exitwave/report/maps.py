@@ -51,7 +51,7 @@ def draw_maps(predictions: Predictions, path: str | Path, title: str = "") -> No
             scale_bar(line[0], float(row["pixel_size"]), image.shape)
             shown = [line[i + 1].imshow(m, cmap="viridis", vmin=low, vmax=high) for i, m in enumerate((truth, mean))]
             differing = line[3].imshow(mean - truth, cmap="RdBu_r", vmin=-limit, vmax=limit)
-            error = metric.of_image(mean, truth)["mae"]
+            error = metric.of_image(mean, truth, float(row["pixel_size"]))["mae"]
             line[0].set_title(str(row["image"]), fontsize=8, pad=3)
             line[3].set_title(f"mean absolute error {error:.3g} {task.unit}", fontsize=8, pad=3)
             for axis in line:

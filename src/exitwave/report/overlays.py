@@ -26,6 +26,8 @@ def draw_overlays(
 ) -> None:
     """Draw prediction and mask over the images of a benchmark.
 
+    Above each stand its F1 and how many of its particles are found.
+
     Parameters
     ----------
     predictions : Predictions
@@ -55,12 +57,12 @@ def draw_overlays(
             axis.set_visible(True)
             image, mask = predictions.image(place), predictions.truth(place).astype(bool)
             probability = predictions.mean(place)
-            f1 = metric.of_image(probability, mask)["f1"]
-            overlay(axis, image, probability >= threshold, mask)
             row = rows[place]
-            if np.isfinite(row.get("pixel_size", np.nan)):
-                scale_bar(axis, float(row["pixel_size"]), image.shape)
-            score = f"F1 {f1:.2f}" if mask.mean() >= EMPTY_FRACTION else "no particle"
+            scores = metric.of_image(probability, mask, float(row["pixel_size"]))
+            overlay(axis, image, probability >= threshold, mask)
+            scale_bar(axis, float(row["pixel_size"]), image.shape)
+            particles = f"{scores['particles_matched']:.0f} of {scores['particles_true']:.0f}"
+            score = f"F1 {scores['f1']:.2f}, {particles}" if mask.mean() >= EMPTY_FRACTION else "no particle"
             axis.set_title(f"{row['image']}: {score}", fontsize=8, pad=3)
         truth = "expert" if real else "label"
         handles: list[Any] = [

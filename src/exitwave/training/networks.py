@@ -68,7 +68,7 @@ def save_network(
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {} if network is None else network.state_dict()
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    _replace(folder / WEIGHTS, lambda path: save_file(state, path))
+    replace_file(folder / WEIGHTS, lambda path: save_file(state, path))
     description = {
         "exitwave": version("exitwave"),
         "model": task.model.model_dump(mode="json"),
@@ -79,7 +79,7 @@ def save_network(
         **({"diverged": diverged} if diverged else {}),
     }
     text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
-    _replace(folder / DESCRIPTION, lambda path: path.write_text(text, encoding="utf-8"))
+    replace_file(folder / DESCRIPTION, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def load_network(path: Path) -> LoadedNetwork:
@@ -106,7 +106,7 @@ def load_network(path: Path) -> LoadedNetwork:
     return LoadedNetwork(module, record.task, record.pixel_size, record.info)
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Write under another name and rename, so that a killed job leaves no half of a file."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:

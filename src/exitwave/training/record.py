@@ -83,3 +83,27 @@ def read_record(path: Path) -> Record:
         raise TrainingError(
             f"{description} does not describe a network of this version ({reason}); allowed: one that it has trained"
         ) from error
+
+
+def network_folders(path: Path) -> list[Path]:
+    """Folder of one network, or of all networks (``seed-*``) of a training but those that have diverged.
+
+    Raises
+    ------
+    TrainingError
+        If there is none.
+    """
+    if (path / DESCRIPTION).exists() or path.is_file():
+        return [path]
+    folders = sorted(folder for folder in path.glob("seed-*") if (folder / DESCRIPTION).exists())
+    if not folders:
+        raise TrainingError(
+            f"{path}: holds no network; allowed: a file of networks, or a folder with {DESCRIPTION} or with folders "
+            "seed-*"
+        )
+    usable = [folder for folder in folders if not read_record(folder).diverged]
+    if not usable:
+        raise TrainingError(
+            f"{path}: all {len(folders)} networks have diverged; allowed: a training with one that has not"
+        )
+    return usable

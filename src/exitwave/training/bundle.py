@@ -1,0 +1,239 @@
+"""Several networks in one file, in half precision: what comes with exitwave, and can be given to others.
+
+A bundle has the networks of one or more conventions. A convention says what counts as particle, since experts do not
+agree on it: the same study gives each of them a training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+
+import exitwave
+from exitwave.errors import TrainingError
+from exitwave.training.kinds import task_from
+from exitwave.training.record import DESCRIPTION, network_folders
+from exitwave.training.task import Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from exitwave.training.networks import LoadedNetwork
+
+BUNDLED = Path(__file__).parents[3] / "resources" / "models" / "particles.safetensors"
+"""The networks that come with exitwave, and are used where no others are named."""
+KEY = "bundle"
+"""Of the metadata of the file."""
+OF_THE_DATASET = ("dataset", "data", "image_size")
+"""What the networks of a training have in common, in what was recorded about them."""
+
+
+@dataclass(frozen=True)
+class Convention:
+    """The networks of one convention.
+
+    Attributes
+    ----------
+    name : str
+    told : str
+        What counts as particle, in words.
+    networks : tuple of dict
+        Description of each network, as in its ``network.json``.
+    weights_sha256 : str
+        Digest of all weights of the bundle.
+    scores : dict
+        For each benchmark the scores of their mean prediction, by name; plain values.
+    """
+
+    name: str
+    told: str
+    networks: tuple[Mapping[str, Any], ...]
+    weights_sha256: str
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def task(self) -> Task:
+        """What they have learned."""
+        return task_from(self.networks[0])
+
+    @property
+    def pixel_size(self) -> float:
+        """Pixel of the images that they were trained on [Å]."""
+        return float(self.networks[0]["pixel_size"])
+
+    @property
+    def image_size(self) -> int:
+        """Edge of these images [px]."""
+        return int(self.networks[0]["info"]["image_size"])
+
+
+def save_bundle(path: Path, conventions: Mapping[str, tuple[str, Sequence[Path], Mapping[str, Any]]]) -> None:
+    """Write networks of trainings as one file.
+
+    Weights are kept in half precision, but those of normalisations, which are few, in single.
+
+    Parameters
+    ----------
+    path : path
+        File to write, ``.safetensors``.
+    conventions : mapping
+        By name: what counts as particle in words, folders of the networks, and scores by benchmark and name. The first
+        is used where none is asked for.
+
+    Raises
+    ------
+    TrainingError
+        If a folder holds no network.
+    """
+    from safetensors.torch import save_file
+
+    from exitwave.training.networks import load_network, replace_file
+
+    tensors: dict[str, torch.Tensor] = {}
+    told: dict[str, Any] = {}
+    for name, (words, folders, scores) in conventions.items():
+        descriptions = []
+        for number, folder in enumerate(folders):
+            for key, tensor in load_network(folder).module.state_dict().items():
+                half = tensor.is_floating_point() and tensor.ndim > 1
+                tensors[f"{name}/{number}/{key}"] = (tensor.half() if half else tensor).contiguous()
+            description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+            # Of weights that are kept another way here.
+            del description["weights_sha256"]
+            descriptions.append(description)
+        shared = {key: descriptions[0]["info"].get(key) for key in OF_THE_DATASET}
+        for description in descriptions:
+            for key in OF_THE_DATASET:
+                description["info"].pop(key, None)
+        told[name] = {"told": words, "shared": shared, "networks": descriptions, "scores": scores}
+    content = {"exitwave": exitwave.__version__, "sha256": _digest(tensors), "conventions": told}
+    metadata = {KEY: json.dumps(content, ensure_ascii=False, separators=(",", ":"))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, lambda unfinished: save_file(tensors, unfinished, metadata=metadata))
+
+
+def read_bundle(path: Path) -> dict[str, Convention]:
+    """Read what a bundle holds, without its weights.
+
+    Raises
+    ------
+    TrainingError
+        If there is no such file, or it is no bundle.
+    """
+    if not path.is_file():
+        raise TrainingError(f"{path} does not exist; allowed: a file of networks, or the folder of a training")
+    try:
+        with safe_open(path, "np") as file:
+            content = json.loads((file.metadata() or {})[KEY])
+        return {
+            name: Convention(name, found["told"], tuple(_described(found)), content["sha256"], found["scores"])
+            for name, found in content["conventions"].items()
+        }
+    except (SafetensorError, OSError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise TrainingError(
+            f"{path} is no file of networks of this version; allowed: one that exitwave has written"
+        ) from error
+
+
+def _described(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{**one, "info": {**found["shared"], **one["info"]}} for one in found["networks"]]
+
+
+def find_convention(path: Path, name: str | None = None) -> Convention:
+    """One convention of a bundle, the first if none is named.
+
+    Raises
+    ------
+    TrainingError
+        If the file is no bundle, or has no such convention.
+    """
+    conventions = read_bundle(path)
+    if name is None:
+        return next(iter(conventions.values()))
+    if name not in conventions:
+        raise TrainingError(f"{path.name} has no convention '{name}'; allowed: {', '.join(conventions)}")
+    return conventions[name]
+
+
+def load_bundle(path: Path, convention: str | None = None) -> list[LoadedNetwork]:
+    """Load the networks of one convention of a bundle, the first if none is named.
+
+    Raises
+    ------
+    TrainingError
+        If the file is no bundle, is damaged, or has no such convention.
+    """
+    import torch
+
+    from exitwave.training.networks import LoadedNetwork
+
+    found = find_convention(path, convention)
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise TrainingError(f"{path} is damaged: {error}") from error
+    if _digest(tensors) != found.weights_sha256:
+        raise TrainingError(f"{path} is damaged: its SHA-256 differs")
+    loaded = []
+    for number, description in enumerate(found.networks):
+        prefix = f"{found.name}/{number}/"
+        state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        try:
+            task = task_from(description)
+            network = task.build()
+            # Copied into the single precision of a new network.
+            network.load_state_dict(state)
+        except (RuntimeError, ValueError, KeyError, ValidationError) as error:
+            raise TrainingError(f"{path}: convention '{found.name}' does not fit this version of exitwave") from error
+        module = network.eval().to(memory_format=torch.channels_last)
+        loaded.append(LoadedNetwork(module, task, float(description["pixel_size"]), dict(description["info"])))
+    return loaded
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a path is that of a file of several networks, and not of the weights of one."""
+    return path.is_file() and not (path.parent / DESCRIPTION).exists()
+
+
+def load_networks(path: Path, convention: str | None = None) -> list[LoadedNetwork]:
+    """Load networks that belong together: of a file of networks, of a training, or a single one.
+
+    Parameters
+    ----------
+    path : path
+        File of networks; folder of a training, of whose networks (``seed-*``) those that have diverged are left out; or
+        folder of a network.
+    convention : str, optional
+        Of a file that has several.
+
+    Raises
+    ------
+    TrainingError
+        If there is no network, it is damaged, or there is no such convention.
+    """
+    if is_bundle(path):
+        return load_bundle(path, convention)
+    if convention is not None:
+        raise TrainingError(
+            f"{path} is no file of several conventions, of which '{convention}' could be one; allowed: leave it out"
+        )
+    from exitwave.training.networks import load_network
+
+    return [load_network(folder) for folder in network_folders(path)]
+
+
+def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    import torch
+
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
