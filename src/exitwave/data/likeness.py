@@ -58,9 +58,9 @@ ASPECTS: dict[str, tuple[str, ...]] = {
 NAMES = (*ASPECTS["contrast"], *ASPECTS["spectrum"], *ASPECTS["pattern"], *ASPECTS["tails"], "whiteness")
 """Features of a field, in their order."""
 _WORDS = {
-    ("skewness", True): "few pixels are bright and most are dark",
+    ("skewness", True): "few pixels are bright and most are dark, as in dark-field images and diffraction",
     ("skewness", False): "few pixels are dark and most are bright",
-    ("skewness_coarse", True): "what stands out is bright on dark",
+    ("skewness_coarse", True): "what stands out is bright on dark, as in dark-field images",
     ("skewness_coarse", False): "what stands out is dark on bright",
     ("dark_or_bright_rough", True): "its bright areas are the rough ones",
     ("dark_or_bright_rough", False): "its dark areas are the rough ones",
