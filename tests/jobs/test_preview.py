@@ -150,13 +150,14 @@ def test_numbers_are_told_in_the_units_of_the_field(jobs, simulated):
             "objective_aperture": np.nan,
             "plasmon_weight": 0.125,
         },
-        **{"detector_blur": 0.0, "saturated": 0.002},
+        **{"detector_blur": 0.0, "saturated": 0.002, "detector_gain": 6.6, "detector_readout_noise": 3.0},
     }
     told = drawn_numbers(row)
     assert told[0] == "Δf −12 nm, 346 e⁻/Å²"
     assert {"focal spread 17 Å", "tilt 5 mrad", "plasmons 12 %", "0.2 % saturated", "C12 −2.5 nm", "C30 1.2 mm"} < set(
         told
     )
+    assert {"gain 6.6 counts/e⁻", "readout noise 3 counts"} < set(told)
     assert not any(part in " ".join(told) for part in ("C21", "aperture", "blur", "nan"))
 
 
@@ -183,6 +184,15 @@ def test_the_command_tells_what_it_shows(study_file, tmp_path):
     assert result.exit_code == 0, result.output
     assert output.exists()
     assert result.stdout.strip() == f"{output}: the first 2 of 6 structures"
+
+
+def test_the_command_warns_of_what_looks_like_another_unit(study_file, tmp_path):
+    text = study_file.read_text(encoding="utf-8").replace("defocus: {uniform: [0, 300]}", "defocus: 3")
+    study_file.write_text(text, encoding="utf-8")
+    arguments = ["preview", "gold", "--study", str(study_file), "--output", str(tmp_path / "a.png"), "--number", "1"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "warning: images.noisy.defocus: 3 is read as 3 Å" in result.stderr
 
 
 def test_what_a_preview_leaves_out_is_told(changed, tmp_path):

@@ -12,6 +12,7 @@ from exitwave.report import crystals, nanoparticles
 from exitwave.report.columns import is_bookkeeping, label_of
 from exitwave.report.conditions import drawn_columns, in_a_line, in_full
 from exitwave.report.hrtem import describe_conditions
+from exitwave.report.preview import row_labels
 from exitwave.report.style import wrapped
 
 
@@ -105,3 +106,15 @@ def test_columns_that_say_what_an_item_is_are_not(name):
 
 def test_names_of_coefficients_stay_as_they_are():
     assert [label_of(name) for name in ("C12", "phi12", "focal_spread")] == ["C12", "phi12", "focal spread"]
+
+
+def test_rows_of_a_family_are_told_with_units() -> None:
+    names = [
+        f"noisy[dose={dose},defocus=uniform:0..100,detector.kind=ideal,coherence={how}]"
+        for dose, how in ((100, "envelope"), (200, "quadrature"))
+    ]
+    assert row_labels(names) == {
+        names[0]: "dose=100 e⁻/Å²\ncoherence=envelope",
+        names[1]: "dose=200 e⁻/Å²\ncoherence=quadrature",
+    }
+    assert row_labels(["a[energy=200000]", "a[energy=80000]"])["a[energy=80000]"] == "energy=80000 eV"

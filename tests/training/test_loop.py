@@ -286,7 +286,7 @@ def test_validation_loss_that_is_not_finite_is_an_error(data, tmp_path):
 def test_images_that_do_not_fit_the_network_are_refused(data, tmp_path):
     (images, masks), _ = data
     cut = (images[:, :30, :30], masks[:, :30, :30])
-    with pytest.raises(TrainingError, match=r"30 x 30 pixels; allowed .* multiple of 8"):
+    with pytest.raises(TrainingError, match=r"30 x 30 pixels; allowed: .* multiple of 8"):
         run((cut, cut), tiny(), tmp_path)
 
 

@@ -34,9 +34,9 @@ def drawn_numbers(row: Mapping[Any, Any]) -> list[str]:
         "contamination {} %": 100 * row["contamination"],
         "blur {} px": row["detector_blur"],
         "efficiency {}": row["detector_quantum_efficiency"],
-        "gain {}": row["detector_gain"],
+        "gain {} counts/e⁻": row["detector_gain"],
         "gain residue {} %": 100 * row["detector_gain_residue"],
-        "readout noise {}": row["detector_readout_noise"],
+        "readout noise {} counts": row["detector_readout_noise"],
         "{} % saturated": 100 * row["saturated"],
     }
     found += [text.format(short(value)) for text, value in values.items() if value and not math.isnan(value)]

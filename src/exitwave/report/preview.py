@@ -18,6 +18,7 @@ from scipy.ndimage import gaussian_filter
 
 from exitwave.config.images import Images, MicrographFields
 from exitwave.config.models import MaskTarget
+from exitwave.data.columns import UNITS
 from exitwave.data.shards import open_shard, read_table, table_path
 from exitwave.report.conditions import drawn_columns, in_full
 from exitwave.report.figures import FigureOf, figures_of_kind, kind_of, mask_shown
@@ -84,7 +85,7 @@ def _draw_images(samples: Sequence[Sample], path: Path, number: int, target: Mas
     ]
     constant = {text for text in numbers[0] if all(text in other for other in numbers)}
     family = len(samples) > 1
-    labels = _labels([sample.member.name for sample in samples])
+    labels = row_labels([sample.member.name for sample in samples])
     columns = number if family else min(4, len(tables[0]))
     lines = sum(math.ceil(len(table) / columns) for table in tables)
     panel = min(2.9, max(1.75, 12.0 / columns))
@@ -170,14 +171,21 @@ def _footer(constant: set[str], sample: Sample) -> str:
     return ", ".join([shape, *sorted(constant), spectrum])
 
 
-def _labels(names: Sequence[str]) -> dict[str, str]:
+def row_labels(names: Sequence[str]) -> dict[str, str]:
     """Label of each member of a family: the axes in which they differ, one a line."""
     axes = {name: name.partition("[")[2].rstrip("]").split(",") for name in names}
     common = set.intersection(*(set(parts) for parts in axes.values()))
     return {
-        name: "\n".join(_cut(part, LABEL_LENGTH) for part in parts if part not in common)
+        name: "\n".join(_cut(_with_unit(part), LABEL_LENGTH) for part in parts if part not in common)
         for name, parts in axes.items()
     }
+
+
+def _with_unit(axis: str) -> str:
+    """An axis such as ``dose=100`` with the unit of what it is named after."""
+    key, _, value = axis.partition("=")
+    unit = UNITS.get(key.rpartition(".")[2], "")
+    return f"{axis} {unit}" if unit and any(digit in value for digit in "0123456789") else axis
 
 
 def _cut(text: str, length: int) -> str:
