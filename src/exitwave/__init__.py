@@ -1,6 +1,6 @@
 """exitwave: labelled synthetic electron micrographs, networks trained on them, and honest benchmarks.
 
-In Python: :func:`exitwave.simulate`.
+In Python: :func:`exitwave.simulate` and :func:`exitwave.segment`.
 """
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from exitwave.api import simulate
+    from exitwave.api import segment, simulate
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "simulate"]
+__all__ = ["__version__", "segment", "simulate"]
 
 
 def __getattr__(name: str) -> Any:
     # Imported when asked for: commands and jobs are not to wait for what they do not use.
-    if name == "simulate":
-        from exitwave.api import simulate
+    if name in ("segment", "simulate"):
+        from exitwave import api
 
-        return simulate
+        return getattr(api, name)
     raise AttributeError(f"module 'exitwave' has no attribute {name!r}")

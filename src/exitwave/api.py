@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from exitwave.config.exit_waves import PlaneWave
 from exitwave.config.images import Hrtem
 from exitwave.config.models import MaskTarget, Segmentation
-from exitwave.errors import ConfigError
+from exitwave.errors import ConfigError, MicrographError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from ase import Atoms
 
 MARGIN = 8.0
@@ -59,6 +60,128 @@ class Simulated:
     labels: Mapping[str, NDArray[Any]]
     conditions: Mapping[str, Any]
     atoms: Atoms
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """What was found in a micrograph.
+
+    Attributes
+    ----------
+    labels : int32 ndarray [H, W]
+        Number of the particle at each pixel, from 1; 0 is background.
+    particles : DataFrame
+        One row a particle, lengths in Å; see :func:`exitwave.benchmark.particles.particle_table`.
+    probability : float32 ndarray [H, W]
+        That a pixel is particle; mean of the networks.
+    spread : float32 ndarray [H, W], optional
+        Standard deviation over the networks; None of a single one.
+    pixel_size : float
+        [Å]
+    warnings : tuple of str
+        What makes the result doubtful, in words.
+    distance : float, optional
+        How unlike the training images the image is; None where that cannot be told.
+    """
+
+    labels: NDArray[np.int32]
+    particles: pd.DataFrame
+    probability: NDArray[np.float32]
+    spread: NDArray[np.float32] | None
+    pixel_size: float
+    warnings: tuple[str, ...]
+    distance: float | None
+
+
+def segment(
+    image: NDArray[Any] | str | Path,
+    pixel_size: float | None = None,
+    *,
+    model: str | Path | None = None,
+    convention: str | None = None,
+    threshold: float = 0.5,
+    smallest: float = 10.0,
+    split: bool = True,
+    any_pixel_size: bool = False,
+    any_image: bool = False,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> Segmented:
+    """Find the particles of a micrograph.
+
+    Parameters
+    ----------
+    image : array [H, W] or path
+        Grey values of any scale, or a file that `exitwave segment` reads.
+    pixel_size : float, optional
+        Pixel [Å]; needed where no file says it.
+    model : path, optional
+        File of networks, or folder of a training or a network; by default the networks that come with exitwave.
+    convention : str, optional
+        What counts as particle, where a file of networks has several conventions; the first by default.
+    threshold : float
+        Probability from which a pixel is particle.
+    smallest : float
+        Diameter [Å] below which a region is no particle.
+    split : bool
+        Whether particles that touch are split.
+    any_pixel_size, any_image : bool
+        Whether a pixel, or an image, far from those that the networks were trained on is meant so.
+    device : {"auto", "cpu", "cuda"}
+        Where the networks run.
+
+    Returns
+    -------
+    Segmented
+
+    Raises
+    ------
+    ExitwaveError
+        One sentence that says what was found and what is allowed.
+    """
+    from exitwave.benchmark.instances import ParticleRules
+    from exitwave.benchmark.particles import particle_table
+    from exitwave.benchmark.readers import Micrograph, open_micrographs
+    from exitwave.benchmark.remedies import IN_PYTHON
+    from exitwave.jobs.apply import Applying, load_segmenters, segment_micrograph
+    from exitwave.training.bundle import BUNDLED
+
+    how = Applying(
+        pixel_size=pixel_size,
+        convention=convention,
+        threshold=threshold,
+        any_pixel_size=any_pixel_size,
+        any_image=any_image,
+        device=device,
+        particles=ParticleRules(smallest, split),
+    )
+    if isinstance(image, str | Path):
+        micrograph = open_micrographs(Path(image)).read(pixel_size, None, IN_PYTHON)
+    else:
+        micrograph = Micrograph("image", _checked(image), None, _positive(pixel_size), "image", 1)
+    networks = load_segmenters(BUNDLED if model is None else Path(model), how)
+    found, labels = segment_micrograph(networks, micrograph, how, IN_PYTHON)
+    probability, spread = found.values, found.spread
+    table = particle_table(labels, micrograph.pixel_size, probability, spread, found.left_out)
+    return Segmented(labels, table, probability, spread, micrograph.pixel_size, found.warnings, found.distance)
+
+
+def _checked(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Grey values of an image, all of them numbers."""
+    values = np.asarray(image)
+    if values.ndim != 2 or values.size == 0 or values.dtype.kind not in "biuf":
+        raise MicrographError(
+            f"segment: found an image of the shape {values.shape} and type {values.dtype}; allowed: real numbers [H, W]"
+        )
+    values = np.asarray(values, np.float32)
+    if not np.isfinite(values).all():
+        raise MicrographError("segment: found an image with values that are not finite; allowed: finite numbers")
+    return values
+
+
+def _positive(pixel_size: float | None) -> float:
+    if pixel_size is None or not 0 < pixel_size < math.inf:
+        raise MicrographError(f"segment: found the pixel_size {pixel_size}; allowed: a length above 0, in Å")
+    return float(pixel_size)
 
 
 def simulate(

@@ -107,6 +107,8 @@ def segment(
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="probability from which a pixel is particle")
     ] = 0.5,
+    smallest: Annotated[float, typer.Option(min=0.0, help="diameter [Å] below which a region is no particle")] = 10.0,
+    split: Annotated[bool, typer.Option(help="split particles that touch")] = True,
     overlap: Annotated[float, typer.Option(min=0.0, max=0.95, help="overlap of tiles, of their edge")] = 0.5,
     symmetry_average: Annotated[
         bool, typer.Option(help="average over quarter turns and flips; 8 times slower")
@@ -120,11 +122,6 @@ def segment(
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="where the networks run; auto: on a GPU if there is one")
     ] = "auto",
-    smallest: Annotated[
-        float,
-        typer.Option(min=0.0, help="diameter [Å] of the disc of equal area, below which nothing is a particle"),
-    ] = 10.0,
-    split: Annotated[bool, typer.Option(help="split particles that touch")] = True,
     overwrite: Annotated[bool, typer.Option(help="replace results of images that are in the folder already")] = False,
 ) -> None:
     """Segment micrographs: masks, overlays and measured particles of each, and a page to look through them."""

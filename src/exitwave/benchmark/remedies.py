@@ -38,3 +38,7 @@ ON_COMMAND_LINE = Remedies(
     "give --pixel-size (Å)", "--any-pixel-size", "--any-image", "choose one with --frame and its number, or --frame all"
 )
 """Of ``exitwave segment``."""
+IN_PYTHON = Remedies(
+    "give pixel_size (Å)", "any_pixel_size=True", "any_image=True", "read it with another library and give the array"
+)
+"""Of ``exitwave.segment``."""

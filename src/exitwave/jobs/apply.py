@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from importlib.metadata import version
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exitwave import __version__
 from exitwave.benchmark.instances import ParticleRules, find_instances
 from exitwave.benchmark.prediction import Prediction, likeness_of, predict_ensemble
 from exitwave.benchmark.readers import SUFFIXES, Micrograph, MicrographFile, open_micrographs
-from exitwave.benchmark.remedies import ON_COMMAND_LINE
+from exitwave.benchmark.remedies import ON_COMMAND_LINE, Remedies
 from exitwave.benchmark.tiling import Progress
 from exitwave.config.models import Segmentation
 from exitwave.data.strips import strips
@@ -26,7 +26,8 @@ from exitwave.errors import ConfigError, MicrographError, TrainingError
 from exitwave.hardware import resolve_device
 from exitwave.jobs.results_folder import ResultsFolder, Segmented
 from exitwave.jobs.results_table import IMAGES, KEY, RESULTS
-from exitwave.training.record import WEIGHTS, network_folders
+from exitwave.training.bundle import find_convention, is_bundle, load_networks
+from exitwave.training.record import network_folders, read_record
 
 if TYPE_CHECKING:
     from exitwave.training.networks import LoadedNetwork
@@ -46,6 +47,8 @@ class Applying:
         Pixel [Å], where the files do not say or are wrong.
     frame : int or "all", optional
         Which image of files that hold several, counted from 1, or each.
+    convention : str, optional
+        What counts as particle, where a file of networks has several conventions.
     threshold : float
         Probability from which a pixel is particle.
     overlap : float
@@ -54,8 +57,6 @@ class Applying:
         Average over the eight quarter turns and flips of each tile.
     any_pixel_size : bool
         Whether a pixel far from that of the network is meant so.
-    convention : str, optional
-        What counts as particle, where a file of networks has several conventions.
     any_image : bool
         Whether an image far from those that the network was trained on is meant so.
     device : {"auto", "cpu", "cuda"}
@@ -68,11 +69,11 @@ class Applying:
 
     pixel_size: float | None = None
     frame: int | Literal["all"] | None = None
+    convention: str | None = None
     threshold: float = 0.5
     overlap: float = 0.5
     symmetry_average: bool = False
     any_pixel_size: bool = False
-    convention: str | None = None
     any_image: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     particles: ParticleRules = field(default_factory=ParticleRules)
@@ -193,20 +194,41 @@ def segment_files(
 
 def _settings(model: Path, how: Applying) -> dict[str, Any]:
     """What results depend on beside the image, by heading of the tables."""
-    digest = hashlib.sha256()
-    for place in network_folders(model):
-        digest.update((place if place.is_file() else place / WEIGHTS).read_bytes())
+    if is_bundle(model):
+        convention = find_convention(model, how.convention)
+        name, digests = convention.name, convention.weights_sha256
+    else:
+        name, digests = "", "".join(read_record(folder).weights_sha256 for folder in network_folders(model))
     return {
         "model": str(_absolute(model)),
-        "convention": how.convention,
-        "weights": f"sha256:{digest.hexdigest()[:12]}",
-        "exitwave": version("exitwave"),
+        "convention": name,
+        "weights": f"sha256:{hashlib.sha256(digests.encode()).hexdigest()[:12]}",
+        "exitwave": __version__,
         "threshold": how.threshold,
         "smallest [nm]": how.particles.smallest / 10,
         "split": how.particles.split,
         "tile overlap": how.overlap,
         "symmetry average": how.symmetry_average,
     }
+
+
+def load_segmenters(model: Path, how: Applying) -> list[LoadedNetwork]:
+    """Networks on the device where they are to run.
+
+    Raises
+    ------
+    TrainingError
+        If there is none, it is damaged, or does not segment.
+    ConfigError
+        If the device is not there.
+    """
+    networks = load_networks(model, how.convention)
+    if not isinstance(networks[0].model, Segmentation):
+        raise TrainingError(f"{model}: holds networks of kind {networks[0].model.kind}; allowed: networks that segment")
+    if likeness_of(networks[0]) is None:
+        log.warning("%s does not say what its training images are like: unlike images are not warned of", model)
+    device = resolve_device(how.device)
+    return [replace(network, module=network.module.to(device)) for network in networks]
 
 
 @dataclass(frozen=True)
@@ -216,22 +238,12 @@ class _Segmenter:
     model: Path
     results: ResultsFolder
     how: Applying
-    settings: Mapping[str, Any]
+    settings: dict[str, Any]
 
     @cached_property
     def networks(self) -> list[LoadedNetwork]:
         """Loaded when they are first asked for: an image that cannot be read is told at once."""
-        from exitwave.training.bundle import load_networks
-
-        networks = load_networks(self.model, self.how.convention)
-        if not isinstance(networks[0].model, Segmentation):
-            raise TrainingError(
-                f"{self.model}: holds networks of kind {networks[0].model.kind}; allowed: networks that segment"
-            )
-        if likeness_of(networks[0]) is None:
-            log.warning("%s does not say what its training images are like: others are not warned of", self.model)
-        device = resolve_device(self.how.device)
-        return [replace(network, module=network.module.to(device)) for network in networks]
+        return load_segmenters(self.model, self.how)
 
     def segment(self, path: Path, progress: Callable[[str, int, int], None] | None) -> Iterator[Outcome]:
         """The images of a file that are meant."""
@@ -255,21 +267,24 @@ class _Segmenter:
         place = path if frame is None else f"{path}, frame {frame},"
         try:
             micrograph = file.read(self.how.pixel_size, frame, ON_COMMAND_LINE)
-            image, pixel_size, page = micrograph.image, micrograph.pixel_size, micrograph.page
+            image, page, pixel_size = micrograph.image, micrograph.page, micrograph.pixel_size
             if self.results.is_there(path, page, image, pixel_size, self.settings):
                 return Outcome(path, True, f"{name}: already there")
-            found = _predict(self.networks, micrograph, self.how, progress)
-            mask = np.empty(image.shape, bool)
-            for rows in strips(image.shape):
-                # Where nothing was recorded is no particle, whatever the threshold.
-                mask[rows] = (found.value_rows(rows) >= self.how.threshold) & ~found.left_out[rows]
-            labels = find_instances(mask, pixel_size, self.how.particles)
-            del mask
-            probability = _Computed(found.shape, found.value_rows)
-            spread = None if found.deviation is None else _Computed(found.shape, found.spread_rows)
-            doubts = found.left_out, found.warnings, found.distance
-            segmented = Segmented(path, page, image, pixel_size, labels, probability, spread, *doubts, self.settings)
-            return Outcome(path, True, self.results.add(segmented))
+            prediction, labels = segment_micrograph(self.networks, micrograph, self.how, ON_COMMAND_LINE, progress)
+            found = Segmented(
+                path=path,
+                page=page,
+                image=image,
+                pixel_size=pixel_size,
+                labels=labels,
+                probability=_Computed(prediction.shape, prediction.value_rows),
+                spread=None if prediction.deviation is None else _Computed(prediction.shape, prediction.spread_rows),
+                left_out=prediction.left_out,
+                warnings=prediction.warnings,
+                distance=prediction.distance,
+                settings=self.settings,
+            )
+            return Outcome(path, True, self.results.add(found))
         except (ConfigError, TrainingError):
             raise
         except MicrographError as error:
@@ -295,10 +310,38 @@ class _Computed:
         return self.rows(slice(start, stop))
 
 
-def _predict(
-    networks: Sequence[LoadedNetwork], micrograph: Micrograph, how: Applying, progress: Progress | None
-) -> Prediction:
-    """Mean probability of the networks."""
+def segment_micrograph(
+    networks: Sequence[LoadedNetwork],
+    micrograph: Micrograph,
+    how: Applying,
+    remedies: Remedies,
+    progress: Progress | None = None,
+) -> tuple[Prediction, NDArray[np.int32]]:
+    """What networks give for a micrograph, and the particles in it.
+
+    Parameters
+    ----------
+    networks : sequence of LoadedNetwork
+        As of :func:`load_segmenters`.
+    micrograph : Micrograph
+    how : Applying
+    remedies : Remedies
+        What errors say can be done.
+    progress : callable, optional
+        Told how many tiles are done, and of how many.
+
+    Returns
+    -------
+    prediction : Prediction
+        With the warnings of the file.
+    labels : int32 array [H, W]
+        As of :func:`exitwave.benchmark.instances.find_instances`.
+
+    Raises
+    ------
+    MicrographError
+        If pixel or image are too far from those that the networks know.
+    """
     prediction = predict_ensemble(
         networks,
         micrograph.image,
@@ -308,6 +351,11 @@ def _predict(
         how.any_pixel_size,
         how.any_image,
         progress,
-        ON_COMMAND_LINE,
+        remedies,
     )
-    return replace(prediction, warnings=(*micrograph.warnings, *prediction.warnings))
+    mask = np.empty(prediction.shape, bool)
+    for rows in strips(prediction.shape):
+        # Where nothing was recorded is no particle, whatever the threshold.
+        mask[rows] = (prediction.value_rows(rows) >= how.threshold) & ~prediction.left_out[rows]
+    labels = find_instances(mask, micrograph.pixel_size, how.particles)
+    return replace(prediction, warnings=(*micrograph.warnings, *prediction.warnings)), labels

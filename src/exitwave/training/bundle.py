@@ -11,19 +11,21 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 import exitwave
 from exitwave.errors import TrainingError
 from exitwave.training.kinds import task_from
-from exitwave.training.networks import LoadedNetwork, load_network, replace_file
 from exitwave.training.record import DESCRIPTION, network_folders
 from exitwave.training.task import Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from exitwave.training.networks import LoadedNetwork
 
 BUNDLED = Path(__file__).parents[3] / "resources" / "models" / "particles.safetensors"
 """The networks that come with exitwave, and are used where no others are named."""
@@ -44,6 +46,8 @@ class Convention:
         What counts as particle, in words.
     networks : tuple of dict
         Description of each network, as in its ``network.json``.
+    weights_sha256 : str
+        Digest of all weights of the bundle.
     scores : dict
         For each benchmark the scores of their mean prediction, by name; plain values.
     """
@@ -51,6 +55,7 @@ class Convention:
     name: str
     told: str
     networks: tuple[Mapping[str, Any], ...]
+    weights_sha256: str
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def task(self) -> Task:
@@ -86,6 +91,10 @@ def save_bundle(path: Path, conventions: Mapping[str, tuple[str, Sequence[Path],
     TrainingError
         If a folder holds no network.
     """
+    from safetensors.torch import save_file
+
+    from exitwave.training.networks import load_network, replace_file
+
     tensors: dict[str, torch.Tensor] = {}
     told: dict[str, Any] = {}
     for name, (words, folders, scores) in conventions.items():
@@ -120,10 +129,10 @@ def read_bundle(path: Path) -> dict[str, Convention]:
     if not path.is_file():
         raise TrainingError(f"{path} does not exist; allowed: a file of networks, or the folder of a training")
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "np") as file:
             content = json.loads((file.metadata() or {})[KEY])
         return {
-            name: Convention(name, found["told"], tuple(_described(found)), found["scores"])
+            name: Convention(name, found["told"], tuple(_described(found)), content["sha256"], found["scores"])
             for name, found in content["conventions"].items()
         }
     except (SafetensorError, OSError, KeyError, TypeError, AttributeError, ValueError) as error:
@@ -136,6 +145,22 @@ def _described(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**one, "info": {**found["shared"], **one["info"]}} for one in found["networks"]]
 
 
+def find_convention(path: Path, name: str | None = None) -> Convention:
+    """One convention of a bundle, the first if none is named.
+
+    Raises
+    ------
+    TrainingError
+        If the file is no bundle, or has no such convention.
+    """
+    conventions = read_bundle(path)
+    if name is None:
+        return next(iter(conventions.values()))
+    if name not in conventions:
+        raise TrainingError(f"{path.name} has no convention '{name}'; allowed: {', '.join(conventions)}")
+    return conventions[name]
+
+
 def load_bundle(path: Path, convention: str | None = None) -> list[LoadedNetwork]:
     """Load the networks of one convention of a bundle, the first if none is named.
 
@@ -144,21 +169,21 @@ def load_bundle(path: Path, convention: str | None = None) -> list[LoadedNetwork
     TrainingError
         If the file is no bundle, is damaged, or has no such convention.
     """
-    conventions = read_bundle(path)
-    name = next(iter(conventions)) if convention is None else convention
-    if name not in conventions:
-        raise TrainingError(f"{path.name} has no convention '{name}'; allowed: {', '.join(conventions)}")
+    import torch
+
+    from exitwave.training.networks import LoadedNetwork
+
+    found = find_convention(path, convention)
     try:
         with safe_open(path, "pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            written = json.loads(file.metadata()[KEY])["sha256"]
     except SafetensorError as error:
         raise TrainingError(f"{path} is damaged: {error}") from error
-    if _digest(tensors) != written:
+    if _digest(tensors) != found.weights_sha256:
         raise TrainingError(f"{path} is damaged: its SHA-256 differs")
     loaded = []
-    for number, description in enumerate(conventions[name].networks):
-        prefix = f"{name}/{number}/"
+    for number, description in enumerate(found.networks):
+        prefix = f"{found.name}/{number}/"
         state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
         try:
             task = task_from(description)
@@ -166,10 +191,15 @@ def load_bundle(path: Path, convention: str | None = None) -> list[LoadedNetwork
             # Copied into the single precision of a new network.
             network.load_state_dict(state)
         except (RuntimeError, ValueError, KeyError, ValidationError) as error:
-            raise TrainingError(f"{path}: convention '{name}' does not fit this version of exitwave") from error
+            raise TrainingError(f"{path}: convention '{found.name}' does not fit this version of exitwave") from error
         module = network.eval().to(memory_format=torch.channels_last)
         loaded.append(LoadedNetwork(module, task, float(description["pixel_size"]), dict(description["info"])))
     return loaded
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a path is that of a file of several networks, and not of the weights of one."""
+    return path.is_file() and not (path.parent / DESCRIPTION).exists()
 
 
 def load_networks(path: Path, convention: str | None = None) -> list[LoadedNetwork]:
@@ -188,16 +218,20 @@ def load_networks(path: Path, convention: str | None = None) -> list[LoadedNetwo
     TrainingError
         If there is no network, it is damaged, or there is no such convention.
     """
-    if path.is_file() and not (path.parent / DESCRIPTION).exists():
+    if is_bundle(path):
         return load_bundle(path, convention)
     if convention is not None:
         raise TrainingError(
             f"{path} is no file of several conventions, of which '{convention}' could be one; allowed: leave it out"
         )
+    from exitwave.training.networks import load_network
+
     return [load_network(folder) for folder in network_folders(path)]
 
 
 def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    import torch
+
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())
