@@ -24,7 +24,7 @@ CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.14 python3.13 python3.12 
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help run test lint bench bench-waves bench-images convergence gallery models docs-keys lock unlock clean FORCE
+.PHONY: help install run test lint bench bench-waves bench-images convergence gallery models docs-keys lock unlock clean FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1  /p' $(MAKEFILE_LIST) | awk -F '  ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,8 @@ run: $(STAMP)  ## run the demo, or STUDY=FILE, at SCALE=laptop, on CORES (all); 
 	fi
 	@if [ -d results/report/$(NAME)/benchmarks ]; then $(BIN)/exitwave scores $(NAME); fi
 	@echo "report: $(REPORT)"
+
+install: $(STAMP)  ## install everything into .venv
 
 test: lint  ## lint, types and tests; minutes on two cores
 	$(BIN)/pytest -n logical --dist loadfile -m "not slow and not gpu"

@@ -14,6 +14,7 @@ from exitwave.study.artifacts import (
     shards,
     shards_of_benchmark,
     shards_of_dataset,
+    start_of,
     streamed_shards,
     streams,
 )

@@ -5,6 +5,7 @@ rule training:
             shards_of_dataset(training_of(wc).source("datasets")).values(), []
         ),
         sources=lambda wc: streamed_shards(training_of(wc)),
+        start=lambda wc: start_of(training_of(wc), wc.seed),
     output:
         weights="results/trainings/{training}/seed-{seed}/weights.safetensors",
         network="results/trainings/{training}/seed-{seed}/network.json",

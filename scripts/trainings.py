@@ -21,4 +21,5 @@ with job(f"{snakemake.wildcards.training} seed {snakemake.wildcards.seed}", snak
         int(snakemake.wildcards.seed),
         Path(snakemake.output.weights).parent,
         {key: ImagesSource(images.block, images.seed, folders) for key, (images, folders) in streams.items()},
+        next(map(Path, snakemake.input.start), None),
     )

@@ -107,7 +107,9 @@ def segment(
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="probability from which a pixel is particle")
     ] = 0.5,
-    smallest: Annotated[float, typer.Option(min=0.0, help="diameter [Å] below which a region is no particle")] = 10.0,
+    smallest: Annotated[
+        float, typer.Option(min=0.0, help="diameter [Å] of the disc of equal area, below which nothing is a particle")
+    ] = 10.0,
     split: Annotated[bool, typer.Option(help="split particles that touch")] = True,
     overlap: Annotated[float, typer.Option(min=0.0, max=0.95, help="overlap of tiles, of their edge")] = 0.5,
     symmetry_average: Annotated[
@@ -201,6 +203,30 @@ def _tiles_told(files: int) -> Iterator[Callable[[int, str, int, int], None]]:
             yield progress
     else:
         yield progress
+
+
+@app.command()
+def correct(
+    results: Annotated[Path, typer.Argument(help="folder of results of exitwave segment, with masks NAME_corrected")],
+    output: Annotated[Path, typer.Option(help="folder to make, or to add to: images, masks and an index.csv")],
+    test: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="share of the files kept back from training, to score on")
+    ] = 0.3,
+    all: Annotated[
+        bool, typer.Option("--all", help="take masks without a corrected one as they are; look at each of them first")
+    ] = False,
+) -> None:
+    """Collect masks that were corrected by hand, to train and score networks on."""
+    from exitwave.jobs.correct import collect
+
+    outcomes, left = collect(results, output, test, all)
+    for outcome in outcomes:
+        typer.echo(outcome.told if outcome.done else f"skipped: {outcome.told}", err=not outcome.done)
+    done = sum(outcome.done for outcome in outcomes)
+    left_out = f"; {left} without a corrected mask" if left else ""
+    typer.echo(f"{done} of {len(outcomes) + left} images collected in {output}{left_out}")
+    if not done or done < len(outcomes):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -90,9 +90,9 @@ class Asked:
     rngs : tuple of Generator
         One for each item to make of it: one structure, one set of exit waves, or several images.
     row : mapping
-        Metadata of the stage before; empty for structures.
+        Metadata of the stage before, or of the micrograph; empty for structures.
     sources : mapping of mappings
-        For each earlier stage that is read the arrays of the same item, read when they are taken.
+        For each earlier stage that is read the arrays of the same item, read when they are taken; or a micrograph.
     """
 
     item: int

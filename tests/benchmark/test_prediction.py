@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from exitwave.benchmark.prediction import network_predictor, predict_image, tile_edge
+from exitwave.benchmark.prediction import Prediction, network_predictor, predict_ensemble, predict_image, tile_edge
+from exitwave.benchmark.remedies import ON_COMMAND_LINE
 from exitwave.benchmark.tiling import tile_starts
 from exitwave.config.models import Segmentation
 from exitwave.data.preprocess import preprocess
-from exitwave.errors import MicrographError
+from exitwave.errors import MicrographError, TrainingError
 from exitwave.training.kinds import task_of
 from exitwave.training.networks import LoadedNetwork
 
@@ -201,3 +202,96 @@ def test_the_median_acts_on_the_pixels_of_the_network_as_in_training():
 @pytest.mark.parametrize(("size", "edge"), [(128, 128), (100, 128), (130, 160)])
 def test_tiles_can_be_halved_by_the_encoder(size, edge):
     assert tile_edge(make_network(image_size=size)) == edge
+
+
+class Constant(Darkness):
+    """The same logit everywhere."""
+
+    def __init__(self, probability):
+        super().__init__()
+        self.logit = float(np.log(probability / (1 - probability)))
+
+    def forward(self, images):
+        return torch.full_like(images, self.logit)
+
+
+def ensemble(*probabilities, **info):
+    plain = make_network(**info)
+    return [LoadedNetwork(Constant(value), plain.task, 0.8, plain.info) for value in probabilities]
+
+
+@pytest.mark.parametrize("pixel_size", [0.5, 0.8, 1.1])
+def test_an_ensemble_gives_mean_and_deviation_of_its_networks_on_the_image(discs, pixel_size):
+    image, _ = discs
+    image[175:] = 0
+    prediction = predict_ensemble(ensemble(0.2, 0.3, 0.7), image, pixel_size)
+    assert prediction.values.shape == prediction.spread.shape == image.shape
+    np.testing.assert_allclose(prediction.values[:175], 0.4, atol=1e-5)
+    np.testing.assert_allclose(prediction.spread[:175], np.std([0.2, 0.3, 0.7]), atol=1e-5)
+    assert not prediction.values[175:].any()
+    assert not prediction.spread[175:].any()
+    rows = slice(40, 90)
+    np.testing.assert_array_equal(prediction.value_rows(rows), prediction.values[rows])
+    np.testing.assert_array_equal(prediction.spread_rows(rows), prediction.spread[rows])
+    alone = predict_ensemble(ensemble(0.2), image, pixel_size)
+    assert alone.spread is None
+    assert alone.spread_rows(rows) is None
+
+
+def test_the_mean_of_an_ensemble_is_that_of_its_networks_one_by_one(discs):
+    image, _ = discs
+    networks = [make_network(), *ensemble(0.3)]
+    together = predict_ensemble(networks, image, 0.5).values
+    one_by_one = [predict_image(network, image, 0.5).values for network in networks]
+    np.testing.assert_allclose(together, np.mean(one_by_one, axis=0), atol=1e-6)
+
+
+def test_networks_that_see_an_image_differently_are_no_ensemble(discs):
+    for other in (make_network(median=1), make_network(image_size=64)):
+        with pytest.raises(TrainingError, match="the networks differ in preprocessing, pixel size or tile"):
+            predict_ensemble([make_network(image_size=128), other], discs[0], 0.8)
+
+
+def test_every_tile_of_every_network_is_told(discs):
+    told = []
+    predict_ensemble(ensemble(0.2, 0.3, image_size=64), discs[0], 0.8, progress=lambda *done: told.append(done))
+    tiles = len(tile_starts(200, 64, 0.5)) * len(tile_starts(240, 64, 0.5))
+    assert {total for _, total in told} == {2 * tiles}
+    done = [number for number, _ in told]
+    assert done == sorted(done)
+    assert done[-1] == 2 * tiles
+    assert len(done) > 20
+
+
+def test_a_far_pixel_is_told_with_the_option_that_gives_it(discs):
+    image = discs[0]
+    with pytest.raises(MicrographError, match=r"unless --any-pixel-size .* give --pixel-size \(Å\)$"):
+        predict_ensemble([make_network()], image, 8, remedies=ON_COMMAND_LINE)
+    near = predict_ensemble([make_network()], image[:64, :64], 1.6, remedies=ON_COMMAND_LINE)
+    assert near.warnings[0].endswith("if the pixel is wrong, give --pixel-size (Å)")
+
+
+def test_a_batch_that_the_memory_of_the_device_does_not_hold_is_halved():
+    sizes = []
+
+    class Small(Darkness):
+        def forward(self, images):
+            sizes.append(len(images))
+            if len(images) > 2:
+                raise torch.OutOfMemoryError
+            return super().forward(images)
+
+    network = LoadedNetwork(Small(), make_network().task, 0.8, {})
+    tiles = np.random.default_rng(0).random((7, 32, 32), np.float32)
+    predict = network_predictor(network)
+    np.testing.assert_allclose(predict(tiles), network_predictor(make_network())(tiles), atol=1e-6)
+    assert sizes == [7, 3, 1, 1, 1, 1, 1, 1, 1]
+    predict(tiles)
+    assert sizes[9:] == [1] * 7
+
+
+def test_a_prediction_on_the_pixels_of_the_image_is_what_was_given():
+    values = np.random.default_rng(0).random((40, 50)).astype(np.float32)
+    left_out = np.zeros((40, 50), bool)
+    left_out[:, 40:] = True
+    np.testing.assert_array_equal(Prediction(values, left_out, ()).values, np.where(left_out, 0, values))

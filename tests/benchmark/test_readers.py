@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from exitwave.benchmark.readers import read_mask, read_micrograph
+from exitwave.benchmark.readers import read_corrected, read_mask, read_micrograph
 from exitwave.benchmark.units import length_of
 from exitwave.errors import MicrographError
 
@@ -626,3 +626,54 @@ def test_image_too_large_for_the_memory_is_one_sentence(tmp_path, gray, monkeypa
     monkeypatch.setattr(np, "load", too_large)
     with pytest.raises(MicrographError, match=r"a\.npy cannot be read: there is not enough memory"):
         read_micrograph(tmp_path / "a.npy", 1.0)
+
+
+def numbers_of(gray):
+    """Particles with numbers, on a background of 0, and where they are."""
+    expert = gray > 128
+    return np.where(expert, 1 + gray % 7, 0), expert
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.uint32, np.float32])
+def test_particles_by_number_are_a_corrected_mask(tmp_path, gray, dtype):
+    """As napari and Fiji save labels, of which no number says more than another."""
+    numbers, expert = numbers_of(gray)
+    tifffile.imwrite(tmp_path / "m.tif", numbers.astype(dtype))
+    np.testing.assert_array_equal(read_corrected(tmp_path / "m.tif", tmp_path / "a.png", gray.shape), expert)
+    with pytest.raises(MicrographError, match="8 different values"):
+        mask_of(tmp_path / "m.tif", gray.shape)
+
+
+def test_numbers_with_a_table_of_colours_are_the_numbers(tmp_path, gray):
+    numbers, expert = numbers_of(gray)
+    table = np.random.default_rng(0).integers(0, 2**16, (3, 256)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "m.tif", numbers.astype(np.uint8), photometric="palette", colormap=table)
+    np.testing.assert_array_equal(read_corrected(tmp_path / "m.tif", tmp_path / "a.png", gray.shape), expert)
+
+
+@pytest.mark.parametrize("values", [(0, 1), (0, 255), (0, 65535)])
+def test_a_corrected_mask_of_two_values_is_read_as_any_mask(tmp_path, gray, values):
+    expert = gray > 128
+    tifffile.imwrite(tmp_path / "m.tif", np.where(expert, values[1], values[0]).astype(np.uint16))
+    np.testing.assert_array_equal(read_corrected(tmp_path / "m.tif", tmp_path / "a.png", gray.shape), expert)
+
+
+def test_colours_and_the_inverting_palette_are_read_as_in_any_mask(tmp_path, gray):
+    expert = gray > 128
+    layers = [expert, 0 * expert, 0 * expert, np.ones(gray.shape)]
+    save_png(tmp_path / "m.png", np.stack(layers, -1).astype(np.uint8) * 255)
+    np.testing.assert_array_equal(read_corrected(tmp_path / "m.png", tmp_path / "a.png", gray.shape), expert)
+    tifffile.imwrite(tmp_path / "m.tif", expert.astype(np.uint8) * 255, photometric="miniswhite")
+    np.testing.assert_array_equal(read_corrected(tmp_path / "m.tif", tmp_path / "a.png", gray.shape), expert)
+
+
+def test_smoothed_edges_and_what_jpeg_makes_of_a_mask_are_no_numbers(tmp_path, gray):
+    white = np.zeros(gray.shape, np.uint8)
+    white[4:-4, 4:-4] = 255
+    white[3, 4:-4] = 128
+    save_png(tmp_path / "m.png", white)
+    with pytest.raises(MicrographError, match=r"3 different values \(0, 128, 255\)"):
+        read_corrected(tmp_path / "m.png", tmp_path / "a.png", gray.shape)
+    Image.fromarray(np.where(gray > 128, 9, 0).astype(np.uint8)).save(tmp_path / "m.jpg")
+    with pytest.raises(MicrographError, match="different values"):
+        read_corrected(tmp_path / "m.jpg", tmp_path / "a.png", gray.shape)

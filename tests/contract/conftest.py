@@ -52,6 +52,7 @@ images:
     pixel_size: 0.3
     size: 64
     dose: {uniform: [1.0e+4, 5.0e+4]}
+  real: {kind: micrographs, path: MICROGRAPHS, per_structure: 2, pixel_size: 0.8, size: 64}
 datasets:
   images: {images: hrtem, validation: 0.3, test: 0.3}
 models:
@@ -96,7 +97,9 @@ def new_made(tmp_path: Path) -> Callable[[Study], Made]:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return Made(
-        study_from(yaml.safe_load(EXAMPLES.replace("ROOT", str(ROOT))), "examples.yaml"),
-        tmp_path_factory.mktemp("contract"),
-    )
+    micrographs, patches = tmp_path_factory.mktemp("micrographs"), ROOT / "resources/micrographs/scottlab_hrtem_patches"
+    names = ("Au2.2nm_0", "Au5nm_0", "Au10nm_0", "Ag5nm_patch")
+    rows = [f"{patches}/images/{name}.png,{patches}/masks/{name}.png,0.7" for name in names]
+    (micrographs / "index.csv").write_text("\n".join(["image,mask,pixel_size", *rows]))
+    text = EXAMPLES.replace("ROOT", str(ROOT)).replace("MICROGRAPHS", str(micrographs))
+    return Made(study_from(yaml.safe_load(text), "examples.yaml"), tmp_path_factory.mktemp("contract"))

@@ -67,7 +67,9 @@ class Jobs:
     def __init__(self, text: str = TINY) -> None:
         self.text = text
         self.study = study_from(yaml.safe_load(text), "tiny.yaml")
-        self.members = SimpleNamespace(**{stage: self.study.stage(stage)[0] for stage in self.study.members})
+        self.members = SimpleNamespace(
+            **{stage: found[0] for stage in self.study.members if (found := self.study.stage(stage))}
+        )
 
     def describe(self, stage: str, name: str | None = None, **values: Any) -> Description:
         """A block as its job sees it, with other values of some keys: the first of a stage, or by its name."""
@@ -103,6 +105,12 @@ class Jobs:
 @pytest.fixture(scope="session")
 def jobs() -> Jobs:
     return Jobs()
+
+
+@pytest.fixture
+def new_jobs() -> type[Jobs]:
+    """Jobs of a study of one's own."""
+    return Jobs
 
 
 @pytest.fixture(scope="session")

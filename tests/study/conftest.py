@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,3 +93,29 @@ def refusal(changed: Callable[..., Study]) -> Callable[..., str]:
         return sentence.removeprefix("study.yaml: ")
 
     return build
+
+
+@pytest.fixture
+def networks(tmp_path: Path) -> Path:
+    """A training of two networks, as far as a study looks at them."""
+    for number in range(2):
+        folder = tmp_path / "networks" / f"seed-{number}"
+        folder.mkdir(parents=True)
+        (folder / "weights.safetensors").write_text(f"weights {number}")
+        record = {"model": {"kind": "segmentation"}, "facts": {}, "pixel_size": 0.8, "weights_sha256": "", "info": {}}
+        (folder / "network.json").write_text(json.dumps(record))
+    return tmp_path / "networks"
+
+
+@pytest.fixture
+def micrographs(tmp_path: Path) -> Path:
+    """A folder of five micrographs with masks, the last of them kept back."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    rows = ["image,mask,pixel_size,split"]
+    for number in range(5):
+        for kind in ("image", "mask"):
+            (folder / f"{kind}{number}.png").write_text(f"{kind} {number}")
+        rows.append(f"image{number}.png,mask{number}.png,0.5,{'test' if number == 4 else 'train'}")
+    (folder / "index.csv").write_text("\n".join(rows))
+    return folder

@@ -257,3 +257,57 @@ def test_the_plan_counts_jobs_and_items(changed: Any) -> None:
     assert (rows["images", "noisy"].jobs, rows["images", "noisy"].items) == (2, 16)
     assert rows["trainings", "gold"].jobs == 2
     assert all(row.gigabytes > 0 for row in rows.values())
+
+
+def test_networks_to_start_from_are_known_by_their_weights(changed: Any, networks: Path) -> None:
+    before = hashes(changed())
+    fine = hashes(changed(("trainings.gold.start_from", str(networks))))
+    assert {name for name in before if before[name] != fine[name]} == {"trainings.gold"}
+    moved = networks.rename(networks.with_name("elsewhere"))
+    assert hashes(changed(("trainings.gold.start_from", str(moved)))) == fine
+    (moved / "seed-1" / "weights.safetensors").write_text("other weights")
+    assert hashes(changed()) != fine
+
+
+def test_networks_of_the_study_to_start_from_are_known_by_their_training(changed: Any) -> None:
+    fine = {"datasets": "gold", "model": "unet", "seeds": 2, "start_from": "gold"}
+    before = hashes(changed(("trainings.fine", fine)))
+    after = hashes(changed(("models.unet.epochs", 3)))
+    assert before["trainings.fine"] != before["trainings.gold"]
+    # The model of both has changed; that of the first alone changes the second as well.
+    gentle = hashes(changed(("models.gentle", {"like": "unet"}), ("trainings.fine", {**fine, "model": "gentle"})))
+    changed(("models.gentle", {"kind": "segmentation", "epochs": 3}), ("models.unet.epochs", 5))
+    again = hashes(changed())
+    assert gentle["models.gentle"] == again["models.gentle"] == after["models.unet"]
+    assert gentle["trainings.fine"] != again["trainings.fine"]
+
+
+def fields(folder: Path) -> dict[str, Any]:
+    return {"kind": "micrographs", "path": str(folder), "pixel_size": 0.8, "size": 64, "per_structure": 4}
+
+
+@pytest.mark.parametrize(("file", "content"), [("image0.png", "another"), ("mask1.png", "another")])
+def test_fields_of_micrographs_are_known_by_images_and_masks(
+    changed: Any, micrographs: Path, file: str, content: str
+) -> None:
+    before = hashes(changed(("images.mine", fields(micrographs))))
+    (micrographs / "mask4.png").write_text("another mask of what is kept back")
+    assert hashes(changed()) == before
+    (micrographs / file).write_text(content)
+    assert hashes(changed())["images.mine"] != before["images.mine"]
+
+
+def test_a_pixel_size_of_the_index_is_part_of_the_fields(changed: Any, micrographs: Path) -> None:
+    before = hashes(changed(("images.mine", fields(micrographs))))
+    index = micrographs / "index.csv"
+    index.write_text(index.read_text().replace("mask2.png,0.5", "mask2.png,0.6"))
+    assert hashes(changed())["images.mine"] != before["images.mine"]
+
+
+def test_micrographs_are_the_items_of_their_fields(changed: Any, micrographs: Path) -> None:
+    study = changed(
+        ("images.mine", fields(micrographs)), ("datasets.mine", {"images": "mine", "validation": 0.3, "test": 0})
+    )
+    member = study.members["images"]["mine"]
+    (row,) = [row for row in plan(study) if row.name == "mine" and row.stage == "images"]
+    assert (row.jobs, row.items, shard_ranges(member)) == (1, 16, [(0, 4)])

@@ -304,3 +304,84 @@ def test_thickness_beyond_the_cell_is_refused(refusal: Any) -> None:
 def test_labels_along_the_beam_are_refused_for_a_tilted_one(refusal: Any, label: str) -> None:
     sentence = refusal(("exit_waves.thermal.specimen_tilt_x", {"uniform": [0, 20]}), ("images.noisy.labels", [label]))
     assert f"images.noisy.labels: found '{label}', which is made for a beam along z" in sentence
+
+
+def fine(start: object, **values: Any) -> tuple[str, Any]:
+    return "trainings.fine", {"datasets": "gold", "model": "unet", "seeds": 2, "start_from": str(start), **values}
+
+
+def test_networks_to_start_from_have_to_be_there(changed: Any, refusal: Any, networks: Any, tmp_path: Any) -> None:
+    changed(fine(networks), fine("gold"))
+    assert refusal(fine("nowhere")).startswith("trainings.fine.start_from: 'nowhere' is no folder, and no block of ")
+    assert "fine" not in refusal(fine("fine")).partition("or one of")[2]
+    (tmp_path / "empty").mkdir()
+    assert "which holds no network" in refusal(fine(tmp_path / "empty"))
+    sentence = refusal(fine(networks, seeds=3))
+    assert sentence.startswith("trainings.fine.seeds: found 3, each of which starts from a network of")
+    assert sentence.endswith("allowed: up to 2, as many as that has")
+    changed(fine(networks / "seed-0", seeds=3))
+
+
+def test_networks_without_an_epoch_need_a_start(changed: Any, refusal: Any, networks: Any) -> None:
+    sentence = refusal(("models.unet.epochs", 0))
+    assert sentence.startswith("trainings.gold.model: found epochs 0, which leaves random weights")
+    changed(("trainings.gold.start_from", str(networks)))
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_networks_of_another_architecture_are_no_start(refusal: Any, networks: Any, own: bool) -> None:
+    other = ("models.other", {"kind": "segmentation", "encoder": "resnet34"})
+    sentence = refusal(other, fine("gold" if own else networks, model="other"))
+    assert sentence == (
+        "trainings.fine.start_from: found networks of architecture unet, encoder resnet18, encoder_depth 5, and the "
+        "model has architecture unet, encoder resnet34, encoder_depth 5; allowed: networks of the same parts"
+    )
+
+
+def test_nothing_is_trained_on_micrographs_that_it_is_scored_on(changed: Any, refusal: Any, micrographs: Any) -> None:
+    fields = {"kind": "micrographs", "path": str(micrographs), "pixel_size": 0.8, "size": 64}
+    changes = [
+        ("images.mine", fields),
+        ("datasets.mine", {"images": "mine", "validation": 0.3, "test": 0}),
+        fine("gold", datasets="mine"),
+        ("trainings.finer", {**fine("fine")[1]}),
+        ("benchmarks.real", {"kind": "micrographs", "path": str(micrographs), "trainings": ["finer"]}),
+    ]
+    sentence = refusal(*changes)
+    assert sentence.startswith("benchmarks.real.path: image0.png of index.csv is a micrograph that a network has been ")
+    changed(("benchmarks.real.split", "test"))
+    sentence = refusal(("benchmarks.real.split", "other"))
+    assert sentence.endswith("has no micrograph whose split is other; allowed: train or test")
+    sentence = refusal(("benchmarks.real.split", "test"), ("trainings.fine.streaming", True))
+    assert sentence.startswith("trainings.fine.streaming: found true with the images 'mine', which are no simulation")
+
+
+def test_an_index_that_cannot_be_trained_on_is_found_before_the_first_job(refusal: Any, micrographs: Any) -> None:
+    block = ("images.mine", {"kind": "micrographs", "path": str(micrographs), "pixel_size": 0.8, "size": 64})
+    (micrographs / "mask0.png").unlink()
+    assert "mask0.png, which does not exist" in refusal(block)
+    index = micrographs / "index.csv"
+    text = index.read_text()
+    index.write_text(text.replace("mask0.png", ""))
+    assert "index.csv has a row without image or mask" in refusal(block)
+    index.write_text(text.replace(",train", ",test"))
+    assert "lists no micrograph to train on" in refusal(block)
+    index.unlink()
+    assert "has no index.csv" in refusal(block)
+
+
+def test_held_out_structures_have_been_kept_from_the_networks_that_a_training_starts_from(
+    changed: Any, refusal: Any, micrographs: Any
+) -> None:
+    fields = {"kind": "micrographs", "path": str(micrographs), "pixel_size": 0.8, "size": 64}
+    changed(
+        ("images.mine", fields),
+        ("datasets.mine", {"images": "mine", "validation": 0.3, "test": 0}),
+        fine("gold", datasets="mine"),
+    )
+    greedy = {"datasets": "greedy", "model": "unet", "seeds": 2}
+    sentence = refusal(
+        ("datasets.greedy", {"images": "noisy", "validation": 0.2, "test": 0}),
+        ("trainings", {"greedy": greedy, "fine": fine("greedy", datasets="mine")[1]}),
+    )
+    assert "keep shares [0.0, 0.2] of their structures for the test" in sentence

@@ -40,7 +40,7 @@ STROKES, MOST_STROKES = 30, 0.05
 """Smallest number of pixels of an annotation, and the largest share of an image."""
 THICKEST = 3
 """Half the width of the strokes of an annotation [px]; what is thicker is a specimen that is cut off."""
-BLOCK = 1024
+BLOCK = 512
 """Edge [px] of a square that is filled at once, so that memory does not grow with the image."""
 
 
@@ -115,6 +115,8 @@ def continued(image: NDArray[np.float32], left_out: Mask) -> NDArray[np.float32]
 def filled(image: Rows, left_out: Mask) -> Patched:
     """The same, but for an image of which only what is filled takes memory."""
     places = np.flatnonzero(left_out)
+    if left_out.size < 2**31:
+        places = places.astype(np.int32)
     values = np.zeros(len(places), np.float32)
     height, width = left_out.shape
     for top in range(0, height, BLOCK):
@@ -130,15 +132,16 @@ def filled(image: Rows, left_out: Mask) -> Patched:
                 # Where the mirror image is left out itself the nearest pixel has to do.
                 out = left_out[mirrored[0], mirrored[1]]
                 source = [np.where(out, near, mirror) for near, mirror in zip(nearest, mirrored, strict=True)]
-                values[np.searchsorted(places, row * width + column)] = values_at(image, source[0], source[1])
+                values[np.searchsorted(places, (row * width + column).astype(places.dtype))] = values_at(
+                    image, source[0], source[1]
+                )
     return Patched(image, places, values)
 
 
 def _nearest(left_out: Mask, row: NDArray[np.intp], column: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     """Rows and columns of the nearest pixels that are not left out to some that are, which lie in one block."""
-    margin = BLOCK // 4
+    margin = BLOCK // 8
     while True:
-        # A pixel nearer than the margin is the nearest of all.
         top, left = max(0, int(row.min()) - margin), max(0, int(column.min()) - margin)
         part = left_out[top : int(row.max()) + margin + 1, left : int(column.max()) + margin + 1]
         whole = part.shape == left_out.shape
@@ -146,9 +149,12 @@ def _nearest(left_out: Mask, row: NDArray[np.intp], column: NDArray[np.intp]) ->
             nearest = distance_transform_edt(part, return_distances=False, return_indices=True)
             found = [axis[row - top, column - left] for axis in nearest]
             far = np.hypot(found[0] + top - row, found[1] + left - column).max()
+            # What is beyond the margin is farther still.
             if whole or far <= margin:
                 return [found[0].astype(np.intp) + top, found[1].astype(np.intp) + left]
-        margin *= 2
+            margin = int(far) + 1
+        else:
+            margin *= 2
 
 
 def _flat_areas(image: Rows) -> Mask:
@@ -188,8 +194,9 @@ def _flat_areas(image: Rows) -> Mask:
     kept = np.zeros(number + 1, dtype=bool)
     kept[large] = (~usual & (shared | extreme))[which]
     nothing[part] = kept[parts]
-    del parts
+    del parts, centres
     flat: Mask = maximum_filter(nothing, WINDOW, mode="constant")
+    del nothing
     if flat.mean() > BACKGROUND:
         return np.zeros(shape, dtype=bool)
     for bar in _bars(flat):
@@ -287,5 +294,9 @@ def _equal(image: Rows, rows: slice, edge: int) -> Mask:
     """Pixels of some rows in the middle of a square of equal values."""
     margin = edge // 2
     padded = with_margin(image, rows, margin, "edge")
+    beside = padded[:, 1:] == padded[:, :-1]
+    # Most strips have not even a line of equal values, which is faster to see.
+    if not np.logical_and.reduce([beside[:, k : beside.shape[1] - edge + 2 + k] for k in range(edge - 1)]).any():
+        return np.zeros((rows.stop - rows.start, image.shape[1]), dtype=bool)
     equal = maximum_filter(padded, edge) == minimum_filter(padded, edge)
     return np.asarray(equal[margin:-margin, margin:-margin])

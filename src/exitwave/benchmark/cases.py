@@ -105,6 +105,13 @@ def check_pixel_sizes(sizes: Mapping[str, float], trainings: Sequence[Node]) -> 
                     )
 
 
+def datasets_learned(training: Node) -> Iterator[Node]:
+    """Datasets that the networks of a training have seen: its own, and those of the networks that it starts from."""
+    yield training.source("datasets")
+    for before in training.upstream.get("start_from", ()):
+        yield from datasets_learned(before)
+
+
 N = TypeVar("N", bound=Node)
 
 

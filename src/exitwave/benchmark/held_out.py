@@ -10,17 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from exitwave.benchmark.cases import Case, Examples, N, check_pixel_sizes
+from exitwave.benchmark.cases import Case, Examples, N, check_pixel_sizes, datasets_learned
 from exitwave.config.benchmarks import SimulatedBenchmark
 from exitwave.config.datasets import Dataset
 from exitwave.config.graph import Node
 from exitwave.config.images import Images
 from exitwave.config.models import DEFAULT_AIM, Network
-from exitwave.data.batches import load_arrays
 from exitwave.data.shards import read_table
 from exitwave.errors import ConfigError
 from exitwave.training.kinds import kind_of, model_from, task_on
-from exitwave.training.task import INPUT, Task
+from exitwave.training.task import INPUT, Task, read_examples
 
 EXAMPLES = 256
 """Training images at the most that baselines learn from."""
@@ -47,9 +46,7 @@ class HeldOut:
             yield from self._read(rows)
 
     def _read(self, table: pd.DataFrame) -> Iterator[Case]:
-        for start in range(0, len(table), TOGETHER):
-            rows = table.iloc[start : start + TOGETHER]
-            arrays = load_arrays(rows, self.task.arrays)
+        for rows, arrays in read_examples(self.task, table, TOGETHER):
             truths = self.task.targets(arrays, rows)
             columns = (rows[name] for name in ("image_id", "pixel_size", "group"))
             for place, (name, pixel_size, group) in enumerate(zip(*columns, strict=True)):
@@ -67,9 +64,9 @@ class HeldOut:
         examples = Examples([], [])
         # One dataset after another: only within one do all images have the same size.
         for _, rows in _spread(joined.drop_duplicates("image_id"), EXAMPLES).groupby("dataset_number"):
-            arrays = load_arrays(rows, self.task.arrays)
-            examples.images.extend(arrays[INPUT].astype(np.float32))
-            examples.truths.extend(self.task.targets(arrays, rows))
+            for part, arrays in read_examples(self.task, rows, EXAMPLES):
+                examples.images.extend(arrays[INPUT].astype(np.float32))
+                examples.truths.extend(self.task.targets(arrays, part))
         return examples
 
 
@@ -82,7 +79,10 @@ def check(node: Node) -> None:
     """Refuse test shares that differ, networks that differ in their aim, and datasets without what is aimed at."""
     trainings, datasets = node.upstream["trainings"], node.upstream["datasets"]
     # Only with the same share does a held-out structure of one dataset stay out of training in the others.
-    held = [*datasets, *(training.source("datasets") for training in trainings)]
+    held = [
+        *datasets,
+        *(dataset for training in trainings for dataset in datasets_learned(training) if _simulated(dataset)),
+    ]
     shares = sorted({dataset.of(Dataset).test for dataset in held})
     if len(shares) > 1 or shares[0] == 0:
         raise ConfigError(
@@ -106,6 +106,11 @@ def check(node: Node) -> None:
             kind_of(model).check(model, dataset.upstream["images"])
         except ConfigError as error:
             raise ConfigError(f"datasets: {error}") from error
+
+
+def _simulated(dataset: Node) -> bool:
+    """Whether a dataset has images of structures; of micrographs none can be held out here."""
+    return any(images.upstream for images in dataset.upstream["images"])
 
 
 def _told(model: Network) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -11,14 +12,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from exitwave.benchmark.cases import Case, N, check_pixel_sizes
+from exitwave.benchmark.areas import continued, without_artifacts
+from exitwave.benchmark.cases import Case, N, check_pixel_sizes, datasets_learned
 from exitwave.benchmark.readers import PICTURE_SUFFIXES, Micrograph, read_micrograph
+from exitwave.benchmark.tiling import check_pixel, interpolate, resample, resampled_shape
 from exitwave.config.benchmarks import MicrographBenchmark
 from exitwave.config.graph import Node
+from exitwave.config.images import DRAWN, Listed, MicrographFields
 from exitwave.config.models import DEFAULT_AIM, Network, Segmentation
 from exitwave.errors import ConfigError, MicrographError
+from exitwave.items import Array, lateral
 from exitwave.training.kinds import task_of
 from exitwave.training.task import Task
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,13 +61,30 @@ def check(node: Node) -> None:
                 "segment, since masks are what the experts have drawn"
             )
     try:
-        index = check_benchmark_folder(block.path, block.pixel_size)
+        index = check_benchmark_folder(block.path, block.pixel_size, block.split)
     except ConfigError as error:
         raise ConfigError(f"path: {error}") from error
+    seen = {
+        os.path.realpath(listed.image) for training in node.upstream["trainings"] for listed in _trained_on(training)
+    }
+    for name in index["image"].dropna():
+        if os.path.realpath(Path(block.path) / name) in seen:
+            raise ConfigError(
+                f"path: {name} of index.csv is a micrograph that a network has been trained on; allowed: those that "
+                "were kept back, which split: test singles out"
+            )
     if not block.any_pixel_size:
         known = index[index["pixel_size"].notna()]
         sizes = {f"path: {row['image']} of index.csv": float(row["pixel_size"]) for _, row in known.iterrows()}
         check_pixel_sizes(sizes, node.upstream["trainings"])
+
+
+def _trained_on(training: Node) -> Iterator[Listed]:
+    """Micrographs that the networks of a training have seen."""
+    for dataset in datasets_learned(training):
+        for images in dataset.upstream["images"]:
+            if isinstance(images.block, MicrographFields):
+                yield from images.block.listed()
 
 
 def scorable(trainings: Sequence[N]) -> list[N]:
@@ -76,17 +100,19 @@ def aim(trainings: Sequence[Node]) -> dict[str, Any]:
 def files(block: MicrographBenchmark) -> list[str]:
     """Index, images and masks that are there."""
     folder = Path(block.path)
-    index = check_benchmark_folder(folder, block.pixel_size)
+    index = check_benchmark_folder(folder, block.pixel_size, block.split)
     named = [folder / name for column in ("image", "mask") for name in index[column] if isinstance(name, str)]
     return [str(folder / "index.csv"), *(str(file) for file in named if os.path.exists(file))]
 
 
 def cases(block: MicrographBenchmark, model: Network, manifests: Sequence[Path]) -> Micrographs:
     """Micrographs of the folder that have a mask."""
-    return Micrographs(task_of(model, {}), *read_benchmark(block.path, block.pixel_size))
+    return Micrographs(task_of(model, {}), *read_benchmark(block.path, block.pixel_size, block.split))
 
 
-def check_benchmark_folder(path: str | PurePath, pixel_size: float | None = None) -> pd.DataFrame:
+def check_benchmark_folder(
+    path: str | PurePath, pixel_size: float | None = None, split: str | None = None
+) -> pd.DataFrame:
     """Check the index of a benchmark folder without opening an image.
 
     Parameters
@@ -95,6 +121,8 @@ def check_benchmark_folder(path: str | PurePath, pixel_size: float | None = None
         Folder with an ``index.csv``.
     pixel_size : float, optional
         Pixel [Å] that holds for all files.
+    split : str, optional
+        Value of the column ``split`` of the rows that are kept; all of them if left out.
 
     Returns
     -------
@@ -114,7 +142,7 @@ def check_benchmark_folder(path: str | PurePath, pixel_size: float | None = None
     if not (path / "index.csv").is_file():
         raise ConfigError(f"benchmark path {path} has no index.csv; needed: one with the columns image and mask")
     try:
-        index = pd.read_csv(path / "index.csv", dtype={"image": str, "mask": str, "group": str})
+        index = pd.read_csv(path / "index.csv", dtype={"image": str, "mask": str, "group": str, "split": str})
     except (ValueError, OSError) as error:
         raise ConfigError(f"{path / 'index.csv'} cannot be read as a table: {error}") from error
     missing = [column for column in ("image", "mask") if column not in index.columns]
@@ -125,6 +153,12 @@ def check_benchmark_folder(path: str | PurePath, pixel_size: float | None = None
         )
     if index.empty:
         raise ConfigError(f"{path / 'index.csv'} lists no micrograph; needed: one row for each")
+    if split is not None:
+        found = list(index["split"].dropna().unique()) if "split" in index.columns else []
+        if split not in found:
+            known = f"allowed: {' or '.join(map(str, found))}" if found else "it has no such column; allowed: no split"
+            raise ConfigError(f"{path / 'index.csv'} has no micrograph whose split is {split}; {known}")
+        index = index[index["split"] == split].reset_index(drop=True)
     sizes = _numbers(index, "pixel_size", path, lambda size: (size > 0) & np.isfinite(size), "a number above 0, in Å")
     index["pixel_size"] = sizes if pixel_size is None else float(pixel_size)
     index["page"] = _numbers(index, "page", path, lambda page: (page >= 1) & (page % 1 == 0), "a whole number from 1")
@@ -152,7 +186,9 @@ def _numbers(
     return numbers
 
 
-def read_benchmark(path: str | PurePath, pixel_size: float | None = None) -> tuple[list[Micrograph], pd.DataFrame]:
+def read_benchmark(
+    path: str | PurePath, pixel_size: float | None = None, split: str | None = None
+) -> tuple[list[Micrograph], pd.DataFrame]:
     """Read a benchmark folder; a file that cannot be used is skipped and the others go on.
 
     Parameters
@@ -161,6 +197,8 @@ def read_benchmark(path: str | PurePath, pixel_size: float | None = None) -> tup
         Folder with an ``index.csv`` of the columns image, mask and optionally pixel_size [Å], page and group.
     pixel_size : float, optional
         Pixel [Å] that holds for all files, whatever index and files say.
+    split : str, optional
+        Value of the column ``split`` of the rows that are read; all of them if left out.
 
     Returns
     -------
@@ -176,7 +214,7 @@ def read_benchmark(path: str | PurePath, pixel_size: float | None = None) -> tup
     MicrographError
         If nothing is left to score.
     """
-    index = check_benchmark_folder(path, pixel_size)
+    index = check_benchmark_folder(path, pixel_size, split)
     names = _distinct_names(index)
     micrographs, skipped = [], []
     listed: set[tuple[Any, ...]] = set()
@@ -201,6 +239,56 @@ def read_benchmark(path: str | PurePath, pixel_size: float | None = None) -> tup
             f"none of the {len(index)} micrographs of {path} can be used; the first: {skipped[0]['reason']}"
         )
     return micrographs, pd.DataFrame(skipped, columns=["file", "reason"])
+
+
+def read_for_training(block: MicrographFields, item: int) -> tuple[dict[str, Any], Mapping[str, Array]]:
+    """Read a micrograph and its mask, and bring them to the pixels of a network as `predict_image` does.
+
+    Parameters
+    ----------
+    block : MicrographFields
+    item : int
+        Which of the micrographs of the block.
+
+    Returns
+    -------
+    row : dict
+        Columns of its fields.
+    arrays : mapping of Array
+        ``counts`` float32 and ``drawn`` uint8 [y, x], on pixels of the block. In areas that show no specimen both are
+        the mirror image of what is beside them.
+
+    Raises
+    ------
+    MicrographError
+        If one of them cannot be used.
+    """
+    listed = block.listed()[item]
+    try:
+        given = float(listed.pixel_size) if listed.pixel_size else None
+        page = int(float(listed.page)) if listed.page else None
+    except ValueError as error:
+        raise MicrographError(
+            f"index.csv has the pixel_size {listed.pixel_size} and the page {listed.page} for {listed.image}; allowed: "
+            "numbers"
+        ) from error
+    found = read_micrograph(listed.image, given, listed.mask, page)
+    assert found.mask is not None  # it was asked for
+    shape = (found.image.shape[0], found.image.shape[1])
+    try:
+        warning = check_pixel(shape, found.pixel_size, block.pixel_size, block.size, 0.0)
+    except MicrographError as error:
+        raise MicrographError(f"{listed.image}: {error}") from error
+    if warning:
+        log.warning("%s: %s", listed.image, warning)
+    cleaned, left_out = without_artifacts(found.image, block.outliers)
+    if left_out.all():
+        raise MicrographError(f"{listed.image} has no contrast, so that there is nothing to learn from; allowed: some")
+    there = resampled_shape(shape, found.pixel_size, block.pixel_size)
+    mask = interpolate(continued(found.mask.astype(np.float32), left_out), there) >= 0.5
+    axes = lateral(block.pixel_size)
+    row = {"micrograph": str(listed.image), "micrograph_pixel_size": found.pixel_size}
+    return row, {"counts": Array(resample(cleaned, there), axes), DRAWN: Array(mask.astype(np.uint8), axes)}
 
 
 def _carries_no_calibration(name: str) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from exitwave.benchmark.mrc import read_mrc
 from exitwave.benchmark.remedies import IN_BENCHMARK, Remedies
-from exitwave.benchmark.tiff import TiffFacts, tiff_facts
+from exitwave.benchmark.tiff import TiffFacts, tiff_facts, tiff_plane
 from exitwave.benchmark.units import NO_UNITS, length_of
 from exitwave.data.strips import strips
 from exitwave.errors import MicrographError
@@ -253,6 +253,29 @@ def read_mask(path: str | PurePath, image_path: PurePath, shape: tuple[int, ...]
     return marks[first]
 
 
+def read_corrected(path: str | PurePath, image_path: PurePath, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Read a mask as an editor leaves it: as :func:`read_mask` does, or numbered particles on a background of 0.
+
+    Parameters and errors are those of :func:`read_mask`. Edges that were smoothed, and what JPEG makes of a mask, are
+    no numbers of particles.
+    """
+    path = Path(path)
+    stored = _chosen(_pages(path), None, path).stored
+    if stored.shape == tuple(shape) and path.suffix.lower() not in (".jpg", ".jpeg") and _are_numbers(stored):
+        return np.asarray(stored > 0)
+    return read_mask(path, image_path, shape)
+
+
+def _are_numbers(pixels: NDArray[Any]) -> bool:
+    """Whether pixels [H, W] are whole numbers, 0 and several others, as of labelled particles."""
+    if pixels.dtype.kind not in "uif" or not np.isfinite(pixels).all() or (pixels != np.floor(pixels)).any():
+        return False
+    values, counts = np.unique(pixels, return_counts=True)
+    # The grey edge of a white particle is no other particle.
+    smoothed = values[-1] in (255, 65535) and 2 * counts[-1] > counts[1:].sum()
+    return len(values) > 2 and values[0] == 0 and not smoothed
+
+
 def _constant_mask(values: Mapping[str, float], path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Mask of one value everywhere: all or nothing is particle."""
     colours = {value for name, value in values.items() if name != "transparency"}
@@ -369,7 +392,7 @@ def _read_microscope_file(path: Path, module: str) -> list[_Page]:
     signals = importlib.import_module(f"rsciio.{module}").file_reader(str(path), lazy=True)
     facts = tiff_facts(path) if module == "tiff" else [TiffFacts()] * len(signals)
     pages: list[_Page] = []
-    for signal, fact in zip(signals, facts, strict=True):
+    for place, (signal, fact) in enumerate(zip(signals, facts, strict=True)):
         axes = _image_axes(signal["axes"])
         # Line plots and spectra may lie beside the image.
         if axes is None:
@@ -380,9 +403,12 @@ def _read_microscope_file(path: Path, module: str) -> list[_Page]:
         unit = next(filter(None, units), "")
         if size is None and not doubt and unit:
             doubt = f"has no pixel size in a known unit of length, but '{unit}'"
-        for plane in _planes(signal["data"], axes):
+        if fact.doubt:
+            size, doubt = None, fact.doubt
+        for number, plane in enumerate(_planes(signal["data"], axes)):
             shape = (*plane.shape, len(plane.dtype.names)) if plane.dtype.names else plane.shape
-            pages.append(_Page(partial(_unpacked, plane), shape, size, doubt, fact.shown))
+            load = partial(tiff_plane, path, place, number) if fact.separate else partial(_unpacked, plane)
+            pages.append(_Page(load, shape, size, doubt, fact.shown))
     if not pages:
         shapes = ", ".join(_shape(np.shape(signal["data"])) for signal in signals)
         raise MicrographError(f"{path} holds no image (arrays: {shapes}); allowed: one, two-dimensional")

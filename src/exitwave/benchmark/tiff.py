@@ -1,4 +1,5 @@
-"""What RosettaSciIO does not read of a TIFF: units of ImageJ, pixels of OME-XML, what values stand for."""
+"""What RosettaSciIO does not read of a TIFF: units of ImageJ, pixels of OME-XML, what values stand for, and whether the
+calibration of a microscope (FEI, Zeiss) still holds for the image that the file has."""
 
 from __future__ import annotations
 
@@ -28,11 +29,17 @@ class TiffFacts:
         Height and width of a pixel [Å] in OME-XML; None each where it is not said.
     shown : array, optional
         As of a page.
+    doubt : str
+        Why the calibration that the microscope wrote is not that of this image, in words that go on after its name.
+    separate : bool
+        Whether each image of the series can be read alone, by :func:`tiff_plane`.
     """
 
     unit: str = ""
     edges: tuple[float | None, float | None] | None = None
     shown: NDArray[Any] | None = None
+    doubt: str = ""
+    separate: bool = False
 
 
 def tiff_facts(path: Path) -> list[TiffFacts]:
@@ -43,9 +50,57 @@ def tiff_facts(path: Path) -> list[TiffFacts]:
         unit = str((file.imagej_metadata or {}).get("unit", ""))
         edges = _ome_edges(file)
         return [
-            TiffFacts(unit, edges[place] if place < len(edges) else None, _shown(series.keyframe, path))
+            TiffFacts(
+                unit,
+                edges[place] if place < len(edges) else None,
+                _shown(series.keyframe, path),
+                _doubt(file, series.keyframe),
+                series.axes.endswith("YX") and (_mapped(series) or len(series.pages) == _number(series)),
+            )
             for place, series in enumerate(file.series)
         ]
+
+
+def tiff_plane(path: Path, place: int, number: int) -> NDArray[Any]:
+    """One image [H, W] of a series that has them separate, counted from 0."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        series: Any = file.series[place]
+        if _mapped(series):
+            pixels = tifffile.memmap(path, series=place, mode="r")
+            return np.array(pixels.reshape(_number(series), *series.shape[-2:])[number])
+        return np.asarray(series.pages[number].asarray())
+
+
+def _number(series: Any) -> int:
+    """Images of a series."""
+    return int(np.prod(series.shape[:-2], dtype=np.int64))
+
+
+def _mapped(series: Any) -> bool:
+    """Whether its values lie in the file as they are in memory."""
+    return series.dataoffset is not None and bool(series.keyframe.is_memmappable)
+
+
+def _doubt(file: TiffFile, page: Any) -> str:
+    """Why what FEI or Zeiss wrote about the pixel does not hold: the image was cut or resampled since."""
+    fei: dict[str, Any] = file.fei_metadata or {}
+    recorded = fei.get("Image", {}).get("ResolutionX")
+    if recorded is not None and int(recorded) != page.imagewidth:
+        return f"was recorded {int(recorded)} px wide, but is {page.imagewidth} px wide, so that its pixel is not known"
+    zeiss: dict[str, Any] = file.sem_metadata or {}
+    said = [
+        float(entry[1]) * (length_of(str(entry[2])) or 0)
+        for key in ("ap_image_pixel_size", "ap_pixel_size")
+        if len(entry := zeiss.get(key, ())) > 2
+    ]
+    if len(zeiss.get("", ())) > 3 and said:
+        # The unnamed entry is of a display of 1024 px; see the reader of RosettaSciIO.
+        used = float(zeiss[""][3]) * 1024 / page.imagewidth * 1e10
+        if not any(abs(used - size) <= 0.02 * used for size in said):
+            return f"has a pixel of {used:.4g} Å by one entry of its header, but {said[0]:.4g} Å by another"
+    return ""
 
 
 def _ome_edges(file: TiffFile) -> list[tuple[float | None, float | None]]:

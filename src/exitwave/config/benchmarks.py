@@ -53,6 +53,9 @@ class MicrographBenchmark(Benchmark):
         description="folder with an index.csv of the columns image, mask, and optionally pixel_size [Å], page, of "
         "files of several images, and group, of images that are not independent; relative to the working directory"
     )
+    split: str | None = Field(
+        None, description="value of the column split of index.csv: only those are scored, such as test; none: all"
+    )
     pixel_size: Positive | None = Field(None, description="pixel [Å]; overrides index.csv and what the files say")
     overlap: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.5, description="overlap of neighbouring tiles, of their edge"

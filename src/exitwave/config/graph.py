@@ -47,5 +47,5 @@ class Node:
         return self.upstream[key][0]
 
     def origin(self) -> Node:
-        """The structures block that a block of the simulation stages goes back to."""
+        """The block that a block of the simulation stages goes back to: of structures, or of micrographs."""
         return self if not self.upstream else self.source(next(iter(self.block.MADE_FROM))).origin()

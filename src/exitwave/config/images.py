@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
+import csv
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
@@ -346,3 +348,117 @@ class StemConvolution(Images):
     probe_sigma: PositiveReal = Field(0.5, description="standard deviation of the probe [Å]")
     background: UnitReal = Field(0.0, description="counts of no atom, as a fraction of the dose")
     dose: PositiveReal = Field(description="electron dose [e⁻/Å²]")
+
+
+# --- real images ------------------------------------------------------------------------------
+
+DRAWN = "drawn"
+"""Array of the masks that were drawn by hand; it stands for what the images of simulations have for a mask."""
+KEPT_BACK = "test"
+"""Value of the column ``split`` of an index whose micrographs nothing is trained on."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A micrograph of an index, as it is written there.
+
+    Attributes
+    ----------
+    image, mask : path
+    pixel_size, page : str
+        [Å], and counted from 1; empty where the file has to tell.
+    group : str
+        What is not independent of other micrographs of the same group; the image where the index does not say.
+    """
+
+    image: Path
+    mask: Path
+    pixel_size: str
+    page: str
+    group: str
+
+
+class MicrographFields(Images):
+    """Fields cut from micrographs whose masks were drawn by hand, at random places.
+
+    A micrograph takes the way that it takes to a network that is applied to it: outliers are replaced, what does not
+    show the specimen is left out, and it is brought to pixels of ``pixel_size``. Its mask goes along, and is learned
+    whatever the ``target`` of a model says for simulated images. Micrographs smaller than a field are continued by
+    their mirror image. All fields of the micrographs of one group are on one side of a split.
+    """
+
+    LAPTOP = {}
+    COLUMNS = {
+        "pixel_size": Column("Å"),
+        "micrograph": Column(text=True),
+        "micrograph_pixel_size": Column("Å"),
+        "place_y": Column("Å", redrawn=True),
+        "place_x": Column("Å", redrawn=True),
+        "particle_fraction": Column(redrawn=True),
+    }
+    kind: Literal["micrographs"]
+    path: PurePath = Field(
+        description="folder with an index.csv, as of a benchmark of micrographs; those whose `split` is test are left "
+        "out; relative to the working directory"
+    )
+    per_structure: Whole = Field(1, ge=1, description="fields of each micrograph")
+    pixel_size: Positive = Field(description="pixel of the network [Å], to which micrographs are brought")
+    size: Whole = Field(ge=16, description="edge of the square field [px]")
+    outliers: NonNegative = Field(6.0, description="as `preprocessing.outliers` of models, on the pixels of the camera")
+
+    @model_validator(mode="after")
+    def _listed(self) -> MicrographFields:
+        if not self.listed():
+            raise ValueError(f"path {self.path}: index.csv lists no micrograph to train on; allowed: one or more")
+        return self
+
+    @property
+    def count(self) -> int:
+        """Number of micrographs."""
+        return len(self.listed())
+
+    @property
+    def shard_size(self) -> int:
+        """Micrographs in a shard, which is one job."""
+        return 8
+
+    def listed(self) -> list[Listed]:
+        """Micrographs of the index that are not kept back, in its order.
+
+        Raises
+        ------
+        ValueError
+            If there is no such table.
+        """
+        folder, index = Path(self.path), Path(self.path) / "index.csv"
+        if not index.is_file():
+            raise ValueError(
+                f"path {folder} has no index.csv; allowed: a folder with one of the columns image and mask"
+            )
+        with index.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+        if any(not row.get(column) for row in rows for column in ("image", "mask")):
+            raise ValueError(f"path {folder}: index.csv has a row without image or mask; allowed: both in every row")
+        return [
+            Listed(
+                folder / row["image"],
+                folder / row["mask"],
+                row.get("pixel_size") or "",
+                row.get("page") or "",
+                row.get("group") or row["image"],
+            )
+            for row in rows
+            if row.get("split") != KEPT_BACK
+        ]
+
+    def maps(self) -> list[str]:
+        """The mask that was drawn."""
+        return [DRAWN]
+
+    def may_be_files(self) -> list[str]:
+        """Images and masks."""
+        return [str(file) for listed in self.listed() for file in (listed.image, listed.mask)]
+
+    def file_names(self) -> list[str]:
+        """What else the index says of them, without which no two micrographs are told apart."""
+        return [f"{listed.pixel_size}|{listed.page}|{listed.group}" for listed in self.listed()]

@@ -113,7 +113,11 @@ class Network(Block):
     LAPTOP = {"epochs": 2}
     kind: str
     preprocessing: Preprocessing = Field(Preprocessing(), description="image preprocessing")
-    epochs: Whole = Field(25, ge=1, description="passes over the training images")
+    epochs: Whole = Field(
+        25,
+        ge=0,
+        description="passes over the training images; 0: networks stay as they start, to be scored beside others",
+    )
     batch_size: Whole = Field(16, ge=1, description="images in a step")
     learning_rate: Positive = Field(1e-3, description="initial learning rate of Adam")
     learning_rate_decay: Annotated[float, Field(gt=0, le=1)] = Field(0.8, description="factor after every epoch")
@@ -123,6 +127,11 @@ class Network(Block):
         description="decay per step of an exponential moving average of the weights, which is then validated and "
         "kept in their place; 0: none",
     )
+
+    def parts(self) -> dict[str, Any]:
+        """Keys that say what the network is built of, with their values: weights fit networks of the same parts."""
+        keys = ("architecture", "encoder", "encoder_depth")
+        return {key: getattr(self, key) for key in keys if key in type(self).model_fields}
 
     def aim(self) -> dict[str, Any]:
         """Kind and target in plain values: networks of one aim can be scored against the same truth.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -13,10 +14,16 @@ class Training(Block):
     """A model trained on a dataset, several times over."""
 
     COUNTS = frozenset({"seeds", "device", "precision", "threads"})
-    MADE_FROM = {"datasets": "datasets", "model": "models"}
+    MADE_FROM = {"datasets": "datasets", "model": "models", "start_from": "trainings"}
     LAPTOP = {"seeds": 2}
     datasets: str = Field(description="datasets block")
     model: str = Field(description="models block")
+    start_from: str | None = Field(
+        None,
+        description="trained networks whose weights are the initial ones, which is called fine-tuning: a trainings "
+        "block above this one, or the folder of a network or of a training, relative to the working directory; of a "
+        "training network 0 starts from network 0 (seed-0), and so on; none: random weights",
+    )
     streaming: bool = Field(
         False,
         description="whether every epoch after the first sees newly drawn images of the same exit waves, made while "
@@ -28,3 +35,16 @@ class Training(Block):
         "auto", description="arithmetic; auto: bf16 where the processor has it in hardware"
     )
     threads: Whole = Field(1, ge=1, description="processor cores for one network")
+
+    def may_be_files(self) -> list[str]:
+        """Weights that the networks start from, unless it is a block of the study that they are named after."""
+        return [str(file) for file in self.started_from()]
+
+    def started_from(self) -> list[Path]:
+        """Weights in the folder that is named: of one network, or of each of a training by its number."""
+        if self.start_from is None:
+            return []
+        folder = Path(self.start_from)
+        one = folder / "weights.safetensors"
+        found = sorted(folder.glob("seed-*/weights.safetensors"), key=lambda file: (len(str(file)), str(file)))
+        return [one] if one.is_file() else found

@@ -8,17 +8,17 @@ from exitwave.config.kinds import STAGES
 
 _TEXT = Column(text=True)
 _NUMBER = Column()
+ORIGIN = {
+    "structure_id": _TEXT,
+    "item": _NUMBER,
+    "seed": _NUMBER,
+    "group": _TEXT,
+    "split_position": _NUMBER,
+    "exitwave_version": _TEXT,
+}
+"""Columns of every item that is made from no other: a structure, or the fields of a micrograph."""
 IDENTITIES: dict[str, dict[str, Column]] = {
-    "structures": {
-        "structure_id": _TEXT,
-        "structures": _TEXT,
-        "structures_hash": _TEXT,
-        "item": _NUMBER,
-        "seed": _NUMBER,
-        "group": _TEXT,
-        "split_position": _NUMBER,
-        "exitwave_version": _TEXT,
-    },
+    "structures": {"structure_id": _TEXT, "structures": _TEXT, "structures_hash": _TEXT, **ORIGIN},
     "exit_waves": {"exit_waves": _TEXT, "exit_waves_hash": _TEXT},
     "images": {"image_id": _TEXT, "images": _TEXT, "images_hash": _TEXT, "draw": _NUMBER},
 }
@@ -33,7 +33,7 @@ def columns_of(stage: str) -> dict[str, Column]:
 def columns_made(node: Node) -> dict[str, Column]:
     """Columns that the items of one block of the simulation have, with those of all that it is made from."""
     sources = [source for named in node.upstream.values() for source in named]
-    before = {name: column for source in sources for name, column in columns_made(source).items()}
+    before = {name: column for source in sources for name, column in columns_made(source).items()} or ORIGIN
     return {**before, **IDENTITIES[node.stage], **node.block.COLUMNS}
 
 

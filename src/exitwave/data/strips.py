@@ -46,7 +46,7 @@ class Patched:
     """
 
     image: Rows
-    places: NDArray[np.intp]
+    places: NDArray[np.intp | np.int32]
     values: NDArray[np.float32]
 
     @property
@@ -59,7 +59,7 @@ class Patched:
         height, width = self.shape
         start, stop, _ = rows.indices(height)
         part = np.array(self.image[start:stop], dtype=np.float32)
-        first, last = np.searchsorted(self.places, (start * width, stop * width))
+        first, last = np.searchsorted(self.places, np.array((start * width, stop * width), self.places.dtype))
         part.reshape(-1)[self.places[first:last] - start * width] = self.values[first:last]
         return part
 
@@ -71,7 +71,7 @@ def values_at(image: Rows, rows: NDArray[np.intp], columns: NDArray[np.intp]) ->
         return np.asarray(pixels[rows, columns], np.float32)
     found = values_at(image.image, rows, columns)
     if len(image.places):
-        flat = rows * image.shape[1] + columns
+        flat = (rows * image.shape[1] + columns).astype(image.places.dtype)
         where = np.minimum(np.searchsorted(image.places, flat), len(image.places) - 1)
         known = image.places[where] == flat
         found[known] = image.values[where[known]]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from exitwave.config.block import Block
 from exitwave.config.exit_waves import ExitWaves
-from exitwave.config.images import Hrtem, Images, StemConvolution
+from exitwave.config.images import Hrtem, Images, MicrographFields, StemConvolution
 from exitwave.config.structures import Structures
-from exitwave.items import Simulation
+from exitwave.items import Groups, Simulation
 from exitwave.structures import kinds as structures_kinds
 from exitwave.waves import kinds as waves_kinds
 
@@ -22,6 +22,10 @@ def kind_of(block: Images) -> Simulation:
             from exitwave.images import stem_convolution
 
             return stem_convolution
+        case MicrographFields():
+            from exitwave.images import micrographs
+
+            return micrographs
         case _:
             raise TypeError(f"no kind of images: {type(block).__name__}")
 
@@ -37,3 +41,16 @@ def simulation_of(block: Block) -> Simulation:
             return kind_of(block)
         case _:
             raise TypeError(f"nothing is simulated from {type(block).__name__}")
+
+
+def groups_of(block: Block, identity: str, start: int, stop: int) -> Groups:
+    """Groups of the items ``start`` ... ``stop - 1`` of a block that is made from no other."""
+    match block:
+        case Structures():
+            return structures_kinds.kind_of(block).groups(block, identity, start, stop)
+        case MicrographFields():
+            from exitwave.images import micrographs
+
+            return micrographs.groups(block, start, stop)
+        case _:
+            raise TypeError(f"{type(block).__name__} is made from other blocks")

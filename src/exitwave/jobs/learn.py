@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,6 @@ import exitwave
 from exitwave.config.datasets import Dataset
 from exitwave.config.models import Network
 from exitwave.config.trainings import Training
-from exitwave.data.batches import load_arrays
 from exitwave.data.fingerprint import fingerprint
 from exitwave.data.selection import draw_dataset, draw_of_network
 from exitwave.data.shards import read_table, table_path, write_table
@@ -24,8 +23,12 @@ from exitwave.errors import ExitwaveError, TrainingError
 from exitwave.items import item_rng
 from exitwave.study.description import Description
 from exitwave.training.kinds import task_on
+from exitwave.training.record import read_record
 from exitwave.training.streaming import ImagesSource, Stream
-from exitwave.training.task import Task
+from exitwave.training.task import Task, read_examples
+
+if TYPE_CHECKING:
+    from exitwave.training.networks import LoadedNetwork
 
 log = logging.getLogger(__name__)
 TOGETHER = 512
@@ -82,6 +85,7 @@ def train_network(
     seed: int,
     folder: Path,
     streams: Mapping[str, ImagesSource] | None = None,
+    start: Path | None = None,
 ) -> None:
     """Train one network of a training; an interrupted one goes on where it stopped.
 
@@ -101,9 +105,11 @@ def train_network(
         Where weights, description and history go.
     streams : mapping of ImagesSource, optional
         For streaming: what the images of each images block are drawn from, by its identity.
+    start : path, optional
+        Weights of the network that it starts from.
     """
-    from exitwave.training.loop import DivergenceError, train
-    from exitwave.training.networks import save_network
+    from exitwave.training.loop import DivergenceError, history_table, train
+    from exitwave.training.networks import load_network, save_network
 
     data_block, training = dataset.of(Dataset), description.of(Training)
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,8 +127,9 @@ def train_network(
     seen = {split: _examples(rows, task) for split, rows in sides.items()}
     images, targets = seen["train"]
     log.info("%d images for training, %d for validation", len(images), len(seen["validation"][0]))
-    start = int(item_rng(description.seed, "trainings", description.hash, seed).integers(2**31))
+    draws = int(item_rng(description.seed, "trainings", description.hash, seed).integers(2**31))
     checkpoint = folder / "checkpoint.pt"
+    pixel_size = float(sides["train"]["pixel_size"].iloc[0])
     redraw = None
     if training.streaming:
         redraw = _stream(sides["train"], task, training, streams or {}).draw
@@ -133,25 +140,35 @@ def train_network(
         "seed": seed,
         "image_size": int(images.shape[-1]),
         "data": {**data, "target": task.statistics(targets)},
+        **({"start_from": read_record(start).weights_sha256} if start is not None else {}),
     }
     network, diverged = None, ""
     try:
+        initial = None
+        if start is not None:
+            if read_record(start).diverged:
+                raise DivergenceError("the network that it was to start from has diverged", history_table([], task))
+            before = load_network(start)
+            _tell_differences(before, task, pixel_size)
+            initial = before.module.state_dict()
         result = train(
             (images, targets),
             seen["validation"],
             task,
-            seed=start,
+            seed=draws,
             device=training.device,
             precision=training.precision,
             threads=training.threads,
             checkpoint=checkpoint,
             image_ids=sides["train"]["image_id"].tolist(),
             redraw=redraw,
+            initial=initial,
             progress=log.info,
         )
         network, history = result.network, result.history
-        validation = history.iloc[result.best_epoch - 1].drop("seconds").to_dict()
-        info |= {"best_epoch": result.best_epoch, "validation": validation}
+        info |= {"best_epoch": result.best_epoch}
+        if result.best_epoch:
+            info |= {"validation": history.iloc[result.best_epoch - 1].drop("seconds").to_dict()}
     except DivergenceError as error:
         # The other networks, their scores and figures go on without it.
         diverged, history = str(error), error.history
@@ -159,18 +176,24 @@ def train_network(
     except TrainingError as error:
         raise TrainingError(f"trainings.{description.name}: seed {seed}: {error}") from error
     history.to_csv(folder / "history.csv", index=False)
-    pixel_size = float(sides["train"]["pixel_size"].iloc[0])
     save_network(folder, network, task, pixel_size=pixel_size, info=info, diverged=diverged)
     checkpoint.unlink(missing_ok=True)
+
+
+def _tell_differences(before: LoadedNetwork, task: Task, pixel_size: float) -> None:
+    """Warn where a network to start from has learned from other images than it is to go on with."""
+    if abs(before.pixel_size - pixel_size) > 0.02 * pixel_size:
+        log.warning(
+            "the network to start from knows pixels of %g Å, and these images have %g Å", before.pixel_size, pixel_size
+        )
+    if before.model.preprocessing != task.model.preprocessing:
+        log.warning("the network to start from knows images of another preprocessing")
 
 
 def _examples(rows: pd.DataFrame, task: Task) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """Inputs and targets of the images of some rows."""
     seen, aimed = [], []
-    # Few at a time: what targets are made from, such as a map of each particle, takes more memory than they do.
-    for start in range(0, len(rows), TOGETHER):
-        part = rows.iloc[start : start + TOGETHER]
-        arrays = load_arrays(part, task.arrays)
+    for part, arrays in read_examples(task, rows, TOGETHER):
         seen.append(task.inputs(arrays))
         aimed.append(task.targets(arrays, part))
     return np.concatenate(seen), np.concatenate(aimed)

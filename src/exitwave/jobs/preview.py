@@ -104,7 +104,7 @@ def make_samples(members: list[Member], number: int, seed: int | None, folder: P
     samples = []
     for member in members:
         most = EXIT_WAVES_OF_A_FAMILY if member.stage == "exit_waves" and len(members) > 1 else STRUCTURES
-        count = min(number, most, member.origin().of(Structures).count, max(1, int(SECONDS / _seconds(member))))
+        count = min(number, most, member.first().count, max(1, int(SECONDS / _seconds(member))))
         draws = math.ceil(number / count) if member.stage == "images" else 1
         samples.append(Sample(member, jobs.shard(member, count, draws), count))
     return samples
@@ -151,8 +151,9 @@ def make_preview(study: Study, name: str, output: Path, number: int = 8, seed: i
 
     members = members_called(study, name)
     shown = [members[place] for place in spread(len(members), ROWS)]
-    blocks = [member.origin().of(Structures) for member in shown]
-    for text in dict.fromkeys(text for block in blocks for text in kind_of(block).crystals(block)):
+    blocks = [member.first() for member in shown]
+    structures = [block for block in blocks if isinstance(block, Structures)]
+    for text in dict.fromkeys(text for block in structures for text in kind_of(block).crystals(block)):
         log.info("%s", text)
     with TemporaryDirectory(prefix="exitwave-preview-") as folder:
         samples = make_samples(shown, number, seed, Path(folder))
@@ -165,7 +166,8 @@ def _note(samples: list[Sample], members: int) -> str:
     """What a sheet shows and what it leaves out."""
     first = samples[0]
     number = f" {first.structures}" if first.structures > 1 else ""
-    text = f"the first{number} of {first.member.origin().of(Structures).count} structures"
+    of = first.member.first()
+    text = f"the first{number} of {of.count} {'structures' if isinstance(of, Structures) else 'micrographs'}"
     chain = [first.member, *sources_of(first.member).values()]
     text += "".join(f", {part}" for member in chain for part in _sketched(member))
     if len(samples) < members:

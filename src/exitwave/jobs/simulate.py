@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import exitwave
-from exitwave.config.images import Images
-from exitwave.config.structures import Structures
+from exitwave.benchmark.micrographs import read_for_training
+from exitwave.config.block import Block
+from exitwave.config.images import Images, MicrographFields
 from exitwave.data.shards import Shard, open_shard, read_table, shard_writer, table_path
 from exitwave.errors import ExitwaveError, ShardError
-from exitwave.images.kinds import simulation_of
-from exitwave.items import Asked, Item, item_rng
-from exitwave.structures.kinds import kind_of
+from exitwave.images.kinds import groups_of, simulation_of
+from exitwave.images.micrographs import SOURCE
+from exitwave.items import Array, Asked, Item, item_rng
 from exitwave.structures.structure import Structure, structure_from
 from exitwave.study.description import Description
 
@@ -85,17 +86,16 @@ def read_structure(shard: Shard, item: int) -> Structure:
 
 
 def _rows(description: Description, items: range, sources: Mapping[str, Path]) -> list[dict[str, Any]]:
-    """Rows of the stage before; of structures, those that begin the history of an item."""
+    """Rows of the stage before; of what is made from none, those that begin the history of an item."""
     if sources:
         table = read_table(table_path(next(iter(sources.values()))))
         return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
-    block = description.of(Structures)
-    groups = kind_of(block).groups(block, description.hash, items.start, items.stop)
+    groups = groups_of(description.block, description.hash, items.start, items.stop)
+    own = {"structures": description.name, "structures_hash": description.hash}
     return [
         {
             "structure_id": f"{description.hash}-{item:06d}",
-            "structures": description.name,
-            "structures_hash": description.hash,
+            **(own if description.stage == "structures" else {}),
             "item": item,
             "seed": description.seed,
             "group": group,
@@ -112,12 +112,26 @@ def _asked(
     for place, row in enumerate(rows):
         item = int(row["item"])
         index = [(item, draw) for draw in range(draws)] if description.stage == "images" else [(item,)]
+        stored = {stage: shard.item(place) for stage, shard in shards.items()}
         yield Asked(
             item,
             tuple(item_rng(description.seed, description.stage, description.hash, *one) for one in index),
-            row if shards else {},
-            {stage: shard.item(place) for stage, shard in shards.items()},
+            *((row, stored) if shards else read_source(description.block, item)),
         )
+
+
+def read_source(block: Block, item: int) -> tuple[Mapping[str, Any], Mapping[str, Mapping[str, Array]]]:
+    """Metadata and sources of an item that is made from no earlier stage: nothing of a structure, or a micrograph.
+
+    Raises
+    ------
+    MicrographError
+        If the micrograph or its mask cannot be used.
+    """
+    if not isinstance(block, MicrographFields):
+        return {}, {}
+    row, arrays = read_for_training(block, item)
+    return row, {SOURCE: arrays}
 
 
 def _own(description: Description, item: int, draw: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exitwave.config.images import PARTICLE_FIELDS
+from exitwave.config.images import DRAWN, PARTICLE_FIELDS
 from exitwave.config.models import MaskTarget
 
 
@@ -42,15 +42,17 @@ def target_mask(target: MaskTarget, arrays: Mapping[str, NDArray[Any]]) -> NDArr
         What counts as particle.
     arrays : mapping of ndarray
         Those that ``target.arrays`` names, of one image: maps [H, W], ``particle_thickness`` [particle, H, W] and
-        ``particles`` [particle, field].
+        ``particles`` [particle, field]; of a micrograph ``drawn`` [H, W] in their place.
 
     Returns
     -------
     bool array [H, W]
         By phase and by thickness a pixel is in the mask if some particle covers it there and has at least the smallest
         value, and at least the fraction of the largest value of that particle. Without a fraction the phase is compared
-        alone.
+        alone. A mask that was drawn stands for all of them.
     """
+    if DRAWN in arrays:
+        return np.asarray(arrays[DRAWN], bool)
     if target.by == "outline":
         return mask_of(arrays["atoms"], 0)
     if target.fraction == 0 and target.by != "thickness":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from exitwave.config.benchmarks import Benchmark
-from exitwave.config.images import Hrtem
+from exitwave.config.images import Hrtem, MicrographFields
 from exitwave.config.models import MaskTarget, Segmentation
 from exitwave.report.conditions import drawn_columns, in_a_line
 from exitwave.study import artifacts
@@ -210,7 +210,7 @@ def mask_shown(study: Study, images: Member) -> MaskTarget | None:
     It is the target of the first network trained on them that learns masks, or else that of a network by default. Kinds
     of images without masks have none.
     """
-    if not isinstance(images.block, Hrtem):
+    if not isinstance(images.block, Hrtem | MicrographFields):
         return None
     models = [
         training.source("model").block
@@ -478,6 +478,18 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             draw=_labels,
             about=_mask,
             needed=_has_two_masks,
+        ),
+    ),
+    ("images", "micrographs"): (
+        Figure(
+            "contact_sheet.png",
+            "3 Images and labels",
+            "contact sheet",
+            "Experimental: fields cut from micrographs, each in its own grey range, evenly spread over the block, with "
+            "the outlines of the masks that were drawn by hand.",
+            reads="shards",
+            draw=_contact_sheet,
+            about=_mask,
         ),
     ),
     ("trainings", ""): (

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from exitwave.config.images import DRAWN
 from exitwave.config.models import MaskTarget
 from exitwave.data.shards import Shard, open_shard, read_table, table_path
 from exitwave.labels.mask import target_mask
@@ -71,19 +72,20 @@ def contact_sheet(
                 outline(axis, stored_mask(opened[shard], index, target), ORANGE)
             scale_bar(axis, pixel_size, counts.shape)
             axis.set_title("\n".join(title_of), fontsize=7.5, pad=3)
+        real = "micrograph" in rows[0][2]
+        what = "Fields of micrographs" if real else "Simulated images"
         edge = int(opened[rows[0][0]].read("counts", rows[0][1]).shape[-1])
-        drawing.suptitle(
-            f"Simulated images{f': {title}' if title else ''}   ({edge}² pixels of {pixel_size:g} Å)", fontsize=11
-        )
+        drawing.suptitle(f"{what}{f': {title}' if title else ''}   ({edge}² pixels of {pixel_size:g} Å)", fontsize=11)
         if target is not None:
-            drawing.legend(handles=[mask_line(target)], loc="outside lower center")
+            drawing.legend(handles=[mask_line(target, real)], loc="outside lower center")
 
 
 def stored_mask(shard: Shard, place: int, target: MaskTarget) -> NDArray[np.bool_]:
-    """Mask [y, x] of the image of a row."""
-    return target_mask(target, {name: shard.read(name, place) for name in target.arrays})
+    """Mask [y, x] of the image of a row; one that was drawn, if it has one."""
+    names = (DRAWN,) if DRAWN in shard.names() else target.arrays
+    return target_mask(target, {name: shard.read(name, place) for name in names})
 
 
-def mask_line(target: MaskTarget) -> Line2D:
-    """Entry of a legend for outlines of a mask."""
-    return Line2D([], [], color=ORANGE, lw=1.6, label=f"label: {target.told()}")
+def mask_line(target: MaskTarget, drawn: bool = False) -> Line2D:
+    """Entry of a legend for outlines of a mask, or of one that was ``drawn`` by hand."""
+    return Line2D([], [], color=ORANGE, lw=1.6, label=f"label: {'drawn by hand' if drawn else target.told()}")

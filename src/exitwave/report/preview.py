@@ -16,7 +16,7 @@ from matplotlib.image import imread, imsave
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from exitwave.config.images import Images
+from exitwave.config.images import Images, MicrographFields
 from exitwave.config.models import MaskTarget
 from exitwave.data.shards import open_shard, read_table, table_path
 from exitwave.report.conditions import drawn_columns, in_full
@@ -114,7 +114,8 @@ def _draw_images(samples: Sequence[Sample], path: Path, number: int, target: Mas
             line += math.ceil(len(table) / columns)
         name = samples[0].member.name.partition("[")[0] if family else samples[0].member.name
         drawing.suptitle(f"Preview of images: {name}\n{note}", fontsize=10)
-        handles = [] if target is None else [mask_line(target)]
+        drawn = isinstance(samples[0].member.block, MicrographFields)
+        handles = [] if target is None else [mask_line(target, drawn)]
         drawing.legend(handles=handles, loc="outside lower center", title="\n".join(below), title_fontsize=7.5)
 
 

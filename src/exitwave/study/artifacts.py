@@ -62,6 +62,14 @@ def streamed_shards(training: Member) -> list[str]:
     return sorted({path for source in sources for path in shards(source)})
 
 
+def start_of(training: Member, seed: int | str) -> list[str]:
+    """Weights that a network of a training starts from; nothing where these are random."""
+    if "start_from" in training.upstream:
+        return [weights(training.source("start_from"))[int(seed)]]
+    found = [str(file) for file in training.of(Training).started_from()]
+    return found[:1] if len(found) == 1 else found[int(seed) : int(seed) + 1]
+
+
 def weights(training: Member) -> list[str]:
     """Weights of all networks of a training."""
     return [f"{folder}/weights.safetensors" for folder in _networks(training)]

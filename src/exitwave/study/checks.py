@@ -7,17 +7,16 @@ from exitwave.config.benchmarks import Benchmark
 from exitwave.config.datasets import Dataset
 from exitwave.config.images import Images
 from exitwave.config.models import Network
-from exitwave.config.structures import Structures
 from exitwave.config.trainings import Training
 from exitwave.data.columns import columns_made
 from exitwave.data.query import check_condition
 from exitwave.data.selection import Pool, check_dataset
 from exitwave.errors import ConfigError, ExitwaveError
-from exitwave.images.kinds import simulation_of
-from exitwave.structures.kinds import kind_of
+from exitwave.images.kinds import groups_of, simulation_of
 from exitwave.study.member import Member, Study
 from exitwave.study.plan import SIMULATION
 from exitwave.training import kinds as task_kinds
+from exitwave.training.record import read_record
 from exitwave.training.streaming import check_streaming
 
 
@@ -64,10 +63,9 @@ def _check_dataset(member: Member) -> None:
 
 def _pool(images: Member) -> Pool:
     """What a dataset is drawn from, as far as it is known before there is any image."""
-    origin = images.origin()
-    structures = origin.of(Structures)
-    groups = kind_of(structures).groups(structures, origin.hash, 0, structures.count)
-    identities = [f"{origin.hash}-{item:06d}" for item in range(structures.count)]
+    origin, count = images.origin(), images.first().count
+    groups = groups_of(origin.block, origin.hash, 0, count)
+    identities = [f"{origin.hash}-{item:06d}" for item in range(count)]
     return Pool(identities, groups.positions, images.of(Images).per_structure)
 
 
@@ -79,6 +77,41 @@ def _check_training(member: Member) -> None:
         raise ConfigError(f"model: {error}") from error
     if member.of(Training).streaming:
         check_streaming(dataset.of(Dataset))
+        if real := [images.name for images in dataset.upstream["images"] if not images.upstream]:
+            raise ConfigError(
+                f"streaming: found true with the images '{real[0]}', which are no simulation; allowed: false, and a "
+                "larger per_structure"
+            )
+    if member.of(Training).start_from is not None:
+        _check_start(member, model)
+    elif model.epochs == 0:
+        raise ConfigError("model: found epochs 0, which leaves random weights; allowed: 1 or more, or start_from")
+
+
+def _check_start(member: Member, model: Network) -> None:
+    """Refuse networks to start from that are too few, or whose weights do not fit."""
+    training = member.of(Training)
+    if "start_from" in member.upstream:
+        source = member.source("start_from")
+        before, there = source.source("model").of(Network), source.of(Training).seeds
+    else:
+        files = training.started_from()
+        if not files:
+            raise ConfigError(
+                f"start_from: found the folder {training.start_from}, which holds no network; allowed: one with "
+                "weights.safetensors and network.json, or with folders seed-* of these"
+            )
+        before, there = read_record(files[0]).model, training.seeds if len(files) == 1 else len(files)
+    if training.seeds > there:
+        raise ConfigError(
+            f"seeds: found {training.seeds}, each of which starts from a network of '{training.start_from}'; allowed: "
+            f"up to {there}, as many as that has"
+        )
+    if before.parts() != model.parts():
+        told = [", ".join(f"{key} {value}" for key, value in one.parts().items()) for one in (before, model)]
+        raise ConfigError(
+            f"start_from: found networks of {told[0]}, and the model has {told[1]}; allowed: networks of the same parts"
+        )
 
 
 def _check_benchmark(member: Member) -> None:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from exitwave.benchmark.kinds import cases_of
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.kinds import STAGES, made_from
+from exitwave.config.trainings import Training
 from exitwave.errors import ConfigError
 from exitwave.study.families import Families, expand, full_name
 from exitwave.study.load import Raw, check_stages, read_yaml, resolve_like, with_base, with_library
@@ -118,9 +119,11 @@ def _member(raw: Raw, stage: str, name: str, members: dict[str, dict[str, Member
     upstream: dict[str, list[Member]] = {}
     for key, target in block.MADE_FROM.items():
         value = getattr(block, key)
-        if value is None:  # only a benchmark may leave out what it scores
-            assert isinstance(block, Benchmark)
+        if isinstance(block, Benchmark) and value is None:
             upstream[key] = cases_of(block).scorable(list(members[target].values()))
+            continue
+        # The networks that a training starts from may be those of another study, which stand in a folder.
+        if isinstance(block, Training) and key == "start_from" and (value is None or _is_folder(value, members, where)):
             continue
         names = [value] if isinstance(value, str) else list(value)
         for entry in names:
@@ -129,3 +132,16 @@ def _member(raw: Raw, stage: str, name: str, members: dict[str, dict[str, Member
                 raise ConfigError(f"{where}.{key}: '{entry}' is no block of {target}; allowed: {known}")
         upstream[key] = [members[target][entry] for entry in names]
     return Member(stage, name, block, upstream, identity(stage, block, upstream, seed), seed)
+
+
+def _is_folder(start_from: str, members: dict[str, dict[str, Member]], where: str) -> bool:
+    """Whether networks to start from stand in a folder, and are none of the study's."""
+    if start_from in members["trainings"]:
+        return False
+    if Path(start_from).is_dir():
+        return True
+    known = ", ".join(members["trainings"]) or "none"
+    raise ConfigError(
+        f"{where}.start_from: '{start_from}' is no folder, and no block of trainings above this one; allowed: the "
+        f"folder of a network or of a training, or one of {known}"
+    )

@@ -15,7 +15,7 @@ from exitwave.config.benchmarks import Benchmark
 from exitwave.config.block import Block
 from exitwave.config.datasets import Dataset
 from exitwave.config.graph import Node
-from exitwave.config.images import Images
+from exitwave.config.images import Images, MicrographFields
 from exitwave.config.kinds import STAGES
 from exitwave.config.models import DEFAULT_AIM
 from exitwave.config.structures import Structures
@@ -43,10 +43,16 @@ class Member(Node):
         return self.upstream[key][0]
 
     def origin(self) -> Member:
-        """The structures block that a block of the simulation stages goes back to."""
+        """The block that a block of the simulation stages goes back to: of structures, or of micrographs."""
         origin = super().origin()
         assert isinstance(origin, Member)
         return origin
+
+    def first(self) -> Structures | MicrographFields:
+        """The block of its origin, which says how many items there are."""
+        block = self.origin().block
+        assert isinstance(block, Structures | MicrographFields)
+        return block
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,8 @@ def identity(stage: str, block: Block, upstream: Mapping[str, Sequence[Member]],
         content["seed"] = seed
     # A CIF file or an MTF is part of what is made, whatever its name; materials of the library are not files.
     # Of several structures in a file one is named after its path, as in phases.cif#anatase.
-    named = block.may_be_files()
+    # Networks to start from that are made by another block have its identity.
+    named = [] if "start_from" in upstream else block.may_be_files()
     files = [Path(name) if Path(name).is_file() else Path(name.rpartition("#")[0]) for name in named]
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()]
     if digests:
@@ -116,4 +123,4 @@ def identity(stage: str, block: Block, upstream: Mapping[str, Sequence[Member]],
 
 def pool_size(images: Member) -> int:
     """Number of images that an images block gives."""
-    return images.origin().of(Structures).count * images.of(Images).per_structure
+    return images.first().count * images.of(Images).per_structure

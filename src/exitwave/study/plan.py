@@ -10,7 +10,6 @@ from exitwave.benchmark.kinds import cases_of
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.datasets import Dataset
 from exitwave.config.images import Images
-from exitwave.config.structures import Structures
 from exitwave.config.trainings import Training
 from exitwave.images.kinds import simulation_of
 from exitwave.items import BYTES_OF_A_ROW
@@ -24,8 +23,7 @@ _LONGER = 10.0
 
 def shard_ranges(member: Member) -> list[tuple[int, int]]:
     """Item ranges of the shards of a block of the simulation: [start, stop) for each job."""
-    structures = member.origin().of(Structures)
-    count, size = structures.count, structures.shard_size
+    count, size = member.first().count, member.first().shard_size
     return [(start, min(start + size, count)) for start in range(0, count, size)]
 
 
@@ -42,7 +40,7 @@ def sources_of(member: Member) -> dict[str, Member]:
 
 def items_of(member: Member) -> int:
     """Items that a block of the simulation gives."""
-    return pool_size(member) if member.stage == "images" else member.origin().of(Structures).count
+    return pool_size(member) if member.stage == "images" else member.first().count
 
 
 def memory_of_shard(member: Member) -> int:

@@ -57,6 +57,10 @@ class ClassificationTask:
         """Preprocessed images [n, H, H]."""
         return preprocess_stack(arrays[INPUT], self.model.preprocessing)
 
+    def reads(self, rows: pd.DataFrame) -> tuple[str, ...]:
+        """The same of all images."""
+        return self.arrays
+
     def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.int64]:
         """Place of the class of each image among the classes [n]."""
         places = {name: place for place, name in enumerate(self.classes)}

@@ -10,7 +10,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import reduce
@@ -60,7 +60,7 @@ class TrainingResult:
     """One row an epoch: epoch (from 1), learning_rate, train_loss, validation_loss, the scores of the task over all
     validation images, seconds."""
     best_epoch: int
-    """Epoch with the smallest validation loss, from 1."""
+    """Epoch with the smallest validation loss, from 1; 0 without an epoch."""
 
 
 def train(
@@ -75,6 +75,7 @@ def train(
     checkpoint: Path,
     image_ids: Sequence[str],
     redraw: Callable[[int], LabelledImages] | None = None,
+    initial: Mapping[str, torch.Tensor] | None = None,
     progress: Callable[[str], None] = logger.info,
 ) -> TrainingResult:
     """Train one network and keep the weights of its best validation loss.
@@ -103,6 +104,8 @@ def train(
     redraw : callable, optional
         Gives training images in place of ``training`` for an epoch, from 2, as many and in the same order. Without it
         all epochs see those of the first.
+    initial : mapping of tensors, optional
+        Initial weights, the state of a network of the same architecture; random ones if left out.
     progress : callable
         Takes one line an epoch.
 
@@ -111,7 +114,7 @@ def train(
     DivergenceError
         If the loss is no longer finite; names the images of the batch.
     TrainingError
-        If the device is missing, or the images cannot be trained on.
+        If the device is missing, the images cannot be trained on, or the initial weights do not fit.
     """
     resolved_device = resolve_device(device)
     resolved_precision = resolve_precision(precision, resolved_device)
@@ -127,7 +130,7 @@ def train(
     fabric.launch()
 
     cpu_tensors = [torch.as_tensor(array) for array in (*training, *validation)]
-    identity = training_digest(task, seed, cpu_tensors, redrawn=redraw is not None)
+    identity = training_digest(task, seed, [*cpu_tensors, *(initial or {}).values()], redrawn=redraw is not None)
     images, targets, validation_images, validation_targets = (fabric.to_device(tensor) for tensor in cpu_tensors)
 
     model = task.model
@@ -137,13 +140,15 @@ def train(
     with _seeded(seed, epoch=0):
         network = task.build().to(memory_format=torch.channels_last)
     task.check(network, images)
+    if initial is not None:
+        _start(network, initial)
     forward = fabric.setup_module(network)
     optimiser = fabric.setup_optimizers(torch.optim.Adam(network.parameters(), lr=model.learning_rate, fused=True))
     average = copy.deepcopy(network) if model.weight_average else None
     validated = network if average is None else average
 
     history: list[dict[str, float]] = []
-    best: dict[str, Any] = {"loss": math.inf, "epoch": 0, "network": {}}
+    best: dict[str, Any] = {"loss": math.inf, "epoch": 0, "network": _copy_state(network)}
     steps = 0
     state = load_checkpoint(checkpoint, identity, progress)
     if state is not None:
@@ -168,7 +173,7 @@ def train(
             for batch in _shuffled_batches(len(images), model.batch_size, rng):
                 loss = _step(fabric, forward, optimiser, images, targets, batch, task, rng)
                 if not math.isfinite(loss):
-                    raise _no_longer_finite(loss, images, batch, image_ids, _table(history, task))
+                    raise _no_longer_finite(loss, images, batch, image_ids, history_table(history, task))
                 loss_sum += len(batch) * loss
                 steps += 1
                 if average is not None:
@@ -178,7 +183,7 @@ def train(
             told = f"the validation loss is {scores['validation_loss']} after epoch {epoch}"
             if not torch.isfinite(validation_images).all():
                 raise TrainingError(f"{told}; a validation image is not finite")
-            raise DivergenceError(f"{told}; a lower learning_rate may help", _table(history, task))
+            raise DivergenceError(f"{told}; a lower learning_rate may help", history_table(history, task))
         row = {"epoch": epoch, "learning_rate": learning_rate, "train_loss": loss_sum / len(images), **scores}
         history.append({**row, "seconds": time.perf_counter() - start})
         if scores["validation_loss"] < best["loss"]:
@@ -198,11 +203,21 @@ def train(
         progress(_line(history[-1], task, best["epoch"]))
 
     network.load_state_dict(best["network"])
-    return TrainingResult(network.cpu().eval(), _table(history, task), best["epoch"])
+    return TrainingResult(network.cpu().eval(), history_table(history, task), best["epoch"])
 
 
-def _table(history: list[dict[str, float]], task: Task) -> pd.DataFrame:
-    """History as a table, which has its columns even before the first epoch is over."""
+def _start(network: torch.nn.Module, initial: Mapping[str, torch.Tensor]) -> None:
+    """Give a network its initial weights."""
+    try:
+        network.load_state_dict(initial)
+    except RuntimeError as error:
+        raise TrainingError(
+            "the weights to start from do not fit; allowed: those of a network of this model"
+        ) from error
+
+
+def history_table(history: list[dict[str, float]], task: Task) -> pd.DataFrame:
+    """Rows of a history as a table, which has its columns even before the first epoch is over."""
     columns = ["epoch", "learning_rate", "train_loss", "validation_loss", *task.curves.columns, "seconds"]
     return pd.DataFrame(history, columns=columns).astype({"epoch": int})
 

@@ -51,6 +51,10 @@ class RegressionTask(PixelTask):
         unit = f" [{self.unit}]" if self.unit else ""
         return Curves(f"{self.model.target.map}{unit} (validation)", {"validation_mae": "mean absolute error"})
 
+    def reads(self, rows: pd.DataFrame) -> tuple[str, ...]:
+        """The same of all images."""
+        return self.arrays
+
     def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.float32]:
         """Maps [n, H, H]; NaN where they have no value."""
         return arrays[self.model.target.map].astype(np.float32)

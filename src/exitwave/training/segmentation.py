@@ -11,10 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from exitwave.config.graph import Node
+from exitwave.config.images import DRAWN, MicrographFields
 from exitwave.config.models import Segmentation
 from exitwave.labels.mask import target_mask
 from exitwave.training.pixels import PixelTask, check_arrays
-from exitwave.training.task import INPUT, Curves
+from exitwave.training.task import INPUT, Curves, of_micrographs
 
 if TYPE_CHECKING:
     import torch
@@ -39,10 +40,14 @@ class SegmentationTask(PixelTask):
         """The image and what its mask is made from."""
         return INPUT, *self.model.target.arrays
 
+    def reads(self, rows: pd.DataFrame) -> tuple[str, ...]:
+        """The same, or of micrographs the mask that was drawn."""
+        return (INPUT, DRAWN) if of_micrographs(rows).all() else self.arrays
+
     def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.bool_]:
         """Masks [n, H, H]."""
         # One by one: all at once in single precision would take as much memory as the images.
-        names = self.model.target.arrays
+        names = (DRAWN,) if DRAWN in arrays else self.model.target.arrays
         each = zip(*(arrays[name] for name in names), strict=True)
         return np.stack([target_mask(self.model.target, dict(zip(names, one, strict=True))) for one in each])
 
@@ -83,9 +88,10 @@ class SegmentationTask(PixelTask):
 
 
 def check(model: Segmentation, images: Sequence[Node]) -> None:
-    """Refuse images without what masks are made from."""
+    """Refuse images without what masks are made from; those of micrographs were drawn."""
+    simulated = [node for node in images if not isinstance(node.block, MicrographFields)]
     # The table of the particles comes with their thicknesses.
-    check_arrays([name for name in model.target.arrays if name != "particles"], images, lists=True)
+    check_arrays([name for name in model.target.arrays if name != "particles"], simulated, lists=True)
 
 
 def facts(model: Segmentation, manifest: pd.DataFrame) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -59,6 +59,10 @@ class Task(Protocol):
     @property
     def arrays(self) -> tuple[str, ...]:
         """Stored arrays that it reads."""
+        ...
+
+    def reads(self, rows: pd.DataFrame) -> tuple[str, ...]:
+        """Those of the images of some rows, which are all simulated, or all of micrographs: then they may be others."""
         ...
 
     @property
@@ -150,3 +154,35 @@ class Kind(Protocol):
     def task(self, model: Any, facts: Mapping[str, Any]) -> Task:
         """The task of a block."""
         ...
+
+
+def read_examples(task: Task, rows: pd.DataFrame, together: int) -> Iterator[tuple[pd.DataFrame, dict[str, Any]]]:
+    """Rows of a manifest in their order, a few at a time, with the arrays that a task reads; micrographs by themselves.
+
+    What targets are made from, such as a map of each particle, takes more memory than they do.
+
+    Parameters
+    ----------
+    task : Task
+    rows : DataFrame
+    together : int
+        Images at a time, at the most.
+
+    Yields
+    ------
+    rows : DataFrame
+    arrays : dict
+        Of :func:`exitwave.data.batches.load_arrays`.
+    """
+    from exitwave.data.batches import load_arrays
+
+    real = of_micrographs(rows)
+    for _, run in rows.groupby((real != real.shift(fill_value=False)).cumsum().to_numpy()):
+        for start in range(0, len(run), together):
+            part = run.iloc[start : start + together]
+            yield part, load_arrays(part, task.reads(part))
+
+
+def of_micrographs(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Whether images are fields of micrographs, and no simulation."""
+    return rows["micrograph"].notna() if "micrograph" in rows else pd.Series(False, rows.index)
