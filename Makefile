@@ -10,10 +10,12 @@ STUDY ?=
 SCALE ?=
 PYTHON ?=
 UV ?= uv
+LEAN ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LOCK := $(if $(LEAN),$(VENV)/lean.lock,envs/requirements.lock)
 CONFIGFILE := $(if $(STUDY),--configfile $(STUDY)) $(if $(SCALE),--config scale=$(SCALE))
 NAME := $(if $(STUDY),$(basename $(notdir $(STUDY))),demo)$(if $(filter-out paper,$(SCALE)),-$(SCALE))
 REPORT := results/report/$(if $(STUDY)$(SCALE),$(NAME),report).html
@@ -24,7 +26,7 @@ CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.14 python3.13 python3.12 
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help install run test lint bench bench-waves bench-images convergence gallery models docs-keys lock unlock clean FORCE
+.PHONY: help install run test lint bench bench-waves bench-images convergence gallery models docs-keys networks lock unlock clean FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1  /p' $(MAKEFILE_LIST) | awk -F '  ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -76,6 +78,9 @@ docs-keys: $(STAMP)  ## regenerate what is made from the code: key table, schema
 	$(BIN)/python -m exitwave.study.docs
 	$(BIN)/python envs/make_conda.py
 
+networks: $(STAMP)  ## survey the networks of timm and segmentation-models-pytorch again, after another lock; minutes
+	$(BIN)/python -m exitwave.training.survey
+
 # Versions in the lock stay as they are unless pyproject.toml rules them out; UPGRADE=--upgrade takes the newest.
 lock:  ## resolve pyproject.toml into envs/requirements.lock (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv" >&2; exit 1; }
@@ -110,6 +115,18 @@ $(STAMP): envs/requirements.lock pyproject.toml
 	  echo "creating $(VENV) with $$($$found --version)"; \
 	  $$found -m venv --clear $(VENV); \
 	fi
-	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r envs/requirements.lock
+	@if ! ls -d $(VENV)/lib/python3*/site-packages/torch >/dev/null 2>&1; then \
+	  if [ -n "$(LEAN)" ]; then \
+	    echo "LEAN=1: found no torch in $(VENV), which is to be installed there before: docs/installation.md" >&2; exit 1; \
+	  fi; \
+	  free=$$(df -Pk . | awk 'NR == 2 { print int($$4 / 1000000) }'); \
+	  if [ "$$free" -lt 10 ]; then \
+	    echo "found $$free GB free on this disk; the installation takes 7 GB, and 10 GB on the way: make room, or" \
+	      "install without libraries for GPUs (docs/installation.md)" >&2; exit 1; \
+	  fi; \
+	  echo "installing 7 GB into $(VENV); $$free GB are free"; \
+	fi
+	@if [ -n "$(LEAN)" ]; then $(BIN)/python envs/lean.py > $(LOCK); fi
+	$(BIN)/python -m pip install --disable-pip-version-check $(if $(LEAN),--no-deps) --require-hashes -r $(LOCK)
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@printf '%s\n' "$(CURDIR)" > $(STAMP)

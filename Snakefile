@@ -32,6 +32,11 @@ rule all:
 
 
 onstart:
+    from snakemake.logging import logger
+    from exitwave.study.doubts import doubts
+
+    for doubt in doubts(STUDY):
+        logger.warning(f"{STUDY.source}: {doubt}")
     # On a cluster the GPU is on the node of the job, and cannot be looked for here.
     if workflow.local_exec and any(
         getattr(member.block, "device", "cpu") == "cuda"

@@ -38,7 +38,9 @@ def show(
     from rich.table import Table
 
     from exitwave.config.structures import Structures
+    from exitwave.report.figures import plan_of_report
     from exitwave.structures.kinds import kind_of
+    from exitwave.study.doubts import doubts
     from exitwave.study.link import load_study
     from exitwave.study.plan import plan
 
@@ -51,12 +53,12 @@ def show(
         typer.echo(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=110))
     table = Table(
         title=f"{file}: what it makes",
-        caption="disk and time of one core are estimates, of the simulation; what is there already is not made again",
+        caption="jobs as snakemake counts them where nothing is there yet; disk and hours of one core are estimates",
     )
     numbers = ("jobs", "items", "item [MB]", "disk [GB]", "core [h]")
     for heading in ("stage", "block", *numbers, "folder below results/"):
         table.add_column(heading, justify="right" if heading in numbers else "left")
-    rows = plan(study)
+    rows = [*plan(study), plan_of_report(study)]
     for row in rows:
         hours = "" if row.seconds_per_item is None else f"{row.core_hours:.2f}"
         disk = (f"{row.bytes_per_item / 1e6:.3g}", f"{row.gigabytes:.2f}")
@@ -74,6 +76,8 @@ def show(
         console.print(text, markup=False, highlight=False)
     if len(crystals) > CRYSTALS_SHOWN:
         console.print(f"and {len(crystals) - CRYSTALS_SHOWN} more crystals")
+    for doubt in doubts(study):
+        typer.echo(f"warning: {doubt}", err=True)
 
 
 @app.command()
@@ -271,11 +275,15 @@ def preview(
     import logging
 
     from exitwave.jobs.preview import make_preview
+    from exitwave.study.doubts import doubts
     from exitwave.study.link import load_study
 
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("exitwave").setLevel(logging.DEBUG)
-    shown = make_preview(load_study(study), block, output, number, seed)
+    loaded = load_study(study)
+    for doubt in doubts(loaded):
+        typer.echo(f"warning: {doubt}", err=True)
+    shown = make_preview(loaded, block, output, number, seed)
     typer.echo(f"{output}: {shown}")
 
 

@@ -1,10 +1,12 @@
-"""On which device a job computes, and in which arithmetic."""
+"""On which device a job computes, in which arithmetic, and with kernels that may have to be compiled."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from exitwave.errors import ConfigError
 
@@ -49,3 +51,31 @@ def resolve_precision(precision: Literal["auto", "32", "bf16"], device: Device) 
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
     processor = torch.cpu.get_capabilities()
     return "bf16" if processor.get("avx512_bf16") or processor.get("amx_bf16") else "32"
+
+
+@contextmanager
+def compiling_told(tell: Callable[[str], None]) -> Iterator[None]:
+    """Say once, when the first of our kernels is compiled in the body, why nothing seems to happen.
+
+    numba keeps what it has compiled on disk: of kernels that are found there nothing is said.
+
+    Parameters
+    ----------
+    tell : callable
+        Takes the sentence.
+    """
+    from numba.core import event
+
+    class Listener(event.Listener):  # type: ignore[misc]
+        told = False
+
+        def on_start(self, happened: Any) -> None:
+            if not self.told and happened.data["dispatcher"].py_func.__module__.startswith("exitwave"):
+                self.told = True
+                tell("compiling kernels for this processor, once: up to a minute")
+
+        def on_end(self, happened: Any) -> None:
+            """Nothing: that it goes on is seen then."""
+
+    with event.install_listener("numba:compile", Listener()):
+        yield

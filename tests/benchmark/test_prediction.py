@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -295,3 +297,16 @@ def test_a_prediction_on_the_pixels_of_the_image_is_what_was_given():
     left_out = np.zeros((40, 50), bool)
     left_out[:, 40:] = True
     np.testing.assert_array_equal(Prediction(values, left_out, ()).values, np.where(left_out, 0, values))
+
+
+def test_memory_beside_the_image_is_a_few_bytes_a_pixel_whatever_its_size():
+    """A byte for what is left out, five for each pixel filled, and a part of the image for the rest."""
+    image = np.random.default_rng(0).standard_normal((2000, 2000), np.float32)
+    image[-200:] = image.min()
+    networks = ensemble(0.2, 0.3, 0.7, image_size=128)
+    tracemalloc.start()
+    prediction = predict_ensemble(networks, image, 0.2, 0)
+    peak = tracemalloc.get_traced_memory()[1] / image.size
+    tracemalloc.stop()
+    assert prediction.left_out[-200:].all()
+    assert peak < 12

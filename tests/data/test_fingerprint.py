@@ -126,6 +126,14 @@ def test_the_sample_is_of_training_images_and_the_same_whatever_their_order(mani
     assert fingerprint(few)["sample"]["images"] == (few["split"] == "train").sum() < 64
 
 
+def test_likeness_is_learned_from_training_images_where_they_are_enough(tmp_path, write_images, content):
+    assert content["sample"]["likeness"] is None
+    likeness = fingerprint(dataset(tmp_path, write_images, structures=40))["sample"]["likeness"]
+    assert (likeness["images"], likeness["edge"]) == (128, SIZE)
+    # A network that has seen nothing but noise does not warn of it.
+    assert likeness["noise"]["limit"] < 0
+
+
 def test_a_damaged_shard_is_named(tmp_path, write_images):
     manifest = dataset(tmp_path, write_images, structures=4)
     (tmp_path / "shard-0.zarr.zip").write_bytes(b"half")

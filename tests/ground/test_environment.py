@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -140,6 +141,92 @@ def test_an_installation_that_fails_leaves_no_stamp_and_a_later_one_mends_it(tmp
     assert make(tmp_path, ".venv/.installed", "PYTHON=false").returncode == 0
     assert stamp.read_text(encoding="utf-8") == f"{tmp_path}\n"
     assert "up to date" in make(tmp_path, ".venv/.installed").stdout
+
+
+def project(folder: Path) -> Path:
+    """A folder with what the installation reads, and an environment whose pip does nothing but note its arguments."""
+    for file in ("pyproject.toml", "envs/requirements.lock", "envs/lean.py"):
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_bytes((ROOT / file).read_bytes())
+    binaries = folder / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    script = f'#!/bin/sh\n# {binaries}/python\ncase "$1" in *.py) exec {sys.executable} "$@";; esac\n'
+    for name in ("python", "pip"):
+        (binaries / name).write_text(f'{script}echo "$@" >> {folder}/called\n', encoding="utf-8")
+        (binaries / name).chmod(0o755)
+    return folder
+
+
+def with_free_space(folder: Path, gigabytes: int) -> str:
+    """A ``PATH`` on which ``df`` finds so much."""
+    (folder / "tools").mkdir(exist_ok=True)
+    df = folder / "tools" / "df"
+    df.write_text(f"#!/bin/sh\necho Filesystem\necho disk 0 0 {gigabytes * 10**6} 0% /\n", encoding="utf-8")
+    df.chmod(0o755)
+    return f"{folder / 'tools'}:{os.environ['PATH']}"
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_installed(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    done = make(folder, ".venv/.installed", "PYTHON=false", PATH=with_free_space(folder, 8))
+    assert done.returncode != 0
+    assert "found 8 GB free on this disk; the installation takes 7 GB" in done.stderr
+    assert "pip install" not in (folder / "called").read_text(encoding="utf-8")
+    done = make(folder, ".venv/.installed", "PYTHON=false", PATH=with_free_space(folder, 50))
+    assert done.returncode == 0
+    assert "installing 7 GB into .venv; 50 GB are free" in done.stdout
+
+
+def test_an_environment_that_is_whole_but_for_a_package_needs_no_room_for_all(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    (folder / ".venv" / "lib" / "python3.12" / "site-packages" / "torch").mkdir(parents=True)
+    assert make(folder, ".venv/.installed", "PYTHON=false", PATH=with_free_space(folder, 1)).returncode == 0
+
+
+def test_a_lean_installation_takes_all_but_pytorch_and_the_libraries_for_gpus(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    done = make(folder, ".venv/.installed", "PYTHON=false", "LEAN=1", PATH=with_free_space(folder, 5))
+    assert done.returncode != 0
+    assert "found no torch in .venv" in done.stderr
+    (folder / ".venv" / "lib" / "python3.12" / "site-packages" / "torch").mkdir(parents=True)
+    done = make(folder, ".venv/.installed", "PYTHON=false", "LEAN=1", PATH=with_free_space(folder, 5))
+    assert done.returncode == 0, done.stderr
+    called = (folder / "called").read_text(encoding="utf-8")
+    assert "pip install --disable-pip-version-check --no-deps --require-hashes -r .venv/lean.lock" in called
+    lean = (folder / ".venv" / "lean.lock").read_text(encoding="utf-8")
+    kept = {canonicalize_name(name) for name in re.findall(r"^([A-Za-z0-9][^=\s]*)==", lean, flags=re.MULTILINE)}
+    assert 100 < len(kept) < len(pins())
+    assert not [name for name in kept if re.match(r"torch$|torchvision|triton|nvidia|cuda", name)]
+    # Whatever a package that is kept needs is kept too, or is what was installed before.
+    for pin, _ in pins():
+        if canonicalize_name(pin.name) in kept and (pin.marker is None or pin.marker.evaluate()):
+            for text in importlib.metadata.requires(pin.name) or ():
+                needed = Requirement(text)
+                if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                    assert canonicalize_name(needed.name) in kept | {"torch", "torchvision"}, f"{pin.name}: {needed}"
+
+
+def copyleft() -> dict[str, str]:
+    """Packages of the lock under licences that ask something of whoever passes them on, with the licence."""
+    found = {}
+    for pin, _ in pins():
+        if pin.marker is None or pin.marker.evaluate():
+            metadata = importlib.metadata.metadata(pin.name)
+            classifiers = [text for text in metadata.get_all("Classifier") or () if text.startswith("License")]
+            # Some packages have the whole text of their licence in place of its name.
+            name = (metadata.get("License-Expression") or metadata.get("License") or "").partition("\n")[0]
+            text = " ".join([name, *classifiers])
+            licence = re.search(r"\b(A?L?GPL|MPL|Mozilla|General Public|Proprietary)", text)
+            if licence:
+                found[pin.name] = licence.group(1)
+    return found
+
+
+def test_the_page_on_installation_names_every_package_that_asks_something_of_whoever_passes_it_on() -> None:
+    text = (ROOT / "docs" / "installation.md").read_text(encoding="utf-8")
+    assert {"abtem", "rosettasciio", "ase", "nvidia-cublas"} <= set(copyleft())
+    for name in copyleft():
+        assert f"`{'nvidia-*' if name.startswith('nvidia-') else name}`" in text, f"docs/installation.md: {name}"
 
 
 def test_the_citation_names_the_papers() -> None:

@@ -1,6 +1,5 @@
 """``exitwave segment`` on large images, many files and stacks."""
 
-import json
 import subprocess
 import sys
 
@@ -15,40 +14,6 @@ from exitwave.benchmark.prediction import Prediction
 from exitwave.errors import ConfigError, TrainingError
 from exitwave.jobs import apply
 from exitwave.jobs.apply import Applying, segment_files
-
-PEAK = """
-import json, resource, numpy as np, torch
-from exitwave.benchmark.prediction import predict_ensemble
-from exitwave.config.models import Segmentation
-from exitwave.training.kinds import task_of
-from exitwave.training.networks import LoadedNetwork
-
-class Half(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(1))
-    def forward(self, images):
-        return images * self.weight
-
-torch.set_num_threads(1)
-task = task_of(Segmentation(kind="segmentation"), {})
-networks = [LoadedNetwork(Half(), task, 0.8, {"image_size": 128}) for _ in range(3)]
-image = np.random.default_rng(0).normal(100, 10, (2000, 2000)).astype(np.float32)
-image[-200:] = 0
-predict_ensemble(networks, image[:256, :256], 0.25, 0)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-prediction = predict_ensemble(networks, image, 0.25, 0)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps([(peak - before) * 1024 / image.size, float(prediction.value_rows(slice(0, 9)).mean())]))
-"""
-
-
-def test_memory_beside_the_image_is_a_few_bytes_a_pixel():
-    """A byte a pixel for what is left out, the rest for parts of the image."""
-    done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True)
-    bytes_per_pixel, mean = json.loads(done.stdout)
-    assert mean == pytest.approx(0.5)
-    assert bytes_per_pixel < 12
 
 
 def picture(path, seed=0, shape=(40, 48)):

@@ -5,7 +5,7 @@ from exitwave.cli import app
 from exitwave.config.images import LABELS
 from exitwave.jobs.simulate import make_shard
 from exitwave.study.description import Description, describe
-from exitwave.study.plan import SIMULATION, memory_of_shard, plan, runtime_of_shard, sources_of
+from exitwave.study.plan import SECONDS_OF_A_JOB, SIMULATION, memory_of_shard, plan, runtime_of_shard, sources_of
 from exitwave.waves.plane_wave import bytes_per_pixel
 
 ITEMS = 4
@@ -138,3 +138,59 @@ def test_config_show_has_the_size_of_an_item_and_the_total_disk():
     assert shown.exit_code == 0, shown.output
     assert "item [MB]" in shown.output
     assert "disk [GB]" in shown.output
+
+
+def hours(study, stage):
+    return sum(row.core_hours for row in plan(study) if row.stage == stage)
+
+
+def test_time_of_trainings_grows_with_images_epochs_and_networks(changed):
+    base = changed()
+    assert hours(base, "trainings") > 0
+    start = SECONDS_OF_A_JOB / 3600
+    one = hours(base, "trainings") / 2 - start
+    assert hours(changed(("trainings.gold.seeds", 6)), "trainings") == pytest.approx(6 * (one + start))
+    longer = hours(changed(("trainings.gold.seeds", 1), ("models.unet.epochs", 100)), "trainings") - start
+    assert longer == pytest.approx(4 * one, rel=0.02)
+    more = hours(changed(("models.unet.epochs", 25), ("structures.gold.count", 80)), "trainings") - start
+    assert more == pytest.approx(10 * one, rel=0.15)
+
+
+def test_smaller_networks_take_less_time_and_disk(changed):
+    large, small = changed(("structures.gold.count", 800)), changed(("models.unet.encoder_depth", 3))
+    assert hours(small, "trainings") < 0.8 * hours(large, "trainings")
+    disk = [next(row.gigabytes for row in plan(study) if row.stage == "trainings") for study in (large, small)]
+    assert disk[1] < 0.1 * disk[0]
+
+
+def test_streaming_costs_the_images_that_are_drawn_anew(changed):
+    stored = changed()
+    assert hours(changed(("trainings.gold.streaming", True)), "trainings") > hours(stored, "trainings")
+
+
+def test_no_time_of_a_core_is_told_for_what_a_gpu_does(changed):
+    (row,) = [row for row in plan(changed(("trainings.gold.device", "cuda"))) if row.stage == "trainings"]
+    assert row.seconds_per_item is None
+
+
+def test_time_of_benchmarks_follows_tiles_and_symmetry(changed, tmp_path):
+    from PIL import Image
+
+    Image.new("L", (1000, 500)).save(tmp_path / "a.png")
+    (tmp_path / "index.csv").write_text("image,mask,pixel_size\na.png,a.png,0.8\nmissing.png,a.png,0.8\n")
+    block = {"kind": "micrographs", "path": str(tmp_path), "overlap": 0.0}
+
+    def seconds(**keys):
+        study = changed(("benchmarks", {"real": {**block, **keys}}))
+        (row,) = [row for row in plan(study) if row.stage == "benchmarks"]
+        return row.seconds_per_item
+
+    # Two networks, the baselines and the summary, each a job.
+    once, finer = (seconds(pixel_size=pixel) - 2 * SECONDS_OF_A_JOB for pixel in (0.8, 0.4))
+    assert once == pytest.approx(4 * finer, rel=0.01)
+    # Preparing and baselines are done once.
+    turned, overlapping = (
+        seconds(**keys) - 2 * SECONDS_OF_A_JOB for keys in ({"symmetry_average": True}, {"overlap": 0.5})
+    )
+    assert turned - once == pytest.approx(7 / 3 * (overlapping - once))
+    assert 4 * once < turned < 8 * once

@@ -21,15 +21,15 @@ FCC = str(Path(__file__).resolve().parents[2] / "resources" / "crystals" / "fcc"
         ("images.noisy.aberrations.C10", 3, ["images.noisy.aberrations.C10: found 3", "key defocus"]),
         ("pictures", {}, ["pictures: unknown key", "allowed: seed, base, structures"]),
         # wrong types
-        ("structures.gold.count", 2.5, ["structures.gold.count: found 2.5", "integer"]),
-        ("structures.gold.count", 0, ["structures.gold.count: found 0", "greater than or equal to 1"]),
-        ("structures.gold.count", "many", ["found 'many'", "integer"]),
+        ("structures.gold.count", 2.5, ["structures.gold.count: found 2.5; allowed: a whole number"]),
+        ("structures.gold.count", 0, ["structures.gold.count: found 0; allowed: 1 or more"]),
+        ("structures.gold.count", "many", ["found 'many'; allowed: a whole number"]),
         (f"{PARTICLES}.number", 1.5, [f"{PARTICLES}.number: found 1.5"]),
         (f"{PARTICLES}.number", {"normal": [2, 1]}, ["found {'normal': [2, 1]}", "allowed: a whole number, {uniform"]),
         (f"{PARTICLES}.radius", True, ["found True", "allowed: a number, {uniform: [low, high]}"]),
         (f"{PARTICLES}.radius", {"unifrom": [1, 2]}, ["found {'unifrom': [1, 2]}", "{normal: [mean, sd]"]),
         (f"{PARTICLES}.radius", {"uniform": [9, 8]}, ["found {'uniform': [9, 8]}", "lower bound is above"]),
-        (f"{PARTICLES}.radius", {"uniform": [9]}, [f"{PARTICLES}.radius.uniform[1]: is missing"]),
+        (f"{PARTICLES}.radius", {"uniform": [9]}, [f"{PARTICLES}.radius.uniform[1]: is missing; allowed: a value [Å]"]),
         (f"{PARTICLES}.planar_defects.kinds", ["twinn"], ["kinds[0]: found 'twinn'", "'twin' or 'stacking_fault'"]),
         ("structures.gold.substrate", "a-C", ["found 'a-C'", "a block of kind amorphous (the default)"]),
         (
@@ -55,6 +55,7 @@ FCC = str(Path(__file__).resolve().parents[2] / "resources" / "crystals" / "fcc"
         ),
         (f"{PARTICLES}.shape", {"kind": "wulff", "energies": {}}, ["shape.energies: found {}"]),
         (f"{PARTICLES}.orientation", "up", [f"{PARTICLES}.orientation: found 'up'", "random"]),
+        (f"{PARTICLES}.orientation", {"zone_axis": [0, 1]}, ["zone_axis[2]: is missing; allowed: a value"]),
         (f"{PARTICLES}.orientation", {"tilt": 3}, [f"{PARTICLES}.orientation: zone_axis and facet"]),
         (
             f"{PARTICLES}.orientation",
@@ -72,7 +73,7 @@ FCC = str(Path(__file__).resolve().parents[2] / "resources" / "crystals" / "fcc"
         ("structures", [1], ["structures: found [1]", "a mapping"]),
         ("exit_waves.thermal.structures", ["gold"], ["exit_waves.thermal.structures: found ['gold']"]),
         ("datasets.gold.images", 5, ["datasets.gold.images: found 5"]),
-        ("datasets.gold.images", {"noisy": -1}, ["datasets.gold.images.noisy: found -1", "greater than 0"]),
+        ("datasets.gold.images", {"noisy": -1}, ["datasets.gold.images.noisy: found -1; allowed: above 0"]),
         ("trainings.gold.device", "tpu", ["trainings.gold.device: found 'tpu'", "'auto', 'cpu' or 'cuda'"]),
         ("seed", -1, ["seed: found -1", "0 or more"]),
         ("seed", "lucky", ["seed: found 'lucky'"]),
@@ -86,7 +87,7 @@ FCC = str(Path(__file__).resolve().parents[2] / "resources" / "crystals" / "fcc"
         ("datasets.gold.where", "dose > 'a'", ["datasets.gold.where", "compares text with a number"]),
         ("datasets.gold.test", 0, ["benchmarks.held_out.datasets", "[0.0]", "one share for all, above 0"]),
         # missing keys and blocks
-        (f"{PARTICLES}.radius", ..., [f"{PARTICLES}.radius: is missing"]),
+        (f"{PARTICLES}.radius", ..., [f"{PARTICLES}.radius: is missing; allowed: a value [Å]"]),
         ("structures.gold.kind", ..., ["structures.gold: found no kind", "nanoparticles_on_substrate"]),
         ("structures.gold.kind", "rods", ["found kind 'rods'", "nanoparticles_on_substrate"]),
         ("exit_waves.thermal.structures", "silver", ["'silver' is no block of structures; allowed: gold"]),
@@ -103,11 +104,12 @@ FCC = str(Path(__file__).resolve().parents[2] / "resources" / "crystals" / "fcc"
         ("structures.gold.cell_height", 40, ["cell_height is 40 Å", "substrate (20 Å)", "or more"]),
         (f"{PARTICLES}.material", "Unobtainium", ["material", "'Unobtainium'", "Au", "CIF"]),
         (f"{PARTICLES}.material", {"choice": ["Au", "Unobtainium"]}, ["'Unobtainium'"]),
-        ("exit_waves.thermal.energy", 300, ["exit_waves.thermal.energy: found 300", "20000"]),
+        ("exit_waves.thermal.energy", 300, ["energy: found 300; allowed: 20000 or more [eV]; 300 keV is 300000"]),
+        ("exit_waves.thermal.energy", "high", ["energy: found 'high'; allowed: a number [eV]"]),
         ("exit_waves.thermal.sampling", 0.3, ["exit_waves.thermal.sampling", "0.3 Å", "whole number"]),
         ("exit_waves.thermal.rms_displacements", {"Xx": 0.1}, ["rms_displacements: found 'Xx'", "symbols of elements"]),
-        ("exit_waves.thermal.rms_displacements", {"Au": -1}, ["rms_displacements.Au: found -1", "greater than 0"]),
-        ("images.noisy.dose", -5, ["images.noisy.dose: found -5", "above 0"]),
+        ("exit_waves.thermal.rms_displacements", {"Au": -1}, ["rms_displacements.Au: found -1; allowed: above 0 [Å]"]),
+        ("images.noisy.dose", -5, ["images.noisy.dose: found -5", "above 0 [e⁻/Å²]"]),
         ("images.noisy.dose", {"uniform": [-5, 5]}, ["found {'uniform': [-5, 5]}; reaches down to -5", "above 0"]),
         ("images.noisy.plasmon_weight", 2, ["reaches up to 2; allowed: 1 or less"]),
         ("images.noisy.objective_aperture", 100, ["reaches up to 100 mrad", "band limit"]),
@@ -116,7 +118,7 @@ FCC = str(Path(__file__).resolve().parents[2] / "resources" / "crystals" / "fcc"
         ("images.noisy.objective_aperture", float("inf"), ["objective_aperture: found inf", "finite"]),
         ("images.noisy.aberrations", {"C31": 3}, ["aberrations.C31: found 3; unknown key; allowed: C12"]),
         ("images.noisy.aberrations", {"Q3": 3}, ["aberrations.Q3"]),
-        ("images.noisy.focal_nodes", 0, ["images.noisy.focal_nodes: found 0", "greater than or equal to 1"]),
+        ("images.noisy.focal_nodes", 0, ["images.noisy.focal_nodes: found 0; allowed: 1 or more"]),
         (
             "images.noisy.illumination_tilt_x",
             80,
@@ -169,7 +171,20 @@ FCC = str(Path(__file__).resolve().parents[2] / "resources" / "crystals" / "fcc"
         ("models.unet.target", {"by": "boundary"}, ["minimum is missing with by: boundary", "a value of that map"]),
         ("models.unet.target", {"by": "outline", "fraction": 0.5}, ["fraction is 0.5", "by: phase or thickness"]),
         ("models.unet.target", 0.2, ["models.unet.target: found 0.2", "allowed: a block with the keys by, fraction"]),
-        ("models.unet.preprocessing", {"outliers": -1}, ["preprocessing.outliers: found -1", "greater than or equal"]),
+        ("models.unet.preprocessing", {"outliers": -1}, ["preprocessing.outliers: found -1; allowed: 0 or more"]),
+        # networks
+        ("models.unet.encoder", "resnet19", ["trainings.gold.model: encoder is 'resnet19'", "allowed: ", "resnet18"]),
+        (
+            "models.unet",
+            {"kind": "segmentation", "encoder": "mit_b0", "architecture": "linknet"},
+            ["trainings.gold.model: encoder mit_b0 cannot be used with architecture linknet", "allowed: unet"],
+        ),
+        (
+            "models.unet",
+            {"kind": "classification", "target": {"column": "material"}, "encoder": "vit_tiny"},
+            ["trainings.gold.model: encoder is 'vit_tiny'", "convit_tiny"],
+        ),
+        ("images.noisy.size", 48, ["trainings.gold.model: images have 48 x 48 pixels", "a multiple of 32"]),
         # datasets
         ("datasets.gold.size", 99, ["datasets.gold.size: 99 images of 'noisy'", "16 images of 8 structures"]),
         ("datasets.gold.where", "dosage > 3", ["datasets.gold.where", "'dosage'", "dose"]),
@@ -191,6 +206,7 @@ def test_refuses_in_one_sentence(refusal: Any, key: str, value: Any, words: list
     sentence = refusal((key, value))
     for word in words:
         assert word in sentence
+    assert any(mark in sentence for mark in ("allowed:", "circular reference")), sentence
 
 
 @pytest.mark.parametrize(

@@ -69,14 +69,14 @@ def test_textures_are_told_apart_better_than_by_any_baseline(data, tmp_path):
 
 @pytest.mark.parametrize("name", ["resnet18", "densenet121", "mit_b0"])
 def test_networks_of_both_libraries_give_one_logit_a_class(name):
-    network = build_classifier(name, 4).eval()
+    network = build_classifier(model(encoder=name), 4).eval()
     with torch.no_grad():
         assert network(torch.zeros(2, 1, 64, 64)).shape == (2, 4)
 
 
 def test_an_unknown_network_is_refused_with_similar_names():
     with pytest.raises(TrainingError, match=r"encoder is 'densenet120'; allowed: .*densenet121"):
-        build_classifier("densenet120", 2)
+        build_classifier(model(encoder="densenet120"), 2)
 
 
 def test_images_that_a_network_cannot_take_are_refused():

@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 import struct
 
@@ -9,6 +10,7 @@ import torch
 from exitwave.config.models import Segmentation
 from exitwave.errors import TrainingError
 from exitwave.training.architectures import build_network
+from exitwave.training.checkpoint import save_checkpoint
 from exitwave.training.kinds import task_of
 from exitwave.training.networks import load_network, save_network
 
@@ -55,6 +57,18 @@ def test_the_stages_left_have_the_weights_that_they_would_have_had():
     full = smp.Unet("resnet18", 3, None, decoder_channels=(64, 32, 16), in_channels=1).state_dict()
     assert sum(map(torch.numel, shallow.values())) < 0.1 * sum(map(torch.numel, full.values()))
     assert all(torch.equal(values, full[name]) for name, values in shallow.items())
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
+def test_whoever_the_umask_lets_can_read_what_a_training_leaves(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        save_network(tmp_path, build_network(TINY), task_of(TINY, {}), pixel_size=0.8, info={})
+        save_checkpoint(tmp_path / "checkpoint.pt", {"epoch": 1})
+    finally:
+        os.umask(before)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(("weights.safetensors", "network.json", "checkpoint.pt"), mode)
 
 
 def test_unknown_encoder_is_refused_with_similar_names():

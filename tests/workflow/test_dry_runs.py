@@ -1,6 +1,15 @@
 """Plans of the workflow that need no job to have run."""
 
+import re
+from collections import Counter
+
 import pytest
+from typer.testing import CliRunner
+
+from exitwave.cli import app
+from exitwave.report.figures import plan_of_report
+from exitwave.study.link import load_study
+from exitwave.study.plan import plan
 
 
 def test_the_default_config_plans_every_stage(unrun):
@@ -85,3 +94,21 @@ def test_a_config_that_is_no_yaml_or_not_clear_is_refused(unrun, text, sentence)
     assert sentence in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert not unrun.results.exists()
+
+
+@pytest.mark.parametrize("study", ["config/config.yaml", "config/studies/core_shell.yaml", "tiny.yaml"])
+def test_the_plan_counts_the_jobs_that_a_run_counts(unrun, study, monkeypatch):
+    monkeypatch.chdir(unrun.folder)
+    counted = unrun.planned(study=None if study == "config/config.yaml" else study)
+    loaded = load_study(study)
+    by_stage = Counter()
+    for row in [*plan(loaded), plan_of_report(loaded)]:
+        by_stage[row.stage] += row.jobs
+    assert sum(by_stage.values()) == sum(counted.values()) + 1  # and the rule all
+    for stage in ("structures", "exit_waves", "images"):
+        assert by_stage[stage] == counted[stage]
+    assert by_stage["datasets"] == counted.get("dataset", 0)
+    assert by_stage["trainings"] == counted.get("training", 0)
+    assert by_stage["benchmarks"] == sum(number for rule, number in counted.items() if rule.startswith("benchmark_"))
+    shown = CliRunner().invoke(app, ["config", "show", "--plan", study])
+    assert re.search(rf"│ total +│ +│ +{sum(by_stage.values())} │", shown.output), shown.output

@@ -260,7 +260,8 @@ def read_corrected(path: str | PurePath, image_path: PurePath, shape: tuple[int,
     no numbers of particles.
     """
     path = Path(path)
-    stored = _chosen(_pages(path), None, path).stored
+    page = _chosen(_pages(path), None, path, IN_BENCHMARK)
+    stored = _read(path, lambda: page.stored)
     if stored.shape == tuple(shape) and path.suffix.lower() not in (".jpg", ".jpeg") and _are_numbers(stored):
         return np.asarray(stored > 0)
     return read_mask(path, image_path, shape)

@@ -13,7 +13,7 @@ from exitwave.config.distributions import Real, within
 
 def _no_truth_value(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("a whole number is needed, not a truth value")
+        raise ValueError("allowed: a whole number, not a truth value")
     return value
 
 

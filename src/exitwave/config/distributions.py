@@ -36,7 +36,7 @@ class Uniform(_Distribution):
     @model_validator(mode="after")
     def _ordered(self) -> Uniform:
         if self.uniform[0] > self.uniform[1]:
-            raise ValueError("the lower bound is above the upper bound")
+            raise ValueError("the lower bound is above the upper bound; allowed: the lower one first")
         return self
 
     def bounds(self) -> tuple[float, float]:
@@ -54,7 +54,7 @@ class LogUniform(_Distribution):
     @model_validator(mode="after")
     def _ordered(self) -> LogUniform:
         if not 0 < self.loguniform[0] <= self.loguniform[1]:
-            raise ValueError("both bounds must be above 0 and in ascending order")
+            raise ValueError("allowed: two bounds above 0, the lower one first")
         return self
 
     def bounds(self) -> tuple[float, float]:
@@ -74,11 +74,11 @@ class Normal(_Distribution):
     def _possible(self) -> Normal:
         mean, sd = self.normal
         if sd < 0:
-            raise ValueError("the standard deviation is below 0")
+            raise ValueError("the standard deviation is below 0; allowed: 0 or more")
         if self.clip is not None:
             low, high = self.clip
             if not low < high or (high < mean - 5 * sd) or (low > mean + 5 * sd):
-                raise ValueError("clip leaves nothing of the distribution")
+                raise ValueError("clip leaves nothing of the distribution; allowed: an interval near the mean")
         return self
 
     def bounds(self) -> tuple[float, float]:
@@ -108,9 +108,9 @@ class Choice(_Distribution, Generic[T]):
     def _weights_fit(self) -> Choice[T]:
         if self.weights is not None:
             if len(self.weights) != len(self.choice):
-                raise ValueError(f"{len(self.weights)} weights for {len(self.choice)} values")
+                raise ValueError(f"{len(self.weights)} weights for {len(self.choice)} values; allowed: one for each")
             if min(self.weights) < 0 or sum(self.weights) <= 0:
-                raise ValueError("weights must be 0 or more and not all 0")
+                raise ValueError("allowed: weights of 0 or more, not all 0")
         return self
 
     def bounds(self) -> tuple[T, T]:
@@ -129,7 +129,7 @@ class IntegerUniform(_Distribution):
     @model_validator(mode="after")
     def _ordered(self) -> IntegerUniform:
         if self.uniform[0] > self.uniform[1]:
-            raise ValueError("the lower bound is above the upper bound")
+            raise ValueError("the lower bound is above the upper bound; allowed: the lower one first")
         return self
 
     def bounds(self) -> tuple[int, int]:

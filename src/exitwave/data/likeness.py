@@ -93,7 +93,7 @@ class Likeness:
     distance : float
         One in ``10**distance`` training images is expected to lie as far out, in the aspect in which it is farthest.
     told : tuple of str
-        What differs more than ``WARNED`` allows, the farthest first.
+        In what it differs more than ``WARNED`` allows, the farthest first, three at most.
     """
 
     distance: float
@@ -151,7 +151,8 @@ def features(field: NDArray[Any]) -> FloatArray | None:
     power = np.maximum(np.abs(rfft2(seen)) ** 2 / (window**2).sum(), 1e-8)
     sizes, sums = (np.bincount(ring.ravel(), weights, len(RINGS) + 1) for weights in (None, power.ravel()))
     means = np.divide(sums, sizes, out=np.full(len(sizes), np.nan), where=sizes > 0)
-    logarithm = np.log10(power)
+    # What stands out of next to nothing is no pattern.
+    logarithm = np.log10(power + 1e-3)
     above = logarithm - (np.bincount(circle.ravel(), logarithm.ravel()) / np.bincount(circle.ravel()))[circle]
     rings, share = means[1:-1], sizes[1:-1] / sizes[1:-1].sum()
     there = sizes[1:-1] > 0
@@ -260,7 +261,7 @@ def compare(seen: Iterable[NDArray[Any]], reference: Mapping[str, Any], pixel_si
     if {"contrast", "sign"} <= set(unlike):
         unlike.remove("contrast")
     told = dict.fromkeys(_words(name, scores, pixel_size) for name in unlike)
-    return Likeness(max(distances.values()), tuple(told))
+    return Likeness(max(distances.values()), tuple(told)[:3])
 
 
 def _words(aspect: str, scores: FloatArray, pixel_size: float) -> str:
@@ -298,14 +299,15 @@ def _fitted(found: FloatArray) -> dict[str, Any]:
 def _distances(found: FloatArray, reference: Mapping[str, Any]) -> dict[str, FloatArray]:
     """Mahalanobis distances of features [n, NAMES] in each aspect, over the root of the number of its features.
 
-    Of ``sign`` it is that in contrast less that which the same image has with bright and dark exchanged.
+    Of ``sign`` it is that in contrast less twice that which the same image has with bright and dark exchanged: what is
+    unlike either way is not exchanged.
     """
     exchanged = found * np.where(np.isin(NAMES, ODD), -1, 1)
     away, away_exchanged = (
         {name: _mahalanobis(scores, name, aspect) for name, aspect in reference["aspects"].items() if name in ASPECTS}
         for scores in (_scores(values, reference["quantiles"]) for values in (found, exchanged))
     )
-    return {**away, "sign": away["contrast"] - away_exchanged["contrast"]}
+    return {**away, "sign": away["contrast"] - 2 * away_exchanged["contrast"]}
 
 
 def _mahalanobis(scores: FloatArray, name: str, aspect: Mapping[str, Any]) -> FloatArray:

@@ -16,14 +16,15 @@ import pandas as pd
 from exitwave.benchmark.readers import SUFFIXES, read_corrected, read_micrograph
 from exitwave.config.images import KEPT_BACK
 from exitwave.errors import MicrographError
-from exitwave.jobs.apply import IMAGES, Outcome
+from exitwave.jobs.apply import Outcome
+from exitwave.jobs.results_table import IMAGES
 
-CORRECTED = ("_corrected", "_mask_corrected", "_labels_corrected")
+CORRECTED = ("_corrected", "_mask_corrected", "_instances_corrected")
 """What the name of a mask that was corrected ends in, after that of its image."""
 SEGMENTED = ("_mask",)
 """The same of a mask as the network gave it, or as it was edited in its place."""
-PIXEL_SIZES = ("pixel_size", "pixel size [Å]", "pixel size [A]")
-"""Headings under which a table of results has the pixel size [Å]."""
+PIXEL_SIZE = "pixel size [nm]"
+"""Heading under which a table of results has the pixel size."""
 INDEX = "index.csv"
 COLUMNS = ["image", "mask", "pixel_size", "page", "group", "split", "source"]
 """Columns of the index; ``source`` is the path of the image when it was segmented."""
@@ -66,12 +67,11 @@ def segmented_images(folder: Path) -> list[Segmented]:
         raise MicrographError(
             f"{folder} has no table {IMAGES} that can be read; allowed: a folder of results of exitwave segment"
         ) from error
-    pixel_size = next((name for name in PIXEL_SIZES if name in table), PIXEL_SIZES[0])
-    if missing := [name for name in ("path", "page", "name", pixel_size) if name not in table]:
+    if missing := [name for name in ("path", "page", "name", PIXEL_SIZE) if name not in table]:
         raise MicrographError(f"{file} has no column {missing[0]}; allowed: the table of exitwave segment")
     try:
         return [
-            Segmented(Path(row["path"]), int(row["page"]), row["name"], float(row[pixel_size]))
+            Segmented(Path(row["path"]), int(row["page"]), row["name"], 10 * float(row[PIXEL_SIZE]))
             for row in table.to_dict("records")
         ]
     except ValueError as error:

@@ -13,6 +13,7 @@ from exitwave.config.block import Block
 from exitwave.config.images import Images, MicrographFields
 from exitwave.data.shards import Shard, open_shard, read_table, shard_writer, table_path
 from exitwave.errors import ExitwaveError, ShardError
+from exitwave.hardware import compiling_told
 from exitwave.images.kinds import groups_of, simulation_of
 from exitwave.images.micrographs import SOURCE
 from exitwave.items import Array, Asked, Item, item_rng
@@ -62,7 +63,7 @@ def make_shard(
         "exitwave_version": exitwave.__version__,
         "block": description.plain()["block"],
     }
-    with shard_writer(output, len(rows) * draws, attributes) as writer:
+    with compiling_told(log.info), shard_writer(output, len(rows) * draws, attributes) as writer:
         for number, row in enumerate(rows, start=1):
             for draw in range(draws):
                 try:

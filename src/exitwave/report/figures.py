@@ -17,11 +17,12 @@ from exitwave.config.models import MaskTarget, Segmentation
 from exitwave.report.conditions import drawn_columns, in_a_line
 from exitwave.study import artifacts
 from exitwave.study.member import Member, Study
-from exitwave.study.plan import SIMULATION
+from exitwave.study.plan import SECONDS_OF_A_JOB, SIMULATION, StagePlan
 
 About = Mapping[str, Any]
 """What a figure is told beside its files, as plain JSON: the title, and what its kind adds."""
 Draw = Callable[[Sequence[Path], Path, About], None]
+_BYTES_OF_A_FIGURE = 5e5
 
 
 def _nothing(study: Study, member: Member) -> dict[str, Any]:
@@ -202,6 +203,12 @@ def report_files(study: Study, study_name: str) -> list[str]:
     """All figures and tables in the report of a study."""
     folder = f"results/report/{study_name}"
     return [f"{folder}/{path}" for path in (*figures(study), "costs.png", "costs.html")]
+
+
+def plan_of_report(study: Study) -> StagePlan:
+    """What a run does beside the blocks of a study: figures, costs, the catalog, and the rule ``all`` of Snakemake."""
+    drawn = len(figures(study)) + 1 + bool(study.stage("images"))
+    return StagePlan("report", "figures, catalog", "report", drawn + 1, drawn, _BYTES_OF_A_FIGURE, SECONDS_OF_A_JOB)
 
 
 def mask_shown(study: Study, images: Member) -> MaskTarget | None:

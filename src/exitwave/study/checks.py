@@ -6,7 +6,7 @@ from exitwave.benchmark.kinds import cases_of
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.datasets import Dataset
 from exitwave.config.images import Images
-from exitwave.config.models import Network
+from exitwave.config.models import Network, PixelNetwork
 from exitwave.config.trainings import Training
 from exitwave.data.columns import columns_made
 from exitwave.data.query import check_condition
@@ -16,6 +16,8 @@ from exitwave.images.kinds import groups_of, simulation_of
 from exitwave.study.member import Member, Study
 from exitwave.study.plan import SIMULATION
 from exitwave.training import kinds as task_kinds
+from exitwave.training.known import check_network
+from exitwave.training.pixels import check_edges
 from exitwave.training.record import read_record
 from exitwave.training.streaming import check_streaming
 
@@ -71,9 +73,14 @@ def _pool(images: Member) -> Pool:
 
 def _check_training(member: Member) -> None:
     dataset, model = member.source("datasets"), member.source("model").of(Network)
+    images = dataset.upstream["images"]
     try:
-        task_kinds.kind_of(model).check(model, dataset.upstream["images"])
-    except ConfigError as error:
+        task_kinds.kind_of(model).check(model, images)
+        check_network(model)
+        if isinstance(model, PixelNetwork):
+            edge = images[0].of(Images).size
+            check_edges(model, edge, edge)
+    except ExitwaveError as error:
         raise ConfigError(f"model: {error}") from error
     if member.of(Training).streaming:
         check_streaming(dataset.of(Dataset))

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from exitwave.benchmark.kinds import cases_of
-from exitwave.config.benchmarks import Benchmark
+from exitwave.benchmark.micrographs import check_benchmark_folder
+from exitwave.config.benchmarks import Benchmark, MicrographBenchmark, SimulatedBenchmark
 from exitwave.config.datasets import Dataset
 from exitwave.config.images import Images
+from exitwave.config.models import Network
 from exitwave.config.trainings import Training
 from exitwave.images.kinds import simulation_of
 from exitwave.items import BYTES_OF_A_ROW
 from exitwave.study.member import Member, Study, pool_size
+from exitwave.training.costs import OF_A_STEP, WITHOUT_BF16, Work, work_of
 
 SIMULATION = ("structures", "exit_waves", "images")
 """Stages whose kinds make items in shards."""
 _LONGER = 10.0
 """A job is given so many times the time that is estimated: for slower processors, and the first call of each kernel."""
+
+SECONDS_OF_A_JOB = 4.0
+"""Time of one core for what a job that trains, scores or draws does at its start and end, whatever its block [s]."""
+_SECONDS_OF_A_PIXEL = 1e-7
+"""To read an image and make it ready for a network [s]."""
+_SECONDS_OF_AN_IMAGE = 0.002
+"""To look at an image of a dataset for its fingerprint [s]."""
+_SECONDS_OF_A_BASELINE = 2e-6
+"""For all baselines, a pixel of the cases [s]."""
+_PARAMETERS = 2e7
+"""Of networks that cannot be measured."""
 
 
 def shard_ranges(member: Member) -> list[tuple[int, int]]:
@@ -86,7 +102,7 @@ class StagePlan:
     items: int
     bytes_per_item: float
     seconds_per_item: float | None = None
-    """Time of one core [s]; none where no estimate is made: of what learns."""
+    """Time of one core [s]; none where no estimate can be made."""
 
     @property
     def core_hours(self) -> float:
@@ -100,7 +116,7 @@ class StagePlan:
 
 
 def plan(study: Study) -> list[StagePlan]:
-    """Jobs, items, estimated disk and time of every block of a study."""
+    """Jobs, items, estimated disk and time of every block of a study; imports PyTorch if networks are trained."""
     rows = []
     for stage in SIMULATION:
         for member in study.stage(stage):
@@ -108,14 +124,96 @@ def plan(study: Study) -> list[StagePlan]:
             jobs, items = len(shard_ranges(member)), items_of(member)
             rows.append(StagePlan(stage, member.name, member.folder, jobs, items, cost.stored, cost.seconds))
     for member in study.stage("datasets"):
-        pool = sum(pool_size(m) for m in member.upstream["images"])
-        drawn = member.of(Dataset).size or pool
-        rows.append(StagePlan("datasets", member.name, member.folder, 1, drawn, BYTES_OF_A_ROW))
+        drawn = images_of(member)
+        seconds = SECONDS_OF_A_JOB / drawn + _SECONDS_OF_AN_IMAGE
+        rows.append(StagePlan("datasets", member.name, member.folder, 1, drawn, BYTES_OF_A_ROW, seconds))
     for member in study.stage("trainings"):
-        seeds = member.of(Training).seeds
-        # Weights of about 14 million parameters in single precision; the checkpoint has four such sets.
-        rows.append(StagePlan("trainings", member.name, member.folder, seeds, seeds, 14.3e6 * 4 * 5))
+        seeds, work = member.of(Training).seeds, work_of(member.source("model").of(Network))
+        # Weights in single precision; the checkpoint has four such sets.
+        stored = 4 * 5 * (work.parameters if work else _PARAMETERS)
+        time = _seconds_of_training(member, work)
+        rows.append(StagePlan("trainings", member.name, member.folder, seeds, seeds, stored, time))
     for member in study.stage("benchmarks"):
         networks = sum(m.of(Training).seeds for m in member.upstream["trainings"])
-        rows.append(StagePlan("benchmarks", member.name, member.folder, networks + 2, networks, 20e6))
+        time = _seconds_of_scoring(member)
+        rows.append(StagePlan("benchmarks", member.name, member.folder, networks + 2, networks, 20e6, time))
     return rows
+
+
+def images_of(dataset: Member) -> int:
+    """Images for training and validation that a dataset draws at the most."""
+    block = dataset.of(Dataset)
+    return block.size or math.ceil((1 - block.test) * sum(map(pool_size, dataset.upstream["images"])))
+
+
+def _seconds_of_training(training: Member, work: Work | None) -> float | None:
+    """Time of one core for a network [s]; none on a GPU, or of a network that cannot be measured."""
+    block, dataset = training.of(Training), training.source("datasets")
+    model, drawn = training.source("model").of(Network), dataset.of(Dataset)
+    if work is None or block.device == "cuda":
+        return None
+    images = images_of(dataset)
+    validation = images * drawn.validation / (1 - drawn.test)
+    pixels = dataset.upstream["images"][0].of(Images).size ** 2
+    slower = WITHOUT_BF16 if block.precision == "32" else 1.0
+    epoch = slower * work.seconds * pixels * (images - validation + OF_A_STEP * validation)
+    prepared = _SECONDS_OF_A_PIXEL * pixels * images
+    seconds = SECONDS_OF_A_JOB + prepared + model.epochs * epoch
+    if block.streaming:
+        sources = dataset.upstream["images"]
+        drawing = sum(simulation_of(m.block).cost(m).seconds for m in sources) / len(sources)
+        seconds += (model.epochs - 1) * (images - validation) * (drawing + _SECONDS_OF_A_PIXEL * pixels)
+    return seconds
+
+
+def _seconds_of_scoring(benchmark: Member) -> float | None:
+    """Time of one core for each network that a benchmark scores [s]; none if a network cannot be measured."""
+    seconds, networks = [], 0
+    for training in benchmark.upstream["trainings"]:
+        work, seeds = work_of(training.source("model").of(Network)), training.of(Training).seeds
+        if work is None:
+            return None
+        pixels, seen = _pixels_scored(benchmark, training.source("datasets").upstream["images"][0].of(Images))
+        if not networks:
+            seconds.append(2 * SECONDS_OF_A_JOB + _SECONDS_OF_A_BASELINE * pixels)  # of baselines and summary
+        # Networks predict in single precision.
+        predicted = WITHOUT_BF16 * OF_A_STEP * work.seconds * seen
+        seconds.append(seeds * (SECONDS_OF_A_JOB + _SECONDS_OF_A_PIXEL * pixels + predicted))
+        networks += seeds
+    return sum(seconds) / networks if networks else None
+
+
+def _pixels_scored(benchmark: Member, images: Images) -> tuple[float, float]:
+    """Pixels of the cases of a benchmark, on the pixels of a network, and those of all tiles that it sees."""
+    block = benchmark.block
+    if isinstance(block, SimulatedBenchmark):
+        pools = [
+            (m, dataset.of(Dataset).test)
+            for dataset in benchmark.upstream["datasets"]
+            for m in dataset.upstream["images"]
+        ]
+        held = sum(test * pool_size(member) for member, test in pools)
+        pixels = min(block.size, held) * images.size**2
+        return pixels, pixels
+    assert isinstance(block, MicrographBenchmark)
+    pixels = sum(_pixels_of(path) * (size / images.pixel_size) ** 2 for path, size in _micrographs(block, images))
+    return pixels, pixels * (8 if block.symmetry_average else 1) / (1 - block.overlap) ** 2
+
+
+def _micrographs(block: MicrographBenchmark, images: Images) -> Iterator[tuple[Path, float]]:
+    """Micrographs that are there, each with its pixel [Å]: that of the network where only the file says it."""
+    for _, row in check_benchmark_folder(block.path, block.pixel_size).iterrows():
+        path = Path(block.path) / str(row["image"])
+        if path.is_file():
+            yield path, row["pixel_size"] if row["pixel_size"] > 0 else images.pixel_size
+
+
+def _pixels_of(path: Path) -> float:
+    """Pixels of a picture; of other formats as many as there would be with two bytes each."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return float(picture.width * picture.height)
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return path.stat().st_size / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from typing import Any, get_args, get_origin
 
@@ -19,8 +20,7 @@ def sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     if first["loc"][:1] != problem["loc"][:1]:
         problem = first
-    path, model = _locate(problem["loc"], error.title)
-    message = problem["msg"].removeprefix("Value error, ")
+    path, model, unit = _locate(problem["loc"], error.title)
     found = f"found {problem['input']!r}"
     if problem["type"] == "extra_forbidden":
         keys = list(model.model_fields) if model else []
@@ -31,25 +31,63 @@ def sentence(error: ValidationError) -> str:
         hint = f", perhaps meant as '{close[0]}'" if close else ""
         return f"{path}: unknown key (value {problem['input']!r}){hint}; allowed: {', '.join(keys)}"
     if problem["type"] == "missing":
-        return f"{path}: is missing; a value is needed"
+        return f"{path}: is missing; allowed: a value{unit}"
     if problem["type"] == "model_type":
         keys = list(model.model_fields) if model else []
         return f"{path}: {found}; allowed: a block with the keys {', '.join(keys)}"
+    message = _allowed(problem)
+    # What a block says of several of its keys names their units itself.
     if problem["type"] == "value_error" and isinstance(problem["input"], dict) and not _TAGS & set(problem["input"]):
         return f"{path}: {message}"
-    return f"{path}: {found}; {message[0].lower()}{message[1:]}"
+    value, other = problem["input"], ""
+    if unit == " [eV]" and isinstance(value, (int, float)) and 0 < value <= _LARGEST_KEV:
+        other = f"; {value:g} keV is {1000 * value:g}"
+    return f"{path}: {found}; {message}{unit}{other}"
+
+
+_LARGEST_KEV = 3000
+"""Beam energy [keV] below which a number that is refused as eV was meant as keV."""
+_ALLOWED = {
+    "greater_than": "above {gt:g}",
+    "greater_than_equal": "{ge:g} or more",
+    "less_than": "below {lt:g}",
+    "less_than_equal": "{le:g} or less",
+    "finite_number": "a finite number",
+    "literal_error": "{expected}",
+    "union_tag_invalid": "a block of kind {expected_tags}",
+    "union_tag_not_found": "a block with the key kind",
+    "too_short": "at least {min_length}",
+    "too_long": "at most {max_length}",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("list_type", "tuple_type"), "a list"),
+    "string_type": "text",
+    "dict_type": "a mapping of keys to values",
+    "path_type": "a path",
+}
+"""What is allowed where pydantic finds a problem of a type, in our words; else they are its own."""
+
+
+def _allowed(problem: Any) -> str:
+    """What is allowed, and what is wrong where our own checks say it."""
+    if problem["type"] in _ALLOWED:
+        return f"allowed: {_ALLOWED[problem['type']].format(**problem.get('ctx', {}))}"
+    message = problem["msg"].removeprefix("Value error, ")
+    message = f"{message[0].lower()}{message[1:]}"
+    return message if "allowed:" in message else f"allowed: {message}"
 
 
 _TAGS = {"uniform", "loguniform", "normal", "choice"}
 
 
-def _locate(location: tuple[int | str, ...], title: str) -> tuple[str, type[BaseModel] | None]:
-    """Path of a problem in the words of the config, and the model that it lies in.
+def _locate(location: tuple[int | str, ...], title: str) -> tuple[str, type[BaseModel] | None, str]:
+    """Path of a problem in the words of the config, the model that it lies in, and the unit of its key in words.
 
     Tags of unions stand in pydantic's location too, but are no keys of the config.
     """
     model: type[BaseModel] | None = next(m for kinds in STAGES.values() for m in kinds.values() if m.__name__ == title)
-    path, inside = "", list(_models(model))
+    path, unit, inside = "", "", list(_models(model))
     own_key = -1  # where a key stands that the user has chosen
     for place, key in enumerate(location):
         tagged = next((m for m in inside if key in (m.__name__, *_kinds(m))), None)
@@ -57,7 +95,10 @@ def _locate(location: tuple[int | str, ...], title: str) -> tuple[str, type[Base
             model = tagged
         elif model is not None and key in model.model_fields:
             path += f".{key}"
-            annotation = model.model_fields[str(key)].annotation
+            field = model.model_fields[str(key)]
+            annotation = field.annotation
+            if issubclass(model, Block):  # distributions have the unit of the key that they stand for
+                unit = unit_in_words(field.description or "")
             own_key = place + 1 if get_origin(annotation) is dict else -1
             inside = list(_models(annotation))
             model = next((m for m in inside if issubclass(m, Block)), None)
@@ -69,7 +110,17 @@ def _locate(location: tuple[int | str, ...], title: str) -> tuple[str, type[Base
             model = next((m for m in inside if key in m.model_fields), None)
         elif place == len(location) - 1 and model is not None and key not in _PLAIN_TAGS:
             path += f".{key}"  # a key that there is not
-    return path, model
+    return path, model, unit
+
+
+_UNIT = re.compile(r"\[((?:Å|eV|K|°|m?rad|px|1/px|e⁻|g/cm|counts)[^\]]*)\]")
+"""Unit in the description of a key, among other things in brackets."""
+
+
+def unit_in_words(description: str) -> str:
+    """Unit that the description of a key gives, such as `` [Å]``; nothing if it has none."""
+    found = _UNIT.search(description)
+    return f" [{found.group(1)}]" if found else ""
 
 
 _PLAIN_TAGS = {"form", "random", "[key]"}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import segmentation_models_pytorch as smp
 import torch
 
 from exitwave.config.models import PixelNetwork
-from exitwave.errors import TrainingError
+from exitwave.training.known import check_network
 
 DEEPEST = 5
 """Stages that encoders have."""
@@ -25,13 +24,15 @@ def build_network(model: PixelNetwork) -> torch.nn.Module:
     TrainingError
         If the encoder is unknown, or cannot be had with this depth and architecture.
     """
-    encoders = smp.encoders.get_encoder_names()
-    if model.encoder not in encoders:
-        similar = difflib.get_close_matches(model.encoder, encoders, n=5) or encoders[:5]
-        raise TrainingError(
-            f"encoder is {model.encoder!r}; allowed: an encoder of segmentation-models-pytorch, "
-            f"such as {', '.join(similar)}"
-        )
+    check_network(model)
+    network = assemble(model)
+    if model.encoder_depth < DEEPEST:
+        _drop_unused(network)
+    return network
+
+
+def assemble(model: PixelNetwork) -> torch.nn.Module:
+    """Network of any names, as the library has it; what it cannot build is an error of its own."""
     channels = (256, 128, 64, 32, 16)[-model.encoder_depth :]
     specific: dict[str, dict[str, Any]] = {
         "unet": {"decoder_channels": channels},
@@ -41,22 +42,14 @@ def build_network(model: PixelNetwork) -> torch.nn.Module:
         "linknet": {},
     }
     architectures = {"unet": smp.Unet, "unetplusplus": smp.UnetPlusPlus, "fpn": smp.FPN, "linknet": smp.Linknet}
-    try:
-        network: torch.nn.Module = architectures[model.architecture](
-            encoder_name=model.encoder,
-            encoder_depth=model.encoder_depth,
-            encoder_weights=None,
-            in_channels=1,
-            classes=1,
-            **specific[model.architecture],
-        )
-    except (ValueError, KeyError, NotImplementedError) as error:
-        raise TrainingError(
-            f"encoder {model.encoder} cannot be used with architecture {model.architecture} and encoder_depth "
-            f"{model.encoder_depth} ({error})"
-        ) from error
-    if model.encoder_depth < DEEPEST:
-        _drop_unused(network)
+    network: torch.nn.Module = architectures[model.architecture](
+        encoder_name=model.encoder,
+        encoder_depth=model.encoder_depth,
+        encoder_weights=None,
+        in_channels=1,
+        classes=1,
+        **specific[model.architecture],
+    )
     return network
 
 

@@ -91,7 +91,7 @@ def save_bundle(path: Path, conventions: Mapping[str, tuple[str, Sequence[Path],
     TrainingError
         If a folder holds no network.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from exitwave.training.networks import load_network, replace_file
 
@@ -115,7 +115,7 @@ def save_bundle(path: Path, conventions: Mapping[str, tuple[str, Sequence[Path],
     content = {"exitwave": exitwave.__version__, "sha256": _digest(tensors), "conventions": told}
     metadata = {KEY: json.dumps(content, ensure_ascii=False, separators=(",", ":"))}
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, lambda unfinished: save_file(tensors, unfinished, metadata=metadata))
+    replace_file(path, lambda unfinished: unfinished.write_bytes(save(tensors, metadata=metadata)))
 
 
 def read_bundle(path: Path) -> dict[str, Convention]:

@@ -85,7 +85,7 @@ class ClassificationTask:
         """Network with one logit a class."""
         from exitwave.training.encoders import build_classifier
 
-        return build_classifier(self.model.encoder, len(self.classes))
+        return build_classifier(self.model, len(self.classes))
 
     def check(self, network: torch.nn.Module, images: torch.Tensor) -> None:
         """Refuse images that the network cannot take, or not one at a time."""

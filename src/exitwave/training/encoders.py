@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-
 import segmentation_models_pytorch as smp
 import timm
 import torch
 
+from exitwave.config.models import Classification
 from exitwave.errors import TrainingError
+from exitwave.training.architectures import DEEPEST
+from exitwave.training.known import check_network
 
 
 class Pooled(torch.nn.Module):
@@ -25,15 +26,15 @@ class Pooled(torch.nn.Module):
         return logits
 
 
-def build_classifier(name: str, classes: int) -> torch.nn.Module:
+def build_classifier(model: Classification, classes: int) -> torch.nn.Module:
     """Network with random weights, one input channel and one logit a class.
 
     Nothing is downloaded. The weights come from PyTorch's random state, which the caller seeds.
 
     Parameters
     ----------
-    name : str
-        A network of timm, or else an encoder of segmentation-models-pytorch.
+    model : Classification
+        Its encoder is a network of timm, or else an encoder of segmentation-models-pytorch.
     classes : int
 
     Raises
@@ -41,22 +42,16 @@ def build_classifier(name: str, classes: int) -> torch.nn.Module:
     TrainingError
         If there is no such network, or not with one input channel.
     """
-    encoders = smp.encoders.get_encoder_names()
+    check_network(model)
+    name = model.encoder
     try:
         if timm.is_model(name):
             network: torch.nn.Module = timm.create_model(name, pretrained=False, in_chans=1, num_classes=classes)
             return network
-        if name in encoders:
-            encoder = smp.encoders.get_encoder(name, in_channels=1, depth=5, weights=None)
-            return Pooled(encoder, encoder.out_channels[-1], classes)
+        encoder = smp.encoders.get_encoder(name, in_channels=1, depth=DEEPEST, weights=None)
+        return Pooled(encoder, encoder.out_channels[-1], classes)
     except (ValueError, KeyError, TypeError, RuntimeError, AssertionError, NotImplementedError) as error:
         raise TrainingError(f"encoder {name} cannot be had with one input channel ({_reason(error)})") from error
-    known = [*timm.list_models(), *encoders]
-    similar = list(dict.fromkeys(difflib.get_close_matches(name, known, n=5))) or ["resnet18", "densenet121"]
-    raise TrainingError(
-        f"encoder is {name!r}; allowed: a network of timm or an encoder of segmentation-models-pytorch, such as "
-        f"{', '.join(similar)}"
-    )
 
 
 @torch.no_grad()

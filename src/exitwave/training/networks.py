@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from exitwave.config.models import Network
 from exitwave.errors import TrainingError
@@ -68,7 +68,8 @@ def save_network(
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {} if network is None else network.state_dict()
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    replace_file(folder / WEIGHTS, lambda path: save_file(state, path))
+    # Not by save_file, which hides the file from all but its owner, whatever the umask says.
+    replace_file(folder / WEIGHTS, lambda path: path.write_bytes(save(state)))
     description = {
         "exitwave": version("exitwave"),
         "model": task.model.model_dump(mode="json"),

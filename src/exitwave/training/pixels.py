@@ -38,6 +38,21 @@ def check_arrays(names: Sequence[str], images: Sequence[Node], lists: bool = Fal
                 )
 
 
+def check_edges(model: PixelNetwork, height: int, width: int) -> None:
+    """Refuse images whose edges [px] cannot be halved as often as the encoder does.
+
+    Raises
+    ------
+    TrainingError
+    """
+    stride = 2**model.encoder_depth
+    if height != width or height % stride:
+        raise TrainingError(
+            f"images have {height} x {width} pixels; allowed: squares with an edge that is a multiple of {stride}, "
+            f"as encoder_depth is {model.encoder_depth}"
+        )
+
+
 @dataclass(frozen=True)
 class PixelTask:
     """The part of a task that does not depend on what the value of a pixel is."""
@@ -64,13 +79,8 @@ class PixelTask:
         """
         height, width = images.shape[-2:]
         depth = self.model.encoder_depth
-        stride = 2**depth
-        if height != width or height % stride:
-            raise TrainingError(
-                f"images have {height} x {width} pixels; allowed with encoder_depth {depth}: "
-                f"squares with an edge that is a multiple of {stride}"
-            )
-        if min(len(images), self.model.batch_size) == 1 and height == stride:
+        check_edges(self.model, height, width)
+        if min(len(images), self.model.batch_size) == 1 and height == 2**depth:
             raise TrainingError(
                 f"one image of {height} x {width} pixels at a time leaves a single value for batch normalisation at "
                 f"encoder_depth {depth}; allowed: a larger batch_size or more images, or a smaller depth"

@@ -1,0 +1,113 @@
+"""Values that are allowed but look as if they were meant in another unit than the one they are read in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from exitwave.config.distributions import Normal, bounds
+from exitwave.study.member import Study
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Of which size the values of a key are.
+
+    Attributes
+    ----------
+    keys : tuple of str
+        Dotted keys of blocks.
+    unit : str
+        Unit that they are read in.
+    least, most : float
+        The largest value that can be drawn is doubted below the one and above the other, unless it is 0.
+    others : tuple
+        Units that may have been meant, each with its size in ours.
+    stages : tuple of str
+    """
+
+    keys: tuple[str, ...]
+    unit: str
+    least: float
+    most: float
+    others: tuple[tuple[str, float], ...]
+    stages: tuple[str, ...]
+
+
+_NM, _UM, _MM = ("nm", 10.0), ("µm", 1e4), ("mm", 1e7)
+_ANY = float("inf")
+_SCALES = (
+    _Scale(("particles.radius", "particles.shell.thickness"), "Å", 2.0, _ANY, (_NM,), ("structures",)),
+    _Scale(("field_of_view", "cell_height"), "Å", 15.0, _ANY, (_NM,), ("structures",)),
+    # A layer of atoms is 2 to 3 Å thick.
+    _Scale(("substrate.thickness", "thickness"), "Å", 2.0, _ANY, (_NM,), ("structures",)),
+    _Scale(("sampling",), "Å", 0.04, _ANY, (_NM,), ("exit_waves",)),
+    _Scale(("slice_thickness",), "Å", 0.25, _ANY, (_NM,), ("exit_waves",)),
+    _Scale(("thickness_series",), "Å", 2.0, _ANY, (_NM,), ("exit_waves",)),
+    _Scale(("pixel_size",), "Å", 0.04, _ANY, (_NM,), ("images", "benchmarks")),
+    _Scale(("defocus",), "Å", 10.0, _ANY, (_NM, _UM), ("images",)),
+    _Scale(("focal_spread",), "Å", 2.0, _ANY, (_NM,), ("images",)),
+    _Scale(("background.contamination_length",), "Å", 5.0, _ANY, (_NM,), ("images",)),
+    _Scale(("probe_sigma",), "Å", 0.1, _ANY, (_NM,), ("images",)),
+    _Scale(("aberrations.C12",), "Å", 1.0, _ANY, (_NM,), ("images",)),
+    _Scale(("aberrations.C21", "aberrations.C23"), "Å", 10.0, _ANY, (_NM, _UM), ("images",)),
+    _Scale(tuple(f"aberrations.C{name}" for name in ("30", "32", "34")), "Å", 100.0, _ANY, (_UM, _MM), ("images",)),
+    _Scale(
+        tuple(f"aberrations.C{name}" for name in ("41", "43", "45", "50", "52", "54", "56")),
+        "Å",
+        100.0,
+        _ANY,
+        (_UM, _MM),
+        ("images",),
+    ),
+    _Scale(
+        tuple(f"aberrations.phi{name}" for name in ("12", "21", "23", "32", "34", "41", "43", "45", "52", "54", "56")),
+        "rad",
+        0.0,
+        7.0,
+        (("°", 0.0174533),),
+        ("images",),
+    ),
+    _Scale(("drift_angle", "background.gradient_angle"), "rad", 0.0, 7.0, (("°", 0.0174533),), ("images",)),
+    _Scale(("objective_aperture",), "mrad", 1.0, _ANY, (("rad", 1000.0),), ("images",)),
+    _Scale(("dose",), "e⁻/Å²", 0.0, 1e6, (("e⁻/nm²", 0.01),), ("images",)),
+)
+
+
+def doubts(study: Study) -> list[str]:
+    """A sentence for each value of a study that is hardly meant in the unit it is read in, with its other readings."""
+    told: dict[str, None] = {}
+    for scale in _SCALES:
+        for stage in scale.stages:
+            for member in study.stage(stage):
+                name = member.name.partition("[")[0]
+                for key in scale.keys:
+                    value = _largest(_at(member.block, key))
+                    if value and not scale.least <= abs(value) <= scale.most:
+                        told[f"{stage}.{name}.{key}: {_in_words(value, scale)}"] = None
+    return list(told)
+
+
+def _in_words(value: float, scale: _Scale) -> str:
+    small = abs(value) < scale.least
+    limit = f"less than {scale.least:g}" if small else f"more than {scale.most:g}"
+    others = " and ".join(f"{value:g} {unit} as {value * factor:.4g}" for unit, factor in scale.others)
+    return f"{value:g} is read as {value:g} {scale.unit}, {limit} {scale.unit}; write {others} if that is meant"
+
+
+def _at(block: Any, key: str) -> Any:
+    """Value at a dotted key; none where there is no such key."""
+    for part in key.split("."):
+        block = getattr(block, part, None)
+    return block
+
+
+def _largest(value: Any) -> float | None:
+    """The value that is farthest from 0 of those that can be drawn; of a normal distribution one of the farther."""
+    if value is None:
+        return None
+    if isinstance(value, Normal) and value.clip is None:
+        mean, deviation = value.normal
+        return math.copysign(abs(mean) + deviation, mean)
+    return float(max(bounds(value), key=abs))

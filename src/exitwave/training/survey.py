@@ -1,0 +1,51 @@
+"""Which networks the libraries have: each is built once, without memory for its weights.
+
+``python -m exitwave.training.survey`` writes ``networks.json`` beside this file, in minutes. It is to be made again
+when the lock has another version of timm or segmentation-models-pytorch.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import timm
+import torch
+
+from exitwave.config.models import Segmentation
+from exitwave.training.architectures import assemble
+from exitwave.training.known import ARCHITECTURES, CLASSIFIERS, DEPTHS, FILE, IMPOSSIBLE
+
+
+def impossible(encoder: str) -> dict[str, list[int]]:
+    """Depths of an encoder that each architecture cannot have; architectures that can have all are left out."""
+    refused = {name: [depth for depth in DEPTHS if not _possible(encoder, name, depth)] for name in ARCHITECTURES}
+    return {name: depths for name, depths in refused.items() if depths}
+
+
+def _possible(encoder: str, architecture: str, depth: int) -> bool:
+    keys = {"architecture": architecture, "encoder": encoder, "encoder_depth": depth}
+    model = Segmentation.model_validate({"kind": "segmentation", **keys})
+    for device in ("meta", "cpu"):  # a few encoders calculate while they are built, which takes numbers
+        try:
+            with torch.device(device):
+                assemble(model)
+            return True
+        except (ValueError, KeyError, NotImplementedError, RuntimeError):
+            continue
+    return False
+
+
+def survey() -> dict[str, Any]:
+    """What is known of all networks."""
+    encoders = smp.encoders.get_encoder_names()
+    return {IMPOSSIBLE: {name: impossible(name) for name in encoders}, CLASSIFIERS: sorted(timm.list_models())}
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    text = json.dumps(survey(), indent=1)
+    Path(__file__).with_name(FILE).write_text(text + "\n", encoding="utf-8")
