@@ -58,12 +58,8 @@ def main() -> None:
     draw(study)
     table = "\n\n".join(score_table(name, summary) for name, summary in summaries.items())
     card = CARD.read_text(encoding="utf-8")
-    CARD.write_text(
-        re.sub(
-            r"(<!-- scores -->\n).*?(<!-- end -->)", lambda found: found[1] + table + "\n" + found[2], card, flags=re.S
-        ),
-        encoding="utf-8",
-    )
+    before, after = card.split(BEGIN)[0], card.split(END)[1]
+    CARD.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
     print(f"{FILE}: {FILE.stat().st_size / 1e6:.1f} MB")
 
 

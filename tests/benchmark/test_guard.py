@@ -69,13 +69,13 @@ def test_noise_is_told_in_words(network):
     prediction = predict_image(network, noise, 0.8)
     assert WARNED < prediction.distance < REFUSED
     (told,) = prediction.warnings
-    assert told.startswith(f"it is unlike the training images (distance {prediction.distance:.1f}): ")
+    assert told.startswith(f"it is unlike the training images (unlikeness {prediction.distance:.1f}): ")
     assert "white noise" in told
 
 
 def test_an_image_far_from_the_training_images_is_refused_unless_it_is_meant_so(network, spots):
     with pytest.raises(
-        MicrographError, match=r"unlike the training images .* allowed: distances up to 6, unless any_im"
+        MicrographError, match=r"unlike the training images .* allowed: unlikeness up to 6, unless any_im"
     ):
         predict_image(network, spots, 0.8)
     prediction = predict_image(network, spots, 0.8, any_image=True)

@@ -22,6 +22,7 @@ FLOORS = (
     ("study",),
     ("report",),
     ("jobs",),
+    ("api",),
     ("cli",),
 )
 """Packages and modules of ``exitwave``, from the ground up: each may import its own floor and those below."""

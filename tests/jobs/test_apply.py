@@ -202,7 +202,7 @@ def test_guard_keeps_how_far_an_image_is_from_the_training_images(learned, micro
     def predict(network, image, *rest):
         meant.append(rest[-1])
         if not rest[-1]:
-            raise MicrographError("it is unlike the training images (distance 7.5): it is noise")
+            raise MicrographError("it is unlike the training images (unlikeness 7.5): it is noise")
         nothing = np.zeros(image.shape)
         return Prediction(nothing.astype(np.float32), nothing.astype(bool), ("it is unlike",), 7.5)
 

@@ -277,11 +277,11 @@ def familiar(
         return None, ""
     if found.distance <= WARNED:
         return found.distance, ""
-    told = f"it is unlike the training images (distance {found.distance:.1f}): {', and '.join(found.told)}"
+    told = f"it is unlike the training images (unlikeness {found.distance:.1f}): {', and '.join(found.told)}"
     if found.distance > REFUSED and not any_image:
         raise MicrographError(
-            f"{told}; allowed: distances up to {REFUSED:g}, unless {remedies.any_image} says that the network is meant "
-            "to see it"
+            f"{told}; allowed: unlikeness up to {REFUSED:g}, unless {remedies.any_image} says that the network is "
+            "meant to see it"
         )
     return found.distance, told
 
