@@ -199,28 +199,28 @@ def test_a_pixel_that_is_meant_so_is_taken(learned, tmp_path):
 def test_guard_keeps_how_far_an_image_is_from_the_training_images(learned, micrograph, tmp_path, monkeypatch):
     meant = []
 
-    def predict(network, image, *rest):
-        meant.append(rest[-1])
-        if not rest[-1]:
+    def predict(networks, image, pixel_size, overlap, symmetry_average, any_pixel_size, any_image, *rest):
+        meant.append(any_image)
+        if not any_image:
             raise MicrographError("it is unlike the training images (unlikeness 7.5): it is noise")
         nothing = np.zeros(image.shape)
         return Prediction(nothing.astype(np.float32), nothing.astype(bool), ("it is unlike",), 7.5)
 
-    monkeypatch.setattr(apply, "predict_image", predict)
+    monkeypatch.setattr(apply, "predict_ensemble", predict)
     options = ["--model", str(learned.networks[0]), "--output", str(tmp_path / "out"), "--pixel-size", "0.8"]
     refused = CliRunner().invoke(app, ["segment", str(micrograph), *options])
     assert refused.exit_code == 1
     assert f"skipped: {micrograph}: it is unlike the training images" in refused.stderr
     assert CliRunner().invoke(app, ["segment", str(micrograph), *options, "--any-image"]).exit_code == 0
     assert meant == [False, True]
-    assert tables(tmp_path / "out")[0][["distance", "warnings"]].to_numpy().tolist() == [[7.5, "it is unlike"]]
+    assert tables(tmp_path / "out")[0][["unlikeness", "warnings"]].to_numpy().tolist() == [[7.5, "it is unlike"]]
 
 
 def test_guard_says_once_that_a_network_of_few_images_cannot_tell(learned, tmp_path, caplog):
     images = [picture(tmp_path / f"{number}.png", number) for number in range(2)]
     segment(images, learned.networks[0], tmp_path / "out")
     assert caplog.text.count("does not say what its training images are like") == 1
-    assert tables(tmp_path / "out")[0]["distance"].isna().all()
+    assert tables(tmp_path / "out")[0]["unlikeness"].isna().all()
 
 
 def test_a_long_name_is_shortened_where_its_results_would_not_fit(learned, striped, tmp_path):

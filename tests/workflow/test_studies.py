@@ -13,7 +13,7 @@ import pytest
 
 from exitwave.config.distributions import draw
 from exitwave.data.selection import draw_dataset, draw_of_network
-from exitwave.structures.kinds import kind_of
+from exitwave.images.kinds import groups_of
 from exitwave.study.link import load_study, study_from
 from exitwave.study.load import read_yaml
 from exitwave.study.member import Member, Study, pool_size
@@ -99,7 +99,8 @@ def metadata(images: Member) -> pd.DataFrame:
     """What a draw needs to know of the images of a block, without making them."""
     structures = images.origin()
     block = structures.block
-    positions = kind_of(block).groups(block, structures.hash, 0, block.count).positions
+    count = pool_size(images) // images.block.per_structure
+    positions = groups_of(block, structures.hash, 0, count).positions
     rng = np.random.default_rng(int(images.hash, 16))
     rows = [
         {
@@ -111,7 +112,7 @@ def metadata(images: Member) -> pd.DataFrame:
             "shard": "",
             "row": item,
         }
-        for item in range(structures.block.count)
+        for item in range(count)
         for number in range(images.block.per_structure)
     ]
     assert len(rows) == pool_size(images)

@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from exitwave.benchmark.areas import continued, without_artifacts
 from exitwave.benchmark.cases import Case, N, check_pixel_sizes, datasets_learned
 from exitwave.benchmark.readers import PICTURE_SUFFIXES, Micrograph, read_micrograph
-from exitwave.benchmark.tiling import check_pixel, interpolate, resample, resampled_shape
 from exitwave.config.benchmarks import MicrographBenchmark
 from exitwave.config.graph import Node
 from exitwave.config.images import DRAWN, Listed, MicrographFields
@@ -263,6 +261,9 @@ def read_for_training(block: MicrographFields, item: int) -> tuple[dict[str, Any
     MicrographError
         If one of them cannot be used.
     """
+    from exitwave.benchmark.areas import continued, without_artifacts
+    from exitwave.benchmark.tiling import check_pixel, interpolate, resample, resampled_shape
+
     listed = block.listed()[item]
     try:
         given = float(listed.pixel_size) if listed.pixel_size else None

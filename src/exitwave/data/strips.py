@@ -8,8 +8,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 STRIP = 2**18
 """Pixels of a strip: a megabyte in single precision, which stays in the cache."""
@@ -200,6 +198,9 @@ def touching(places: NDArray[np.intp], width: int) -> NDArray[np.int32]:
     int32 array [n]
         Group of each pixel, from 1.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     columns, edges = places % width, []
     for down, right in ((0, 1), (1, -1), (1, 0), (1, 1)):
         beside = places + (down * width + right)

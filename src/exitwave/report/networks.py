@@ -129,7 +129,7 @@ def print_networks(console: Console, listed: Sequence[Listed]) -> None:
     )
     numbers = ("networks", "pixel [Å]", "field [px]", "size [MB]")
     for heading in ("networks of", "what counts as particle", *numbers, "scores"):
-        table.add_column(heading, justify="right" if heading in numbers else "left")
+        table.add_column(heading, justify="right" if heading in numbers else "left", overflow="fold")
     for one in listed:
         pixel = f"{one.pixel_size:.3g}" if np.isfinite(one.pixel_size) else MISSING
         cells = (one.name, one.learned, str(one.networks), pixel, str(one.image_size), f"{one.size:.1f}", one.scores)
