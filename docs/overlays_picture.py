@@ -13,8 +13,8 @@ from exitwave.report.style import ORANGE, SKY, figure, grey_range, outline, pict
 
 MICROGRAPHS = Path(__file__).parents[1] / "resources/micrographs"
 SHOWN = (
-    ("good: every particle found", "seg_track_tem", "image_15", "half"),
-    ("bad: grain of the support is added", "scottlab_hrtem_patches", "Au2.2nm_0", "outline"),
+    ("good: all but three cut particles are found", "seg_track_tem", "image_15", "half"),
+    ("bad: grain is added, outlines are displaced", "scottlab_hrtem_patches", "Au2.2nm_0", "outline"),
 )
 
 
