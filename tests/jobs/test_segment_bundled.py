@@ -1,5 +1,9 @@
 """The networks that come with exitwave, as a person uses them right after the installation."""
 
+import re
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -107,3 +111,16 @@ def test_right_after_the_installation(tmp_path):
     assert called.exit_code == 0, called.output
     assert "Au5nm_0.png: " in called.output
     assert (tmp_path / "out" / "summary.html").stat().st_size > 10_000
+
+
+def test_the_first_day_runs_as_it_is_written(tmp_path, monkeypatch, capsys):
+    (tmp_path / "resources").symlink_to(Path("resources").resolve())
+    script = Path("docs/first_day.py").resolve()
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(script))
+    told = capsys.readouterr().out
+    agreement = re.search(r"F1 ([0-9.]+); warnings: none", told)
+    assert agreement is not None, told
+    assert float(agreement[1]) > 0.85
+    assert "21 particles" in told
+    assert (tmp_path / "first_day.png").stat().st_size > 10_000

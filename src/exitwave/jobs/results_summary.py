@@ -145,7 +145,7 @@ def _entry(folder: Path, row: Mapping[str, str], different: list[str]) -> Entry:
     facts["area [%]"] = f"{100 * float(row['area fraction']):.3g}"
     facts["per µm²"] = f"{float(row['number density [um^-2]']):.0f}"
     facts["left out [%]"] = f"{100 * float(row['left out']):.3g}"
-    facts["unlikeness"] = row["unlikeness"]
+    facts["unlikeness"] = f"{float(row['unlikeness']):.2f}" if row["unlikeness"] else ""
     facts["pixel [nm]"] = row["pixel size [nm]"]
     facts |= {name: row[name] for name in different}
     brief = f"{row['particles']} particles, {row['particles cut by edge']} of them cut by an edge"
