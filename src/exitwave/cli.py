@@ -318,12 +318,26 @@ def catalog(
 
 
 @app.command()
-def models() -> None:
-    """List the networks that there are: those that come with exitwave, and those trained here."""
+def models(
+    unpack: Annotated[
+        str | None,
+        typer.Option(metavar="CONVENTION", help="write the networks of a convention that comes with exitwave"),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="folder for them, to be given as --model, or as start_from of a training")
+    ] = None,
+) -> None:
+    """List the networks that there are: those that come with exitwave, and those trained here. Or unpack some."""
+    from exitwave.training.bundle import BUNDLED, unpack_bundle
+
+    if unpack is not None:
+        folder = output or Path(unpack)
+        folders = unpack_bundle(BUNDLED, folder, unpack)
+        typer.echo(f"{len(folders)} networks written to {folder}")
+        return
     from rich.console import Console
 
     from exitwave.report.networks import known_networks, print_networks
-    from exitwave.training.bundle import BUNDLED
 
     print_networks(
         Console(width=None if sys.stdout.isatty() else 140), known_networks(BUNDLED, Path("results/trainings"))

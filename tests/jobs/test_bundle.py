@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from exitwave.benchmark.prediction import predict_image
 from exitwave.errors import TrainingError
 from exitwave.report.networks import known_networks, print_networks
-from exitwave.training.bundle import load_bundle, load_networks, read_bundle, save_bundle
+from exitwave.training.bundle import load_bundle, load_networks, read_bundle, save_bundle, unpack_bundle
 from exitwave.training.networks import load_network
 
 SCORES = {"tiles": {"f1_pooled": 0.75, "f1_pooled_low": 0.7, "f1_pooled_high": 0.8}}
@@ -111,3 +111,14 @@ def test_networks_are_listed_with_what_they_have_learned(learned, bundle, tmp_pa
 
 def test_without_networks_the_list_is_empty(tmp_path):
     assert known_networks(tmp_path / "missing.safetensors", tmp_path / "trainings") == []
+
+
+def test_networks_are_unpacked_to_go_on_from_them(bundle, tmp_path):
+    folders = unpack_bundle(bundle, tmp_path / "half", "half")
+    assert [folder.name for folder in folders] == ["seed-0"]
+    (packed,), (unpacked,) = load_bundle(bundle, "half"), load_networks(tmp_path / "half")
+    assert unpacked.info == packed.info
+    for name, tensor in packed.module.state_dict().items():
+        assert torch.equal(tensor, unpacked.module.state_dict()[name])
+    with pytest.raises(TrainingError, match="is there already; allowed: a new folder"):
+        unpack_bundle(bundle, tmp_path / "half", "half")

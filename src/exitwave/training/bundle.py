@@ -197,6 +197,39 @@ def load_bundle(path: Path, convention: str | None = None) -> list[LoadedNetwork
     return loaded
 
 
+def unpack_bundle(path: Path, output: Path, convention: str | None = None) -> list[Path]:
+    """Write the networks of one convention of a bundle as those of a training, to go on from them.
+
+    Parameters
+    ----------
+    path : path
+        The bundle.
+    output : path
+        Folder to write, with a folder ``seed-*`` a network; must not exist, or be empty.
+    convention : str, optional
+        The first one if left out.
+
+    Returns
+    -------
+    list of path
+        Folder of each network.
+
+    Raises
+    ------
+    TrainingError
+        If the file is no bundle or is damaged, has no such convention, or the folder holds something.
+    """
+    from exitwave.training.networks import save_network
+
+    networks = load_bundle(path, convention)
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise TrainingError(f"{output} is there already; allowed: a new folder")
+    folders = [output / f"seed-{number}" for number in range(len(networks))]
+    for folder, network in zip(folders, networks, strict=True):
+        save_network(folder, network.module, network.task, pixel_size=network.pixel_size, info=network.info)
+    return folders
+
+
 def is_bundle(path: Path) -> bool:
     """Whether a path is that of a file of several networks, and not of the weights of one."""
     return path.is_file() and not (path.parent / DESCRIPTION).exists()
