@@ -8,13 +8,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from importlib.metadata import version
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exitwave import __version__
 from exitwave.benchmark.instances import ParticleRules, find_instances
 from exitwave.benchmark.prediction import Prediction, likeness_of, predict_ensemble
 from exitwave.benchmark.readers import SUFFIXES, Micrograph, MicrographFile, open_micrographs
@@ -203,7 +203,7 @@ def _settings(model: Path, how: Applying) -> dict[str, Any]:
         "model": str(_absolute(model)),
         "convention": name,
         "weights": f"sha256:{hashlib.sha256(digests.encode()).hexdigest()[:12]}",
-        "exitwave": __version__,
+        "exitwave": version("exitwave"),
         "threshold": how.threshold,
         "smallest [nm]": how.particles.smallest / 10,
         "split": how.particles.split,

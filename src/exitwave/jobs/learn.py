@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-import exitwave
 from exitwave.config.datasets import Dataset
 from exitwave.config.models import Network
 from exitwave.config.trainings import Training
@@ -134,7 +134,7 @@ def train_network(
     if training.streaming:
         redraw = _stream(sides["train"], task, training, streams or {}).draw
     info = {
-        "exitwave_version": exitwave.__version__,
+        "exitwave_version": version("exitwave"),
         "training": description.plain(),
         "dataset": dataset.plain(),
         "seed": seed,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import exitwave
 from exitwave.benchmark.micrographs import read_for_training
 from exitwave.config.block import Block
 from exitwave.config.images import Images, MicrographFields
@@ -60,7 +60,7 @@ def make_shard(
     attributes = {
         "stage": description.stage,
         "name": description.name,
-        "exitwave_version": exitwave.__version__,
+        "exitwave_version": version("exitwave"),
         "block": description.plain()["block"],
     }
     with compiling_told(log.info), shard_writer(output, len(rows) * draws, attributes) as writer:
@@ -101,7 +101,7 @@ def _rows(description: Description, items: range, sources: Mapping[str, Path]) -
             "seed": description.seed,
             "group": group,
             "split_position": position,
-            "exitwave_version": exitwave.__version__,
+            "exitwave_version": version("exitwave"),
         }
         for item, group, position in zip(items, groups.names, groups.positions.tolist(), strict=True)
     ]

@@ -10,13 +10,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
-import exitwave
 from exitwave.errors import TrainingError
 from exitwave.training.kinds import task_from
 from exitwave.training.record import DESCRIPTION, network_folders
@@ -112,7 +112,7 @@ def save_bundle(path: Path, conventions: Mapping[str, tuple[str, Sequence[Path],
             for key in OF_THE_DATASET:
                 description["info"].pop(key, None)
         told[name] = {"told": words, "shared": shared, "networks": descriptions, "scores": scores}
-    content = {"exitwave": exitwave.__version__, "sha256": _digest(tensors), "conventions": told}
+    content = {"exitwave": version("exitwave"), "sha256": _digest(tensors), "conventions": told}
     metadata = {KEY: json.dumps(content, ensure_ascii=False, separators=(",", ":"))}
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, lambda unfinished: unfinished.write_bytes(save(tensors, metadata=metadata)))
