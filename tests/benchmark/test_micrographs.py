@@ -138,3 +138,12 @@ def test_file_of_several_images_without_a_page_is_skipped_with_what_it_holds(tmp
 def test_index_without_groups_takes_each_file_as_its_own(tmp_path, gray):
     rows = [("good.png", "mask.png", 0.8), ("gone.png", "mask.png", 0.8)]
     assert check_benchmark_folder(make_folder(tmp_path, gray, rows))["group"].tolist() == ["good.png", "gone.png"]
+
+
+def test_a_colour_image_is_scored_with_a_warning(tmp_path, gray, caplog):
+    folder = make_folder(tmp_path, gray, [("good.png", "mask.png", 0.8), ("colour.png", "mask.png", 0.8)])
+    colour = np.stack([gray, gray // 2, gray], axis=-1).astype(np.uint8)
+    save_png(folder / "colour.png", colour)
+    assert len(read_benchmark(folder)[0]) == 2
+    assert caplog.text.count("is a colour image") == 1
+    assert "colour: " in caplog.text

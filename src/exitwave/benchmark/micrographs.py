@@ -228,6 +228,8 @@ def read_benchmark(
             found = read_micrograph(image, size, mask, page)
             if key in listed:
                 raise MicrographError(f"index.csv lists {row['image']} with {row['mask']} twice; it counts once")
+            for warning in found.warnings:
+                log.warning("%s: %s", name, warning)
             micrographs.append(replace(found, name=name, group=str(row["group"])))
             listed.add(key)
         except MicrographError as error:
