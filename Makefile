@@ -70,7 +70,7 @@ convergence: $(STAMP)  ## draw the convergence figures of docs/physics.md; minut
 gallery: $(STAMP)  ## draw every kind of structure: docs/images/gallery.png
 	$(BIN)/python docs/gallery.py
 
-models: $(STAMP)  ## train the networks that come with exitwave again, score and pack them; an hour and a half
+models: $(STAMP)  ## train the networks that come with exitwave again, score and pack them; an hour
 	$(BIN)/snakemake --cores $(CORES) --configfile config/studies/bundled.yaml
 	$(BIN)/python resources/models/make_models.py
 
