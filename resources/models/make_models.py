@@ -102,7 +102,7 @@ def draw(study: Study) -> None:
 
     with TemporaryDirectory() as folder:
         pictures = {name: Path(folder) / f"{name}.png" for name in ("training_images", *CONVENTIONS)}
-        contact_sheet(shards, pictures["training_images"], told, SHOWN, PICTURED, "simulated training images")
+        contact_sheet(shards, pictures["training_images"], told, SHOWN, PICTURED, "of the bundled networks")
         for name, benchmark_name in CONVENTIONS.items():
             benchmark, training = study.members["benchmarks"][benchmark_name], study.members["trainings"][name]
             made = RESULTS / benchmark.folder / Path(training.folder).name
