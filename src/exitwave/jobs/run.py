@@ -5,18 +5,43 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from exitwave.errors import ExitwaveError
 
+MOST_TOLD = 3
+"""Warnings of one kind that go to the terminal; all are in the log file."""
+
+
+class _FirstWarnings(logging.Filter):
+    """Lets the first warnings from each place in the code pass, and counts the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: Counter[tuple[str, int]] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return True
+        place = record.pathname, record.lineno
+        self._told[place] += 1
+        return self._told[place] <= MOST_TOLD
+
+    @property
+    def kept_back(self) -> int:
+        """Warnings that did not pass."""
+        return sum(max(0, number - MOST_TOLD) for number in self._told.values())
+
 
 @contextmanager
 def job(name: str, log_file: str | Path) -> Iterator[None]:
     """Run the body as a job.
 
-    Progress goes to the log file item by item, and in large steps to the terminal. An ``ExitwaveError`` ends the
+    Progress goes to the log file item by item, and in large steps to the terminal; so do warnings of one kind, of which
+    the terminal gets the first few. An ``ExitwaveError`` ends the
     process with its sentence and status 1; anything else is a bug and keeps its traceback.
     """
     handlers: list[logging.Handler] = [
@@ -28,6 +53,8 @@ def job(name: str, log_file: str | Path) -> Iterator[None]:
     logger = logging.getLogger("exitwave")
     logger.setLevel(logging.DEBUG)
     handlers[1].setLevel(logging.INFO)
+    first = _FirstWarnings()
+    handlers[1].addFilter(first)
     start = time.monotonic()
     try:
         yield
@@ -37,4 +64,6 @@ def job(name: str, log_file: str | Path) -> Iterator[None]:
     except Exception:
         logger.exception("unexpected error")
         raise
+    if first.kept_back:
+        logger.info("%d more warnings like these in %s", first.kept_back, log_file)
     logger.info("done in %.1f s", time.monotonic() - start)
