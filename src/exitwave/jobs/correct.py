@@ -15,6 +15,7 @@ import pandas as pd
 
 from exitwave.benchmark.readers import SUFFIXES, read_corrected, read_micrograph
 from exitwave.config.images import KEPT_BACK
+from exitwave.data.whole import replace_file
 from exitwave.errors import MicrographError
 from exitwave.jobs.apply import Outcome
 from exitwave.jobs.results_table import IMAGES
@@ -31,7 +32,7 @@ COLUMNS = ["image", "mask", "pixel_size", "page", "group", "split", "source"]
 
 
 @dataclass(frozen=True)
-class Segmented:
+class SegmentedImage:
     """An image in a folder of results.
 
     Attributes
@@ -52,7 +53,7 @@ class Segmented:
     pixel_size: float
 
 
-def segmented_images(folder: Path) -> list[Segmented]:
+def segmented_images(folder: Path) -> list[SegmentedImage]:
     """Images of a folder of results, in the order of its table.
 
     Raises
@@ -71,7 +72,7 @@ def segmented_images(folder: Path) -> list[Segmented]:
         raise MicrographError(f"{file} has no column {missing[0]}; allowed: the table of exitwave segment")
     try:
         return [
-            Segmented(Path(row["path"]), int(row["page"]), row["name"], 10 * float(row[PIXEL_SIZE]))
+            SegmentedImage(Path(row["path"]), int(row["page"]), row["name"], 10 * float(row[PIXEL_SIZE]))
             for row in table.to_dict("records")
         ]
     except ValueError as error:
@@ -145,9 +146,7 @@ def collect(folder: Path, output: Path, test: float, untouched: bool = False) ->
         further = [name for row in rows for name in row if name not in COLUMNS]
         table = pd.DataFrame(rows, columns=[*COLUMNS, *dict.fromkeys(further)]).fillna("").astype(str)
         table["split"] = _splits(table, test)
-        temporary = output / f".{INDEX}.part"
-        table.to_csv(temporary, index=False)
-        temporary.replace(output / INDEX)
+        replace_file(output / INDEX, lambda path: table.to_csv(path, index=False))
     return outcomes, left
 
 
@@ -167,7 +166,7 @@ def _rows(output: Path) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
-def _add(image: Segmented, mask_file: Path, output: Path, rows: list[dict[str, Any]]) -> str:
+def _add(image: SegmentedImage, mask_file: Path, output: Path, rows: list[dict[str, Any]]) -> str:
     """Write an image and its mask, put its row in place of the one it had, and tell what is marked."""
     from PIL import Image
 
@@ -180,15 +179,17 @@ def _add(image: Segmented, mask_file: Path, output: Path, rows: list[dict[str, A
         row |= _names(image, rows, output)
     row["pixel_size"] = f"{image.pixel_size:.10g}"
     if (copy := output / row["image"]).resolve() != Path(source):
-        _write(copy, lambda path: shutil.copyfile(source, path))
-    _write(output / row["mask"], lambda path: Image.fromarray(mask.astype(np.uint8) * 255).save(path, format="png"))
+        replace_file(copy, lambda path: shutil.copyfile(source, path))
+    replace_file(
+        output / row["mask"], lambda path: Image.fromarray(mask.astype(np.uint8) * 255).save(path, format="png")
+    )
     if not known:
         rows.append(row)
     marked = "" if 0 < mask.mean() < 1 else f"; warning: {'everything' if mask.all() else 'nothing'} is marked"
     return f"{image.name}: {mask_file.name}, {100 * mask.mean():.1f} % of the area{marked}"
 
 
-def _names(image: Segmented, rows: Sequence[dict[str, Any]], output: Path) -> dict[str, str]:
+def _names(image: SegmentedImage, rows: Sequence[dict[str, Any]], output: Path) -> dict[str, str]:
     """Where an image and its mask go; the header of a series, which reads the files beside it, stays where it is."""
     taken = {Path(row["mask"]).stem.casefold() for row in rows}
     name, number = image.name, 1
@@ -201,17 +202,6 @@ def _names(image: Segmented, rows: Sequence[dict[str, Any]], output: Path) -> di
         "image": os.path.relpath(os.path.realpath(image.path), output) if stays else f"images/{name}{suffix}",
         "mask": f"masks/{name}.png",
     }
-
-
-def _write(path: Path, write: Any) -> None:
-    """Write under another name and rename, so that no half of a file is taken for a whole one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        write(unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _splits(table: pd.DataFrame, test: float) -> list[str]:

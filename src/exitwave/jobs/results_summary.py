@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from exitwave.benchmark.sizes import PERCENTS, Percentiles, percentiles
+from exitwave.data.whole import replace_file
 from exitwave.jobs.results_table import (
     ALL_IMAGES,
     ALL_SIZES,
@@ -26,7 +27,6 @@ from exitwave.jobs.results_table import (
     as_texts,
     panel_file,
     records,
-    write_whole,
 )
 from exitwave.report.segmented_page import Entry, Panel, Summary, write_page
 from exitwave.report.segmented_sizes import draw_sizes, size_histogram, told_percentiles
@@ -49,7 +49,7 @@ def write_summary(folder: Path, images: pd.DataFrame, particles: pd.DataFrame) -
     number, cut = (int(images[name].astype(int).sum()) for name in ("particles", "particles cut by edge"))
     _write_histograms(folder / HISTOGRAMS, images, whole, every)
     joint = _joint(images, number, cut, sizes)
-    write_whole(folder / ALL_IMAGES, pd.DataFrame([as_texts(joint)]).to_csv(index=False).encode())
+    replace_file(folder / ALL_IMAGES, lambda path: pd.DataFrame([as_texts(joint)]).to_csv(path, index=False))
     unfinished = folder / f".unfinished_{ALL_SIZES}"
     draw_sizes(every, sizes, cut, f"{len(images)} images", unfinished)
     histogram = unfinished.read_bytes()
@@ -112,7 +112,7 @@ def _write_histograms(
         tables.append(pd.DataFrame(bins).assign(**name))
     joined = pd.concat(tables, ignore_index=True)
     columns = ["file", *KEY, "from [nm]", "to [nm]", "particles"]
-    write_whole(path, joined.reindex(columns=columns).to_csv(index=False).encode())
+    replace_file(path, lambda unfinished: joined.reindex(columns=columns).to_csv(unfinished, index=False))
 
 
 def _joint(images: pd.DataFrame, number: int, cut: int, sizes: Percentiles) -> dict[str, float | int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from exitwave.data.whole import replace_file
 from exitwave.errors import MicrographError
 
 FILES = {
@@ -99,7 +99,8 @@ class ResultsTable:
                 "another output folder"
             )
         if not (content := self.path.read_bytes()).endswith(b"\n"):
-            write_whole(self.path, content[: content.rfind(b"\n") + 1])
+            lines = content[: content.rfind(b"\n") + 1]
+            replace_file(self.path, lambda path: path.write_bytes(lines))
 
     def append(self, rows: pd.DataFrame) -> None:
         """Add rows of text at the end; a column that the table has not yet is empty in the rows before."""
@@ -129,18 +130,8 @@ class ResultsTable:
 
     def _replace(self, rows: pd.DataFrame) -> None:
         """Write the table anew, whole or not at all."""
-        write_whole(self.path, rows.to_csv(index=False, lineterminator="\n").encode())
+        replace_file(self.path, lambda path: rows.to_csv(path, index=False, lineterminator="\n"))
         self.columns = list(rows.columns)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def records(rows: pd.DataFrame) -> list[dict[str, str]]:

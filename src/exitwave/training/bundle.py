@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
+from exitwave.data.whole import replace_file
 from exitwave.errors import TrainingError
 from exitwave.training.kinds import task_from
 from exitwave.training.record import DESCRIPTION, network_folders
@@ -93,7 +94,7 @@ def save_bundle(path: Path, conventions: Mapping[str, tuple[str, Sequence[Path],
     """
     from safetensors.torch import save
 
-    from exitwave.training.networks import load_network, replace_file
+    from exitwave.training.networks import load_network
 
     tensors: dict[str, torch.Tensor] = {}
     told: dict[str, Any] = {}
@@ -114,7 +115,6 @@ def save_bundle(path: Path, conventions: Mapping[str, tuple[str, Sequence[Path],
         told[name] = {"told": words, "shared": shared, "networks": descriptions, "scores": scores}
     content = {"exitwave": version("exitwave"), "sha256": _digest(tensors), "conventions": told}
     metadata = {KEY: json.dumps(content, ensure_ascii=False, separators=(",", ":"))}
-    path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, lambda unfinished: unfinished.write_bytes(save(tensors, metadata=metadata)))
 
 

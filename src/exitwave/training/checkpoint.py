@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from exitwave.data.whole import replace_file
 from exitwave.training.task import Task
 
 
@@ -31,13 +31,7 @@ def training_digest(task: Task, seed: int, tensors: list[torch.Tensor], redrawn:
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write tensors, numbers, strings, lists and dicts in one piece."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        torch.save(state, unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    replace_file(path, lambda unfinished: torch.save(state, unfinished))
 
 
 def load_checkpoint(path: Path, expected: str, report: Callable[[str], None]) -> dict[str, Any] | None:

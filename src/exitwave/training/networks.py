@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from exitwave.config.models import Network
+from exitwave.data.whole import replace_file
 from exitwave.errors import TrainingError
 from exitwave.training.record import DESCRIPTION, WEIGHTS, read_record
 from exitwave.training.task import Task
@@ -65,7 +64,6 @@ def save_network(
     diverged : str
         Why there is no network, in a sentence.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {} if network is None else network.state_dict()
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # Not by save_file, which hides the file from all but its owner, whatever the umask says.
@@ -105,16 +103,6 @@ def load_network(path: Path) -> LoadedNetwork:
         raise TrainingError(f"{weights} does not fit the network that {description} describes") from error
     module = network.eval().to(memory_format=torch.channels_last)
     return LoadedNetwork(module, record.task, record.pixel_size, record.info)
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write under another name and rename, so that a killed job leaves no half of a file."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _sha256(path: Path) -> str:
