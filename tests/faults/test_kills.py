@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ MEASURED = ("logs/", "benchmarks_of_jobs/", "report/tiny/costs.", "report/every_
 
 def cells_of(workflow: Any, study: str) -> dict[str, list[str]]:
     """Files that belong to one block of every kind of every stage, and those of the study as a whole."""
-    loaded, name = load_study(workflow.folder / study), Path(study).stem
+    with chdir(workflow.folder):
+        loaded, name = load_study(study), Path(study).stem
     cells: dict[str, list[str]] = {}
     for stage in STAGES:
         for member in loaded.stage(stage):

@@ -69,6 +69,7 @@ def test_a_job_without_enough_memory_says_what_helps(tmp_path: Path, statement: 
         assert "Traceback" not in text
 
 
+@pytest.mark.slow
 def test_a_job_that_the_system_kills_for_memory_is_told_and_made_again(workflow: Any) -> None:
     target = workflow.one("exit_waves/*/shard-000000-000004.zarr.zip")
     before, name = target.read_bytes(), str(target.relative_to(workflow.folder))
@@ -97,6 +98,7 @@ def test_a_job_that_the_system_kills_for_memory_is_told_and_made_again(workflow:
     assert not list(workflow.results.rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_results_from_a_clock_that_is_ahead_or_behind_are_made_again_at_most_once(workflow: Any) -> None:
     structures = workflow.one("structures/*/shard-000000-000004.zarr.zip")
     waves = workflow.one("exit_waves/*/shard-000000-000004.zarr.zip")
