@@ -396,6 +396,7 @@ class NanoparticlesOnSubstrate(Structures):
     VERSION = 3
     COLUMNS = {
         "content_hash": Column(text=True),
+        "redraws": Column(),
         "material": Column(text=True),
         "shape": Column(text=True),
         "particles_drawn": Column(),
@@ -497,6 +498,7 @@ class StructureFiles(Structures):
         "n_atoms": Column(),
         "periodic": Column(),
         "content_hash": Column(text=True),
+        "redraws": Column(),
     }
     kind: Literal["files"]
     path: PurePath = Field(

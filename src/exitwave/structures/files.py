@@ -10,7 +10,7 @@ import hashlib
 import math
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from exitwave.structures.body import make_body
 from exitwave.structures.crystal import Crystal, crystal_from_ase, describe_crystal, fill
 from exitwave.structures.crystal_files import read_cif
 from exitwave.structures.groups import groups_by_content
+from exitwave.structures.redraw import first_possible
 from exitwave.structures.scene import Scene
 from exitwave.structures.structure import STORED_DECIMALS, Structure, item_arrays
 from exitwave.structures.transforms import (
@@ -126,17 +127,17 @@ def make(block: StructureFiles, asked: Iterable[Asked], wanted: Collection[str] 
     Raises
     ------
     StructureError
-        As `check`, or if a crystal has no atom in the thickness that was drawn.
+        As `check`, or if a crystal has no atom in any of the thicknesses that were drawn.
     """
     files = _files(block)
     for one in asked:
         path = files[one.item % len(files)]
-        for rng in one.rngs:
-            try:
-                item = _item(block, path, rng)
-            except StructureError as error:
-                raise StructureError(f"item {one.item}: {error}") from error
-            yield item
+        (rng,) = one.rngs
+        if block.fill:
+            structure, redraws = first_possible(partial(_filled, block, path), rng, one.item)
+        else:
+            structure, redraws = _as_it_is(block, path), 0
+        yield _item(block, path, structure, redraws)
 
 
 def cost(node: Node) -> Cost:
@@ -377,8 +378,7 @@ def _group(path: str, stamp: Stamp, filled: bool) -> str:
 # --- structures -------------------------------------------------------------------------------
 
 
-def _item(block: StructureFiles, path: str, rng: np.random.Generator) -> Item:
-    structure = _filled(block, path, rng) if block.fill else _as_it_is(block, path)
+def _item(block: StructureFiles, path: str, structure: Structure, redraws: int) -> Item:
     row = {
         **_named(block, path),
         "formula": _contents(path, _stamp(path)).formula,
@@ -387,6 +387,7 @@ def _item(block: StructureFiles, path: str, rng: np.random.Generator) -> Item:
         "n_atoms": len(structure.numbers),
         "periodic": int(structure.periodic),
         "content_hash": structure.content_hash(),
+        "redraws": redraws,
     }
     return Item(item_arrays(structure), row)
 
