@@ -361,6 +361,32 @@ def scores(
     print_table([read_table(file) for file in files])
 
 
+@app.command()
+def verify(
+    results: Annotated[Path, typer.Argument(help="folder of results")] = Path("results"),
+    items: Annotated[
+        int, typer.Option(min=0, help="structures of each block of which items are made again; 0: only checksums")
+    ] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="which of them")] = 0,
+) -> None:
+    """Compare results with their checksums, and a sample of items with what is made again of their metadata."""
+    from exitwave.jobs.verify import DIFFERENT, IDENTICAL, ROUNDED, verify
+
+    checked, remade, findings = 0, dict.fromkeys((IDENTICAL, ROUNDED, DIFFERENT), 0), 0
+    for one in verify(results, items, seed):
+        again = [f"{count} {how}" for how, count in one.remade.items() if count]
+        told = ", ".join([f"{one.checked} checked", *([f"made again: {', '.join(again)}"] if again else [])])
+        typer.echo(f"{one.folder}: {told}")
+        for finding in one.findings:
+            typer.echo(f"  {finding}", err=True)
+        checked, findings = checked + one.checked, findings + len(one.findings)
+        remade = {how: count + one.remade[how] for how, count in remade.items()}
+    again = [f"{count} {how}" for how, count in remade.items()]
+    typer.echo(f"{checked} checked; items made again: {', '.join(again)}; {findings} findings")
+    if findings:
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Entry point: an ``ExitwaveError`` is one sentence and status 1."""
     try:

@@ -5,7 +5,8 @@ along its first axis, ``item``, with a chunk an item; a ragged one is a group wi
 Both files are written to a temporary name and renamed; the zip holds no times, so that the same content is
 the same bytes. Each member of the zip carries a CRC-32, checked at every read. The zip's comment holds
 digests, checked at opening: of its directory, since Zarr alone reads a member that was lost as zeros, and of
-the table, since another shard's fits as well. The pages of a table carry checksums too.
+the table, since another shard's fits as well. The pages of a table carry checksums too, and its footer
+has a digest of itself.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import hashlib
 import io
 import math
 import os
+import re
 import shutil
 import struct
 import zipfile
@@ -45,6 +47,8 @@ _LARGEST_CHUNK = 2**30
 """Bytes; Blosc compresses less than 2 GiB at once."""
 _TOGETHER = 2**22
 """Bytes of items that are compressed together."""
+_FOOTER, _UNSIGNED = b"exitwave_footer", 64 * b"0"
+"""Key of the digest of a table's footer, and what stands in its place while the digest is made."""
 _BLOCK = 2**20
 """Bytes; Blosc's own choice is smaller and compresses exit waves by 5-10 % less."""
 
@@ -277,6 +281,10 @@ def read_table(path: str | Path) -> pd.DataFrame:
         If the file is missing or damaged.
     """
     try:
+        if not _footer_is_whole(Path(path)):
+            raise ShardError(
+                f"{path}: is damaged (its end has changed or is missing); delete it with its shard and run again"
+            )
         table: pd.DataFrame = pq.read_table(path, page_checksum_verification=True, partitioning=None).to_pandas()
         return table
     except FileNotFoundError as error:
@@ -315,6 +323,25 @@ def open_shard(path: str | Path) -> Shard:
         raise ShardError(f"{path}: is damaged ({_reason(error)}); delete the file and run again") from error
 
 
+def check_shard(path: str | Path) -> None:
+    """Read every byte of a shard and its table, and compare them with their checksums and digests.
+
+    Raises
+    ------
+    ShardError
+        As :func:`open_shard` and :func:`read_table`, or if a member of the zip is damaged.
+    """
+    open_shard(path)
+    read_table(table_path(path))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except _DAMAGE as error:
+        raise ShardError(f"{path}: is damaged ({_reason(error)}); delete the file and run again") from error
+    if damaged is not None:
+        raise ShardError(f"{path}: is damaged (the checksum of {damaged} is another); delete the file and run again")
+
+
 def _described(axis: Axis) -> dict[str, Any]:
     """An axis in plain values, without what it does not have."""
     return {key: value for key, value in vars(axis).items() if value}
@@ -339,10 +366,30 @@ def _parquet(table: pd.DataFrame) -> bytes:
     """A table as the content of a Parquet file."""
     content = pa.Table.from_pandas(table, preserve_index=False)
     fields = [f.with_metadata({"unit": UNITS[f.name]}) if UNITS.get(f.name) else f for f in content.schema]
-    content = content.cast(pa.schema(fields, metadata=content.schema.metadata))
+    content = content.cast(pa.schema(fields, metadata={**content.schema.metadata, _FOOTER: _UNSIGNED}))
     stream = io.BytesIO()
     pq.write_table(content, stream, compression="zstd", write_page_checksum=True)
-    return stream.getvalue()
+    written = stream.getvalue()
+    start = len(written) - _footer_size(written)
+    return written[:start] + written[start:].replace(_UNSIGNED, _digest(written[start:]), 1)
+
+
+def _footer_size(end: bytes) -> int:
+    """Size of the footer of a Parquet file, which says what stands where, from the last bytes of the file."""
+    return 8 + int.from_bytes(end[-8:-4], "little")
+
+
+def _footer_is_whole(path: Path) -> bool:
+    """Whether the footer of a table is the one that was written; one that another tool wrote has no digest."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 8))
+        file.seek(max(0, size - _footer_size(file.read())))
+        footer = file.read()
+    digest = re.search(rb"[0-9a-f]{64}", footer)
+    if digest is None:
+        return _FOOTER not in footer
+    return digest.group() == _digest(footer.replace(digest.group(), _UNSIGNED, 1))
 
 
 def _write(path: Path, content: bytes) -> None:
