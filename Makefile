@@ -34,10 +34,10 @@ help:  ## list the targets
 run: $(STAMP)  ## run the demo, or STUDY=FILE, at SCALE=laptop, on CORES (all); ends with the scores and the path of the report
 	@if [ -n "$(STUDY)" ] && [ ! -f "$(STUDY)" ]; then \
 	  echo "STUDY=$(STUDY): no such file; there are: $(filter-out %_base.yaml,$(wildcard config/studies/*.yaml))" >&2; exit 1; fi
-	$(BIN)/snakemake --cores $(CORES) $(CONFIGFILE)
+	$(BIN)/python -m exitwave.jobs.coordinator $(BIN)/snakemake --cores $(CORES) $(CONFIGFILE)
 	@mkdir -p $(dir $(REPORT))
 	@if [ ! -f $(REPORT) ] || [ -n "$$(find results captions Snakefile rules -type f -newer $(REPORT) \
-	    ! \( -path 'results/report/*.html' ! -path 'results/report/*/*' \) -print -quit)" ]; then \
+	    ! -name '.*.lock' ! \( -path 'results/report/*.html' ! -path 'results/report/*/*' \) -print -quit)" ]; then \
 	  $(BIN)/snakemake $(CONFIGFILE) --report $(UNFINISHED) && mv $(UNFINISHED) $(REPORT); \
 	fi
 	@if [ -d results/report/$(NAME)/benchmarks ]; then $(BIN)/exitwave scores $(NAME); fi

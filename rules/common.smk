@@ -3,6 +3,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from exitwave.jobs.coordinator import take_part
 from exitwave.study.load import read_run
 from exitwave.report.figures import report_files
 from exitwave.study.artifacts import (
@@ -33,6 +34,9 @@ from exitwave.study.link import study_from
 from exitwave.errors import ExitwaveError
 
 ENVIRONMENT = "../envs/exitwave.yaml"
+
+# Jobs read this file too, and a run that was killed may leave some at work.
+take_part()
 
 
 def read_study():

@@ -25,7 +25,7 @@ UNITS = {"", "Å", "Å²", "rad", "°", "counts/px", "mrad", "1/Å"}
 def member(made: Any, request: pytest.FixtureRequest) -> Any:
     stage, kind = request.param
     found = [m for m in made.study.stage(stage) if m.block.kind == kind]
-    assert found, f"EXAMPLES in conftest.py has no {stage} of kind {kind}"
+    assert found, f"EXAMPLES in tests/shared/every_kind.py has no {stage} of kind {kind}"
     return found[0]
 
 

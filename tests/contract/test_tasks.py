@@ -26,7 +26,7 @@ from exitwave.training.kinds import described, model_from, task_from, task_on
 @pytest.fixture(params=STAGES["models"])
 def model(made: Any, request: pytest.FixtureRequest) -> Any:
     found = [m for m in made.study.stage("models") if m.block.kind == request.param]
-    assert found, f"EXAMPLES in conftest.py has no models of kind {request.param}"
+    assert found, f"EXAMPLES in tests/shared/every_kind.py has no models of kind {request.param}"
     return found[0].block
 
 
@@ -151,7 +151,7 @@ def perfect(task: Any, truth: Any) -> Any:
 @pytest.mark.parametrize("kind", STAGES["benchmarks"])
 def test_a_benchmark_says_which_files_it_reads_and_has_figures(made: Any, kind: str) -> None:
     found = [m for m in made.study.stage("benchmarks") if m.block.kind == kind]
-    assert found, f"EXAMPLES in conftest.py has no benchmarks of kind {kind}"
+    assert found, f"EXAMPLES in tests/shared/every_kind.py has no benchmarks of kind {kind}"
     member = found[0]
     cases_of(member.block).check(member)
     assert all((made.root / path).exists() for path in cases_of(member.block).files(member.block))

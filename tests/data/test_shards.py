@@ -16,7 +16,7 @@ import zarr
 
 import exitwave.data.shards as shards
 from exitwave.data.shards import open_shard, read_table, shard_writer, table_path, write_table
-from exitwave.errors import ShardError
+from exitwave.errors import ShardError, WriteError
 from exitwave.items import Array, Axis, Item, lateral
 
 TABLE = pd.DataFrame({"item": [0, 1, 2], "dose": [100.0, 200.0, np.nan], "material": ["Au", "CdSe", ""]})
@@ -340,7 +340,7 @@ def test_a_full_disk_leaves_nothing_of_the_shard_and_is_said_in_a_sentence(tmp_p
         written(*args)
 
     monkeypatch.setattr(zipfile.ZipFile, "writestr", writestr)
-    with pytest.raises(ShardError, match=r"shard\.zarr\.zip: " + FULL.format(os.strerror(code))) as caught:
+    with pytest.raises(WriteError, match=r"shard\.zarr\.zip: " + FULL.format(os.strerror(code))) as caught:
         write(path)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
@@ -354,7 +354,7 @@ def test_a_full_disk_is_noticed_as_late_as_when_the_file_is_flushed(tmp_path, mo
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(ShardError, match=r"table\.parquet: " + FULL.format("No space left on device")):
+    with pytest.raises(WriteError, match=r"table\.parquet: " + FULL.format("No space left on device")):
         write_table(tmp_path / "table.parquet", TABLE)
     assert not list(tmp_path.iterdir())
 
@@ -364,7 +364,7 @@ import resource, sys
 import numpy as np
 import pandas as pd
 from exitwave.data.shards import shard_writer, write_table
-from exitwave.errors import ShardError
+from exitwave.errors import WriteError
 from exitwave.items import Array, Axis, Item
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 numbers = np.random.default_rng(0).random(20_000)
@@ -377,7 +377,7 @@ for write in (
 ):
     try:
         write()
-    except ShardError as error:
+    except WriteError as error:
         print(error)
 """
 
@@ -393,7 +393,7 @@ def test_a_real_limit_to_the_size_of_files_is_said_in_a_sentence_and_leaves_noth
 
 def test_a_folder_that_cannot_be_is_an_error_that_names_the_file(tmp_path):
     (tmp_path / "results").write_bytes(b"a file in the place of the folder")
-    with pytest.raises(ShardError, match=r"results/shard\.zarr\.zip: cannot be written \(.*\); allowed: a folder"):
+    with pytest.raises(WriteError, match=r"results/shard\.zarr\.zip: cannot be written \(.*\); allowed: a folder"):
         write(tmp_path / "results" / "shard.zarr.zip")
 
 

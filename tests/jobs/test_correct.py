@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from exitwave.cli import app
 from exitwave.config.models import Network
 from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.data.whole import unsealed
 from exitwave.errors import MicrographError, TrainingError
 from exitwave.jobs.apply import Applying, segment_files
 from exitwave.jobs.correct import COLUMNS, collect, segmented_images
@@ -192,7 +193,7 @@ def test_a_network_that_was_to_start_from_a_diverged_one_is_left_out(
     new_jobs: Any, learned: SimpleNamespace, tmp_path: Path
 ) -> None:
     old = Path(shutil.copytree(learned.networks[0], tmp_path / "old"))
-    record = json.loads((old / "network.json").read_text())
+    record = unsealed(json.loads((old / "network.json").read_text()))
     (old / "network.json").write_text(json.dumps({**record, "diverged": "the loss is nan"}))
     jobs = new_jobs()
     training, dataset, model = (jobs.describe(stage) for stage in ("trainings", "datasets", "models"))

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from exitwave.cli import app
 from exitwave.data.shards import read_table, write_table
-from exitwave.errors import DatasetError, ExitwaveError, ShardError
+from exitwave.errors import DatasetError, ExitwaveError, ShardError, WriteError
 from exitwave.report.catalog import BARS, WIDTH, bars
 
 Run = Callable[..., str]
@@ -126,7 +126,7 @@ def test_rows_found_are_written(run: Run, name: str) -> None:
         (["other.parquet", "dose < 3"], ShardError, "other.parquet: is missing; run the workflow for this study fir"),
         (["dose", "<", "3"], ShardError, "found 3 arguments; allowed: a table or study, and a condition in quotes"),
         (["--output", "found.xlsx"], ShardError, "found.xlsx: found the suffix '.xlsx'; allowed: .csv or .parquet"),
-        (["--output", "/dev/null/found.csv"], ShardError, "/dev/null/found.csv: cannot be written ("),
+        (["--output", "/dev/null/found.csv"], WriteError, "/dev/null/found.csv: cannot be written ("),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(

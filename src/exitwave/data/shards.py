@@ -5,24 +5,20 @@ along its first axis, ``item``, with a chunk an item; a ragged one is a group wi
 Both files are written to a temporary name and renamed; the zip holds no times, so that the same content is
 the same bytes. Each member of the zip carries a CRC-32, checked at every read. The zip's comment holds
 digests, checked at opening: of its directory, since Zarr alone reads a member that was lost as zeros, and of
-the table, since another shard's fits as well. The pages of a table carry checksums too, and its footer
-has a digest of itself.
+the table, since another shard's fits as well. A table carries a digest of its whole file.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import math
-import os
 import re
-import shutil
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,19 +32,27 @@ from zarr.codecs import BloscCodec
 from zarr.storage import MemoryStore, ZipStore
 
 from exitwave.data.columns import UNITS
+from exitwave.data.whole import replace_file, whole_file
 from exitwave.errors import ShardError
 from exitwave.items import Array, Axis, Item
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError)
 """What reading a damaged zip, or a damaged array within it, raises."""
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_OF_ITEMS = re.compile(r"(?:^|/)([a-z_]+)/[^/]+-([0-9a-f]{8})/shard-(\d+)-(\d+)\.[a-z.]+$")
+_OF_DATASET = re.compile(r"(?:^|/)datasets/[^/]+-([0-9a-f]{8})/manifest\.parquet$")
+_OF_BENCHMARK = re.compile(
+    r"(?:^|/)benchmarks/[^/]+-([0-9a-f]{8})/(?:baselines|summary|per_image|[^/]+/seed-(\d+))\.[a-z.]+$"
+)
+"""Where the results of the stages stand."""
+_LATER = ("benchmark_hash", "seed")
+"""Columns that not all tables of earlier versions have."""
+_SEAL = b"sha256 "
+"""Before the digest of a table, in its metadata: of the file with zeros for the digest."""
 _LARGEST_CHUNK = 2**30
 """Bytes; Blosc compresses less than 2 GiB at once."""
 _TOGETHER = 2**22
 """Bytes of items that are compressed together."""
-_FOOTER, _UNSIGNED = b"exitwave_footer", 64 * b"0"
-"""Key of the digest of a table's footer, and what stands in its place while the digest is made."""
 _BLOCK = 2**20
 """Bytes; Blosc's own choice is smaller and compresses exit waves by 5-10 % less."""
 
@@ -249,15 +253,15 @@ def shard_writer(path: str | Path, count: int, attributes: dict[str, Any]) -> It
 
     Raises
     ------
-    ShardError
+    WriteError
         If a file cannot be written: disk full, quota, permissions.
     """
     path = Path(path)
-    with _whole(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+    with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         writer = ShardWriter(archive, count, attributes)
         yield writer
         rows = writer.finish()
-        _write(table_path(path), rows)
+        replace_file(table_path(path), lambda unfinished: unfinished.write_bytes(rows))
         archive.comment = _digest(rows) + b" " + _directory_digest(archive)
 
 
@@ -266,10 +270,11 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
 
     Raises
     ------
-    ShardError
+    WriteError
         If the file cannot be written: disk full, quota, permissions.
     """
-    _write(Path(path), _parquet(table))
+    content = _parquet(table)
+    replace_file(path, lambda unfinished: unfinished.write_bytes(content))
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -278,21 +283,24 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     ShardError
-        If the file is missing or damaged.
+        If the file is missing or damaged, or stands in the place of another.
     """
     try:
-        if not _footer_is_whole(Path(path)):
-            raise ShardError(
-                f"{path}: is damaged (its end has changed or is missing); delete it with its shard and run again"
-            )
-        table: pd.DataFrame = pq.read_table(path, page_checksum_verification=True, partitioning=None).to_pandas()
-        return table
+        content = Path(path).read_bytes()
+        if not _is_whole(content):
+            raise OSError("its checksum differs")
+        table: pd.DataFrame = pq.read_table(pa.BufferReader(content), page_checksum_verification=True).to_pandas()
     except FileNotFoundError as error:
         raise ShardError(f"{path}: is missing; delete its shard, if that is there, and run again") from error
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         raise ShardError(
             f"{path}: cannot be read ({_reason(error)}); delete it with its shard and run again"
         ) from error
+    for column, expected in belongs_to(path).items():
+        if len(table) and (column in table or column not in _LATER):
+            found = sorted(table[column].unique().tolist()) if column in table else ["none"]
+            _compare(Path(path), column, expected, found)
+    return table
 
 
 def open_shard(path: str | Path) -> Shard:
@@ -301,7 +309,8 @@ def open_shard(path: str | Path) -> Shard:
     Raises
     ------
     ShardError
-        If the file is missing or no whole zip, or the table beside it was not written with it.
+        If the file is missing or no whole zip, the table beside it was not written with it, or it stands in the place
+        of another.
     """
     path = Path(path)
     try:
@@ -316,11 +325,41 @@ def open_shard(path: str | Path) -> Shard:
                 f"{beside}: is damaged, or is not the table that was written with {path.name}; delete both and run "
                 "again"
             )
-        return Shard(path, zarr.open_group(ZipStore(path, mode="r"), mode="r"))
+        shard = Shard(path, zarr.open_group(ZipStore(path, mode="r"), mode="r"))
     except FileNotFoundError as error:
         raise ShardError(f"{path}: is missing; run the workflow to make it") from error
     except (*_DAMAGE, KeyError) as error:
         raise ShardError(f"{path}: is damaged ({_reason(error)}); delete the file and run again") from error
+    found = shard.attributes.get("of", {})
+    for column, expected in belongs_to(path).items():
+        if column in found:
+            _compare(path, column, expected, found[column])
+    return shard
+
+
+def belongs_to(path: str | Path) -> dict[str, list[Any]]:
+    """What the place of a file among the results says about its content: for each column the values that it may have.
+
+    Empty where a file stands elsewhere.
+    """
+    place = str(path)
+    if found := _OF_ITEMS.search(place):
+        return {f"{found[1]}_hash": [found[2]], "item": list(range(int(found[3]), int(found[4])))}
+    if found := _OF_DATASET.search(place):
+        return {"dataset_hash": [found[1]]}
+    if found := _OF_BENCHMARK.search(place):
+        return {"benchmark_hash": [found[1]], **({"seed": [int(found[2])]} if found[2] else {})}
+    return {}
+
+
+def _compare(path: Path, column: str, expected: list[Any], found: list[Any]) -> None:
+    """Refuse a file that belongs elsewhere."""
+    if found != expected:
+        told = [f"{values[0]} to {values[-1]}" if len(values) > 1 else str(values[0]) for values in (found, expected)]
+        raise ShardError(
+            f"{path}: is another one: found {column} {told[0]}; allowed: {told[1]}; delete it, with the table or shard "
+            "of its name, and run again"
+        )
 
 
 def check_shard(path: str | Path) -> None:
@@ -366,72 +405,18 @@ def _parquet(table: pd.DataFrame) -> bytes:
     """A table as the content of a Parquet file."""
     content = pa.Table.from_pandas(table, preserve_index=False)
     fields = [f.with_metadata({"unit": UNITS[f.name]}) if UNITS.get(f.name) else f for f in content.schema]
-    content = content.cast(pa.schema(fields, metadata={**content.schema.metadata, _FOOTER: _UNSIGNED}))
+    content = content.cast(pa.schema(fields, metadata={**content.schema.metadata, "exitwave": _SEAL + b"0" * 64}))
     stream = io.BytesIO()
     pq.write_table(content, stream, compression="zstd", write_page_checksum=True)
-    written = stream.getvalue()
-    start = len(written) - _footer_size(written)
-    return written[:start] + written[start:].replace(_UNSIGNED, _digest(written[start:]), 1)
+    whole = stream.getvalue()
+    start = whole.rindex(_SEAL) + len(_SEAL)
+    return whole[:start] + _digest(whole) + whole[start + 64 :]
 
 
-def _footer_size(end: bytes) -> int:
-    """Size of the footer of a Parquet file, which says what stands where, from the last bytes of the file."""
-    return 8 + int.from_bytes(end[-8:-4], "little")
-
-
-def _footer_is_whole(path: Path) -> bool:
-    """Whether the footer of a table is the one that was written; one that another tool wrote has no digest."""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 8))
-        file.seek(max(0, size - _footer_size(file.read())))
-        footer = file.read()
-    digest = re.search(rb"[0-9a-f]{64}", footer)
-    if digest is None:
-        return _FOOTER not in footer
-    return digest.group() == _digest(footer.replace(digest.group(), _UNSIGNED, 1))
-
-
-def _write(path: Path, content: bytes) -> None:
-    with _whole(path) as temporary:
-        temporary.write_bytes(content)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A temporary name that becomes ``path`` once its file is whole; what killed runs left of it is cleared.
-
-    An error of writing becomes a sentence.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    written = 0
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{path.name}.*.part"):
-            left.unlink(missing_ok=True)
-        try:
-            yield temporary
-            with temporary.open("rb+") as stream:
-                os.fsync(stream.fileno())
-            temporary.replace(path)
-        finally:
-            with suppress(OSError):
-                written = temporary.stat().st_size
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise ShardError(_cannot_write(path, written, error)) from error
-
-
-def _cannot_write(path: Path, written: int, error: OSError) -> str:
-    reason = error.strerror or _reason(error)
-    if error.errno not in _NO_ROOM:
-        return f"{path}: cannot be written ({reason}); allowed: a folder that can be written to"
-    free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
-    return (
-        f"{path}: cannot be written ({reason}): {written / 1e6:,.2f} MB of it were, and {free / 1e6:,.2f} MB are now "
-        "free on its disk; make room there, or raise the quota, and run again"
-    )
+def _is_whole(table: bytes) -> bool:
+    """Whether the content of a Parquet file is what was written; one of another tool does not say."""
+    start = table.rfind(_SEAL) + len(_SEAL)
+    return start < len(_SEAL) or table[start : start + 64] == _digest(table[:start] + b"0" * 64 + table[start + 64 :])
 
 
 def _digest(content: bytes) -> bytes:

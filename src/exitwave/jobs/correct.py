@@ -16,7 +16,7 @@ import pandas as pd
 from exitwave.benchmark.readers import SUFFIXES, read_corrected, read_micrograph
 from exitwave.config.images import KEPT_BACK
 from exitwave.data.whole import replace_file
-from exitwave.errors import MicrographError
+from exitwave.errors import MicrographError, WriteError
 from exitwave.jobs.apply import Outcome
 from exitwave.jobs.results_table import IMAGES
 
@@ -139,7 +139,7 @@ def collect(folder: Path, output: Path, test: float, untouched: bool = False) ->
                 )
             told = _add(image, masks[0], output, rows)
             outcomes.append(Outcome(image.path, True, told))
-        except (MicrographError, OSError) as error:
+        except (MicrographError, WriteError, OSError) as error:
             outcomes.append(Outcome(image.path, False, str(error)))
     if rows:
         # Columns that were added by hand stay, behind these.

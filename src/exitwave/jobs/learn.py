@@ -19,11 +19,12 @@ from exitwave.config.trainings import Training
 from exitwave.data.fingerprint import fingerprint
 from exitwave.data.selection import draw_dataset, draw_of_network
 from exitwave.data.shards import read_table, table_path, write_table
-from exitwave.errors import ExitwaveError, TrainingError
+from exitwave.data.whole import replace_file, sealed, unsealed
+from exitwave.errors import DatasetError, ExitwaveError, TrainingError
 from exitwave.items import item_rng
 from exitwave.study.description import Description
 from exitwave.training.kinds import task_on
-from exitwave.training.record import read_record
+from exitwave.training.record import HISTORY, history_digest, read_record
 from exitwave.training.streaming import ImagesSource, Stream
 from exitwave.training.task import Task, read_examples
 
@@ -71,7 +72,8 @@ def make_dataset(description: Description, shards: dict[str, list[str]], manifes
     drawn = drawn.assign(dataset=description.name, dataset_hash=description.hash)
     content = fingerprint(drawn)
     write_table(manifest, drawn)
-    summary.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
+    text = json.dumps(sealed(content), indent=1, sort_keys=True)
+    replace_file(summary, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
     log.info("images %s of structures %s", content["images"], content["structures"])
     for warning in content["warnings"]:
         log.warning("datasets.%s: %s", description.name, warning)
@@ -115,7 +117,7 @@ def train_network(
     folder.mkdir(parents=True, exist_ok=True)
     table = read_table(manifest)
     task = task_on(model.of(Network), table)
-    data = json.loads((manifest.parent / "fingerprint.json").read_text(encoding="utf-8"))
+    data = _read_fingerprint(manifest.parent / "fingerprint.json", dataset.hash)
     if data_block.draw_per_seed:
         try:
             table = draw_of_network(table, data_block, item_rng(description.seed, "draws", description.hash, seed))
@@ -175,9 +177,22 @@ def train_network(
         log.warning("trainings.%s: seed %d has diverged and is left out: %s", description.name, seed, error)
     except TrainingError as error:
         raise TrainingError(f"trainings.{description.name}: seed {seed}: {error}") from error
-    history.to_csv(folder / "history.csv", index=False)
+    info |= {"history_sha256": history_digest(history)}
+    replace_file(folder / HISTORY, lambda unfinished: history.to_csv(unfinished, index=False))
     save_network(folder, network, task, pixel_size=pixel_size, info=info, diverged=diverged)
     checkpoint.unlink(missing_ok=True)
+
+
+def _read_fingerprint(path: Path, identity: str) -> dict[str, Any]:
+    """Fingerprint of the dataset with this identity."""
+    try:
+        content = unsealed(json.loads(path.read_text(encoding="utf-8")))
+        found = list(content["columns"]["dataset_hash"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{path}: cannot be read ({error}); delete it and run again") from error
+    if found != [identity]:
+        raise DatasetError(f"{path}: is of dataset {', '.join(found)}; allowed: {identity}; delete it and run again")
+    return content
 
 
 def _tell_differences(before: LoadedNetwork, task: Task, pixel_size: float) -> None:

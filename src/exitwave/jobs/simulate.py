@@ -60,6 +60,7 @@ def make_shard(
         "name": description.name,
         "exitwave_version": version("exitwave"),
         "block": description.plain()["block"],
+        "of": {f"{description.stage}_hash": [description.hash], "item": list(items)},
     }
     with compiling_told(log.info), shard_writer(output, len(rows) * draws, attributes) as writer:
         for number, item in enumerate(make_items(description, rows, shards), start=1):

@@ -14,6 +14,7 @@ from rich.text import Text
 from exitwave.data.columns import UNITS
 from exitwave.data.selection import SPLITS
 from exitwave.data.shards import write_table
+from exitwave.data.whole import replace_file
 from exitwave.errors import ShardError
 from exitwave.report.columns import is_bookkeeping
 
@@ -91,16 +92,14 @@ def write_rows(path: Path, rows: pd.DataFrame) -> None:
     Raises
     ------
     ShardError
-        If the suffix is another or the file cannot be written.
+        If the suffix is another.
+    WriteError
+        If the file cannot be written.
     """
     if path.suffix == ".parquet":
         write_table(path, rows)
     elif path.suffix == ".csv":
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            rows.to_csv(path, index=False)
-        except OSError as error:
-            raise ShardError(f"{path}: cannot be written ({error.strerror}); allowed: a folder to write in") from error
+        replace_file(path, lambda unfinished: rows.to_csv(unfinished, index=False))
     else:
         raise ShardError(f"{path}: found the suffix '{path.suffix}'; allowed: .csv or .parquet")
 

@@ -105,8 +105,9 @@ def save_bundle(path: Path, conventions: Mapping[str, tuple[str, Sequence[Path],
                 half = tensor.is_floating_point() and tensor.ndim > 1
                 tensors[f"{name}/{number}/{key}"] = (tensor.half() if half else tensor).contiguous()
             description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-            # Of weights that are kept another way here.
+            # Of weights that are kept another way here, and of the file.
             del description["weights_sha256"]
+            description.pop("sha256", None)
             descriptions.append(description)
         shared = {key: descriptions[0]["info"].get(key) for key in OF_THE_DATASET}
         for description in descriptions:

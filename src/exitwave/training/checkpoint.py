@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import zipfile
 from collections.abc import Callable
@@ -31,7 +32,10 @@ def training_digest(task: Task, seed: int, tensors: list[torch.Tensor], redrawn:
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write tensors, numbers, strings, lists and dicts in one piece."""
-    replace_file(path, lambda unfinished: torch.save(state, unfinished))
+    stream = io.BytesIO()
+    # Not to the file at once: PyTorch's writer does not say that a disk is full.
+    torch.save(state, stream)
+    replace_file(path, lambda unfinished: unfinished.write_bytes(stream.getbuffer()))
 
 
 def load_checkpoint(path: Path, expected: str, report: Callable[[str], None]) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from exitwave.config.models import Network
-from exitwave.data.whole import replace_file
+from exitwave.data.whole import replace_file, sealed
 from exitwave.errors import TrainingError
 from exitwave.training.record import DESCRIPTION, WEIGHTS, read_record
 from exitwave.training.task import Task
@@ -77,7 +77,7 @@ def save_network(
         "info": info,
         **({"diverged": diverged} if diverged else {}),
     }
-    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(sealed(description), indent=2, ensure_ascii=False) + "\n"
     replace_file(folder / DESCRIPTION, lambda path: path.write_text(text, encoding="utf-8"))
 
 

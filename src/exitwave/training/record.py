@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from pydantic import ValidationError
 
 from exitwave.config.models import Network
+from exitwave.data.whole import unsealed
 from exitwave.errors import TrainingError
 from exitwave.training.kinds import task_from
 from exitwave.training.task import Task
 
+HISTORY = "history.csv"
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "network.json"
+_PLACE = re.compile(r"(?:^|/)trainings/[^/]+-([0-9a-f]{8})/seed-(\d+)$")
+"""Where the workflow keeps a network."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ def read_record(path: Path) -> Record:
     Raises
     ------
     TrainingError
-        If a file is missing, or does not describe a network.
+        If a file is missing, does not describe a network, or stands in the place of another.
     """
     folder = path if path.is_dir() else path.parent
     description = folder / DESCRIPTION
@@ -67,13 +74,13 @@ def read_record(path: Path) -> Record:
         if not file.is_file():
             raise TrainingError(f"{file} does not exist; a network is a folder with {WEIGHTS} and {DESCRIPTION}")
     try:
-        record = json.loads(description.read_text(encoding="utf-8"))
-        return Record(
-            task_from(record),
-            float(record["pixel_size"]),
-            str(record["weights_sha256"]),
-            dict(record["info"]),
-            str(record.get("diverged", "")),
+        content = unsealed(json.loads(description.read_text(encoding="utf-8")))
+        record = Record(
+            task_from(content),
+            float(content["pixel_size"]),
+            str(content["weights_sha256"]),
+            dict(content["info"]),
+            str(content.get("diverged", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         reason = " ".join(str(error).split())
@@ -83,6 +90,40 @@ def read_record(path: Path) -> Record:
         raise TrainingError(
             f"{description} does not describe a network of this version ({reason}); allowed: one that it has trained"
         ) from error
+    place = _PLACE.search(str(folder))
+    found = record.info.get("training", {}).get("hash"), record.info.get("seed")
+    if place and None not in found and found != (place[1], int(place[2])):
+        raise TrainingError(
+            f"{folder} holds another network: found training {found[0]}, seed {found[1]}; allowed: {place[1]}, seed "
+            f"{place[2]}; delete the folder and run again"
+        )
+    return record
+
+
+def read_history(folder: Path, record: Record) -> pd.DataFrame:
+    """Read the epochs of a network.
+
+    Raises
+    ------
+    TrainingError
+        If the file is missing or damaged, or that of another network.
+    """
+    path = folder / HISTORY
+    try:
+        history = pd.read_csv(path, float_precision="round_trip")
+        if record.info.get("history_sha256", history_digest(history)) != history_digest(history):
+            raise ValueError("its checksum differs")
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise TrainingError(
+            f"{path} is damaged, or of another network ({reason}); delete its folder and run again"
+        ) from error
+    return history
+
+
+def history_digest(history: pd.DataFrame) -> str:
+    """Digest of the epochs of a network, but of their time, which no two trainings have in common."""
+    return hashlib.sha256(history.drop(columns="seconds").to_csv(index=False).encode()).hexdigest()
 
 
 def network_folders(path: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""A tiny study, its jobs run by hand on small shards."""
+"""A tiny study, its jobs run by hand on small shards. Plugin of pytest."""
 
 from __future__ import annotations
 
