@@ -16,6 +16,7 @@ import exitwave.training.loop as loop
 from exitwave.config.models import Segmentation
 from exitwave.hardware import resolve_precision
 from exitwave.training.architectures import build_network
+from exitwave.training.examples import HeldExamples
 from exitwave.training.kinds import task_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark(timer=time.process_time)]
@@ -58,9 +59,10 @@ def test_epoch_of_a_training(side_by_side: Any, tmp_path: Path, monkeypatch: pyt
     rng = np.random.default_rng(0)
     images = rng.random((TRAINING + VALIDATION, EDGE, EDGE), dtype=np.float32)
     masks = images > 0.5
-    training, validation = (images[:TRAINING], masks[:TRAINING]), (images[TRAINING:], masks[TRAINING:])
-    tensors = [torch.as_tensor(array) for array in (*training, *validation)]
-    names = [str(i) for i in range(TRAINING)]
+    names = [str(i) for i in range(len(images))]
+    training = HeldExamples.of(names[:TRAINING], images[:TRAINING], masks[:TRAINING])
+    validation = HeldExamples.of(names[TRAINING:], images[TRAINING:], masks[TRAINING:])
+    tensors = (training.inputs, training.targets, validation.inputs, validation.targets)
     numbers = itertools.count()
 
     def ours() -> float:
@@ -73,7 +75,6 @@ def test_epoch_of_a_training(side_by_side: Any, tmp_path: Path, monkeypatch: pyt
             precision=PRECISION,
             threads=1,
             checkpoint=tmp_path / f"{next(numbers)}.pt",
-            image_ids=names,
             progress=lambda line: None,
         )
         return float(result.history.validation_loss.iloc[-1])

@@ -19,7 +19,7 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -268,8 +268,8 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
     _write(Path(path), _parquet(table))
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a table.
+def read_table(path: str | Path, columns: Collection[str] | None = None) -> pd.DataFrame:
+    """Read a table, or those of some columns that it has.
 
     Raises
     ------
@@ -277,7 +277,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
         If the file is missing or damaged.
     """
     try:
-        table: pd.DataFrame = pq.read_table(path, page_checksum_verification=True, partitioning=None).to_pandas()
+        named = None if columns is None else [name for name in pq.read_schema(path).names if name in columns]
+        content = pq.read_table(path, columns=named, page_checksum_verification=True, partitioning=None)
+        table: pd.DataFrame = content.to_pandas()
         return table
     except FileNotFoundError as error:
         raise ShardError(f"{path}: is missing; delete its shard, if that is there, and run again") from error
