@@ -16,7 +16,7 @@ from exitwave.benchmark.summary import summarise
 from exitwave.config.kinds import STAGES
 from exitwave.data.batches import load_arrays
 from exitwave.data.columns import COLUMNS
-from exitwave.data.shards import write_table
+from exitwave.data.shards import open_shard, write_table
 from exitwave.jobs.learn import image_table
 from exitwave.report.figures import figures
 from exitwave.study.artifacts import before_the_report
@@ -90,7 +90,7 @@ def test_targets_are_one_an_image_and_the_statistics_of_them_plain(
 def test_examples_made_batch_by_batch_are_those_made_together(
     task: Any, rows: pd.DataFrame, examples: tuple[Any, Any]
 ) -> None:
-    images = StoredImages(rows, task)
+    images = StoredImages(rows, task, open_shard)
     for places in (np.array([5, 0, 7]), np.array([3]), np.arange(8)):
         for made, expected in zip(images.make(places), examples, strict=True):
             assert made.dtype == expected.dtype

@@ -7,7 +7,7 @@ import zipfile
 import pandas as pd
 import pytest
 
-from exitwave.data.shards import Shard, read_table, table_path
+from exitwave.data.shards import Shard, open_shard, read_table, table_path
 from exitwave.errors import ShardError
 from exitwave.jobs import learn
 from exitwave.jobs.learn import make_dataset, train_network
@@ -71,7 +71,7 @@ def test_images_beyond_what_may_be_held_are_read_whenever_they_are_needed(jobs, 
 
     monkeypatch.setattr(Shard, "read", spy)
     task = task_of(jobs.describe("models").block, {})
-    images = StoredImages(rows, task, kept_bytes=4 * EXAMPLE + 1)
+    images = StoredImages(rows, task, open_shard, kept_bytes=4 * EXAMPLE + 1)
     places = rows.index.to_numpy()
     for _ in range(2):
         images.make(places)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ import pandas as pd
 
 from exitwave.data.shards import Shard, open_shard
 
-OPEN = 64
-"""Shards kept open by what reads many: each takes a file handle, and 1 kB for an array of an item."""
+OPEN = 400
+"""Shards kept open by what reads many: each takes a file handle, of which systems allow 1024, and its directory."""
 
 
 def load_arrays(
@@ -52,6 +53,11 @@ def load_arrays(
                     )
                 arrays[name][int(str(place))] = values
     return arrays
+
+
+def keep_open(shards: int = OPEN) -> Callable[[str], Shard]:
+    """What opens shards, and keeps so many open, those used last; for use in several threads."""
+    return lru_cache(shards)(open_shard)
 
 
 def unit_of(shard: Shard, name: str) -> str:

@@ -31,9 +31,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zarr
 from zarr.codecs import BloscCodec
-from zarr.storage import MemoryStore, ZipStore
+from zarr.storage import MemoryStore
 
 from exitwave.data.columns import UNITS
+from exitwave.data.packed import PackedStore
 from exitwave.errors import ShardError
 from exitwave.items import Array, Axis, Item
 
@@ -310,7 +311,7 @@ def open_shard(path: str | Path) -> Shard:
                 f"{beside}: is damaged, or is not the table that was written with {path.name}; delete both and run "
                 "again"
             )
-        return Shard(path, zarr.open_group(ZipStore(path, mode="r"), mode="r"))
+        return Shard(path, zarr.open_group(PackedStore(path, mode="r"), mode="r"))
     except FileNotFoundError as error:
         raise ShardError(f"{path}: is missing; run the workflow to make it") from error
     except (*_DAMAGE, KeyError) as error:

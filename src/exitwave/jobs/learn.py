@@ -16,6 +16,7 @@ import pandas as pd
 from exitwave.config.datasets import Dataset
 from exitwave.config.models import Network
 from exitwave.config.trainings import Training
+from exitwave.data.batches import keep_open
 from exitwave.data.fingerprint import fingerprint
 from exitwave.data.selection import draw_dataset, draw_of_network
 from exitwave.data.shards import read_table, table_path, write_table
@@ -211,15 +212,15 @@ def _examples(sides: Mapping[str, pd.DataFrame], task: Task, training: Training)
     """Inputs and targets of the images of each split: held, or beyond a limit read and made as they are needed."""
     from exitwave.training.examples import MadeExamples, StoredImages, hold
 
-    number = sum(map(len, sides.values()))
-    inputs, targets = StoredImages(sides["train"][:1], task).make(np.zeros(1, np.int64))
+    number, opened = sum(map(len, sides.values())), keep_open()
+    inputs, targets = StoredImages(sides["train"][:1], task, opened).make(np.zeros(1, np.int64))
     needed = number * (inputs.nbytes + targets.nbytes)
     held = needed <= HELD_BYTES
     examples: dict[str, Examples] = {}
     for split, rows in sides.items():
         # With streaming the stored images for training are seen once.
         once = held or (training.streaming and split == "train")
-        images = StoredImages(rows, task, 0 if once else HELD_BYTES * len(rows) // number)
+        images = StoredImages(rows, task, opened, 0 if once else HELD_BYTES * len(rows) // number)
         made = MadeExamples(rows["image_id"].tolist(), images.make, training.threads)
         examples[split] = hold(made) if held else made
     if not held:

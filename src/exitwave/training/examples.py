@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -15,8 +14,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from exitwave.data.batches import OPEN
-from exitwave.data.shards import open_shard
+from exitwave.data.shards import Shard
 from exitwave.training.task import Task, read_examples
 
 if TYPE_CHECKING:
@@ -154,14 +152,16 @@ class StoredImages:
         Of the manifest.
     task : Task
         What makes inputs and targets of them.
+    opened : callable
+        Gives open shards, as :func:`exitwave.data.batches.keep_open` does.
     kept_bytes : int
         Inputs and targets kept in memory once they are made; those beyond are read whenever they are needed.
     """
 
-    def __init__(self, rows: pd.DataFrame, task: Task, kept_bytes: int = 0) -> None:
+    def __init__(self, rows: pd.DataFrame, task: Task, opened: Callable[[str], Shard], kept_bytes: int = 0) -> None:
         self._rows = rows.reset_index(drop=True)
         self._task = task
-        self._open = lru_cache(OPEN)(open_shard)
+        self._opened = opened
         self._kept: dict[int, tuple[NDArray[np.float32], NDArray[Any]]] = {}
         self._room = kept_bytes
         self._lock = threading.Lock()
@@ -184,7 +184,7 @@ class StoredImages:
     def _read(self, places: list[int]) -> Made:
         parts = [
             (self._task.inputs(arrays), self._task.targets(arrays, rows))
-            for rows, arrays in read_examples(self._task, self._rows.iloc[places], len(places), self._open)
+            for rows, arrays in read_examples(self._task, self._rows.iloc[places], len(places), self._opened)
         ]
         inputs, targets = zip(*parts, strict=True)
         return np.concatenate(inputs), np.concatenate(targets)

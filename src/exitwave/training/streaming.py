@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from exitwave.config.datasets import Dataset
 from exitwave.config.images import Images
-from exitwave.data.batches import OPEN
+from exitwave.data.batches import keep_open
 from exitwave.data.columns import COLUMNS
-from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.data.shards import read_table, table_path
 from exitwave.errors import ConfigError, ShardError
 from exitwave.images.kinds import kind_of
 from exitwave.items import Array, Asked, item_rng
@@ -27,6 +27,8 @@ from exitwave.training.task import Task
 
 KEPT_BYTES = 2 * 2**30
 """Exit waves and structures kept in memory by a training; those beyond are read in every epoch."""
+_OPEN = 100
+"""Shards kept open, and tables kept in memory, of what is read in every epoch."""
 REDRAWN = {name for name, column in COLUMNS.items() if column.redrawn}
 """Columns that a newly drawn image has other values of than the stored one it takes the place of."""
 _STRUCTURE = ["images_hash", "shard", "item"]
@@ -109,8 +111,8 @@ class Stream:
         self._room = kept_bytes
         self._kept: dict[tuple[Path, int], dict[str, Array]] = {}
         self._lock = threading.Lock()
-        self._open = lru_cache(OPEN)(open_shard)
-        self._table = lru_cache(OPEN)(_table)
+        self._open = keep_open(_OPEN)
+        self._table = lru_cache(_OPEN)(_table)
 
     def draw(self, epoch: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """Inputs and targets of an epoch, in the order of the manifest.
@@ -170,7 +172,7 @@ class Stream:
         """Arrays of an item, from memory or as they are stored."""
         with self._lock:
             kept = self._kept.setdefault((shard, place), {})
-        return _Kept(lambda: self._open(shard).item(place), kept, self._keep)
+        return _Kept(lambda: self._open(str(shard)).item(place), kept, self._keep)
 
     def _keep(self, kept: dict[str, Array], name: str, array: Array) -> None:
         # The first that come are kept: in a fixed order, the least recently used are those needed next.
