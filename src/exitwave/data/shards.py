@@ -17,7 +17,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,9 +29,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zarr
 from zarr.codecs import BloscCodec
-from zarr.storage import MemoryStore, ZipStore
+from zarr.storage import MemoryStore
 
 from exitwave.data.columns import UNITS
+from exitwave.data.packed import PackedStore
 from exitwave.data.whole import replace_file, whole_file
 from exitwave.errors import ShardError
 from exitwave.items import Array, Axis, Item
@@ -277,8 +278,8 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
     replace_file(path, lambda unfinished: unfinished.write_bytes(content))
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a table.
+def read_table(path: str | Path, columns: Collection[str] | None = None) -> pd.DataFrame:
+    """Read a table, or those of some columns that it has.
 
     Raises
     ------
@@ -289,18 +290,22 @@ def read_table(path: str | Path) -> pd.DataFrame:
         content = Path(path).read_bytes()
         if not _is_whole(content):
             raise OSError("its checksum differs")
-        table: pd.DataFrame = pq.read_table(pa.BufferReader(content), page_checksum_verification=True).to_pandas()
+        stored = pq.read_schema(pa.BufferReader(content)).names
+        place = belongs_to(path)
+        named = None if columns is None else [name for name in stored if name in columns or name in place]
+        read = pq.read_table(pa.BufferReader(content), columns=named, page_checksum_verification=True)
+        table: pd.DataFrame = read.to_pandas()
     except FileNotFoundError as error:
         raise ShardError(f"{path}: is missing; delete its shard, if that is there, and run again") from error
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         raise ShardError(
             f"{path}: cannot be read ({_reason(error)}); delete it with its shard and run again"
         ) from error
-    for column, expected in belongs_to(path).items():
+    for column, expected in place.items():
         if len(table) and (column in table or column not in _LATER):
             found = sorted(table[column].unique().tolist()) if column in table else ["none"]
             _compare(Path(path), column, expected, found)
-    return table
+    return table if columns is None else table[[name for name in stored if name in columns]]
 
 
 def open_shard(path: str | Path) -> Shard:
@@ -325,7 +330,7 @@ def open_shard(path: str | Path) -> Shard:
                 f"{beside}: is damaged, or is not the table that was written with {path.name}; delete both and run "
                 "again"
             )
-        shard = Shard(path, zarr.open_group(ZipStore(path, mode="r"), mode="r"))
+        shard = Shard(path, zarr.open_group(PackedStore(path, mode="r"), mode="r"))
     except FileNotFoundError as error:
         raise ShardError(f"{path}: is missing; run the workflow to make it") from error
     except (*_DAMAGE, KeyError) as error:

@@ -19,6 +19,7 @@ from exitwave.images.kinds import simulation_of
 from exitwave.items import BYTES_OF_A_ROW
 from exitwave.study.member import Member, Study, pool_size
 from exitwave.training.costs import OF_A_STEP, WITHOUT_BF16, Work, work_of
+from exitwave.training.task import HELD_BYTES
 
 SIMULATION = ("structures", "exit_waves", "images")
 """Stages whose kinds make items in shards."""
@@ -71,13 +72,14 @@ def runtime_of_shard(member: Member, structures: int) -> int:
 
 
 def memory_of_training(training: Member) -> int:
-    """Memory of a training [MB]: counts, images and targets; what is streamed, and two more epochs of it."""
+    """Memory of a training [MB]: inputs and targets, as far as they are held; what is streamed, and two more epochs."""
     dataset = training.source("datasets")
     families = dataset.upstream["images"]
     images = dataset.of(Dataset).size or sum(map(pool_size, families))
-    megapixels = 1e-6 * images * families[0].of(Images).size ** 2
-    streamed = 2200 + 10 * megapixels if training.of(Training).streaming else 0
-    return int(4000 + 14 * megapixels + streamed)
+    # Input and target of a pixel in single precision, at the most.
+    held = 1e-6 * min(8 * images * families[0].of(Images).size ** 2, HELD_BYTES)
+    streamed = 2200 + 2 * held if training.of(Training).streaming else 0
+    return int(4000 + held + streamed)
 
 
 def how_to_train(training: Member) -> dict[str, Any]:
