@@ -35,6 +35,7 @@ def show(
     """Print the resolved config, and what it will make: jobs, items, disk, time."""
     import yaml
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from exitwave.config.structures import Structures
@@ -52,7 +53,7 @@ def show(
     if not only_plan:
         typer.echo(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=110))
     table = Table(
-        title=f"{file}: what it makes",
+        title=escape(f"{file}: what it makes"),
         caption="jobs as snakemake counts them where nothing is there yet; disk and hours of one core are estimates",
     )
     numbers = ("jobs", "items", "item [MB]", "disk [GB]", "core [h]")
@@ -63,7 +64,7 @@ def show(
         hours = "" if row.seconds_per_item is None else f"{row.core_hours:.2f}"
         disk = (f"{row.bytes_per_item / 1e6:.3g}", f"{row.gigabytes:.2f}")
         cells = (row.stage, row.name, str(row.jobs), str(row.items), *disk, hours, row.folder)
-        table.add_row(*(cell.replace("[", r"\[") for cell in cells))
+        table.add_row(*(escape(cell) for cell in cells))
     jobs, total = sum(row.jobs for row in rows), sum(row.gigabytes for row in rows)
     table.add_section()
     hours = f"{sum(row.core_hours for row in rows):.2f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path, PurePath
@@ -381,7 +382,7 @@ class Structures(Block):
 
     COUNTS = frozenset({"count", "shard_size"})
     LAPTOP = {"shard_size": 16}
-    count: Whole = Field(ge=1, description="number of structures; more only adds to what is there")
+    count: Whole = Field(ge=1, le=1_000_000, description="number of structures; more only adds to what is there")
     shard_size: Whole = Field(32, ge=1, le=256, description="structures in a shard, which is one job")
     field_of_view: Positive = Field(description="lateral edge of the square, periodic cell [Å]")
 
@@ -555,7 +556,7 @@ class StructureFiles(Structures):
     def may_be_files(self) -> list[str]:
         """The files, in the order of their paths; the path itself if it is no folder."""
         root = Path(self.path)
-        if not root.is_dir():
+        if not os.path.isdir(root):  # no error where it is no possible path
             return [str(root)]
         found = [(path.relative_to(root).parts, path) for path in root.rglob("*") if path.is_file()]
         return [str(path) for parts, path in sorted(found) if _is_structure(parts)]
@@ -563,7 +564,7 @@ class StructureFiles(Structures):
     def file_names(self) -> list[str]:
         """The files below the folder: their names and folders are recorded."""
         root = Path(self.path)
-        return [Path(path).relative_to(root).as_posix() for path in self.may_be_files()] if root.is_dir() else []
+        return [Path(path).relative_to(root).as_posix() for path in self.may_be_files()] if os.path.isdir(root) else []
 
 
 def _is_structure(parts: tuple[str, ...]) -> bool:

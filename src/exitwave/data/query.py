@@ -127,8 +127,16 @@ def _shown(condition: str) -> str:
     return repr(condition if len(condition) <= 200 else condition[:200] + "…")
 
 
+def _written(node: ast.AST) -> str:
+    """A part of a condition as it may have been written."""
+    try:
+        return _shown(ast.unparse(node))
+    except ValueError:  # a whole number in hexadecimal digits may have too many decimal ones
+        return "a number of thousands of digits"
+
+
 def _refusal(node: ast.AST, condition: str, why: str = "") -> DatasetError:
-    return DatasetError(f"found {_shown(ast.unparse(node))}{why} in {_shown(condition)}; allowed: {ALLOWED}")
+    return DatasetError(f"found {_written(node)}{why} in {_shown(condition)}; allowed: {ALLOWED}")
 
 
 def _truth(node: ast.AST, table: pd.DataFrame, condition: str) -> NDArray[np.bool_]:
@@ -160,12 +168,12 @@ def _comparison(
     if isinstance(op, ast.In | ast.NotIn) and isinstance(right, ast.List | ast.Tuple | ast.Set):
         members = [_value(_constant(member, condition), table, condition) for member in right.elts]
         if any(_is_text(member) != _is_text(value) for member in members):
-            raise _refusal(right, condition, f", text and numbers mixed for {ast.unparse(left)},")
+            raise _refusal(right, condition, f", text and numbers mixed for {_written(left)},")
         found = pd.Series(np.atleast_1d(value)).isin(members).to_numpy().reshape(np.shape(value))
         return np.asarray(found if isinstance(op, ast.In) else ~found, dtype=bool)
     if type(op) not in _COMPARE:
         raise DatasetError(
-            f"found {_shown(ast.unparse(ast.Compare(left, [op], [right])))} in {_shown(condition)}; allowed: {ALLOWED}"
+            f"found {_written(ast.Compare(left, [op], [right]))} in {_shown(condition)}; allowed: {ALLOWED}"
         )
     other = _value(right, table, condition)
     if _is_text(value) != _is_text(other):

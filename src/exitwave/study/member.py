@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -100,8 +101,8 @@ def identity(stage: str, block: Block, upstream: Mapping[str, Sequence[Member]],
     # Of several structures in a file one is named after its path, as in phases.cif#anatase.
     # Networks to start from that are made by another block have its identity.
     named = [] if "start_from" in upstream else block.may_be_files()
-    files = [Path(name) if Path(name).is_file() else Path(name.rpartition("#")[0]) for name in named]
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()]
+    files = [Path(name if os.path.isfile(name) else name.rpartition("#")[0]) for name in named]
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if os.path.isfile(path)]
     if digests:
         content["files"] = digests
     if names := block.file_names():
