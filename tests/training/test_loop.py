@@ -328,6 +328,20 @@ def test_cuda_asked_for_but_absent_is_refused(monkeypatch):
     assert resolve_device("auto") == "cpu"
 
 
+@pytest.mark.parametrize("granted", ["SLURM_STEP_GPUS", "SLURM_JOB_GPUS", None])
+def test_in_a_job_of_slurm_auto_takes_a_gpu_that_was_given_and_no_other(monkeypatch, tmp_path, granted):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("exitwave.hardware._DRIVERS", (str(tmp_path),))
+    for name in ("SLURM_JOB_ID", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS", "SLURM_GPUS_ON_NODE"):
+        monkeypatch.delenv(name, raising=False)
+    assert resolve_device("auto") == "cuda"
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    if granted:
+        monkeypatch.setenv(granted, "0")
+    assert resolve_device("auto") == ("cuda" if granted else "cpu")
+    assert resolve_device("cuda") == "cuda"
+
+
 @pytest.mark.parametrize(
     ("capabilities", "expected"),
     [({"avx512_bf16": True}, "bf16"), ({"avx512_bf16": False, "amx_bf16": True}, "bf16"), ({"avx512_f": True}, "32")],
