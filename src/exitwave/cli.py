@@ -23,8 +23,6 @@ app.add_typer(config_app, name="config")
 DEFAULT_CONFIG = Path("config/config.yaml")
 TOLD_EVERY = 10.0
 """Seconds between two lines about an image that takes longer, where there is no terminal."""
-CRYSTALS_SHOWN = 20
-"""Crystals that a study is made of, told one a line."""
 
 
 @config_app.command("show")
@@ -39,7 +37,7 @@ def show(
 
     from exitwave.config.structures import Structures
     from exitwave.report.figures import plan_of_report
-    from exitwave.structures.kinds import kind_of
+    from exitwave.structures.kinds import crystals_told
     from exitwave.study.doubts import doubts
     from exitwave.study.link import load_study
     from exitwave.study.plan import plan
@@ -70,12 +68,8 @@ def show(
     table.add_row("total", "", str(jobs), "", "", f"{total:.2f}", hours, "")
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table)
-    blocks = [member.of(Structures) for member in study.stage("structures")]
-    crystals = list(dict.fromkeys(text for block in blocks for text in kind_of(block).crystals(block)))
-    for text in crystals[:CRYSTALS_SHOWN]:
+    for text in crystals_told(member.of(Structures) for member in study.stage("structures")):
         console.print(text, markup=False, highlight=False)
-    if len(crystals) > CRYSTALS_SHOWN:
-        console.print(f"and {len(crystals) - CRYSTALS_SHOWN} more crystals")
     for doubt in doubts(study):
         typer.echo(f"warning: {doubt}", err=True)
 
