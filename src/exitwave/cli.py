@@ -41,6 +41,7 @@ def show(
     from exitwave.study.doubts import doubts
     from exitwave.study.link import load_study
     from exitwave.study.plan import plan
+    from exitwave.study.sharding import sharding_doubts, shardings
 
     study = load_study(file)
     resolved: dict[str, object] = {"seed": study.seed, "scale": study.scale}
@@ -70,7 +71,10 @@ def show(
     console.print(table)
     for text in crystals_told(member.of(Structures) for member in study.stage("structures")):
         console.print(text, markup=False, highlight=False)
-    for doubt in doubts(study):
+    for one in shardings(study):
+        text = f"{one.name}: shard_size {one.size}, {one.told(one.size)}; proposed: {one.proposed}"
+        console.print(text, markup=False, highlight=False)
+    for doubt in [*doubts(study), *sharding_doubts(study)]:
         typer.echo(f"warning: {doubt}", err=True)
 
 
