@@ -303,16 +303,13 @@ def catalog(
     """Count the images of a study that fulfil a condition, and show how their parameters are spread."""
     from rich.console import Console
 
-    from exitwave.data.query import select
-    from exitwave.data.shards import read_table
+    from exitwave.data.shards import StoredTable, read_table
     from exitwave.report.catalog import find_catalog, print_catalog, write_rows
 
     path, condition = find_catalog(what or [], study)
-    rows = read_table(path)
-    found = rows if condition is None else rows[select(rows, condition)]
-    print_catalog(Console(width=None if sys.stdout.isatty() else 140), rows, found, condition)
+    found = print_catalog(Console(width=None if sys.stdout.isatty() else 140), StoredTable(path), condition)
     if output is not None:
-        write_rows(output, found)
+        write_rows(output, read_table(path)[found])
 
 
 @app.command()

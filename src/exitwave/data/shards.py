@@ -276,15 +276,67 @@ def read_table(path: str | Path) -> pd.DataFrame:
     ShardError
         If the file is missing or damaged.
     """
-    try:
+    with _readable(path):
         table: pd.DataFrame = pq.read_table(path, page_checksum_verification=True, partitioning=None).to_pandas()
         return table
+
+
+@contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
+    """An error of reading a table becomes a sentence."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise ShardError(f"{path}: is missing; delete its shard, if that is there, and run again") from error
     except (OSError, pa.ArrowException) as error:
         raise ShardError(
             f"{path}: cannot be read ({_reason(error)}); delete it with its shard and run again"
         ) from error
+
+
+class StoredTable:
+    """A table of which each column is read when it is taken, so that millions of rows need little memory.
+
+    Parameters
+    ----------
+    path : path
+        Parquet file.
+
+    Raises
+    ------
+    ShardError
+        If the file is missing or damaged, here or when a column is taken.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+        with _readable(path):
+            self._file = pq.ParquetFile(path, page_checksum_verification=True)
+        self.columns: list[str] = self._file.schema_arrow.names
+
+    def __len__(self) -> int:
+        return int(self._file.metadata.num_rows)
+
+    def __getitem__(self, name: str) -> pd.Series[Any]:
+        return self.read([name])[name]
+
+    def read(self, names: list[str]) -> pd.DataFrame:
+        """Some columns as a table in memory."""
+        with _readable(self.path):
+            table: pd.DataFrame = self._file.read(columns=names).to_pandas()
+        return table[names]
+
+    def varies(self, name: str) -> bool:
+        """Whether a column may have different values: of one without, the file itself says so."""
+        place, metadata = self._file.schema_arrow.get_field_index(name), self._file.metadata
+        values = set()
+        for group in range(metadata.num_row_groups):
+            told = metadata.row_group(group).column(place).statistics
+            if told is None or not told.has_min_max or not told.has_null_count:
+                return True
+            # Of a column of NaN alone the smallest and largest are not told, and 0 stands for -0 too.
+            values |= {told.min, told.max, *([None] if told.null_count else [])}
+        return len(values) != 1
 
 
 def open_shard(path: str | Path) -> Shard:
