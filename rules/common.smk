@@ -1,4 +1,5 @@
 import json
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -70,7 +71,8 @@ def member_of(stage, key):
 
 def description(stage, key):
     """Params function: what a job must know of its block, as canonical JSON without counts."""
-    return lambda wildcards: describe(member_of(stage, key)(wildcards))
+    text = cache(lambda folder: describe(STUDY.member(folder)))
+    return lambda wildcards: text(f"{stage}/{wildcards[key]}")
 
 
 def shard_sources(stage):

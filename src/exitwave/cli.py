@@ -23,8 +23,6 @@ app.add_typer(config_app, name="config")
 DEFAULT_CONFIG = Path("config/config.yaml")
 TOLD_EVERY = 10.0
 """Seconds between two lines about an image that takes longer, where there is no terminal."""
-CRYSTALS_SHOWN = 20
-"""Crystals that a study is made of, told one a line."""
 
 
 @config_app.command("show")
@@ -40,10 +38,11 @@ def show(
 
     from exitwave.config.structures import Structures
     from exitwave.report.figures import plan_of_report
-    from exitwave.structures.kinds import kind_of
+    from exitwave.structures.kinds import crystals_told
     from exitwave.study.doubts import doubts
     from exitwave.study.link import load_study
     from exitwave.study.plan import plan
+    from exitwave.study.sharding import sharding_doubts, shardings
 
     study = load_study(file)
     resolved: dict[str, object] = {"seed": study.seed, "scale": study.scale}
@@ -71,13 +70,12 @@ def show(
     table.add_row("total", "", str(jobs), "", "", f"{total:.2f}", hours, "")
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table)
-    blocks = [member.of(Structures) for member in study.stage("structures")]
-    crystals = list(dict.fromkeys(text for block in blocks for text in kind_of(block).crystals(block)))
-    for text in crystals[:CRYSTALS_SHOWN]:
+    for text in crystals_told(member.of(Structures) for member in study.stage("structures")):
         console.print(text, markup=False, highlight=False)
-    if len(crystals) > CRYSTALS_SHOWN:
-        console.print(f"and {len(crystals) - CRYSTALS_SHOWN} more crystals")
-    for doubt in doubts(study):
+    for one in shardings(study):
+        text = f"{one.name}: shard_size {one.size}, {one.told(one.size)}; proposed: {one.proposed}"
+        console.print(text, markup=False, highlight=False)
+    for doubt in [*doubts(study), *sharding_doubts(study)]:
         typer.echo(f"warning: {doubt}", err=True)
 
 
@@ -306,16 +304,13 @@ def catalog(
     """Count the images of a study that fulfil a condition, and show how their parameters are spread."""
     from rich.console import Console
 
-    from exitwave.data.query import select
-    from exitwave.data.shards import read_table
+    from exitwave.data.shards import StoredTable, read_table
     from exitwave.report.catalog import find_catalog, print_catalog, write_rows
 
     path, condition = find_catalog(what or [], study)
-    rows = read_table(path)
-    found = rows if condition is None else rows[select(rows, condition)]
-    print_catalog(Console(width=None if sys.stdout.isatty() else 140), rows, found, condition)
+    found = print_catalog(Console(width=None if sys.stdout.isatty() else 140), StoredTable(path), condition)
     if output is not None:
-        write_rows(output, found)
+        write_rows(output, read_table(path)[found])
 
 
 @app.command()

@@ -60,6 +60,8 @@ EMBEDDING = 0.2
 """Depth in amorphous substrates, if not given: in the archived scripts of Rangel DaCosta et al. 2024."""
 STRUCTURE_SUFFIXES = (".cif", ".vasp", ".xyz", ".extxyz", ".xsf", ".pdb", ".res", ".gen")
 """Files of a folder that are taken for structures, beside those with POSCAR or CONTCAR in their names."""
+LARGEST_SHARD = 256
+"""Structures in a shard at the most: what is lost with a killed job is small, and so is a file."""
 REFUSED_SUFFIXES = (".traj",)
 """Files of a folder that would be taken for structures by others: they are refused, not passed over."""
 
@@ -383,7 +385,7 @@ class Structures(Block):
     COUNTS = frozenset({"count", "shard_size"})
     LAPTOP = {"shard_size": 16}
     count: Whole = Field(ge=1, le=1_000_000, description="number of structures; more only adds to what is there")
-    shard_size: Whole = Field(32, ge=1, le=256, description="structures in a shard, which is one job")
+    shard_size: Whole = Field(32, ge=1, le=LARGEST_SHARD, description="structures in a shard, which is one job")
     field_of_view: Positive = Field(description="lateral edge of the square, periodic cell [Å]")
 
     def periodic(self) -> bool:

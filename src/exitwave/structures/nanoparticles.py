@@ -79,9 +79,10 @@ def elements(block: NanoparticlesOnSubstrate) -> set[str]:
     return elements_of(block)
 
 
-def crystals(block: NanoparticlesOnSubstrate) -> list[str]:
+def crystals(block: NanoparticlesOnSubstrate) -> Iterator[str]:
     """The materials of particles, shells and crystalline substrates."""
-    return [f"{name}: {describe_crystal(load_material(name))}" for name in sorted(materials_of(block))]
+    for name in sorted(materials_of(block)):
+        yield f"{name}: {describe_crystal(load_material(name))}"
 
 
 def height(block: NanoparticlesOnSubstrate) -> float:

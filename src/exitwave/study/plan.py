@@ -68,13 +68,13 @@ def items_of(member: Member) -> int:
 
 def memory_of_shard(member: Member) -> int:
     """Memory of a job of the simulation [MB], however many items it makes."""
-    return _MEMORY_OF_SNAKEMAKE + math.ceil(simulation_of(member.block).cost(member).memory)
+    return _MEMORY_OF_SNAKEMAKE + math.ceil(member.cost.memory)
 
 
 def runtime_of_shard(member: Member, structures: int) -> int:
     """Time that a job of the simulation is given [min]."""
     items = structures * (member.of(Images).per_structure if member.stage == "images" else 1)
-    return math.ceil(10 + _LONGER * items * simulation_of(member.block).cost(member).seconds / 60)
+    return math.ceil(10 + _LONGER * items * member.cost.seconds / 60)
 
 
 def memory_of_training(training: Member) -> int:
@@ -146,7 +146,7 @@ def plan(study: Study) -> list[StagePlan]:
     rows = []
     for stage in SIMULATION:
         for member in study.stage(stage):
-            cost = simulation_of(member.block).cost(member)
+            cost = member.cost
             jobs, items = len(shard_ranges(member)), items_of(member)
             rows.append(StagePlan(stage, member.name, member.folder, jobs, items, cost.stored, cost.seconds))
     for member in study.stage("datasets"):
@@ -196,7 +196,7 @@ def _seconds_on_a_core(training: Member, work: Work) -> float:
     seconds = SECONDS_OF_A_JOB + prepared + model.epochs * epoch
     if block.streaming:
         sources = dataset.upstream["images"]
-        drawing = sum(simulation_of(m.block).cost(m).seconds for m in sources) / len(sources)
+        drawing = sum(m.cost.seconds for m in sources) / len(sources)
         seconds += (model.epochs - 1) * (images - validation) * (drawing + _SECONDS_OF_A_PIXEL * pixels)
     return seconds
 
