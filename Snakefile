@@ -35,12 +35,13 @@ onstart:
     from snakemake.logging import logger
     from exitwave.jobs.coordinator import coordinate
     from exitwave.study.doubts import doubts
+    from exitwave.study.sharding import sharding_doubts
 
     try:
         coordinate()
     except ExitwaveError as error:
         raise WorkflowError(str(error)) from None
-    for doubt in doubts(STUDY):
+    for doubt in [*doubts(STUDY), *sharding_doubts(STUDY)]:
         logger.warning(f"{STUDY.source}: {doubt}")
     # On a cluster the GPU is on the node of the job, and cannot be looked for here.
     if workflow.local_exec and any(

@@ -69,6 +69,7 @@ rule benchmark_summary:
         "results/logs/benchmarks/{study}/{benchmark}/summary.log",
     benchmark:
         "results/benchmarks_of_jobs/benchmarks/{study}/{benchmark}/summary.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1

@@ -1,4 +1,5 @@
 import json
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -24,9 +25,14 @@ from exitwave.study.plan import (
     SIMULATION,
     aim_of_benchmark,
     how_to_train,
+    images_of,
+    images_of_study,
     memory_of_shard,
+    memory_of_table,
     memory_of_training,
     runtime_of_shard,
+    runtime_of_table,
+    runtime_of_training,
     sources_of,
 )
 from exitwave.study.scale import PAPER
@@ -54,6 +60,8 @@ def read_study():
 
 
 STUDY, STUDY_NAME = read_study()
+# On a cluster the jobs of these rules are run beside Snakemake: they take seconds, and a job of their own a minute.
+BESIDE = images_of_study(STUDY) <= 20_000
 
 
 def member_of(stage, key):
@@ -63,7 +71,8 @@ def member_of(stage, key):
 
 def description(stage, key):
     """Params function: what a job must know of its block, as canonical JSON without counts."""
-    return lambda wildcards: describe(member_of(stage, key)(wildcards))
+    text = cache(lambda folder: describe(STUDY.member(folder)))
+    return lambda wildcards: text(f"{stage}/{wildcards[key]}")
 
 
 def shard_sources(stage):
@@ -98,19 +107,26 @@ def runtime_of(stage):
     return runtime
 
 
-def device_of(stage, wildcards):
+def device_of(block):
     """Device that a block asks for; a core for kinds that compute on nothing else."""
-    return getattr(member_of(stage, "block")(wildcards).block, "device", "cpu")
+    return (
+        "cpu"
+        if getattr(block, "engine", "") == "abtem"
+        else getattr(block, "device", "cpu")
+    )
 
 
-def gpus_of(stage):
-    """Resource function: GPUs of a job."""
-    return lambda wildcards: int(device_of(stage, wildcards) == "cuda")
+def gpus_of(stage, key="block"):
+    """Resource function: GPUs of a job. Where GPUs are counted (--resources gpu=) there are some, and auto takes one."""
+    member = member_of(stage, key)
+    wanted = ("cuda", "auto") if "gpu" in workflow.global_resources else ("cuda",)
+    return lambda wildcards: int(device_of(member(wildcards).block) in wanted)
 
 
 def chosen_device(stage):
     """Params function: device. Takes ``input`` so that Snakemake does not rerun for a change of it."""
-    return lambda wildcards, input: device_of(stage, wildcards)
+    member = member_of(stage, "block")
+    return lambda wildcards, input: device_of(member(wildcards).block)
 
 
 def training_of(wildcards):

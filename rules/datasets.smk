@@ -8,12 +8,14 @@ rule dataset:
         "results/logs/datasets/{dataset}.log",
     benchmark:
         "results/benchmarks_of_jobs/datasets/{dataset}.tsv"
+    localrule: BESIDE
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=lambda wc, attempt: 20 * attempt,
+        mem_mb=lambda wc, attempt: memory_of_table(images_of(dataset_of(wc))) * attempt,
+        runtime=lambda wc, attempt: runtime_of_table(images_of(dataset_of(wc)))
+        * attempt,
     params:
         block=description("datasets", "dataset"),
         shards=lambda wc: plain(shards_of_dataset(dataset_of(wc))),
@@ -33,12 +35,13 @@ rule catalog:
         "results/logs/catalog/{study}.log",
     benchmark:
         "results/benchmarks_of_jobs/datasets/catalog/{study}.tsv"
+    localrule: BESIDE
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=lambda wc, attempt: 20 * attempt,
+        mem_mb=lambda wc, attempt: memory_of_table(images_of_study(STUDY)) * attempt,
+        runtime=lambda wc, attempt: runtime_of_table(images_of_study(STUDY)) * attempt,
     message:
         "catalog of all images"
     script:

@@ -19,6 +19,7 @@ rule figure:
     wildcard_constraints:
         stage="|".join(STUDY.members),
         figure=r".+\.(html|png)",
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -56,6 +57,7 @@ rule figure_costs:
         "results/logs/report/{study}/costs.log",
     benchmark:
         "results/benchmarks_of_jobs/report/{study}/costs.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1

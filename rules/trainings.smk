@@ -19,8 +19,10 @@ rule training:
     threads: lambda wc: training_of(wc).block.threads
     resources:
         mem_mb=lambda wc, attempt: memory_of_training(training_of(wc)) * attempt,
-        runtime=lambda wc, attempt: 720 * attempt,
-        gpu=lambda wc: int(training_of(wc).block.device == "cuda"),
+        # A third attempt goes on where the second has stopped, within what most clusters allow for a job: a day.
+        runtime=lambda wc, attempt: runtime_of_training(training_of(wc))
+        * min(attempt, 2),
+        gpu=gpus_of("trainings", "training"),
     params:
         block=lambda wc: describe(training_of(wc)),
         dataset=lambda wc: describe(training_of(wc).source("datasets")),

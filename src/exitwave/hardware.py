@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,16 +15,22 @@ Device = Literal["cpu", "cuda"]
 Precision = Literal["32", "bf16"]
 _DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 """What the drivers of GPUs bring along, on Linux and in its Windows subsystem."""
+_GRANTED = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS", "SLURM_GPUS_ON_NODE")
+"""What SLURM tells a job of its GPUs."""
 
 
 def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> Device:
     """Device that a job runs on.
+
+    Under ``auto`` a job of SLURM uses a GPU that it was given, not one that it merely sees.
 
     Raises
     ------
     ConfigError
         If ``cuda`` is asked for and there is none. Call this before anything expensive.
     """
+    if device == "auto" and "SLURM_JOB_ID" in os.environ and not any(name in os.environ for name in _GRANTED):
+        return "cpu"
     # Importing PyTorch takes seconds: it is not asked where there is no driver.
     available = False
     if device != "cpu" and (sys.platform == "win32" or any(Path(name).exists() for name in _DRIVERS)):

@@ -1,3 +1,5 @@
+import platform
+import signal
 import subprocess
 import sys
 
@@ -29,3 +31,17 @@ def test_few_warnings_are_all_told(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], capture_output=True, text=True, check=True)
     assert done.stderr.count("is unlike") == 3
     assert "more warnings" not in done.stderr
+
+
+def test_the_log_of_a_job_that_is_killed_at_once_says_where_it_ran(tmp_path):
+    code = """
+import os, platform, signal, sys
+from exitwave.jobs.run import job
+with job("score", sys.argv[1]):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    log = tmp_path / "score.log"
+    done = subprocess.run([sys.executable, "-c", code, str(log)], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert f"score: started on {platform.node()}" in log.read_text()
+    assert done.stderr == ""

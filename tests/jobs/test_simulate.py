@@ -87,6 +87,7 @@ def test_a_shard_says_what_made_it(jobs, simulated, stage):
         "name": description.name,
         "exitwave_version": version("exitwave"),
         "block": description.plain()["block"],
+        "of": {f"{stage}_hash": [description.hash], "item": list(range(6))},
     }
 
 

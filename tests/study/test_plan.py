@@ -5,7 +5,18 @@ from exitwave.cli import app
 from exitwave.config.images import LABELS
 from exitwave.jobs.simulate import make_shard
 from exitwave.study.description import Description, describe
-from exitwave.study.plan import SECONDS_OF_A_JOB, SIMULATION, memory_of_shard, plan, runtime_of_shard, sources_of
+from exitwave.study.plan import (
+    SECONDS_OF_A_JOB,
+    SIMULATION,
+    memory_of_shard,
+    memory_of_table,
+    memory_of_training,
+    plan,
+    runtime_of_shard,
+    runtime_of_table,
+    runtime_of_training,
+    sources_of,
+)
 from exitwave.waves.plane_wave import bytes_per_pixel
 
 ITEMS = 4
@@ -115,6 +126,23 @@ def test_time_of_a_job_counts_every_image_of_a_structure(changed):
     assert runtime_of_shard(one, 80_000) == pytest.approx(runtime_of_shard(ten, 8_000), abs=1)
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_memory_of_a_training_grows_with_its_images_up_to_what_is_held(changed, streaming):
+    small, larger, large, largest = (
+        memory_of_training(
+            changed(
+                ("structures.gold.count", count),
+                ("images.noisy.per_structure", 20),
+                ("trainings.gold.streaming", streaming),
+            ).stage("trainings")[0]
+        )
+        for count in (8, 80, 8_000, 16_000)
+    )
+    assert small < larger < large == largest
+    # In MB: what is held, and in streaming two more epochs of it.
+    assert large - small == pytest.approx((3 if streaming else 1) * 2 * 2**30 / 1e6, rel=0.01)
+
+
 def test_disk_is_items_times_bytes(changed):
     few, many = (plan(changed(("structures.gold.count", count))) for count in (8, 16))
     for one, twice in zip(few, many, strict=True):
@@ -154,6 +182,32 @@ def test_time_of_trainings_grows_with_images_epochs_and_networks(changed):
     assert longer == pytest.approx(4 * one, rel=0.02)
     more = hours(changed(("models.unet.epochs", 25), ("structures.gold.count", 80)), "trainings") - start
     assert more == pytest.approx(10 * one, rel=0.15)
+
+
+def test_a_training_is_given_several_times_what_a_core_takes_and_at_most_half_a_day(changed):
+    def given(*changes):
+        return runtime_of_training(changed(*changes).stage("trainings")[0])
+
+    many = ("models.unet.epochs", 5000)
+    assert 10 + 5 * 60 * hours(changed(many), "trainings") / 2 < given(many) < 720
+    assert 10 < given(("models.unet.epochs", 1)) < given(many)
+    assert given(("models.unet.epochs", 1_000_000)) == 720
+    # Of such a network it is not known without building it.
+    assert given(("models.unet.encoder", "vgg11")) == 720
+
+
+def test_a_training_on_a_gpu_is_given_the_time_of_a_core(changed):
+    given = {
+        device: runtime_of_training(changed(("trainings.gold.device", device)).stage("trainings")[0])
+        for device in ("cpu", "auto", "cuda")
+    }
+    assert len(set(given.values())) == 1
+
+
+def test_memory_and_time_of_joined_tables_grow_with_the_images():
+    assert memory_of_table(1_000_000) >= 5 * memory_of_table(1000) >= 10_000
+    # Two milliseconds an image.
+    assert 34 < runtime_of_table(1_000_000) < 1000
 
 
 def test_smaller_networks_take_less_time_and_disk(changed):

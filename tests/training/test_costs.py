@@ -8,7 +8,7 @@ import pytest
 
 from exitwave.config.models import Classification, Segmentation
 from exitwave.training.architectures import build_network
-from exitwave.training.costs import work_of
+from exitwave.training.costs import known_work, measured_work, work_of
 
 
 def pixels(**keys: Any) -> Segmentation:
@@ -56,3 +56,16 @@ def test_encoders_that_calculate_while_they_are_built_are_measured_too() -> None
     work = work_of(pixels(encoder="mit_b0", architecture="fpn"))
     assert work is not None
     assert work.parameters > 3e6
+
+
+@pytest.mark.parametrize(
+    "model",
+    [pixels(), pixels(encoder="mobilenet_v2", architecture="fpn", encoder_depth=3), classes("efficientnet-b0")],
+    ids=["unet", "fpn", "classes"],
+)
+def test_what_is_recorded_of_usual_networks_is_what_is_measured(model: Segmentation | Classification) -> None:
+    assert known_work(model) == measured_work(model) is not None, "run `python -m exitwave.training.survey`"
+
+
+def test_unusual_networks_are_not_known_without_being_built() -> None:
+    assert known_work(pixels(encoder="vgg11")) is None

@@ -23,6 +23,8 @@ from exitwave.training.task import INPUT, Task, read_examples
 
 EXAMPLES = 256
 """Training images at the most that baselines learn from."""
+COLUMNS = {"image_id", "group", "split", "shard", "row", "pixel_size", "micrograph"}
+"""Columns of a manifest that are needed to read images and to score them."""
 TOGETHER = 32
 """Images read at a time."""
 
@@ -136,5 +138,5 @@ def files(block: SimulatedBenchmark) -> list[str]:
 
 def cases(block: SimulatedBenchmark, model: Network, manifests: Sequence[Path]) -> HeldOut:
     """Held-out images of the datasets with these manifests."""
-    tables = [read_table(manifest) for manifest in manifests]
+    tables = [read_table(manifest, COLUMNS | {*model.columns()}) for manifest in manifests]
     return HeldOut(block, task_on(model, pd.concat(tables, ignore_index=True)), tables)

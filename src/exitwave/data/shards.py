@@ -13,11 +13,12 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import os
 import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,9 +30,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zarr
 from zarr.codecs import BloscCodec
-from zarr.storage import MemoryStore, ZipStore
+from zarr.storage import MemoryStore
 
 from exitwave.data.columns import UNITS
+from exitwave.data.packed import PackedStore
 from exitwave.data.whole import replace_file, whole_file
 from exitwave.errors import ShardError
 from exitwave.items import Array, Axis, Item
@@ -277,30 +279,85 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
     replace_file(path, lambda unfinished: unfinished.write_bytes(content))
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a table.
+def read_table(path: str | Path, columns: Collection[str] | None = None) -> pd.DataFrame:
+    """Read a table, or those of some columns that it has.
 
     Raises
     ------
     ShardError
         If the file is missing or damaged, or stands in the place of another.
     """
+    place = belongs_to(path)
+    with _readable(path):
+        _check_seal(Path(path))
+        stored = pq.read_schema(path).names
+        named = None if columns is None else [name for name in stored if name in columns or name in place]
+        read = pq.read_table(path, columns=named, page_checksum_verification=True, partitioning=None)
+        table: pd.DataFrame = read.to_pandas()
+    for column, expected in place.items():
+        if len(table) and (column in table or column not in _LATER):
+            found = sorted(table[column].unique().tolist()) if column in table else ["none"]
+            _compare(Path(path), column, expected, found)
+    return table if columns is None else table[[name for name in stored if name in columns]]
+
+
+@contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
+    """An error of reading a table becomes a sentence."""
     try:
-        content = Path(path).read_bytes()
-        if not _is_whole(content):
-            raise OSError("its checksum differs")
-        table: pd.DataFrame = pq.read_table(pa.BufferReader(content), page_checksum_verification=True).to_pandas()
+        yield
     except FileNotFoundError as error:
         raise ShardError(f"{path}: is missing; delete its shard, if that is there, and run again") from error
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         raise ShardError(
             f"{path}: cannot be read ({_reason(error)}); delete it with its shard and run again"
         ) from error
-    for column, expected in belongs_to(path).items():
-        if len(table) and (column in table or column not in _LATER):
-            found = sorted(table[column].unique().tolist()) if column in table else ["none"]
-            _compare(Path(path), column, expected, found)
-    return table
+
+
+class StoredTable:
+    """A table of which each column is read when it is taken, so that millions of rows need little memory.
+
+    Parameters
+    ----------
+    path : path
+        Parquet file.
+
+    Raises
+    ------
+    ShardError
+        If the file is missing or damaged, here or when a column is taken.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+        with _readable(path):
+            _check_seal(Path(path))
+            self._file = pq.ParquetFile(path, page_checksum_verification=True)
+        self.columns: list[str] = self._file.schema_arrow.names
+
+    def __len__(self) -> int:
+        return int(self._file.metadata.num_rows)
+
+    def __getitem__(self, name: str) -> pd.Series[Any]:
+        return self.read([name])[name]
+
+    def read(self, names: list[str]) -> pd.DataFrame:
+        """Some columns as a table in memory."""
+        with _readable(self.path):
+            table: pd.DataFrame = self._file.read(columns=names).to_pandas()
+        return table[names]
+
+    def varies(self, name: str) -> bool:
+        """Whether a column may have different values: of one without, the file itself says so."""
+        place, metadata = self._file.schema_arrow.get_field_index(name), self._file.metadata
+        values = set()
+        for group in range(metadata.num_row_groups):
+            told = metadata.row_group(group).column(place).statistics
+            if told is None or not told.has_min_max or not told.has_null_count:
+                return True
+            # Of a column of NaN alone the smallest and largest are not told, and 0 stands for -0 too.
+            values |= {told.min, told.max, *([None] if told.null_count else [])}
+        return len(values) != 1
 
 
 def open_shard(path: str | Path) -> Shard:
@@ -325,7 +382,7 @@ def open_shard(path: str | Path) -> Shard:
                 f"{beside}: is damaged, or is not the table that was written with {path.name}; delete both and run "
                 "again"
             )
-        shard = Shard(path, zarr.open_group(ZipStore(path, mode="r"), mode="r"))
+        shard = Shard(path, zarr.open_group(PackedStore(path, mode="r"), mode="r"))
     except FileNotFoundError as error:
         raise ShardError(f"{path}: is missing; run the workflow to make it") from error
     except (*_DAMAGE, KeyError) as error:
@@ -362,6 +419,25 @@ def _compare(path: Path, column: str, expected: list[Any], found: list[Any]) -> 
         )
 
 
+def check_shard(path: str | Path) -> None:
+    """Read every byte of a shard and its table, and compare them with their checksums and digests.
+
+    Raises
+    ------
+    ShardError
+        As :func:`open_shard` and :func:`read_table`, or if a member of the zip is damaged.
+    """
+    open_shard(path)
+    read_table(table_path(path))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except _DAMAGE as error:
+        raise ShardError(f"{path}: is damaged ({_reason(error)}); delete the file and run again") from error
+    if damaged is not None:
+        raise ShardError(f"{path}: is damaged (the checksum of {damaged} is another); delete the file and run again")
+
+
 def _described(axis: Axis) -> dict[str, Any]:
     """An axis in plain values, without what it does not have."""
     return {key: value for key, value in vars(axis).items() if value}
@@ -394,10 +470,25 @@ def _parquet(table: pd.DataFrame) -> bytes:
     return whole[:start] + _digest(whole) + whole[start + 64 :]
 
 
-def _is_whole(table: bytes) -> bool:
-    """Whether the content of a Parquet file is what was written; one of another tool does not say."""
-    start = table.rfind(_SEAL) + len(_SEAL)
-    return start < len(_SEAL) or table[start : start + 64] == _digest(table[:start] + b"0" * 64 + table[start + 64 :])
+def _check_seal(path: Path) -> None:
+    """Refuse a table of which any byte is another than was written; one of another tool has no digest."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 8))
+        footer = 8 + int.from_bytes(file.read(4), "little")
+        file.seek(max(0, size - footer))
+        end = file.read()
+        place = end.rfind(_SEAL) + len(_SEAL)
+        if place < len(_SEAL):
+            return
+        digest, left = hashlib.sha256(), size - len(end)
+        file.seek(0)
+        while left > 0 and (part := file.read(min(left, _TOGETHER))):
+            digest.update(part)
+            left -= len(part)
+    digest.update(end[:place] + b"0" * 64 + end[place + 64 :])
+    if end[place : place + 64] != digest.hexdigest().encode():
+        raise OSError("its checksum differs")
 
 
 def _digest(content: bytes) -> bytes:

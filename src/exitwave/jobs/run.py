@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import platform
 import sys
 import time
 from collections import Counter
@@ -76,6 +77,8 @@ def job(name: str, log_file: str | Path) -> Iterator[None]:
     first = _FirstWarnings()
     handlers[1].addFilter(first)
     start = time.monotonic()
+    # Of a job that is killed Snakemake shows the log of the cluster only if this one is not empty.
+    logger.debug("started on %s", platform.node())
     try:
         yield
     except ExitwaveError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -55,7 +56,7 @@ _SAME = 1e-3
 def split_block(material: str) -> tuple[Path, str | None]:
     """Path of a file, and the name of the data block where one follows the path as in ``phases.cif#anatase``."""
     path, mark, block = material.rpartition("#")
-    if not mark or Path(material).is_file():
+    if not mark or os.path.isfile(material):
         return Path(material), None
     return Path(path), block
 

@@ -18,12 +18,19 @@ from exitwave.config.trainings import Training
 from exitwave.images.kinds import simulation_of
 from exitwave.items import BYTES_OF_A_ROW
 from exitwave.study.member import Member, Study, pool_size
-from exitwave.training.costs import OF_A_STEP, WITHOUT_BF16, Work, work_of
+from exitwave.training.costs import OF_A_STEP, WITHOUT_BF16, Work, known_work, work_of
+from exitwave.training.task import HELD_BYTES
 
 SIMULATION = ("structures", "exit_waves", "images")
 """Stages whose kinds make items in shards."""
 _LONGER = 10.0
 """A job is given so many times the time that is estimated: for slower processors, and the first call of each kernel."""
+_MEMORY_OF_SNAKEMAKE = 600
+"""Of the two processes of Snakemake that start a job on the node of a cluster [MB]."""
+_MEMORY_OF_A_ROW = 0.01
+"""Of the tables of images while they are joined, for each image [MB]."""
+_MOST_OF_A_TRAINING = 720
+"""A training is given no more at a time [min]: another attempt goes on from its checkpoint."""
 
 SECONDS_OF_A_JOB = 4.0
 """Time of one core for what a job that trains, scores or draws does at its start and end, whatever its block [s]."""
@@ -61,23 +68,42 @@ def items_of(member: Member) -> int:
 
 def memory_of_shard(member: Member) -> int:
     """Memory of a job of the simulation [MB], however many items it makes."""
-    return math.ceil(simulation_of(member.block).cost(member).memory)
+    return _MEMORY_OF_SNAKEMAKE + math.ceil(member.cost.memory)
 
 
 def runtime_of_shard(member: Member, structures: int) -> int:
     """Time that a job of the simulation is given [min]."""
     items = structures * (member.of(Images).per_structure if member.stage == "images" else 1)
-    return math.ceil(10 + _LONGER * items * simulation_of(member.block).cost(member).seconds / 60)
+    return math.ceil(10 + _LONGER * items * member.cost.seconds / 60)
 
 
 def memory_of_training(training: Member) -> int:
-    """Memory of a training [MB]: counts, images and targets; what is streamed, and two more epochs of it."""
+    """Memory of a training [MB]: inputs and targets, as far as they are held; what is streamed, and two more epochs."""
     dataset = training.source("datasets")
     families = dataset.upstream["images"]
     images = dataset.of(Dataset).size or sum(map(pool_size, families))
-    megapixels = 1e-6 * images * families[0].of(Images).size ** 2
-    streamed = 2200 + 10 * megapixels if training.of(Training).streaming else 0
-    return int(4000 + 14 * megapixels + streamed)
+    # Input and target of a pixel in single precision, at the most.
+    held = 1e-6 * min(8 * images * families[0].of(Images).size ** 2, HELD_BYTES)
+    streamed = 2200 + 2 * held if training.of(Training).streaming else 0
+    return int(4000 + held + streamed)
+
+
+def runtime_of_training(training: Member) -> int:
+    """Time that an attempt of a training is given [min]: for one core, which is more than a GPU takes."""
+    work = known_work(training.source("model").of(Network))
+    if work is None:
+        return _MOST_OF_A_TRAINING
+    return min(_MOST_OF_A_TRAINING, math.ceil(10 + _LONGER * _seconds_on_a_core(training, work) / 60))
+
+
+def memory_of_table(images: int) -> int:
+    """Memory of a job that joins the tables of so many images [MB]."""
+    return math.ceil(2000 + _MEMORY_OF_A_ROW * images)
+
+
+def runtime_of_table(images: int) -> int:
+    """Time that a job is given that joins the tables of so many images, and looks at each image [min]."""
+    return math.ceil(10 + _LONGER * _SECONDS_OF_AN_IMAGE * images / 60)
 
 
 def how_to_train(training: Member) -> dict[str, Any]:
@@ -116,11 +142,11 @@ class StagePlan:
 
 
 def plan(study: Study) -> list[StagePlan]:
-    """Jobs, items, estimated disk and time of every block of a study; imports PyTorch if networks are trained."""
+    """Jobs, items, estimated disk and time of every block of a study; imports PyTorch for unusual networks."""
     rows = []
     for stage in SIMULATION:
         for member in study.stage(stage):
-            cost = simulation_of(member.block).cost(member)
+            cost = member.cost
             jobs, items = len(shard_ranges(member)), items_of(member)
             rows.append(StagePlan(stage, member.name, member.folder, jobs, items, cost.stored, cost.seconds))
     for member in study.stage("datasets"):
@@ -140,6 +166,11 @@ def plan(study: Study) -> list[StagePlan]:
     return rows
 
 
+def images_of_study(study: Study) -> int:
+    """Images of all blocks of a study."""
+    return sum(map(pool_size, study.stage("images")))
+
+
 def images_of(dataset: Member) -> int:
     """Images for training and validation that a dataset draws at the most."""
     block = dataset.of(Dataset)
@@ -148,10 +179,14 @@ def images_of(dataset: Member) -> int:
 
 def _seconds_of_training(training: Member, work: Work | None) -> float | None:
     """Time of one core for a network [s]; none on a GPU, or of a network that cannot be measured."""
+    if work is None or training.of(Training).device == "cuda":
+        return None
+    return _seconds_on_a_core(training, work)
+
+
+def _seconds_on_a_core(training: Member, work: Work) -> float:
     block, dataset = training.of(Training), training.source("datasets")
     model, drawn = training.source("model").of(Network), dataset.of(Dataset)
-    if work is None or block.device == "cuda":
-        return None
     images = images_of(dataset)
     validation = images * drawn.validation / (1 - drawn.test)
     pixels = dataset.upstream["images"][0].of(Images).size ** 2
@@ -161,7 +196,7 @@ def _seconds_of_training(training: Member, work: Work | None) -> float | None:
     seconds = SECONDS_OF_A_JOB + prepared + model.epochs * epoch
     if block.streaming:
         sources = dataset.upstream["images"]
-        drawing = sum(simulation_of(m.block).cost(m).seconds for m in sources) / len(sources)
+        drawing = sum(m.cost.seconds for m in sources) / len(sources)
         seconds += (model.epochs - 1) * (images - validation) * (drawing + _SECONDS_OF_A_PIXEL * pixels)
     return seconds
 

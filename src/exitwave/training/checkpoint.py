@@ -6,27 +6,31 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from exitwave.data.whole import replace_file
+from exitwave.training.examples import Examples, digest_tensor
 from exitwave.training.task import Task
 
 
-def training_digest(task: Task, seed: int, tensors: list[torch.Tensor], redrawn: bool) -> str:
-    """Hash of all that decides a training: its block, the version of the stage, the seed and the data.
+def training_digest(
+    task: Task, seed: int, examples: Sequence[Examples], initial: Mapping[str, torch.Tensor], redrawn: bool
+) -> str:
+    """Hash of all that decides a training: its block, the version of the stage, the seed, the data, initial weights.
 
     Images that are redrawn after the first epoch follow from the block that those of the first were drawn from.
     """
     digest = hashlib.blake2b(digest_size=16)
     model = task.model
     digest.update(f"{model.VERSION} {seed} {redrawn} {model.model_dump_json()} {json.dumps(task.facts)}".encode())
-    for tensor in tensors:
-        digest.update(f" {tuple(tensor.shape)} {tensor.dtype} ".encode())
-        digest.update(tensor.contiguous().numpy().data)
+    for part in examples:
+        part.identify(digest)
+    for tensor in initial.values():
+        digest_tensor(digest, tensor)
     return digest.hexdigest()
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from exitwave.config.models import Classification, ColumnTarget, Network, PixelNetwork, Segmentation
+from exitwave.training.known import recorded_work
 
 if TYPE_CHECKING:
     import torch
@@ -49,16 +50,29 @@ class Work:
         return _SECONDS_OF_AN_OPERATION * self.operations + _SECONDS_OF_A_VALUE * self.values
 
 
-def work_of(model: Network) -> Work | None:
-    """What the networks of a block are and do, as far as no number is needed to tell; imports PyTorch.
+def known_work(model: Network) -> Work | None:
+    """What the networks of a block are and do, if it is one of the usual ones, known without PyTorch."""
+    found = recorded_work(model)
+    return None if found is None else Work(*found)
 
-    None for the few networks that take no image of usual size.
+
+def work_of(model: Network) -> Work | None:
+    """What the networks of a block are and do, as far as no number is needed to tell.
+
+    None for the few networks that take no image of usual size. Imports PyTorch for those that are not in the record.
 
     Raises
     ------
     TrainingError
         If there is no such network.
     """
+    if (known := known_work(model)) is not None:
+        return known
+    return measured_work(model)
+
+
+def measured_work(model: Network) -> Work | None:
+    """As ``work_of``, of the network as the libraries build it; imports PyTorch."""
     if isinstance(model, PixelNetwork):
         keys = model.model_dump(include={"architecture", "encoder", "encoder_depth"})
         return _work_of(Segmentation(kind="segmentation", **keys))

@@ -22,12 +22,25 @@ IMPOSSIBLE = "impossible"
 """Part of the record: of encoders of segmentation-models-pytorch the depths that each architecture cannot have."""
 CLASSIFIERS = "classifiers"
 """Part of the record: names of networks of timm."""
+WORK = "work"
+"""Part of the record: parameters, operations and values (:mod:`exitwave.training.costs`) of the usual networks."""
 
 
 @cache
 def _record() -> dict[str, Any]:
     record: dict[str, Any] = json.loads((files(__package__) / FILE).read_text("utf-8"))
     return record
+
+
+def name_of(model: Network) -> str:
+    """What a network is built of, as the record names it: unet/resnet18/5."""
+    return "/".join(str(part) for part in model.parts().values())
+
+
+def recorded_work(model: Network) -> tuple[int, float, float] | None:
+    """Parameters, operations and values of a network; none of those that are not in the record."""
+    found: list[Any] | None = _record()[WORK].get(name_of(model))
+    return None if found is None else (found[0], found[1], found[2])
 
 
 def check_network(model: Network) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from pydantic import ValidationError
 
 from exitwave.config.models import Network
 from exitwave.data.whole import unsealed
-from exitwave.errors import TrainingError
+from exitwave.errors import ExitwaveError, TrainingError
 from exitwave.training.kinds import task_from
 from exitwave.training.task import Task
 
@@ -23,6 +25,12 @@ WEIGHTS = "weights.safetensors"
 DESCRIPTION = "network.json"
 _PLACE = re.compile(r"(?:^|/)trainings/[^/]+-([0-9a-f]{8})/seed-(\d+)$")
 """Where the workflow keeps a network."""
+
+
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError, ExitwaveError)
+"""What a description raises that was not written by this version."""
+LARGEST_IMAGE = 16384
+"""Largest edge of images that networks are trained on [px]."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,33 @@ class Record:
         return self.task.model
 
 
+def record_from(description: Mapping[str, Any]) -> Record:
+    """Record of a description in plain values.
+
+    Raises
+    ------
+    MALFORMED
+        If it describes no network.
+    """
+    pixel_size, info = float(description["pixel_size"]), dict(description["info"])
+    if not (math.isfinite(pixel_size) and pixel_size > 0):
+        raise ValueError(f"pixel_size: found {pixel_size}, which is not above 0")
+    # What others ask of it without looking: numbers, and mappings in mappings.
+    if not 0 <= int(info.get("image_size", 0)) <= LARGEST_IMAGE:
+        raise ValueError(f"image_size: found {info['image_size']}, which is no edge of images")
+    for value in info.get("validation", {}).values():
+        float(value)
+    info.get("data", {}).get("sample", {}).get("likeness")
+    info.get("training", {}).get("hash")
+    return Record(
+        task_from(description),
+        pixel_size,
+        str(description.get("weights_sha256", "")),
+        info,
+        str(description.get("diverged", "")),
+    )
+
+
 def read_record(path: Path) -> Record:
     """Read the description of a network.
 
@@ -74,15 +109,8 @@ def read_record(path: Path) -> Record:
         if not file.is_file():
             raise TrainingError(f"{file} does not exist; a network is a folder with {WEIGHTS} and {DESCRIPTION}")
     try:
-        content = unsealed(json.loads(description.read_text(encoding="utf-8")))
-        record = Record(
-            task_from(content),
-            float(content["pixel_size"]),
-            str(content["weights_sha256"]),
-            dict(content["info"]),
-            str(content.get("diverged", "")),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+        record = record_from(unsealed(json.loads(description.read_text(encoding="utf-8"))))
+    except (*MALFORMED, OSError) as error:
         reason = " ".join(str(error).split())
         if isinstance(error, ValidationError):
             first = error.errors(include_url=False)[0]

@@ -6,8 +6,10 @@ when the lock has another version of timm or segmentation-models-pytorch.
 
 from __future__ import annotations
 
+import itertools
 import json
 import warnings
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,13 @@ import segmentation_models_pytorch as smp
 import timm
 import torch
 
-from exitwave.config.models import Segmentation
+from exitwave.config.models import Classification, ColumnTarget, Network, Segmentation
 from exitwave.training.architectures import assemble
-from exitwave.training.known import ARCHITECTURES, CLASSIFIERS, DEPTHS, FILE, IMPOSSIBLE
+from exitwave.training.costs import measured_work
+from exitwave.training.known import ARCHITECTURES, CLASSIFIERS, DEPTHS, FILE, IMPOSSIBLE, WORK, name_of
+
+USUAL = ("resnet18", "resnet34", "resnet50", "mobilenet_v2", "efficientnet-b0")
+"""Encoders of which it is recorded what they take, with every architecture and depth."""
 
 
 def impossible(encoder: str) -> dict[str, list[int]]:
@@ -39,10 +45,30 @@ def _possible(encoder: str, architecture: str, depth: int) -> bool:
     return False
 
 
+def work() -> dict[str, list[float]]:
+    """What the usual networks are and do, by their names in the record."""
+    models: list[Network] = [
+        Classification(kind="classification", target=ColumnTarget(column=""), encoder=encoder) for encoder in USUAL
+    ]
+    for encoder, architecture, depth in itertools.product(USUAL, ARCHITECTURES, DEPTHS):
+        keys = {"architecture": architecture, "encoder": encoder, "encoder_depth": depth}
+        models.append(Segmentation.model_validate({"kind": "segmentation", **keys}))
+    measured = {name_of(model): measured_work(model) for model in models if _is_possible(model)}
+    return {name: list(astuple(found)) for name, found in measured.items() if found is not None}
+
+
+def _is_possible(model: Network) -> bool:
+    return not isinstance(model, Segmentation) or _possible(model.encoder, model.architecture, model.encoder_depth)
+
+
 def survey() -> dict[str, Any]:
     """What is known of all networks."""
     encoders = smp.encoders.get_encoder_names()
-    return {IMPOSSIBLE: {name: impossible(name) for name in encoders}, CLASSIFIERS: sorted(timm.list_models())}
+    return {
+        IMPOSSIBLE: {name: impossible(name) for name in encoders},
+        CLASSIFIERS: sorted(timm.list_models()),
+        WORK: work(),
+    }
 
 
 if __name__ == "__main__":
