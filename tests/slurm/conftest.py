@@ -57,10 +57,7 @@ class Run:
 
     def jobs(self) -> list[str]:
         """Jobs of this folder that wait or run in SLURM, with their states."""
-        listed = subprocess.run(
-            ["squeue", "--noheader", "--format=%Z %A %T"], check=True, capture_output=True, text=True
-        )
-        lines = [line.split(" ", 1) for line in listed.stdout.splitlines()]
+        lines = [line.split(" ", 1) for line in said("squeue", "--noheader", "--format=%Z %A %T")]
         return [rest for folder, rest in lines if folder == str(self.folder)]
 
     def is_running(self) -> bool:
@@ -69,10 +66,8 @@ class Run:
 
     def gpus(self) -> dict[str, str | None]:
         """GPUs that jobs of this folder have asked for, by the name of their block."""
-        listed = subprocess.run(["scontrol", "--oneliner", "show", "jobs"], check=True, capture_output=True, text=True)
-        known = [
-            dict(word.split("=", 1) for word in line.split() if "=" in word) for line in listed.stdout.splitlines()
-        ]
+        lines = said("scontrol", "--oneliner", "show", "jobs")
+        known = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines]
         return {
             job["Comment"].split("_wildcards_")[1].split("-")[0]: job.get("TresPerJob")
             for job in known
@@ -103,6 +98,11 @@ exit_waves:
 images:
   images: {exit_waves: still, kind: hrtem, pixel_size: 0.8, size: 32, dose: 500}
 """
+
+
+def said(*command: str) -> list[str]:
+    """Lines that a command of SLURM gives."""
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
 
 def until(done: Callable[[], object], seconds: float = 120) -> None:

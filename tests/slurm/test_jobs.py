@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from .conftest import Run
@@ -51,7 +54,8 @@ def test_a_job_that_is_killed_for_memory_says_so_and_succeeds_with_more(empty, w
     status, shown = empty.on_the_cluster("--set-resources", less, "--until", "exit_waves", "--", "simulate")
     assert status == 0, shown
     assert "SLURM status is: 'FAILED'" in shown
-    assert "exceeded memory limit" in shown
+    named = [Path(name) for name in re.findall(r"log: results/logs/\S+, (\S+/slurm_logs/\S+\.log) ", shown)]
+    assert any("xceeded" in log.read_text() and "memory limit" in log.read_text() for log in named)
     assert "Trying to restart job" in shown
     assert empty.files() == waves.files()
     assert empty.gpus() == {"gold": None, "still": None}, "auto asks for no GPU where none are counted"
