@@ -50,7 +50,7 @@ test: lint  ## lint, types and tests; minutes on two cores
 	$(BIN)/pytest -n logical --dist loadfile -m "not slow and not gpu and not slurm"
 
 test-slurm: $(STAMP)  ## bring up a SLURM on this machine (root or sudo; Debian or Ubuntu), run studies on it, take it down
-	@trap tests/slurm/stop-cluster EXIT; tests/slurm/start-cluster && $(BIN)/pytest -n 3 --dist loadfile tests/slurm
+	@trap tests/slurm/stop-cluster EXIT; trap 'exit 1' INT TERM; tests/slurm/start-cluster && $(BIN)/pytest -n 3 --dist loadfile tests/slurm
 
 lint: $(STAMP)  ## style, types and the linters of the workflow
 	$(BIN)/ruff check .
