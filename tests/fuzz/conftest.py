@@ -98,7 +98,11 @@ def _content(rng: random.Random, samples: Sequence[bytes]) -> bytes:
     for _ in range(rng.choice((1, 1, 2, 3, 6))):
         # Headers, which say what follows, are short and come first, or last.
         end = len(data)
-        place = rng.randrange(max(1, rng.choice((64, 512, 2048, end)))) if rng.random() < 0.9 else end - 1 - rng.randrange(64)
+        place = (
+            rng.randrange(max(1, rng.choice((64, 512, 2048, end))))
+            if rng.random() < 0.9
+            else end - 1 - rng.randrange(64)
+        )
         place = min(max(0, place), max(0, end - 1))
         length = rng.choice((1, 2, 4, 8, 16, 64, 256))
         match rng.randrange(9):
@@ -113,7 +117,10 @@ def _content(rng: random.Random, samples: Sequence[bytes]) -> bytes:
                 packed = struct.pack(rng.choice("<>") + code, value)
                 data[place : place + len(packed)] = packed
             case 2:
-                packed = struct.pack(rng.choice("<>") + rng.choice("fd"), rng.choice((float("nan"), float("inf"), -1.0, 1e-30, 1e30, 0.0)))
+                packed = struct.pack(
+                    rng.choice("<>") + rng.choice("fd"),
+                    rng.choice((float("nan"), float("inf"), -1.0, 1e-30, 1e30, 0.0)),
+                )
                 data[place : place + len(packed)] = packed
             case 3:
                 del data[place : place + length if rng.random() < 0.5 else end]
