@@ -16,9 +16,7 @@ import io
 import math
 import os
 import shutil
-import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -38,8 +36,12 @@ from exitwave.errors import ShardError
 from exitwave.items import Array, Axis, Item
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
-_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError)
-"""What reading a damaged zip, or a damaged array within it, raises."""
+_CODECS = ("bytes", "blosc", "zstd", "gzip", "crc32c", "transpose")
+"""Of the arrays that are read: those that Zarr itself writes numbers with."""
+_LEAST, _PACKED = 2**28, 1000
+"""Bytes that an array or a table may have, and how many times those of its file, where it has more."""
+_MOST_CHUNKS = 100_000
+"""Of an array, on average full."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LARGEST_CHUNK = 2**30
 """Bytes; Blosc compresses less than 2 GiB at once."""
@@ -62,8 +64,17 @@ class Shard:
         return dict(self.group.attrs)
 
     def names(self) -> list[str]:
-        """Names of the arrays, stacked and ragged."""
-        return sorted(name for name, _ in self.group.members())
+        """Names of the arrays, stacked and ragged.
+
+        Raises
+        ------
+        ShardError
+            If the file is damaged.
+        """
+        try:
+            return sorted(name for name, _ in self.group.members())
+        except Exception as error:  # as in reading
+            raise ShardError(f"{self.path}: is damaged ({_reason(error)}); delete the file and run again") from error
 
     def read(self, name: str, index: Any = slice(None)) -> np.ndarray:
         """Read a part of one array.
@@ -82,11 +93,11 @@ class Shard:
         try:
             node = self._node(name)
             if isinstance(node, zarr.Group):
-                return np.asarray(self._node(f"{name}/{int(index)}")[...])
-            return np.asarray(node[index])
+                return np.asarray(self._array(f"{name}/{int(index)}")[...])
+            return np.asarray(self._array(name)[index])
         except KeyError as error:
             raise ShardError(f"{self.path}: holds no array '{name}'; it has {', '.join(self.names())}") from error
-        except _DAMAGE as error:
+        except Exception as error:  # what is damaged fails in as many ways as there are libraries below
             item = "" if isinstance(index, slice) else f", item {index}"
             raise ShardError(
                 f"{self.path}: array '{name}'{item} is damaged ({_reason(error)}); delete the file and run again"
@@ -108,8 +119,29 @@ class Shard:
     def _node(self, name: str) -> Any:
         """An array or a group of them, whose metadata are read once."""
         if name not in self._nodes:
-            self._nodes[name] = self.group[name]
+            node = self.group[name]
+            if isinstance(node, zarr.Array):
+                self._check(node)
+            self._nodes[name] = node
         return self._nodes[name]
+
+    def _array(self, name: str) -> Any:
+        """An array."""
+        node = self._node(name)
+        if not isinstance(node, zarr.Array):
+            raise ValueError("it is a group")
+        return node
+
+    def _check(self, node: zarr.Array) -> None:
+        """Refuse an array that is none of numbers, or that needs more room than this file can stand for."""
+        codecs = [codec["name"] for codec in node.metadata.to_dict()["codecs"]]
+        if node.dtype.kind not in "buifc" or not set(codecs) <= set(_CODECS):
+            raise ValueError(f"it is of type {node.dtype} by {', '.join(codecs)}")
+        values, chunks = math.prod(node.shape), math.prod(node.chunks)
+        if max(values, chunks) * node.dtype.itemsize > max(_LEAST, _PACKED * self.path.stat().st_size):
+            raise ValueError(f"it is said to have {values} values, in chunks of {chunks}")
+        if values > _MOST_CHUNKS * chunks:
+            raise ValueError(f"it has chunks of {chunks} values, of {values}")
 
 
 class _StoredItem(Mapping[str, Array]):
@@ -118,9 +150,15 @@ class _StoredItem(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         values = self._shard.read(name, self._place)
-        described, ragged = self._shard.described(name, self._place)
-        axes = tuple(Axis(**{**axis, "labels": tuple(axis.get("labels", ()))}) for axis in described["axes"])
-        return Array(values, axes, described.get("unit", ""), ragged)
+        try:
+            described, ragged = self._shard.described(name, self._place)
+            axes = tuple(Axis(**{**axis, "labels": tuple(axis.get("labels", ()))}) for axis in described["axes"])
+            return Array(values, axes, described.get("unit", ""), ragged)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ShardError(
+                f"{self._shard.path}: array '{name}' does not say what its axes are ({_reason(error)}); allowed: a "
+                "file that this version has written"
+            ) from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._shard.names())
@@ -277,11 +315,17 @@ def read_table(path: str | Path) -> pd.DataFrame:
         If the file is missing or damaged.
     """
     try:
+        facts = pq.read_metadata(path)
+        values = facts.num_rows * facts.num_columns
+        if 8 * values > max(_LEAST, _PACKED * Path(path).stat().st_size):
+            raise ShardError(f"{path}: is said to have {facts.num_rows} rows, which its size cannot hold")
         table: pd.DataFrame = pq.read_table(path, page_checksum_verification=True, partitioning=None).to_pandas()
         return table
     except FileNotFoundError as error:
         raise ShardError(f"{path}: is missing; delete its shard, if that is there, and run again") from error
-    except (OSError, pa.ArrowException) as error:
+    except ShardError:
+        raise
+    except Exception as error:  # as in reading an array; pandas reads further metadata
         raise ShardError(
             f"{path}: cannot be read ({_reason(error)}); delete it with its shard and run again"
         ) from error
@@ -298,6 +342,8 @@ def open_shard(path: str | Path) -> Shard:
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as archive:
+            if packed := [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]:
+                raise ShardError(f"{path}: '{packed[0]}' is packed by the zip; allowed: arrays packed by Zarr alone")
             # A store that Zarr or another tool wrote has no digests.
             table, _, directory = archive.comment.rpartition(b" ")
             if directory and directory != _directory_digest(archive):
@@ -308,10 +354,12 @@ def open_shard(path: str | Path) -> Shard:
                 f"{beside}: is damaged, or is not the table that was written with {path.name}; delete both and run "
                 "again"
             )
-        return Shard(path, zarr.open_group(ZipStore(path, mode="r"), mode="r"))
+        return Shard(path, zarr.open_group(ZipStore(path, mode="r"), mode="r", zarr_format=3))
     except FileNotFoundError as error:
         raise ShardError(f"{path}: is missing; run the workflow to make it") from error
-    except (*_DAMAGE, KeyError) as error:
+    except ShardError:
+        raise
+    except Exception as error:  # as in reading
         raise ShardError(f"{path}: is damaged ({_reason(error)}); delete the file and run again") from error
 
 

@@ -23,6 +23,8 @@ FloatArray = NDArray[np.float64]
 
 _CLOSEST_ATOMS = 0.6
 """Atoms closer than this [Å] are an error of the file: the shortest bond, that of H2, has 0.74 Å."""
+LEAST_SPACING = 0.3
+"""Opposite faces of a cell closer than this [Å] leave no room for an atom, and one atom thousands of neighbours."""
 _SHORTEST_BOND = 0.65
 """The same as a part of the sum of two covalent radii; the shortest, those of uranyl, have 0.67."""
 _DALTON = 1.66053906660
@@ -207,7 +209,7 @@ def crystal_from_ase(atoms: Atoms, name: str) -> Crystal:
     sites = list(atoms.info.get("occupancy", {}).values())
     require_full_sites(name, [sum(site.values()) for site in sites], [len(site) for site in sites])
     return checked(
-        name, atoms.cell.array, atoms.get_scaled_positions(wrap=False) if atoms.cell.rank == 3 else [], atoms.numbers
+        name, atoms.cell.array, atoms.get_scaled_positions(wrap=False) if atoms.cell.volume > 0 else [], atoms.numbers
     )
 
 
@@ -294,6 +296,11 @@ def checked(name: str, cell: ArrayLike, fractional: ArrayLike, numbers: Any) -> 
     sites = np.asarray(fractional, dtype=np.float64).reshape(-1, 3)
     if len(sites) == 0 or not abs(np.linalg.det(vectors)) >= 1e-3:
         raise StructureError(f"the crystal '{name}' has no atoms or no three-dimensional cell; both are needed")
+    if not face_spacing(vectors) >= LEAST_SPACING:
+        raise StructureError(
+            f"the crystal '{name}' has a cell whose faces are {face_spacing(vectors):.3g} Å apart; allowed: "
+            f"{LEAST_SPACING:g} Å or more"
+        )
     if not np.isfinite(sites).all():
         raise StructureError(f"the crystal '{name}' has coordinates that are no numbers; allowed: finite ones")
     kinds = np.asarray(numbers)
@@ -312,6 +319,12 @@ def checked(name: str, cell: ArrayLike, fractional: ArrayLike, numbers: Any) -> 
             f"apart; allowed: {closest(one, other):.3g} Å or more, by their covalent radii"
         )
     return crystal
+
+
+def face_spacing(cell: FloatArray) -> float:
+    """Smallest distance [Å] between opposite faces of a cell, rows [3, 3] [Å]."""
+    areas = np.linalg.norm(np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]]), axis=1)
+    return float(abs(np.linalg.det(cell)) / areas.max())
 
 
 def closest(one: int, other: int) -> float:
