@@ -355,11 +355,11 @@ def open_shard(path: str | Path) -> Shard:
                 "again"
             )
         return Shard(path, zarr.open_group(ZipStore(path, mode="r"), mode="r", zarr_format=3))
-    except FileNotFoundError as error:
-        raise ShardError(f"{path}: is missing; run the workflow to make it") from error
     except ShardError:
         raise
     except Exception as error:  # as in reading
+        if not path.exists():
+            raise ShardError(f"{path}: is missing; run the workflow to make it") from error
         raise ShardError(f"{path}: is damaged ({_reason(error)}); delete the file and run again") from error
 
 

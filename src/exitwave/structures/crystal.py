@@ -23,6 +23,8 @@ FloatArray = NDArray[np.float64]
 
 _CLOSEST_ATOMS = 0.6
 """Atoms closer than this [Å] are an error of the file: the shortest bond, that of H2, has 0.74 Å."""
+_MOST_TOGETHER = 32
+"""Of atoms in one place: elements that share a site, and parts of it in disorder."""
 LEAST_SPACING = 0.3
 """Opposite faces of a cell closer than this [Å] leave no room for an atom, and one atom thousands of neighbours."""
 _SHORTEST_BOND = 0.65
@@ -309,7 +311,7 @@ def checked(name: str, cell: ArrayLike, fractional: ArrayLike, numbers: Any) -> 
     sites = sites - np.floor(sites)
     sites[sites >= 1] = 0.0  # a tiny negative number less its floor rounds to 1
     crystal = Crystal(name, vectors, sites, kinds.astype(np.uint8))
-    first, second, offsets = close_pairs(vectors, sites, crystal.numbers)
+    first, second, offsets = close_pairs(name, vectors, sites, crystal.numbers)
     if len(first):
         distances = np.linalg.norm(offsets @ vectors, axis=1)
         pair = int(distances.argmin())
@@ -333,7 +335,7 @@ def closest(one: int, other: int) -> float:
 
 
 def close_pairs(
-    cell: FloatArray, fractional: FloatArray, numbers: NDArray[np.uint8]
+    name: str, cell: FloatArray, fractional: FloatArray, numbers: NDArray[np.uint8]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
     """Pairs of atoms that are closer than ``closest`` allows.
 
@@ -343,7 +345,16 @@ def close_pairs(
         The atoms; every pair is there both ways.
     offsets : ndarray [n, 3]
         From the first to the second, in fractions of the lattice vectors.
+
+    Raises
+    ------
+    StructureError
+        If so many are in one place that their pairs are too many to be listed.
     """
+    # By cubes of 1 Å.
+    _, counts = np.unique(np.floor((fractional % 1) @ cell), axis=0, return_counts=True)
+    if (most := int(counts.max(initial=0))) > _MOST_TOGETHER:
+        raise StructureError(f"the crystal '{name}' has {most} atoms within 1 Å; allowed: up to {_MOST_TOGETHER}")
     from ase.neighborlist import primitive_neighbor_list
 
     # No pair is further apart than the sum of its two reaches.

@@ -372,7 +372,7 @@ def _expand(block: CifBlock, name: str, cell: FloatArray, sites: Sequence[_Site]
     numbers = np.array([site.number for site in sites], dtype=np.uint8)[row]
     # Rows that stand for one site: two elements or two parts of one on it, or one atom listed twice.
     same = np.arange(len(sites))
-    for first, second, offset in zip(*close_pairs(cell, fractional, numbers), strict=True):
+    for first, second, offset in zip(*close_pairs(name, cell, fractional, numbers), strict=True):
         one, other = sorted((int(row[first]), int(row[second])))
         if one != other and np.all(np.abs(offset) <= sites[one].slack.max() + sites[other].slack.max()):
             same[same == same[other]] = same[one]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -213,7 +214,7 @@ def _files(block: StructureFiles) -> list[str]:
 def _named(block: StructureFiles, path: str) -> dict[str, str]:
     """Path of a file below the folder, and its own folder there."""
     root = Path(block.path)
-    relative = Path(path).relative_to(root) if root.is_dir() else Path(root.name)
+    relative = Path(path).relative_to(root) if os.path.isdir(root) else Path(root.name)
     folder = relative.parent.as_posix()
     return {"file": relative.as_posix(), "folder": "" if folder == "." else folder}
 
