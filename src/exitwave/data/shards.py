@@ -15,9 +15,7 @@ import io
 import math
 import os
 import re
-import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,8 +37,6 @@ from exitwave.errors import ShardError
 from exitwave.items import Array, Axis, Item
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
-_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError)
-"""What reading a damaged zip, or a damaged array within it, raises."""
 _OF_ITEMS = re.compile(r"(?:^|/)([a-z_]+)/[^/]+-([0-9a-f]{8})/shard-(\d+)-(\d+)\.[a-z.]+$")
 _OF_DATASET = re.compile(r"(?:^|/)datasets/[^/]+-([0-9a-f]{8})/manifest\.parquet$")
 _OF_BENCHMARK = re.compile(
@@ -51,6 +47,12 @@ _LATER = ("benchmark_hash", "seed")
 """Columns that not all tables of earlier versions have."""
 _SEAL = b"sha256 "
 """Before the digest of a table, in its metadata: of the file with zeros for the digest."""
+_CODECS = ("bytes", "blosc", "zstd", "gzip", "crc32c", "transpose")
+"""Of the arrays that are read: those that Zarr itself writes numbers with."""
+_LEAST, _PACKED = 2**28, 1000
+"""Bytes that an array or a table may have, and how many times those of its file, where it has more."""
+_MOST_CHUNKS = 100_000
+"""Of an array, on average full."""
 _LARGEST_CHUNK = 2**30
 """Bytes; Blosc compresses less than 2 GiB at once."""
 _TOGETHER = 2**22
@@ -72,8 +74,17 @@ class Shard:
         return dict(self.group.attrs)
 
     def names(self) -> list[str]:
-        """Names of the arrays, stacked and ragged."""
-        return sorted(name for name, _ in self.group.members())
+        """Names of the arrays, stacked and ragged.
+
+        Raises
+        ------
+        ShardError
+            If the file is damaged.
+        """
+        try:
+            return sorted(name for name, _ in self.group.members())
+        except Exception as error:  # as in reading
+            raise ShardError(f"{self.path}: is damaged ({_reason(error)}); delete the file and run again") from error
 
     def read(self, name: str, index: Any = slice(None)) -> np.ndarray:
         """Read a part of one array.
@@ -92,11 +103,13 @@ class Shard:
         try:
             node = self._node(name)
             if isinstance(node, zarr.Group):
-                return np.asarray(self._node(f"{name}/{int(index)}")[...])
-            return np.asarray(node[index])
+                return np.asarray(self._array(f"{name}/{int(index)}")[...])
+            return np.asarray(self._array(name)[index])
         except KeyError as error:
             raise ShardError(f"{self.path}: holds no array '{name}'; it has {', '.join(self.names())}") from error
-        except _DAMAGE as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # what is damaged fails in as many ways as there are libraries below
             item = "" if isinstance(index, slice) else f", item {index}"
             raise ShardError(
                 f"{self.path}: array '{name}'{item} is damaged ({_reason(error)}); delete the file and run again"
@@ -118,8 +131,29 @@ class Shard:
     def _node(self, name: str) -> Any:
         """An array or a group of them, whose metadata are read once."""
         if name not in self._nodes:
-            self._nodes[name] = self.group[name]
+            node = self.group[name]
+            if isinstance(node, zarr.Array):
+                self._check(node)
+            self._nodes[name] = node
         return self._nodes[name]
+
+    def _array(self, name: str) -> Any:
+        """An array."""
+        node = self._node(name)
+        if not isinstance(node, zarr.Array):
+            raise ValueError("it is a group")
+        return node
+
+    def _check(self, node: zarr.Array) -> None:
+        """Refuse an array that is none of numbers, or that needs more room than this file can stand for."""
+        codecs = [codec["name"] for codec in node.metadata.to_dict()["codecs"]]
+        if node.dtype.kind not in "buifc" or not set(codecs) <= set(_CODECS):
+            raise ValueError(f"it is of type {node.dtype} by {', '.join(codecs)}")
+        values, chunks = math.prod(node.shape), math.prod(node.chunks)
+        if max(values, chunks) * node.dtype.itemsize > max(_LEAST, _PACKED * self.path.stat().st_size):
+            raise ValueError(f"it is said to have {values} values, in chunks of {chunks}")
+        if values > _MOST_CHUNKS * chunks:
+            raise ValueError(f"it has chunks of {chunks} values, of {values}")
 
 
 class _StoredItem(Mapping[str, Array]):
@@ -128,9 +162,15 @@ class _StoredItem(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         values = self._shard.read(name, self._place)
-        described, ragged = self._shard.described(name, self._place)
-        axes = tuple(Axis(**{**axis, "labels": tuple(axis.get("labels", ()))}) for axis in described["axes"])
-        return Array(values, axes, described.get("unit", ""), ragged)
+        try:
+            described, ragged = self._shard.described(name, self._place)
+            axes = tuple(Axis(**{**axis, "labels": tuple(axis.get("labels", ()))}) for axis in described["axes"])
+            return Array(values, axes, described.get("unit", ""), ragged)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ShardError(
+                f"{self._shard.path}: array '{name}' does not say what its axes are ({_reason(error)}); allowed: a "
+                "file that this version has written"
+            ) from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._shard.names())
@@ -290,6 +330,7 @@ def read_table(path: str | Path, columns: Collection[str] | None = None) -> pd.D
     place = belongs_to(path)
     with _readable(path):
         _check_seal(Path(path))
+        _check_size(path, pq.read_metadata(path))
         stored = pq.read_schema(path).names
         named = None if columns is None else [name for name in stored if name in columns or name in place]
         read = pq.read_table(path, columns=named, page_checksum_verification=True, partitioning=None)
@@ -301,6 +342,12 @@ def read_table(path: str | Path, columns: Collection[str] | None = None) -> pd.D
     return table if columns is None else table[[name for name in stored if name in columns]]
 
 
+def _check_size(path: str | Path, facts: pq.FileMetaData) -> None:
+    """Refuse a table that needs more room than its file can stand for."""
+    if 8 * facts.num_rows * facts.num_columns > max(_LEAST, _PACKED * Path(path).stat().st_size):
+        raise ShardError(f"{path}: is said to have {facts.num_rows} rows, which its size cannot hold")
+
+
 @contextmanager
 def _readable(path: str | Path) -> Iterator[None]:
     """An error of reading a table becomes a sentence."""
@@ -308,7 +355,9 @@ def _readable(path: str | Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise ShardError(f"{path}: is missing; delete its shard, if that is there, and run again") from error
-    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
+    except (ShardError, MemoryError):
+        raise
+    except Exception as error:  # as in reading an array; pandas reads further metadata
         raise ShardError(
             f"{path}: cannot be read ({_reason(error)}); delete it with its shard and run again"
         ) from error
@@ -333,6 +382,7 @@ class StoredTable:
         with _readable(path):
             _check_seal(Path(path))
             self._file = pq.ParquetFile(path, page_checksum_verification=True)
+            _check_size(path, self._file.metadata)
         self.columns: list[str] = self._file.schema_arrow.names
 
     def __len__(self) -> int:
@@ -372,6 +422,8 @@ def open_shard(path: str | Path) -> Shard:
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as archive:
+            if packed := [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]:
+                raise ShardError(f"{path}: '{packed[0]}' is packed by the zip; allowed: arrays packed by Zarr alone")
             # A store that Zarr or another tool wrote has no digests.
             table, _, directory = archive.comment.rpartition(b" ")
             if directory and directory != _directory_digest(archive):
@@ -382,10 +434,12 @@ def open_shard(path: str | Path) -> Shard:
                 f"{beside}: is damaged, or is not the table that was written with {path.name}; delete both and run "
                 "again"
             )
-        shard = Shard(path, zarr.open_group(PackedStore(path, mode="r"), mode="r"))
-    except FileNotFoundError as error:
-        raise ShardError(f"{path}: is missing; run the workflow to make it") from error
-    except (*_DAMAGE, KeyError) as error:
+        shard = Shard(path, zarr.open_group(PackedStore(path, mode="r"), mode="r", zarr_format=3))
+    except (ShardError, MemoryError):
+        raise
+    except Exception as error:  # as in reading
+        if not path.exists():
+            raise ShardError(f"{path}: is missing; run the workflow to make it") from error
         raise ShardError(f"{path}: is damaged ({_reason(error)}); delete the file and run again") from error
     found = shard.attributes.get("of", {})
     for column, expected in belongs_to(path).items():
@@ -432,7 +486,7 @@ def check_shard(path: str | Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except _DAMAGE as error:
+    except Exception as error:  # as in reading
         raise ShardError(f"{path}: is damaged ({_reason(error)}); delete the file and run again") from error
     if damaged is not None:
         raise ShardError(f"{path}: is damaged (the checksum of {damaged} is another); delete the file and run again")
