@@ -19,7 +19,7 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +45,8 @@ _LARGEST_CHUNK = 2**30
 """Bytes; Blosc compresses less than 2 GiB at once."""
 _TOGETHER = 2**22
 """Bytes of items that are compressed together."""
+_ROWS_TOGETHER = 2**15
+"""Rows of joined tables that are held at once, and stand together in the file."""
 _BLOCK = 2**20
 """Bytes; Blosc's own choice is smaller and compresses exit waves by 5-10 % less."""
 
@@ -268,17 +270,110 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
     _write(Path(path), _parquet(table))
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a table.
+def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a table, or some columns of it.
 
     Raises
     ------
     ShardError
         If the file is missing or damaged.
     """
+    table: pd.DataFrame = _read(path, columns).to_pandas()
+    return table if columns is None else table[list(columns)]
+
+
+def join_tables(shards: Sequence[str | Path], columns: Collection[str] | None = None) -> pd.DataFrame:
+    """Tables of shards as one, with the columns ``shard`` and ``row`` that say where each item stands.
+
+    Parameters
+    ----------
+    shards : sequence of path
+    columns : collection of str, optional
+        Columns that are read, where they are there; all if left out.
+
+    Raises
+    ------
+    ShardError
+        If a table is missing or damaged.
+    """
+    parts = [_read(table_path(shard), columns, known=False) for shard in shards]
+    table: pd.DataFrame = pa.concat_tables(parts, promote_options="permissive").to_pandas()
+    return table.assign(
+        shard=np.repeat([str(shard) for shard in shards], [len(part) for part in parts]),
+        row=np.concatenate([np.arange(len(part)) for part in parts]),
+    )
+
+
+def write_rows(path: str | Path, rows: pd.DataFrame) -> None:
+    """Write rows of the tables of many shards as one table, with memory for some of them at a time.
+
+    Parameters
+    ----------
+    path : path
+        Parquet file.
+    rows : DataFrame
+        ``shard`` and ``row`` of each item, as `join_tables` gives them, and columns to be written in the place of those
+        of the shards, or beside them.
+
+    Raises
+    ------
+    ShardError
+        As `read_table` and `write_table`.
+    """
+    schema = _schema_of([table_path(shard) for shard in rows["shard"].unique()], rows)
+    with (
+        _whole(Path(path)) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for start in range(0, len(rows), _ROWS_TOGETHER):
+            writer.write_table(_gathered(rows.iloc[start : start + _ROWS_TOGETHER], schema))
+
+
+def _gathered(rows: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    """Rows of the tables of shards, in the order that is given."""
+    code, shards = pd.factorize(rows["shard"])
+    # Each row of a shard once, in ascending order; then all in the order that is given. To take rows from each of many
+    # small tables would cost ten times as much.
+    wanted, places = np.unique(np.stack([code, rows["row"].to_numpy()]), axis=1, return_inverse=True)
+    parts = []
+    for number, shard in enumerate(shards):
+        part = _read(table_path(str(shard)))
+        parts.append(part.filter(np.isin(np.arange(len(part)), wanted[1, wanted[0] == number])))
+    table = pa.concat_tables(parts, promote_options="permissive").take(places)
+    own = pa.Table.from_pandas(rows, preserve_index=False)
+    columns = []
+    for name, kind in zip(schema.names, schema.types, strict=True):
+        source = own if name in own.column_names else table
+        missing = name not in source.column_names
+        columns.append(pa.nulls(len(rows), kind) if missing else source.column(name).cast(kind))
+    return pa.table(columns, schema=schema)
+
+
+def _schema_of(tables: Sequence[Path], rows: pd.DataFrame) -> pa.Schema:
+    """Columns of many tables, of a type that holds the values of all, and those of the rows."""
+    different: list[pa.Schema] = []
+    for path in tables:
+        with _readable(path):
+            found = pa.schema([f.remove_metadata() for f in pq.read_schema(path)])
+        if found not in different:
+            different.append(found)
+    own = pa.Schema.from_pandas(rows, preserve_index=False)
+    fields = {f.name: f for f in pa.unify_schemas(different, promote_options="permissive")}
+    fields |= {f.name: f.remove_metadata() for f in own}
+    return pa.schema([_with_unit(f) for f in fields.values()])
+
+
+def _read(path: Path | str, columns: Collection[str] | None = None, known: bool = True) -> pa.Table:
+    """A table, or some columns of it; not all of them need to be there where they are not known."""
     with _readable(path):
-        table: pd.DataFrame = pq.read_table(path, page_checksum_verification=True, partitioning=None).to_pandas()
-        return table
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        if columns is not None and not known:
+            columns = [name for name in file.schema_arrow.names if name in columns]
+        return file.read(columns=None if columns is None else list(columns), use_threads=False)
+
+
+def _with_unit(column: pa.Field) -> pa.Field:
+    return column.with_metadata({"unit": UNITS[column.name]}) if UNITS.get(column.name) else column
 
 
 @contextmanager
@@ -390,7 +485,7 @@ def _chunks(shape: tuple[int, ...], itemsize: int, stacked: bool) -> tuple[int, 
 def _parquet(table: pd.DataFrame) -> bytes:
     """A table as the content of a Parquet file."""
     content = pa.Table.from_pandas(table, preserve_index=False)
-    fields = [f.with_metadata({"unit": UNITS[f.name]}) if UNITS.get(f.name) else f for f in content.schema]
+    fields = [_with_unit(f) for f in content.schema]
     content = content.cast(pa.schema(fields, metadata=content.schema.metadata))
     stream = io.BytesIO()
     pq.write_table(content, stream, compression="zstd", write_page_checksum=True)
