@@ -27,7 +27,7 @@ CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.14 python3.13 python3.12 
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help install run test test-slurm lint bench bench-waves bench-images convergence gallery models docs-keys networks lock unlock clean FORCE
+.PHONY: help install run test test-slurm lint bench bench-waves bench-images bench-scale convergence gallery models docs-keys networks lock unlock clean FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1  /p' $(MAKEFILE_LIST) | awk -F '  ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -61,13 +61,17 @@ lint: $(STAMP)  ## style, types and the linters of the workflow
 	$(BIN)/snakemake --lint
 
 bench: $(STAMP)  ## costs side by side, as ratios; the exit waves have a target of their own
-	$(BIN)/pytest --benchmark-enable tests/performance --ignore tests/performance/test_waves.py
+	$(BIN)/pytest --benchmark-enable tests/performance --ignore tests/performance/test_waves.py \
+	  --ignore tests/performance/test_scale.py
 
 bench-waves: $(STAMP)  ## costs of the exit waves beside abTEM; minutes
 	$(BIN)/pytest --benchmark-enable tests/performance/test_waves.py
 
 bench-images: $(STAMP)  ## costs of the images beside abTEM
 	$(BIN)/pytest --benchmark-enable tests/performance/test_imaging.py
+
+bench-scale: $(STAMP)  ## plans of up to 100,000 structures, tables of a million images, start of jobs; ten minutes
+	$(BIN)/pytest --benchmark-enable -n 0 tests/performance/test_scale.py
 
 convergence: $(STAMP)  ## draw the convergence figures of docs/physics.md; minutes
 	$(BIN)/python docs/convergence.py

@@ -304,7 +304,7 @@ def catalog(
     """Count the images of a study that fulfil a condition, and show how their parameters are spread."""
     from rich.console import Console
 
-    from exitwave.data.shards import StoredTable, read_table
+    from exitwave.data.tables import StoredTable, read_table
     from exitwave.report.catalog import find_catalog, print_catalog, write_rows
 
     path, condition = find_catalog(what or [], study)
@@ -347,7 +347,7 @@ def scores(
     ] = "demo",
 ) -> None:
     """Print the benchmark tables of a study."""
-    from exitwave.data.shards import read_table
+    from exitwave.data.tables import read_table
     from exitwave.errors import ShardError
     from exitwave.report.benchmarks import print_table
 

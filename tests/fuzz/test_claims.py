@@ -19,7 +19,8 @@ from PIL import Image
 
 from exitwave.benchmark.readers import read_micrograph
 from exitwave.config.models import Classification
-from exitwave.data.shards import open_shard, read_table, shard_writer
+from exitwave.data.shards import open_shard, shard_writer
+from exitwave.data.tables import read_table
 from exitwave.errors import MicrographError
 from exitwave.items import Array, Item, lateral
 from exitwave.jobs.correct import COLUMNS, collect

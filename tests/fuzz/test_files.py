@@ -27,7 +27,8 @@ from PIL import Image
 from exitwave.benchmark.micrographs import read_benchmark
 from exitwave.benchmark.readers import read_corrected, read_mask, read_micrograph
 from exitwave.config.models import Classification, Segmentation
-from exitwave.data.shards import open_shard, read_table, shard_writer
+from exitwave.data.shards import open_shard, shard_writer
+from exitwave.data.tables import read_table
 from exitwave.items import Array, Item, lateral
 from exitwave.jobs.correct import segmented_images
 from exitwave.jobs.results_folder import ResultsFolder

@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 from exitwave.cli import app
 from exitwave.config.models import Network
-from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.data.shards import open_shard
+from exitwave.data.tables import read_table, table_path
 from exitwave.data.whole import unsealed
 from exitwave.errors import MicrographError, TrainingError
 from exitwave.jobs import learn
