@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import chdir, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ MEASURED = ("logs/", "benchmarks_of_jobs/", "report/tiny/costs.", "report/every_
 
 def cells_of(workflow: Any, study: str) -> dict[str, list[str]]:
     """Files that belong to one block of every kind of every stage, and those of the study as a whole."""
-    loaded, name = load_study(workflow.folder / study), Path(study).stem
+    with chdir(workflow.folder):
+        loaded, name = load_study(study), Path(study).stem
     cells: dict[str, list[str]] = {}
     for stage in STAGES:
         for member in loaded.stage(stage):
@@ -104,26 +106,28 @@ def killed(workflow: Any, files: list[str], study: str, victim: str, moment: flo
 
 
 def _kill_a_job(run: subprocess.Popen[bytes], rng: np.random.Generator) -> bool:
-    """Kill a process that a run has started, or the next one that it starts; whether there was one."""
+    """Kill a process of a job that a run has started, or of the next one that it starts; whether there was one."""
     while run.poll() is None:
         if processes := list(_children(run.pid)):
-            os.kill(int(rng.choice(processes)), signal.SIGKILL)
-            return True
+            # One that has ended by itself meanwhile was none to kill.
+            with suppress(ProcessLookupError):
+                os.kill(int(rng.choice(processes)), signal.SIGKILL)
+                return True
         time.sleep(0.01)
     return False
 
 
 def _children(parent: int) -> Iterator[int]:
-    """Processes that a process has started, and those that these have."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    """Processes of jobs that a process has started, and those that these have."""
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            number, _, rest = stat.read_text().rpartition(")")
+            started_by = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            of_a_job = b"snakemake" in (process / "cmdline").read_bytes()
         except OSError:  # it has ended
             continue
-        if int(rest.split()[1]) == parent:
-            child = int(number.split()[0])
-            yield child
-            yield from _children(child)
+        if started_by == parent and of_a_job:
+            yield int(process.name)
+            yield from _children(int(process.name))
 
 
 def assert_as_before(workflow: Any, reference: Any) -> None:

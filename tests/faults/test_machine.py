@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from exitwave.data.shards import table_path
+
 SHORT = """
 import resource, sys
 from exitwave.jobs.run import job
@@ -35,9 +37,10 @@ def read_only(folder: Path) -> list[str]:
 
 def test_results_that_cannot_be_written_to_end_a_run_with_one_sentence(workflow: Any) -> None:
     target = workflow.one("images/sharp-*/shard-000004-000008.zarr.zip")
-    target.unlink()
     name = str(target.relative_to(workflow.folder))
-    before = workflow.files("**/*")
+    target.unlink()
+    table_path(target).unlink()
+    before = workflow.files("**/*.*")
     sentence = "results: cannot be written to (Read-only file system); allowed: a folder that can, or a link to one"
     made = workflow.call([*read_only(workflow.results), *workflow.as_made("--cores", "1", name)])
     assert (made.returncode, made.stderr) == (1, f"error: {sentence}\n")
@@ -45,7 +48,7 @@ def test_results_that_cannot_be_written_to_end_a_run_with_one_sentence(workflow:
     assert plain.returncode != 0
     assert sentence in plain.stderr
     assert "Traceback" not in plain.stdout + plain.stderr
-    assert workflow.files("**/*") == before
+    assert workflow.files("**/*.*") == before
 
 
 def test_a_log_that_cannot_be_written_ends_the_job_with_one_sentence(tmp_path: Path) -> None:
@@ -66,6 +69,7 @@ def test_a_job_without_enough_memory_says_what_helps(tmp_path: Path, statement: 
         assert "Traceback" not in text
 
 
+@pytest.mark.slow
 def test_a_job_that_the_system_kills_for_memory_is_told_and_made_again(workflow: Any) -> None:
     target = workflow.one("exit_waves/*/shard-000000-000004.zarr.zip")
     before, name = target.read_bytes(), str(target.relative_to(workflow.folder))
@@ -94,17 +98,20 @@ def test_a_job_that_the_system_kills_for_memory_is_told_and_made_again(workflow:
     assert not list(workflow.results.rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_results_from_a_clock_that_is_ahead_or_behind_are_made_again_at_most_once(workflow: Any) -> None:
     structures = workflow.one("structures/*/shard-000000-000004.zarr.zip")
     waves = workflow.one("exit_waves/*/shard-000000-000004.zarr.zip")
-    before, target = waves.read_bytes(), str(waves.relative_to(workflow.folder))
+    # Of small files Snakemake sees by their checksums that nothing has changed; most shards are large.
+    target = (str(waves.relative_to(workflow.folder)), "--max-checksum-file-size", "0")
+    before = waves.read_bytes()
     # Made where the clock is an hour ahead: newer than what is made from them, now and for an hour.
     ahead = time.time() + 3600
-    for file in (structures, structures.with_name(structures.name.replace(".zarr.zip", ".parquet"))):
+    for file in (structures, table_path(structures)):
         os.utime(file, (ahead, ahead))
-    assert workflow.planned(target) == {"exit_waves": 1}
-    done = workflow.make_run("--cores", "1", target)
+    assert workflow.planned(*target) == {"exit_waves": 1}
+    done = workflow.make_run("--cores", "1", *target)
     assert done.returncode == 0, done.stderr
     assert "results: 2 files were dated in the future and are dated now; check the clock" in done.stderr
     assert waves.read_bytes() == before
-    assert workflow.planned(target) == {}
+    assert workflow.planned(*target) == {}
