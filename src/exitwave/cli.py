@@ -5,6 +5,7 @@ Heavy packages are imported by the command that needs them, so that ``--help`` i
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -389,4 +390,9 @@ def main() -> None:
         app()
     except ExitwaveError as error:
         typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        typer.echo(f"error: {error.filename}: is too long for the path of a file", err=True)
         sys.exit(1)

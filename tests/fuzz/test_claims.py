@@ -263,6 +263,7 @@ GOOD = {"a": "4.0782", "b": "4.0782", "number": "1", "operators": "x,y,z", "site
         ({"a": "0.00001", "b": "1000"}, "faces 1e-05 Å apart"),
         ({"operators": "\n".join(f"x+{n}/5000,y,z" for n in range(5000))}, "5000 symmetry operators"),
         ({"operators": "x+1/0,y,z"}, "as a symmetry operator"),
+        ({"number": "1 " + "'a " * 100_000}, "line 8 has"),
         ({"number": "9" * 5000}, "does not say how symmetry"),
         ({"site": "\n".join("Au Au1 0 0 0" for _ in range(300))}, "300 atoms within 1 Å"),
         ({"a": "1e" + "9" * 5000}, "allowed: a number"),

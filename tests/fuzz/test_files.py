@@ -266,13 +266,18 @@ class Reader:
         Writes small good files, of this suffix among others, to a folder.
     read : callable
         Reads one.
+    memory : int
+        Bytes that it may take.
     """
 
     suffix: str
     write: Callable[[Path], None]
     read: Callable[[Path], object]
+    memory: int = 2**30
 
 
+# Where the length of a heap of variable-length text is spoilt, the library of HDF5 takes up to 4 GB for it.
+HEAP = 2**30 + 2**32
 READERS = (
     *(Reader(suffix, pictures, as_micrograph) for suffix in (".png", ".jpg", ".bmp")),
     Reader(".png", pictures, as_mask),
@@ -280,8 +285,8 @@ READERS = (
     Reader(".mrc", mrc, as_micrograph),
     Reader(".dm3", dm3, as_micrograph),
     Reader(".ser", ser, as_micrograph),
-    Reader(".hspy", hdf5, as_micrograph),
-    Reader(".emd", hdf5, as_micrograph),
+    Reader(".hspy", hdf5, as_micrograph, HEAP),
+    Reader(".emd", hdf5, as_micrograph, HEAP),
     Reader(".tif", tiff, as_micrograph),
     Reader(".tif", tiff, as_corrected),
     Reader(".csv", index, as_benchmark),
@@ -306,7 +311,7 @@ def attack(reader: Reader, seed: int, folder: Path, survives: Any, mutations: An
     good = [path.read_bytes() for path in sorted(samples.glob(f"*{reader.suffix}"))]
     spoilt = folder / f"spoilt{reader.suffix}"
     spoilt.write_bytes(mutations.content(random.Random(seed), good))
-    survives(reader.read, spoilt)
+    survives(reader.read, spoilt, memory=reader.memory)
     outside = {path.name for path in folder.iterdir()}
     assert outside <= {"samples", spoilt.name, "results", "a.png", "m.png", "index.csv"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from exitwave.cli import main
 from exitwave.data.query import check_condition, select
 from exitwave.errors import ConfigError
 from exitwave.study.artifacts import before_the_report
@@ -196,3 +198,39 @@ def test_a_study_from_a_dictionary_is_checked_for_combinations_too():
     raw["images"]["noisy"]["per_structure"] = {"matrix": list(range(1, 200))}
     with pytest.raises(ConfigError, match="39,601 combinations"):
         study_from(raw, "study")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["segment", "a" * 5000 + ".png"],
+        ["segment", "a.png", "--model", "a" * 5000],
+        ["config", "show", "a" * 5000],
+        ["scores", "a" * 5000],
+        ["scores", "../../outside"],
+        ["catalog", "a" * 5000],
+        ["models", "--unpack", "../../outside"],
+        ["export", "/etc/passwd", "--item", "0", "--output", "a.xyz"],
+        ["correct", "/etc", "--output", "corrected"],
+    ],
+)
+def test_any_argument_of_a_command_gives_a_result_or_a_sentence(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["exitwave", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") or "skipped" in told
+    assert not list(tmp_path.rglob("outside*"))
+
+
+def test_brackets_in_a_path_are_no_markup(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "[" / "red].yaml"
+    path.parent.mkdir()
+    path.write_text(STUDY)
+    monkeypatch.setattr(sys, "argv", ["exitwave", "config", "show", str(path), "--plan"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert "/red].yaml" in capsys.readouterr().out.replace("\n", "")
