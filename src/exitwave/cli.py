@@ -5,6 +5,7 @@ Heavy packages are imported by the command that needs them, so that ``--help`` i
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -304,7 +305,7 @@ def catalog(
     """Count the images of a study that fulfil a condition, and show how their parameters are spread."""
     from rich.console import Console
 
-    from exitwave.data.shards import StoredTable, read_table
+    from exitwave.data.tables import StoredTable, read_table
     from exitwave.report.catalog import find_catalog, print_catalog, write_rows
 
     path, condition = find_catalog(what or [], study)
@@ -347,7 +348,7 @@ def scores(
     ] = "demo",
 ) -> None:
     """Print the benchmark tables of a study."""
-    from exitwave.data.shards import read_table
+    from exitwave.data.tables import read_table
     from exitwave.errors import ShardError
     from exitwave.report.benchmarks import print_table
 
@@ -389,4 +390,9 @@ def main() -> None:
         app()
     except ExitwaveError as error:
         typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        typer.echo(f"error: {error.filename}: is too long for the path of a file", err=True)
         sys.exit(1)

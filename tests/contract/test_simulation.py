@@ -10,7 +10,7 @@ import pytest
 
 from exitwave.config.kinds import STAGES
 from exitwave.data.columns import COLUMNS, columns_made
-from exitwave.data.shards import read_table, table_path
+from exitwave.data.tables import read_table, table_path
 from exitwave.images.kinds import groups_of, simulation_of
 from exitwave.items import Asked, Item, Simulation, item_rng
 from exitwave.jobs.simulate import read_source

@@ -16,8 +16,8 @@ from exitwave.benchmark.summary import summarise
 from exitwave.config.kinds import STAGES
 from exitwave.data.batches import load_arrays
 from exitwave.data.columns import COLUMNS
-from exitwave.data.shards import open_shard, write_table
-from exitwave.jobs.learn import image_table
+from exitwave.data.shards import open_shard
+from exitwave.data.tables import join_tables, write_table
 from exitwave.report.figures import figures
 from exitwave.study.artifacts import before_the_report
 from exitwave.training.examples import StoredImages
@@ -35,7 +35,7 @@ def model(made: Any, request: pytest.FixtureRequest) -> Any:
 def rows(made: Any) -> pd.DataFrame:
     """Images of the dataset of the examples, with a text column of two values."""
     (images,) = made.study.members["datasets"]["images"].upstream["images"]
-    table = image_table([str(made.shard(images))])
+    table = join_tables([str(made.shard(images))])
     return table.assign(split=["train", "validation", "test", "train"] * 2, shape=["sphere", "cube"] * 4)
 
 

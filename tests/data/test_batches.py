@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from exitwave.data.batches import keep_open, load_arrays
-from exitwave.data.shards import table_path
+from exitwave.data.tables import table_path
 from exitwave.errors import ShardError
 
 

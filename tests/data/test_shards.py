@@ -15,7 +15,8 @@ import pytest
 import zarr
 
 import exitwave.data.shards as shards
-from exitwave.data.shards import open_shard, read_table, shard_writer, table_path, write_table
+from exitwave.data.shards import open_shard, shard_writer
+from exitwave.data.tables import read_table, table_path, write_table
 from exitwave.errors import ShardError, WriteError
 from exitwave.items import Array, Axis, Item, lateral
 
@@ -363,7 +364,8 @@ LIMITED = """
 import resource, sys
 import numpy as np
 import pandas as pd
-from exitwave.data.shards import shard_writer, write_table
+from exitwave.data.shards import shard_writer
+from exitwave.data.tables import write_table
 from exitwave.errors import WriteError
 from exitwave.items import Array, Axis, Item
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))

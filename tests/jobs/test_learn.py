@@ -8,7 +8,7 @@ import pytest
 
 from exitwave.benchmark.baselines import BASELINES
 from exitwave.config.models import Network
-from exitwave.data.shards import read_table, table_path, write_table
+from exitwave.data.tables import read_table, table_path, write_table
 from exitwave.errors import DatasetError, MicrographError, ShardError
 from exitwave.jobs.evaluate import score_network, summarise_benchmark
 from exitwave.jobs.learn import make_dataset, train_network

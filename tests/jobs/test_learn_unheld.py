@@ -7,7 +7,8 @@ import zipfile
 import pandas as pd
 import pytest
 
-from exitwave.data.shards import Shard, open_shard, read_table, table_path
+from exitwave.data.shards import Shard, open_shard
+from exitwave.data.tables import read_table, table_path
 from exitwave.errors import ShardError
 from exitwave.jobs import learn
 from exitwave.jobs.learn import make_dataset, train_network

@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from exitwave.cli import app
-from exitwave.data.shards import open_shard, read_table, shard_writer, table_path, write_table
+from exitwave.data.shards import open_shard, shard_writer
+from exitwave.data.tables import read_table, table_path, write_table
 from exitwave.errors import ShardError
 from exitwave.items import Item
 from exitwave.jobs.simulate import make_shard

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from exitwave.cli import app
-from exitwave.data.shards import StoredTable, read_table, write_table
+from exitwave.data.tables import StoredTable, read_table, write_table
 from exitwave.errors import DatasetError, ExitwaveError, ShardError, WriteError
 from exitwave.report.catalog import BARS, WIDTH, bars
 

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from exitwave.config.models import Network
-from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.data.shards import open_shard
+from exitwave.data.tables import read_table, table_path
 from exitwave.items import Array
 from exitwave.jobs.evaluate import score_baselines, score_network
 from exitwave.jobs.learn import make_dataset, train_network

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from exitwave.data.shards import table_path
+from exitwave.data.tables import table_path
 from exitwave.jobs.evaluate import score_baselines, score_network, summarise_benchmark
 from exitwave.jobs.learn import make_catalog, make_dataset, train_network
 from exitwave.jobs.simulate import make_shard

@@ -16,7 +16,7 @@ from exitwave.config.datasets import Dataset
 from exitwave.config.graph import Node
 from exitwave.config.images import Images
 from exitwave.config.models import DEFAULT_AIM, Network
-from exitwave.data.shards import read_table
+from exitwave.data.tables import read_table
 from exitwave.errors import ConfigError
 from exitwave.training.kinds import kind_of, model_from, task_on
 from exitwave.training.task import INPUT, Task, read_examples

@@ -101,6 +101,11 @@ def select(table: Columns, condition: str) -> NDArray[np.bool_]:
     return np.broadcast_to(result, (len(table),)).copy()
 
 
+def names_in(condition: str) -> set[str]:
+    """Names of the columns that a condition is about; raises as `select` does where it is none."""
+    return {node.id for node in ast.walk(_parsed(condition)) if isinstance(node, ast.Name)} - {"abs"}
+
+
 def unknown_column(name: str, columns: Iterable[str]) -> str:
     """What follows ``found unknown column`` is allowed: the columns there are, those with a similar name first."""
     columns = list(columns)

@@ -10,15 +10,9 @@ the table, since another shard's fits as well. A table carries a digest of its w
 
 from __future__ import annotations
 
-import hashlib
-import io
 import math
-import os
-import re
-import struct
 import zipfile
-import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,35 +20,37 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import zarr
 from zarr.codecs import BloscCodec
 from zarr.storage import MemoryStore
 
-from exitwave.data.columns import UNITS
 from exitwave.data.packed import PackedStore
+from exitwave.data.tables import (
+    LEAST_ROOM,
+    MOST_PACKED,
+    belongs_to,
+    check_place,
+    digest_of,
+    read_table,
+    reason_of,
+    table_bytes,
+    table_path,
+)
 from exitwave.data.whole import replace_file, whole_file
 from exitwave.errors import ShardError
 from exitwave.items import Array, Axis, Item
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
-_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError)
-"""What reading a damaged zip, or a damaged array within it, raises."""
-_OF_ITEMS = re.compile(r"(?:^|/)([a-z_]+)/[^/]+-([0-9a-f]{8})/shard-(\d+)-(\d+)\.[a-z.]+$")
-_OF_DATASET = re.compile(r"(?:^|/)datasets/[^/]+-([0-9a-f]{8})/manifest\.parquet$")
-_OF_BENCHMARK = re.compile(
-    r"(?:^|/)benchmarks/[^/]+-([0-9a-f]{8})/(?:baselines|summary|per_image|[^/]+/seed-(\d+))\.[a-z.]+$"
-)
-"""Where the results of the stages stand."""
-_LATER = ("benchmark_hash", "seed")
-"""Columns that not all tables of earlier versions have."""
-_SEAL = b"sha256 "
-"""Before the digest of a table, in its metadata: of the file with zeros for the digest."""
+_CODECS = ("bytes", "blosc", "zstd", "gzip", "crc32c", "transpose")
+"""Of the arrays that are read: those that Zarr itself writes numbers with."""
+_MOST_CHUNKS = 100_000
+"""Of an array, on average full."""
 _LARGEST_CHUNK = 2**30
 """Bytes; Blosc compresses less than 2 GiB at once."""
 _TOGETHER = 2**22
 """Bytes of items that are compressed together."""
+_ROWS_TOGETHER = 2**15
+"""Rows of joined tables that are held at once, and stand together in the file."""
 _BLOCK = 2**20
 """Bytes; Blosc's own choice is smaller and compresses exit waves by 5-10 % less."""
 
@@ -72,8 +68,17 @@ class Shard:
         return dict(self.group.attrs)
 
     def names(self) -> list[str]:
-        """Names of the arrays, stacked and ragged."""
-        return sorted(name for name, _ in self.group.members())
+        """Names of the arrays, stacked and ragged.
+
+        Raises
+        ------
+        ShardError
+            If the file is damaged.
+        """
+        try:
+            return sorted(name for name, _ in self.group.members())
+        except Exception as error:  # as in reading
+            raise ShardError(f"{self.path}: is damaged ({reason_of(error)}); delete the file and run again") from error
 
     def read(self, name: str, index: Any = slice(None)) -> np.ndarray:
         """Read a part of one array.
@@ -92,14 +97,16 @@ class Shard:
         try:
             node = self._node(name)
             if isinstance(node, zarr.Group):
-                return np.asarray(self._node(f"{name}/{int(index)}")[...])
-            return np.asarray(node[index])
+                return np.asarray(self._array(f"{name}/{int(index)}")[...])
+            return np.asarray(self._array(name)[index])
         except KeyError as error:
             raise ShardError(f"{self.path}: holds no array '{name}'; it has {', '.join(self.names())}") from error
-        except _DAMAGE as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # what is damaged fails in as many ways as there are libraries below
             item = "" if isinstance(index, slice) else f", item {index}"
             raise ShardError(
-                f"{self.path}: array '{name}'{item} is damaged ({_reason(error)}); delete the file and run again"
+                f"{self.path}: array '{name}'{item} is damaged ({reason_of(error)}); delete the file and run again"
             ) from error
 
     def item(self, place: int) -> Mapping[str, Array]:
@@ -118,8 +125,29 @@ class Shard:
     def _node(self, name: str) -> Any:
         """An array or a group of them, whose metadata are read once."""
         if name not in self._nodes:
-            self._nodes[name] = self.group[name]
+            node = self.group[name]
+            if isinstance(node, zarr.Array):
+                self._check(node)
+            self._nodes[name] = node
         return self._nodes[name]
+
+    def _array(self, name: str) -> Any:
+        """An array."""
+        node = self._node(name)
+        if not isinstance(node, zarr.Array):
+            raise ValueError("it is a group")
+        return node
+
+    def _check(self, node: zarr.Array) -> None:
+        """Refuse an array that is none of numbers, or that needs more room than this file can stand for."""
+        codecs = [codec["name"] for codec in node.metadata.to_dict()["codecs"]]
+        if node.dtype.kind not in "buifc" or not set(codecs) <= set(_CODECS):
+            raise ValueError(f"it is of type {node.dtype} by {', '.join(codecs)}")
+        values, chunks = math.prod(node.shape), math.prod(node.chunks)
+        if max(values, chunks) * node.dtype.itemsize > max(LEAST_ROOM, MOST_PACKED * self.path.stat().st_size):
+            raise ValueError(f"it is said to have {values} values, in chunks of {chunks}")
+        if values > _MOST_CHUNKS * chunks:
+            raise ValueError(f"it has chunks of {chunks} values, of {values}")
 
 
 class _StoredItem(Mapping[str, Array]):
@@ -128,20 +156,21 @@ class _StoredItem(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         values = self._shard.read(name, self._place)
-        described, ragged = self._shard.described(name, self._place)
-        axes = tuple(Axis(**{**axis, "labels": tuple(axis.get("labels", ()))}) for axis in described["axes"])
-        return Array(values, axes, described.get("unit", ""), ragged)
+        try:
+            described, ragged = self._shard.described(name, self._place)
+            axes = tuple(Axis(**{**axis, "labels": tuple(axis.get("labels", ()))}) for axis in described["axes"])
+            return Array(values, axes, described.get("unit", ""), ragged)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ShardError(
+                f"{self._shard.path}: array '{name}' does not say what its axes are ({reason_of(error)}); allowed: a "
+                "file that this version has written"
+            ) from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._shard.names())
 
     def __len__(self) -> int:
         return len(self._shard.names())
-
-
-def table_path(shard: str | Path) -> Path:
-    """The table that stands beside a shard."""
-    return Path(str(shard).removesuffix(".zarr.zip") + ".parquet")
 
 
 @dataclass
@@ -202,7 +231,7 @@ class ShardWriter:
             raise ValueError(f"a shard of {self._count} items was given {len(self.rows)}")
         self._write()
         self._flush(lambda key: True)
-        return _parquet(pd.DataFrame(self.rows))
+        return table_bytes(pd.DataFrame(self.rows))
 
     def _write(self) -> None:
         """Compress what waits, and write it."""
@@ -264,100 +293,7 @@ def shard_writer(path: str | Path, count: int, attributes: dict[str, Any]) -> It
         yield writer
         rows = writer.finish()
         replace_file(table_path(path), lambda unfinished: unfinished.write_bytes(rows))
-        archive.comment = _digest(rows) + b" " + _directory_digest(archive)
-
-
-def write_table(path: str | Path, table: pd.DataFrame) -> None:
-    """Write a table as Parquet, atomically, with the unit of every column in its field metadata.
-
-    Raises
-    ------
-    WriteError
-        If the file cannot be written: disk full, quota, permissions.
-    """
-    content = _parquet(table)
-    replace_file(path, lambda unfinished: unfinished.write_bytes(content))
-
-
-def read_table(path: str | Path, columns: Collection[str] | None = None) -> pd.DataFrame:
-    """Read a table, or those of some columns that it has.
-
-    Raises
-    ------
-    ShardError
-        If the file is missing or damaged, or stands in the place of another.
-    """
-    place = belongs_to(path)
-    with _readable(path):
-        _check_seal(Path(path))
-        stored = pq.read_schema(path).names
-        named = None if columns is None else [name for name in stored if name in columns or name in place]
-        read = pq.read_table(path, columns=named, page_checksum_verification=True, partitioning=None)
-        table: pd.DataFrame = read.to_pandas()
-    for column, expected in place.items():
-        if len(table) and (column in table or column not in _LATER):
-            found = sorted(table[column].unique().tolist()) if column in table else ["none"]
-            _compare(Path(path), column, expected, found)
-    return table if columns is None else table[[name for name in stored if name in columns]]
-
-
-@contextmanager
-def _readable(path: str | Path) -> Iterator[None]:
-    """An error of reading a table becomes a sentence."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise ShardError(f"{path}: is missing; delete its shard, if that is there, and run again") from error
-    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
-        raise ShardError(
-            f"{path}: cannot be read ({_reason(error)}); delete it with its shard and run again"
-        ) from error
-
-
-class StoredTable:
-    """A table of which each column is read when it is taken, so that millions of rows need little memory.
-
-    Parameters
-    ----------
-    path : path
-        Parquet file.
-
-    Raises
-    ------
-    ShardError
-        If the file is missing or damaged, here or when a column is taken.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = path
-        with _readable(path):
-            _check_seal(Path(path))
-            self._file = pq.ParquetFile(path, page_checksum_verification=True)
-        self.columns: list[str] = self._file.schema_arrow.names
-
-    def __len__(self) -> int:
-        return int(self._file.metadata.num_rows)
-
-    def __getitem__(self, name: str) -> pd.Series[Any]:
-        return self.read([name])[name]
-
-    def read(self, names: list[str]) -> pd.DataFrame:
-        """Some columns as a table in memory."""
-        with _readable(self.path):
-            table: pd.DataFrame = self._file.read(columns=names).to_pandas()
-        return table[names]
-
-    def varies(self, name: str) -> bool:
-        """Whether a column may have different values: of one without, the file itself says so."""
-        place, metadata = self._file.schema_arrow.get_field_index(name), self._file.metadata
-        values = set()
-        for group in range(metadata.num_row_groups):
-            told = metadata.row_group(group).column(place).statistics
-            if told is None or not told.has_min_max or not told.has_null_count:
-                return True
-            # Of a column of NaN alone the smallest and largest are not told, and 0 stands for -0 too.
-            values |= {told.min, told.max, *([None] if told.null_count else [])}
-        return len(values) != 1
+        archive.comment = digest_of(rows) + b" " + _directory_digest(archive)
 
 
 def open_shard(path: str | Path) -> Shard:
@@ -372,51 +308,30 @@ def open_shard(path: str | Path) -> Shard:
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as archive:
+            if packed := [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]:
+                raise ShardError(f"{path}: '{packed[0]}' is packed by the zip; allowed: arrays packed by Zarr alone")
             # A store that Zarr or another tool wrote has no digests.
             table, _, directory = archive.comment.rpartition(b" ")
             if directory and directory != _directory_digest(archive):
                 raise ShardError(f"{path}: is damaged (its directory has changed); delete the file and run again")
         beside = table_path(path)
-        if table and beside.exists() and table != _digest(beside.read_bytes()):
+        if table and beside.exists() and table != digest_of(beside.read_bytes()):
             raise ShardError(
                 f"{beside}: is damaged, or is not the table that was written with {path.name}; delete both and run "
                 "again"
             )
-        shard = Shard(path, zarr.open_group(PackedStore(path, mode="r"), mode="r"))
-    except FileNotFoundError as error:
-        raise ShardError(f"{path}: is missing; run the workflow to make it") from error
-    except (*_DAMAGE, KeyError) as error:
-        raise ShardError(f"{path}: is damaged ({_reason(error)}); delete the file and run again") from error
+        shard = Shard(path, zarr.open_group(PackedStore(path, mode="r"), mode="r", zarr_format=3))
+    except (ShardError, MemoryError):
+        raise
+    except Exception as error:  # as in reading
+        if not path.exists():
+            raise ShardError(f"{path}: is missing; run the workflow to make it") from error
+        raise ShardError(f"{path}: is damaged ({reason_of(error)}); delete the file and run again") from error
     found = shard.attributes.get("of", {})
     for column, expected in belongs_to(path).items():
         if column in found:
-            _compare(path, column, expected, found[column])
+            check_place(path, column, expected, found[column])
     return shard
-
-
-def belongs_to(path: str | Path) -> dict[str, list[Any]]:
-    """What the place of a file among the results says about its content: for each column the values that it may have.
-
-    Empty where a file stands elsewhere.
-    """
-    place = str(path)
-    if found := _OF_ITEMS.search(place):
-        return {f"{found[1]}_hash": [found[2]], "item": list(range(int(found[3]), int(found[4])))}
-    if found := _OF_DATASET.search(place):
-        return {"dataset_hash": [found[1]]}
-    if found := _OF_BENCHMARK.search(place):
-        return {"benchmark_hash": [found[1]], **({"seed": [int(found[2])]} if found[2] else {})}
-    return {}
-
-
-def _compare(path: Path, column: str, expected: list[Any], found: list[Any]) -> None:
-    """Refuse a file that belongs elsewhere."""
-    if found != expected:
-        told = [f"{values[0]} to {values[-1]}" if len(values) > 1 else str(values[0]) for values in (found, expected)]
-        raise ShardError(
-            f"{path}: is another one: found {column} {told[0]}; allowed: {told[1]}; delete it, with the table or shard "
-            "of its name, and run again"
-        )
 
 
 def check_shard(path: str | Path) -> None:
@@ -432,8 +347,8 @@ def check_shard(path: str | Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except _DAMAGE as error:
-        raise ShardError(f"{path}: is damaged ({_reason(error)}); delete the file and run again") from error
+    except Exception as error:  # as in reading
+        raise ShardError(f"{path}: is damaged ({reason_of(error)}); delete the file and run again") from error
     if damaged is not None:
         raise ShardError(f"{path}: is damaged (the checksum of {damaged} is another); delete the file and run again")
 
@@ -458,48 +373,7 @@ def _chunks(shape: tuple[int, ...], itemsize: int, stacked: bool) -> tuple[int, 
     return tuple(chunks)
 
 
-def _parquet(table: pd.DataFrame) -> bytes:
-    """A table as the content of a Parquet file."""
-    content = pa.Table.from_pandas(table, preserve_index=False)
-    fields = [f.with_metadata({"unit": UNITS[f.name]}) if UNITS.get(f.name) else f for f in content.schema]
-    content = content.cast(pa.schema(fields, metadata={**content.schema.metadata, "exitwave": _SEAL + b"0" * 64}))
-    stream = io.BytesIO()
-    pq.write_table(content, stream, compression="zstd", write_page_checksum=True)
-    whole = stream.getvalue()
-    start = whole.rindex(_SEAL) + len(_SEAL)
-    return whole[:start] + _digest(whole) + whole[start + 64 :]
-
-
-def _check_seal(path: Path) -> None:
-    """Refuse a table of which any byte is another than was written; one of another tool has no digest."""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 8))
-        footer = 8 + int.from_bytes(file.read(4), "little")
-        file.seek(max(0, size - footer))
-        end = file.read()
-        place = end.rfind(_SEAL) + len(_SEAL)
-        if place < len(_SEAL):
-            return
-        digest, left = hashlib.sha256(), size - len(end)
-        file.seek(0)
-        while left > 0 and (part := file.read(min(left, _TOGETHER))):
-            digest.update(part)
-            left -= len(part)
-    digest.update(end[:place] + b"0" * 64 + end[place + 64 :])
-    if end[place : place + 64] != digest.hexdigest().encode():
-        raise OSError("its checksum differs")
-
-
-def _digest(content: bytes) -> bytes:
-    return hashlib.sha256(content).hexdigest().encode()
-
-
 def _directory_digest(archive: zipfile.ZipFile) -> bytes:
     """Digest of the names, sizes and checksums of all members."""
     members = sorted((info.filename, info.file_size, info.CRC) for info in archive.infolist())
-    return _digest(repr(members).encode())
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return digest_of(repr(members).encode())

@@ -163,7 +163,16 @@ def _rows(output: Path) -> list[dict[str, Any]]:
             f"{output / INDEX} has no column {missing[0]}: it was not made by exitwave correct; allowed: another "
             "output folder"
         )
-    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    for row in rows:
+        for name in ("image", "mask"):
+            there = os.path.realpath(output / row[name].replace("\0", ""))
+            # An image that stays where it is is not written.
+            if not there.startswith(os.path.realpath(output) + os.sep) and (name, there) != ("image", row["source"]):
+                raise MicrographError(
+                    f"{output / INDEX} has the {name} {row[name]!r}; allowed: a file in its own folder, or below"
+                )
+    return rows
 
 
 def _add(image: SegmentedImage, mask_file: Path, output: Path, rows: list[dict[str, Any]]) -> str:

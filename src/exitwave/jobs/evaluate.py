@@ -19,7 +19,8 @@ from exitwave.benchmark.metrics import Metric
 from exitwave.benchmark.summary import summarise
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.models import Network
-from exitwave.data.shards import open_shard, read_table, shard_writer, table_path, write_table
+from exitwave.data.shards import open_shard, shard_writer
+from exitwave.data.tables import read_table, table_path, write_table
 from exitwave.data.whole import replace_file, sealed, unsealed
 from exitwave.errors import MicrographError, ShardError
 from exitwave.items import Array, Axis, Item, item_rng, lateral

@@ -18,8 +18,8 @@ from exitwave.config.models import Network
 from exitwave.config.trainings import Training
 from exitwave.data.batches import keep_open
 from exitwave.data.fingerprint import fingerprint
-from exitwave.data.selection import draw_dataset, draw_of_network
-from exitwave.data.shards import read_table, table_path, write_table
+from exitwave.data.selection import columns_drawn_by, draw_dataset, draw_of_network
+from exitwave.data.tables import StoredTable, join_tables, read_table, write_rows, write_table
 from exitwave.data.whole import replace_file, sealed, unsealed
 from exitwave.errors import DatasetError, ExitwaveError, TrainingError
 from exitwave.items import item_rng
@@ -50,18 +50,15 @@ COLUMNS = {
 """Columns of a manifest that every training needs."""
 SAMPLE = 256
 """Training images at most whose targets are described with a network."""
-
-
-def image_table(shards: list[str]) -> pd.DataFrame:
-    """Metadata of all images of some shards, with the shard and the row where each image stands."""
-    parts = [read_table(table_path(path)) for path in shards]
-    parts = [part.assign(shard=path, row=range(len(part))) for path, part in zip(shards, parts, strict=True)]
-    return pd.concat(parts, ignore_index=True)
+_DRAWN_BY = {"image_id", "structure_id", "split_position"}
+"""Columns that every draw goes by."""
+_OF_A_DRAW = ["images", "shard", "row", "split", "pool", "dataset", "dataset_hash"]
+"""Columns that a draw makes; all others are those of the images."""
 
 
 def make_catalog(shards: list[str], output: Path) -> None:
     """Join the metadata of all images of a study in one table."""
-    write_table(output, image_table(shards))
+    write_rows(output, join_tables(shards, ()))
 
 
 def make_dataset(description: Description, shards: dict[str, list[str]], manifest: Path, summary: Path) -> None:
@@ -77,7 +74,7 @@ def make_dataset(description: Description, shards: dict[str, list[str]], manifes
         Parquet and JSON to write.
     """
     block = description.of(Dataset)
-    tables = {name: image_table(paths) for name, paths in shards.items()}
+    tables = {name: _drawn_from(paths, columns_drawn_by(block)) for name, paths in shards.items()}
     rng = item_rng(description.seed, "datasets", description.hash)
     # The same for all datasets of a root seed, so that a small limit keeps a part of what a larger one keeps.
     limit_rng = item_rng(description.seed, "limit", "0")
@@ -86,13 +83,20 @@ def make_dataset(description: Description, shards: dict[str, list[str]], manifes
     except ExitwaveError as error:
         raise type(error)(f"datasets.{description.name}.{error}") from error
     drawn = drawn.assign(dataset=description.name, dataset_hash=description.hash)
-    content = fingerprint(drawn)
-    write_table(manifest, drawn)
+    write_rows(manifest, drawn[_OF_A_DRAW])
+    content = fingerprint(StoredTable(manifest))
     text = json.dumps(sealed(content), indent=1, sort_keys=True)
     replace_file(summary, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
     log.info("images %s of structures %s", content["images"], content["structures"])
     for warning in content["warnings"]:
         log.warning("datasets.%s: %s", description.name, warning)
+
+
+def _drawn_from(shards: list[str], named: set[str]) -> pd.DataFrame:
+    """What a draw must know of the images of some shards."""
+    table = join_tables(shards, _DRAWN_BY | named)
+    # The sentence on a column that there is not is to name those that there are.
+    return table if named <= set(table.columns) else join_tables(shards)
 
 
 def train_network(

@@ -11,7 +11,8 @@ from typing import Any
 from exitwave.benchmark.micrographs import read_for_training
 from exitwave.config.block import Block
 from exitwave.config.images import Images, MicrographFields
-from exitwave.data.shards import Shard, open_shard, read_table, shard_writer, table_path
+from exitwave.data.shards import Shard, open_shard, shard_writer
+from exitwave.data.tables import read_table, table_path
 from exitwave.errors import ExitwaveError, ShardError
 from exitwave.hardware import compiling_told
 from exitwave.images.kinds import groups_of, simulation_of

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from exitwave.data.shards import Shard, check_shard, open_shard, read_table, table_path
+from exitwave.data.shards import Shard, check_shard, open_shard
+from exitwave.data.tables import read_table, table_path
 from exitwave.errors import ExitwaveError, ShardError
 from exitwave.images.kinds import simulation_of
 from exitwave.items import Array, Item

@@ -16,7 +16,7 @@ from rich.text import Text
 from exitwave.data.columns import UNITS
 from exitwave.data.query import select
 from exitwave.data.selection import SPLITS
-from exitwave.data.shards import StoredTable, write_table
+from exitwave.data.tables import StoredTable, write_table
 from exitwave.data.whole import replace_file
 from exitwave.errors import ShardError
 from exitwave.report.columns import is_bookkeeping

@@ -13,8 +13,12 @@ from exitwave.errors import StructureError
 
 # A quote ends a text only where white space follows: 'a dog's life' is one text.
 _WORD = re.compile(r"""\s*(?:(?P<comment>\#.*)|'(?P<single>.*?)'(?=\s|$)|"(?P<double>.*?)"(?=\s|$)|(?P<bare>\S+))""")
-_NUMBER = re.compile(r"(?P<sign>[+-]?)(?P<digits>\d+\.?\d*|\.\d+)(?:\((?P<spread>\d+)\)?)?(?:[eE](?P<power>[+-]?\d+))?")
+_NUMBER = re.compile(
+    r"(?P<sign>[+-]?)(?P<digits>\d+\.?\d*|\.\d+)(?:\((?P<spread>\d{1,9})\)?)?(?:[eE](?P<power>[+-]?\d{1,4}))?"
+)
 _UNKNOWN = ("?", ".", "")
+LONGEST_LINE = 10_000
+"""Characters; the standard allows 2048, and quotes without an end take the square of them to read."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,8 @@ def _words(path: Path, lines: list[str]) -> Iterator[_Word]:
     """Words of a file without its comments; texts in quotes or between semicolons are one word each."""
     at = 0
     while at < len(lines):
+        if len(lines[at]) > LONGEST_LINE:
+            raise _unreadable(path, f"line {at + 1} has {len(lines[at])} characters, of {LONGEST_LINE} at most")
         if lines[at].startswith(";"):
             end = next((i for i in range(at + 1, len(lines)) if lines[i].startswith(";")), None)
             if end is None:

@@ -29,6 +29,8 @@ _MEMORY_OF_SNAKEMAKE = 600
 """Of the two processes of Snakemake that start a job on the node of a cluster [MB]."""
 _MEMORY_OF_A_ROW = 0.01
 """Of the tables of images while they are joined, for each image [MB]."""
+_LONGER_TRAINING = 5.0
+"""A training is given so many times the time that is estimated: for processors that are slower or have no bf16."""
 _MOST_OF_A_TRAINING = 720
 """A training is given no more at a time [min]: another attempt goes on from its checkpoint."""
 
@@ -93,7 +95,7 @@ def runtime_of_training(training: Member) -> int:
     work = known_work(training.source("model").of(Network))
     if work is None:
         return _MOST_OF_A_TRAINING
-    return min(_MOST_OF_A_TRAINING, math.ceil(10 + _LONGER * _seconds_on_a_core(training, work) / 60))
+    return min(_MOST_OF_A_TRAINING, math.ceil(10 + _LONGER_TRAINING * _seconds_on_a_core(training, work) / 60))
 
 
 def memory_of_table(images: int) -> int:

@@ -19,7 +19,7 @@ from exitwave.config.datasets import Dataset
 from exitwave.config.images import Images
 from exitwave.data.batches import keep_open
 from exitwave.data.columns import COLUMNS
-from exitwave.data.shards import read_table, table_path
+from exitwave.data.tables import read_table, table_path
 from exitwave.errors import ConfigError, ShardError
 from exitwave.images.kinds import kind_of
 from exitwave.items import Array, Asked, item_rng
