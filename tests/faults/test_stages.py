@@ -188,7 +188,7 @@ def damaged_inputs(job: Job) -> None:
 
 def foreign_inputs(job: Job) -> None:
     """Inputs that are those of another job are named, or make no difference."""
-    expected, told = {file: content(file) for file in job.writes}, list[str | None]()
+    expected = {file: content(file) for file in job.writes}
     for file in sampled(job.reads):
         for other in others(file):
             pairs = [(file, other)]
@@ -204,13 +204,12 @@ def foreign_inputs(job: Job) -> None:
                     Path(output).unlink()
                 for target, raw in foreign.items():
                     Path(target).write_bytes(raw)
-                told.append(refusal(job))
-                if told[-1] is None:
+                told = refusal(job)
+                if told is None:
                     # A job need not look at a shard of which it draws no image.
                     assert {output: content(output) for output in job.writes} == expected, f"{other} as {file}"
                 else:
-                    assert "\n" not in told[-1]
-    assert any(told) or not told, "no input of another job was noticed"
+                    assert "\n" not in told
 
 
 def table(file: str) -> str:
