@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from exitwave.benchmark.kinds import cases_of
-from exitwave.config.benchmarks import Benchmark
 from exitwave.config.trainings import Training
 from exitwave.study.description import describe
 from exitwave.study.member import Member, Study
@@ -93,8 +91,7 @@ def predictions_of_benchmark(benchmark: Member) -> list[str]:
 
 def files_of_benchmark(benchmark: Member) -> list[str]:
     """Files of a benchmark that no job makes, such as micrographs: a changed one scores again."""
-    block = benchmark.of(Benchmark)
-    return cases_of(block).files(block)
+    return benchmark.files
 
 
 def manifests_of_benchmark(benchmark: Member) -> list[str]:

@@ -47,6 +47,12 @@ class Member(Node):
         """What an item of a block of the simulation stages costs."""
         return simulation_of(self.block).cost(self)
 
+    @cached_property
+    def files(self) -> list[str]:
+        """Files of a benchmark that no job makes, such as micrographs."""
+        block = self.of(Benchmark)
+        return cases_of(block).files(block)
+
     def source(self, key: str) -> Member:
         """The one block named by ``key``."""
         return self.upstream[key][0]
