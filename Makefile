@@ -48,10 +48,10 @@ run: $(STAMP)  ## run the demo, or STUDY=FILE, at SCALE=laptop, on CORES (all) o
 install: $(STAMP)  ## install everything into .venv
 
 test: lint  ## lint, types and tests; minutes on two cores
-	$(BIN)/pytest -n logical --dist loadfile -m "not slow and not gpu and not slurm"
+	$(BIN)/pytest -n logical --dist loadfile
 
 test-slurm: $(STAMP)  ## bring up a SLURM on this machine (root or sudo; Debian or Ubuntu), run studies on it, take it down
-	@trap tests/slurm/stop-cluster EXIT; trap 'exit 1' INT TERM; tests/slurm/start-cluster && $(BIN)/pytest -n 3 --dist loadfile tests/slurm
+	@trap tests/slurm/stop-cluster EXIT; trap 'exit 1' INT TERM; tests/slurm/start-cluster && $(BIN)/pytest -n 3 --dist loadfile -m slurm tests/slurm
 
 lint: $(STAMP)  ## style, types and the linters of the workflow
 	$(BIN)/ruff check .
@@ -61,17 +61,17 @@ lint: $(STAMP)  ## style, types and the linters of the workflow
 	$(BIN)/snakemake --lint
 
 bench: $(STAMP)  ## costs side by side, as ratios; the exit waves have a target of their own
-	$(BIN)/pytest --benchmark-enable tests/performance --ignore tests/performance/test_waves.py \
+	$(BIN)/pytest -m slow --benchmark-enable tests/performance --ignore tests/performance/test_waves.py \
 	  --ignore tests/performance/test_scale.py
 
 bench-waves: $(STAMP)  ## costs of the exit waves beside abTEM; minutes
-	$(BIN)/pytest --benchmark-enable tests/performance/test_waves.py
+	$(BIN)/pytest -m slow --benchmark-enable tests/performance/test_waves.py
 
 bench-images: $(STAMP)  ## costs of the images beside abTEM
-	$(BIN)/pytest --benchmark-enable tests/performance/test_imaging.py
+	$(BIN)/pytest -m slow --benchmark-enable tests/performance/test_imaging.py
 
 bench-scale: $(STAMP)  ## plans of up to 100,000 structures, tables of a million images, start of jobs; ten minutes
-	$(BIN)/pytest --benchmark-enable -n 0 tests/performance/test_scale.py
+	$(BIN)/pytest -m slow --benchmark-enable -n 0 tests/performance/test_scale.py
 
 convergence: $(STAMP)  ## draw the convergence figures of docs/physics.md; minutes
 	$(BIN)/python docs/convergence.py
