@@ -35,8 +35,7 @@ help:  ## list the targets
 run: $(STAMP)  ## run the demo, or STUDY=FILE, at SCALE=laptop, on CORES (all) or the CLUSTER of a profile; ends with scores and report
 	@if [ -n "$(STUDY)" ] && [ ! -f "$(STUDY)" ]; then \
 	  echo "STUDY=$(STUDY): no such file; there are: $(filter-out %_base.yaml,$(wildcard config/studies/*.yaml))" >&2; exit 1; fi
-	$(BIN)/python -m exitwave.jobs.coordinator $(BIN)/snakemake \
-	  $(if $(CLUSTER),--profile $(CLUSTER),--cores $(CORES)) $(CONFIGFILE)
+	$(BIN)/python -m exitwave.jobs.coordinator $(BIN)/snakemake $(if $(CLUSTER),--profile $(CLUSTER),--cores $(CORES)) $(CONFIGFILE)
 	@mkdir -p $(dir $(REPORT))
 	@if [ ! -f $(REPORT) ] || [ -n "$$(find results captions Snakefile rules -type f -newer $(REPORT) \
 	    ! -name '.*.lock' ! \( -path 'results/report/*.html' ! -path 'results/report/*/*' \) -print -quit)" ]; then \
