@@ -89,7 +89,6 @@ structures:
   gold:
     kind: nanoparticles_on_substrate
     count: 2
-    shard_size: 1
     field_of_view: 25.6
     particles: {radius: {uniform: [4, 6]}}
     substrate: {thickness: 5}
@@ -124,7 +123,7 @@ def cluster() -> None:
 
 @pytest.fixture(scope="session")
 def waves(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Exit waves of two structures in two shards, made on this machine; not to be changed."""
+    """Exit waves of two structures, made on this machine; not to be changed."""
     folder = tmp_path_factory.mktemp("waves")
     (folder / "waves.yaml").write_text(WAVES, encoding="utf-8")
     return Run(folder / "here", folder / "waves.yaml").finished("--until", "exit_waves", "--", "simulate")
