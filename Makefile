@@ -27,7 +27,7 @@ CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.14 python3.13 python3.12 
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help install run test test-slurm lint bench bench-waves bench-images convergence gallery models docs-keys networks lock unlock clean FORCE
+.PHONY: help install run test test-slurm lint bench bench-waves bench-images bench-scale convergence gallery models docs-keys networks lock unlock clean FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1  /p' $(MAKEFILE_LIST) | awk -F '  ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -35,10 +35,11 @@ help:  ## list the targets
 run: $(STAMP)  ## run the demo, or STUDY=FILE, at SCALE=laptop, on CORES (all) or the CLUSTER of a profile; ends with scores and report
 	@if [ -n "$(STUDY)" ] && [ ! -f "$(STUDY)" ]; then \
 	  echo "STUDY=$(STUDY): no such file; there are: $(filter-out %_base.yaml,$(wildcard config/studies/*.yaml))" >&2; exit 1; fi
-	$(BIN)/snakemake $(if $(CLUSTER),--profile $(CLUSTER),--cores $(CORES)) $(CONFIGFILE)
+	$(BIN)/python -m exitwave.jobs.coordinator $(BIN)/snakemake \
+	  $(if $(CLUSTER),--profile $(CLUSTER),--cores $(CORES)) $(CONFIGFILE)
 	@mkdir -p $(dir $(REPORT))
 	@if [ ! -f $(REPORT) ] || [ -n "$$(find results captions Snakefile rules -type f -newer $(REPORT) \
-	    ! \( -path 'results/report/*.html' ! -path 'results/report/*/*' \) -print -quit)" ]; then \
+	    ! -name '.*.lock' ! \( -path 'results/report/*.html' ! -path 'results/report/*/*' \) -print -quit)" ]; then \
 	  $(BIN)/snakemake $(CONFIGFILE) --report $(UNFINISHED) && mv $(UNFINISHED) $(REPORT); \
 	fi
 	@if [ -d results/report/$(NAME)/benchmarks ]; then $(BIN)/exitwave scores $(NAME); fi
@@ -60,13 +61,17 @@ lint: $(STAMP)  ## style, types and the linters of the workflow
 	$(BIN)/snakemake --lint
 
 bench: $(STAMP)  ## costs side by side, as ratios; the exit waves have a target of their own
-	$(BIN)/pytest --benchmark-enable tests/performance --ignore tests/performance/test_waves.py
+	$(BIN)/pytest --benchmark-enable tests/performance --ignore tests/performance/test_waves.py \
+	  --ignore tests/performance/test_scale.py
 
 bench-waves: $(STAMP)  ## costs of the exit waves beside abTEM; minutes
 	$(BIN)/pytest --benchmark-enable tests/performance/test_waves.py
 
 bench-images: $(STAMP)  ## costs of the images beside abTEM
 	$(BIN)/pytest --benchmark-enable tests/performance/test_imaging.py
+
+bench-scale: $(STAMP)  ## plans of up to 100,000 structures, tables of a million images, start of jobs; ten minutes
+	$(BIN)/pytest --benchmark-enable -n 0 tests/performance/test_scale.py
 
 convergence: $(STAMP)  ## draw the convergence figures of docs/physics.md; minutes
 	$(BIN)/python docs/convergence.py

@@ -33,9 +33,15 @@ rule all:
 
 onstart:
     from snakemake.logging import logger
+    from exitwave.jobs.coordinator import coordinate
     from exitwave.study.doubts import doubts
+    from exitwave.study.sharding import sharding_doubts
 
-    for doubt in doubts(STUDY):
+    try:
+        coordinate()
+    except ExitwaveError as error:
+        raise WorkflowError(str(error)) from None
+    for doubt in [*doubts(STUDY), *sharding_doubts(STUDY)]:
         logger.warning(f"{STUDY.source}: {doubt}")
     # On a cluster the GPU is on the node of the job, and cannot be looked for here.
     if workflow.local_exec and any(
@@ -46,6 +52,18 @@ onstart:
         from exitwave.hardware import resolve_device
 
         resolve_device("cuda")
+
+
+onerror:
+    from snakemake.logging import logger
+    from exitwave.jobs.run import MORE_MEMORY
+
+    # What kills a job leaves it no time to say so.
+    texts = [Path(file).read_text(encoding="utf-8", errors="replace") for file in log]
+    if any("Signals.SIGKILL" in text for text in texts):
+        logger.error(
+            f"A job was killed, as the system does where memory is short; {MORE_MEMORY}"
+        )
 
 
 # Only the simulation: every image shard of the study.

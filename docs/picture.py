@@ -10,7 +10,8 @@ import numpy as np
 
 from exitwave.benchmark.ensemble import open_predictions
 from exitwave.config.models import Segmentation
-from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.data.shards import open_shard
+from exitwave.data.tables import read_table, table_path
 from exitwave.report.images import stored_mask
 from exitwave.report.overlays import overlay
 from exitwave.report.style import ORANGE, figure, grey_range, outline, picture, scale_bar

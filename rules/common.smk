@@ -1,8 +1,10 @@
 import json
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from exitwave.jobs.coordinator import take_part
 from exitwave.study.load import read_run
 from exitwave.report.figures import report_files
 from exitwave.study.artifacts import (
@@ -39,6 +41,9 @@ from exitwave.errors import ExitwaveError
 
 ENVIRONMENT = "../envs/exitwave.yaml"
 
+# Jobs read this file too, and a run that was killed may leave some at work.
+take_part()
+
 
 def read_study():
     """The study of this run: --configfile if given, else the demo; --config is laid over it."""
@@ -66,7 +71,8 @@ def member_of(stage, key):
 
 def description(stage, key):
     """Params function: what a job must know of its block, as canonical JSON without counts."""
-    return lambda wildcards: describe(member_of(stage, key)(wildcards))
+    text = cache(lambda folder: describe(STUDY.member(folder)))
+    return lambda wildcards: text(f"{stage}/{wildcards[key]}")
 
 
 def shard_sources(stage):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+pytest_plugins = ["workflow_study", "job_study"]
 # The same examples in every run, and no verdict on the speed of a busy machine.
 settings.register_profile("exitwave", deadline=None, derandomize=True, database=None)
 settings.load_profile("exitwave")

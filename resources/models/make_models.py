@@ -17,7 +17,7 @@ import pandas as pd
 from PIL import Image
 
 from exitwave.config.models import Segmentation
-from exitwave.data.shards import read_table
+from exitwave.data.tables import read_table
 from exitwave.images.hrtem import SHOWN
 from exitwave.report.benchmarks import MISSING, metric_of_summary
 from exitwave.report.images import contact_sheet

@@ -221,7 +221,8 @@ def simulate(
     ExitwaveError
         One sentence that names key, value and what is allowed.
     """
-    from exitwave.data.shards import open_shard, read_table, table_path
+    from exitwave.data.shards import open_shard
+    from exitwave.data.tables import read_table, table_path
     from exitwave.jobs.simulate import make_shard, read_structure
     from exitwave.labels.mask import target_mask
     from exitwave.study.description import Description, describe

@@ -23,8 +23,6 @@ app.add_typer(config_app, name="config")
 DEFAULT_CONFIG = Path("config/config.yaml")
 TOLD_EVERY = 10.0
 """Seconds between two lines about an image that takes longer, where there is no terminal."""
-CRYSTALS_SHOWN = 20
-"""Crystals that a study is made of, told one a line."""
 
 
 @config_app.command("show")
@@ -35,14 +33,16 @@ def show(
     """Print the resolved config, and what it will make: jobs, items, disk, time."""
     import yaml
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from exitwave.config.structures import Structures
     from exitwave.report.figures import plan_of_report
-    from exitwave.structures.kinds import kind_of
+    from exitwave.structures.kinds import crystals_told
     from exitwave.study.doubts import doubts
     from exitwave.study.link import load_study
     from exitwave.study.plan import plan
+    from exitwave.study.sharding import sharding_doubts, shardings
 
     study = load_study(file)
     resolved: dict[str, object] = {"seed": study.seed, "scale": study.scale}
@@ -52,7 +52,7 @@ def show(
     if not only_plan:
         typer.echo(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=110))
     table = Table(
-        title=f"{file}: what it makes",
+        title=escape(f"{file}: what it makes"),
         caption="jobs as snakemake counts them where nothing is there yet; disk and hours of one core are estimates",
     )
     numbers = ("jobs", "items", "item [MB]", "disk [GB]", "core [h]")
@@ -63,20 +63,19 @@ def show(
         hours = "" if row.seconds_per_item is None else f"{row.core_hours:.2f}"
         disk = (f"{row.bytes_per_item / 1e6:.3g}", f"{row.gigabytes:.2f}")
         cells = (row.stage, row.name, str(row.jobs), str(row.items), *disk, hours, row.folder)
-        table.add_row(*(cell.replace("[", r"\[") for cell in cells))
+        table.add_row(*(escape(cell) for cell in cells))
     jobs, total = sum(row.jobs for row in rows), sum(row.gigabytes for row in rows)
     table.add_section()
     hours = f"{sum(row.core_hours for row in rows):.2f}"
     table.add_row("total", "", str(jobs), "", "", f"{total:.2f}", hours, "")
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table)
-    blocks = [member.of(Structures) for member in study.stage("structures")]
-    crystals = list(dict.fromkeys(text for block in blocks for text in kind_of(block).crystals(block)))
-    for text in crystals[:CRYSTALS_SHOWN]:
+    for text in crystals_told(member.of(Structures) for member in study.stage("structures")):
         console.print(text, markup=False, highlight=False)
-    if len(crystals) > CRYSTALS_SHOWN:
-        console.print(f"and {len(crystals) - CRYSTALS_SHOWN} more crystals")
-    for doubt in doubts(study):
+    for one in shardings(study):
+        text = f"{one.name}: shard_size {one.size}, {one.told(one.size)}; proposed: {one.proposed}"
+        console.print(text, markup=False, highlight=False)
+    for doubt in [*doubts(study), *sharding_doubts(study)]:
         typer.echo(f"warning: {doubt}", err=True)
 
 
@@ -305,16 +304,13 @@ def catalog(
     """Count the images of a study that fulfil a condition, and show how their parameters are spread."""
     from rich.console import Console
 
-    from exitwave.data.query import select
-    from exitwave.data.shards import read_table
+    from exitwave.data.tables import StoredTable, read_table
     from exitwave.report.catalog import find_catalog, print_catalog, write_rows
 
     path, condition = find_catalog(what or [], study)
-    rows = read_table(path)
-    found = rows if condition is None else rows[select(rows, condition)]
-    print_catalog(Console(width=None if sys.stdout.isatty() else 140), rows, found, condition)
+    found = print_catalog(Console(width=None if sys.stdout.isatty() else 140), StoredTable(path), condition)
     if output is not None:
-        write_rows(output, found)
+        write_rows(output, read_table(path)[found])
 
 
 @app.command()
@@ -351,7 +347,7 @@ def scores(
     ] = "demo",
 ) -> None:
     """Print the benchmark tables of a study."""
-    from exitwave.data.shards import read_table
+    from exitwave.data.tables import read_table
     from exitwave.errors import ShardError
     from exitwave.report.benchmarks import print_table
 
@@ -359,6 +355,32 @@ def scores(
     if not files:
         raise ShardError(f"results/report/{study}: holds no benchmark; run the workflow for this study first")
     print_table([read_table(file) for file in files])
+
+
+@app.command()
+def verify(
+    results: Annotated[Path, typer.Argument(help="folder of results")] = Path("results"),
+    items: Annotated[
+        int, typer.Option(min=0, help="structures of each block of which items are made again; 0: only checksums")
+    ] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="which of them")] = 0,
+) -> None:
+    """Compare results with their checksums, and a sample of items with what is made again of their metadata."""
+    from exitwave.jobs.verify import DIFFERENT, IDENTICAL, ROUNDED, verify
+
+    checked, remade, findings = 0, dict.fromkeys((IDENTICAL, ROUNDED, DIFFERENT), 0), 0
+    for one in verify(results, items, seed):
+        again = [f"{count} {how}" for how, count in one.remade.items() if count]
+        told = ", ".join([f"{one.checked} checked", *([f"made again: {', '.join(again)}"] if again else [])])
+        typer.echo(f"{one.folder}: {told}")
+        for finding in one.findings:
+            typer.echo(f"  {finding}", err=True)
+        checked, findings = checked + one.checked, findings + len(one.findings)
+        remade = {how: count + one.remade[how] for how, count in remade.items()}
+    again = [f"{count} {how}" for how, count in remade.items()]
+    typer.echo(f"{checked} checked; items made again: {', '.join(again)}; {findings} findings")
+    if findings:
+        raise typer.Exit(1)
 
 
 def main() -> None:

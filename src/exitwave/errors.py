@@ -27,3 +27,11 @@ class TrainingError(ExitwaveError):
 
 class MicrographError(ExitwaveError):
     """A micrograph or its mask cannot be used."""
+
+
+class WriteError(ExitwaveError):
+    """A file cannot be written: disk full, quota, permissions."""
+
+
+class RunError(ExitwaveError):
+    """A run cannot start: another one is at work in its results folder, or nothing can be written there."""

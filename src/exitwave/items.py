@@ -183,8 +183,8 @@ class StructureSimulation(Simulation, Protocol):
         """Chemical symbols of all that the block can put into a structure."""
         ...
 
-    def crystals(self, block: Any) -> list[str]:
-        """What is read as crystals, each in words: composition, density and nearest neighbours."""
+    def crystals(self, block: Any) -> Iterator[str]:
+        """What is read as crystals, each in words when it is asked for: composition, density, nearest neighbours."""
         ...
 
     def height(self, block: Any) -> float:

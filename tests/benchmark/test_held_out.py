@@ -7,7 +7,7 @@ from exitwave.benchmark.held_out import cases
 from exitwave.benchmark.regression import fitted
 from exitwave.config.benchmarks import SimulatedBenchmark
 from exitwave.config.models import Regression
-from exitwave.data.shards import write_table
+from exitwave.data.tables import write_table
 
 MODEL = Regression(kind="regression", target={"map": "phase"})
 

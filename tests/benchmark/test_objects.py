@@ -12,7 +12,7 @@ from exitwave.benchmark.metrics import wasserstein
 from exitwave.benchmark.objects import OBJECT_COUNTS, count_objects, cut, diameters, match, scores_from_counts
 from exitwave.benchmark.summary import summarise
 from exitwave.config.models import Segmentation
-from exitwave.data.shards import read_table, write_table
+from exitwave.data.tables import read_table, write_table
 from exitwave.training.kinds import task_of
 
 MASKS = metric_of(task_of(Segmentation(kind="segmentation"), {}), 0.5)

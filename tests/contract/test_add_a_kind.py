@@ -14,7 +14,7 @@ import yaml
 
 from exitwave.config import images
 from exitwave.config.kinds import STAGES
-from exitwave.data.shards import read_table, table_path
+from exitwave.data.tables import read_table, table_path
 from exitwave.errors import ConfigError
 from exitwave.images import kinds
 from exitwave.jobs.preview import make_preview

@@ -10,7 +10,7 @@ import pytest
 
 from exitwave.config.kinds import STAGES
 from exitwave.data.columns import COLUMNS, columns_made
-from exitwave.data.shards import read_table, table_path
+from exitwave.data.tables import read_table, table_path
 from exitwave.images.kinds import groups_of, simulation_of
 from exitwave.items import Asked, Item, Simulation, item_rng
 from exitwave.jobs.simulate import read_source
@@ -25,7 +25,7 @@ UNITS = {"", "Å", "Å²", "rad", "°", "counts/px", "mrad", "1/Å"}
 def member(made: Any, request: pytest.FixtureRequest) -> Any:
     stage, kind = request.param
     found = [m for m in made.study.stage(stage) if m.block.kind == kind]
-    assert found, f"EXAMPLES in conftest.py has no {stage} of kind {kind}"
+    assert found, f"EXAMPLES in tests/shared/every_kind.py has no {stage} of kind {kind}"
     return found[0]
 
 

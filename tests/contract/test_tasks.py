@@ -16,17 +16,18 @@ from exitwave.benchmark.summary import summarise
 from exitwave.config.kinds import STAGES
 from exitwave.data.batches import load_arrays
 from exitwave.data.columns import COLUMNS
-from exitwave.data.shards import write_table
-from exitwave.jobs.learn import image_table
+from exitwave.data.shards import open_shard
+from exitwave.data.tables import join_tables, write_table
 from exitwave.report.figures import figures
 from exitwave.study.artifacts import before_the_report
+from exitwave.training.examples import StoredImages
 from exitwave.training.kinds import described, model_from, task_from, task_on
 
 
 @pytest.fixture(params=STAGES["models"])
 def model(made: Any, request: pytest.FixtureRequest) -> Any:
     found = [m for m in made.study.stage("models") if m.block.kind == request.param]
-    assert found, f"EXAMPLES in conftest.py has no models of kind {request.param}"
+    assert found, f"EXAMPLES in tests/shared/every_kind.py has no models of kind {request.param}"
     return found[0].block
 
 
@@ -34,7 +35,7 @@ def model(made: Any, request: pytest.FixtureRequest) -> Any:
 def rows(made: Any) -> pd.DataFrame:
     """Images of the dataset of the examples, with a text column of two values."""
     (images,) = made.study.members["datasets"]["images"].upstream["images"]
-    table = image_table([str(made.shard(images))])
+    table = join_tables([str(made.shard(images))])
     return table.assign(split=["train", "validation", "test", "train"] * 2, shape=["sphere", "cube"] * 4)
 
 
@@ -54,7 +55,7 @@ def outputs(task: Any, examples: tuple[Any, Any]) -> tuple[torch.Tensor, torch.T
     """Outputs of a network with random weights, and the targets."""
     torch.manual_seed(0)
     network = task.build().eval()
-    task.check(network, torch.as_tensor(examples[0]))
+    task.check(network, examples[0].shape)
     with torch.inference_mode():
         return network(torch.as_tensor(examples[0])[:, None]), torch.as_tensor(examples[1])
 
@@ -68,21 +69,32 @@ def test_a_task_is_described_in_plain_values_and_comes_back(task: Any) -> None:
     again = task_from(json.loads(text))
     assert json.dumps(described(again)) == text
     assert again.arrays == task.arrays
-    assert again.columns == task.columns
     assert model_from(task.model.aim()).aim() == task.model.aim()
 
 
 def test_a_task_reads_what_is_there(made: Any, task: Any, rows: pd.DataFrame) -> None:
-    assert set(task.columns) <= set(rows) & set(COLUMNS)
+    assert set(task.model.columns()) <= set(rows) & set(COLUMNS)
     (images,) = made.study.members["datasets"]["images"].upstream["images"]
     assert set(task.arrays) <= set(made.open(images).names())
 
 
-def test_targets_are_one_an_image_and_the_statistics_of_them_plain(task: Any, examples: tuple[Any, Any]) -> None:
+def test_targets_are_one_an_image_and_the_statistics_of_them_plain(
+    task: Any, rows: pd.DataFrame, examples: tuple[Any, Any]
+) -> None:
     inputs, targets = examples
     assert inputs.dtype == np.float32
     assert len(inputs) == len(targets) == 8
-    assert json.loads(json.dumps(task.statistics(targets)))
+    assert json.loads(json.dumps(task.statistics(targets, rows)))
+
+
+def test_examples_made_batch_by_batch_are_those_made_together(
+    task: Any, rows: pd.DataFrame, examples: tuple[Any, Any]
+) -> None:
+    images = StoredImages(rows, task, open_shard)
+    for places in (np.array([5, 0, 7]), np.array([3]), np.arange(8)):
+        for made, expected in zip(images.make(places), examples, strict=True):
+            assert made.dtype == expected.dtype
+            np.testing.assert_array_equal(made, expected[places])
 
 
 def test_sums_of_batches_add_up_to_those_of_all(task: Any, outputs: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -151,7 +163,7 @@ def perfect(task: Any, truth: Any) -> Any:
 @pytest.mark.parametrize("kind", STAGES["benchmarks"])
 def test_a_benchmark_says_which_files_it_reads_and_has_figures(made: Any, kind: str) -> None:
     found = [m for m in made.study.stage("benchmarks") if m.block.kind == kind]
-    assert found, f"EXAMPLES in conftest.py has no benchmarks of kind {kind}"
+    assert found, f"EXAMPLES in tests/shared/every_kind.py has no benchmarks of kind {kind}"
     member = found[0]
     cases_of(member.block).check(member)
     assert all((made.root / path).exists() for path in cases_of(member.block).files(member.block))

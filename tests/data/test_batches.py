@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from exitwave.data.batches import load_arrays
-from exitwave.data.shards import table_path
+from exitwave.data.batches import keep_open, load_arrays
+from exitwave.data.tables import table_path
 from exitwave.errors import ShardError
 
 
@@ -43,3 +43,15 @@ def test_a_damaged_shard_is_named(manifest, tmp_path):
     with pytest.raises(ShardError, match=r"shard-1\.zarr\.zip: is damaged"):
         load_arrays(manifest, ["counts"])
     assert table_path(path).exists()
+
+
+def test_shards_used_last_are_kept_open_and_the_others_closed(manifest, tmp_path):
+    opened = keep_open(1)
+    paths = [str(tmp_path / f"shard-{number}.zarr.zip") for number in range(2)]
+    first = opened(paths[0])
+    assert opened(paths[0]) is first
+    file = first.group.store._zf.fp
+    assert not file.closed
+    assert opened(paths[1]).read("counts", 2)[0, 0] == 12
+    del first
+    assert file.closed

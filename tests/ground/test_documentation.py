@@ -91,8 +91,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder like the root of the project, with the results of a tiny study and files that a reader may have."""
     from exitwave.benchmark.segmentation import metric
     from exitwave.config.models import Segmentation
-    from exitwave.data.shards import write_table
-    from exitwave.jobs.learn import image_table, make_catalog
+    from exitwave.data.tables import join_tables, write_table
+    from exitwave.jobs.learn import make_catalog
     from exitwave.jobs.simulate import make_shard
     from exitwave.study.description import Description, describe
     from exitwave.study.plan import SIMULATION, sources_of
@@ -114,7 +114,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = [str(shard_of(study.stage("images")[0]))]
     for name in ("demo", "core_shell"):
         make_catalog(images, folder / "results" / "report" / name / "catalog.parquet")
-    write_table(folder / "results" / "datasets" / "d-1" / "manifest.parquet", image_table(images).assign(split="train"))
+    write_table(folder / "results" / "datasets" / "d-1" / "manifest.parquet", join_tables(images).assign(split="train"))
     model = Segmentation(kind="segmentation", encoder_depth=3)
     task = task_of(model, {})
     judged, discs = metric(task, 0.5), np.hypot(*np.ogrid[-20:20, -20:20]) < 9

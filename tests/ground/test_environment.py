@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import importlib.util
 import os
@@ -239,3 +240,22 @@ def test_the_citation_names_the_papers() -> None:
     }
     assert content["version"] == PROJECT["version"]
     assert content["license"] == PROJECT["license"]
+
+
+def test_numpy_computes_as_on_a_processor_without_avx512():
+    """The names of features change with NumPy's releases; one that is unknown is ignored without a word."""
+    code = (
+        "import warnings; warnings.simplefilter('error'); import exitwave, numpy._core._multiarray_umath as core;"
+        "print([name for name in core.__cpu_dispatch__ if core.__cpu_features__[name]])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "NPY_DISABLE_CPU_FEATURES"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert set(ast.literal_eval(done.stdout)) <= {"X86_V3"}
+
+
+def test_who_sets_the_features_of_numpy_is_left_alone():
+    code = "import os, exitwave; print(os.environ['NPY_DISABLE_CPU_FEATURES'])"
+    environment = {**os.environ, "NPY_DISABLE_CPU_FEATURES": "AVX512_SPR"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stdout.strip() == "AVX512_SPR"

@@ -18,8 +18,11 @@ from typer.testing import CliRunner
 
 from exitwave.cli import app
 from exitwave.config.models import Network
-from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.data.shards import open_shard
+from exitwave.data.tables import read_table, table_path
+from exitwave.data.whole import unsealed
 from exitwave.errors import MicrographError, TrainingError
+from exitwave.jobs import learn
 from exitwave.jobs.apply import Applying, segment_files
 from exitwave.jobs.correct import COLUMNS, collect, segmented_images
 from exitwave.jobs.evaluate import score_network
@@ -192,7 +195,7 @@ def test_a_network_that_was_to_start_from_a_diverged_one_is_left_out(
     new_jobs: Any, learned: SimpleNamespace, tmp_path: Path
 ) -> None:
     old = Path(shutil.copytree(learned.networks[0], tmp_path / "old"))
-    record = json.loads((old / "network.json").read_text())
+    record = unsealed(json.loads((old / "network.json").read_text()))
     (old / "network.json").write_text(json.dumps({**record, "diverged": "the loss is nan"}))
     jobs = new_jobs()
     training, dataset, model = (jobs.describe(stage) for stage in ("trainings", "datasets", "models"))
@@ -211,7 +214,7 @@ def test_weights_that_do_not_fit_are_one_sentence(new_jobs: Any, learned: Simple
 
 
 def test_fields_of_micrographs_and_simulated_images_are_learned_together(
-    new_jobs: Any, simulated: SimpleNamespace, results: Path, tmp_path: Path
+    new_jobs: Any, simulated: SimpleNamespace, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = tmp_path / "mine"
     collect(corrected(results, 0, 1, 2, 3), mine, test=0)
@@ -225,9 +228,12 @@ def test_fields_of_micrographs_and_simulated_images_are_learned_together(
     manifest = tmp_path / "manifest.parquet"
     pools = {"noisy": [str(simulated.images)], "mine": [str(images)]}
     make_dataset(jobs.describe("datasets"), pools, manifest, manifest.with_name("fingerprint.json"))
-    train_network(
-        jobs.describe("trainings"), jobs.describe("datasets"), jobs.describe("models"), manifest, 0, tmp_path / "net"
-    )
+    for folder, held in (("net", 2**30), ("read", 0)):
+        monkeypatch.setattr(learn, "HELD_BYTES", held)
+        blocks = (jobs.describe(stage) for stage in ("trainings", "datasets", "models"))
+        train_network(*blocks, manifest, 0, tmp_path / folder)
+    weights = [(tmp_path / folder / "weights.safetensors").read_bytes() for folder in ("net", "read")]
+    assert weights[0] == weights[1]
     drawn = open_shard(images).read("drawn")
     table = read_table(manifest)
     trained = table[(table["split"] == "train") & table["micrograph"].notna()]

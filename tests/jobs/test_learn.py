@@ -8,7 +8,7 @@ import pytest
 
 from exitwave.benchmark.baselines import BASELINES
 from exitwave.config.models import Network
-from exitwave.data.shards import read_table, table_path, write_table
+from exitwave.data.tables import read_table, table_path, write_table
 from exitwave.errors import DatasetError, MicrographError, ShardError
 from exitwave.jobs.evaluate import score_network, summarise_benchmark
 from exitwave.jobs.learn import make_dataset, train_network
@@ -78,6 +78,26 @@ def test_seeds_differ_and_a_seed_repeats_itself(jobs, learned, tmp_path):
         tmp_path / "again",
     )
     assert (tmp_path / "again" / "weights.safetensors").read_bytes() == weights[1]
+
+
+def test_shards_of_another_size_give_the_same_dataset_weights_and_scores(jobs, learned, tmp_path):
+    parts = [jobs.simulate(tmp_path / "pairs", start, start + 2) for start in (4, 0, 2)]
+    manifest = tmp_path / "manifest.parquet"
+    shards = [str(part.images) for part in parts]
+    make_dataset(jobs.describe("datasets"), {"noisy": shards}, manifest, tmp_path / "fingerprint.json")
+    places = ["shard", "row"]
+    expected = read_table(learned.manifest)
+    pd.testing.assert_frame_equal(
+        read_table(manifest).drop(columns=places), expected.drop(columns=places), check_exact=True
+    )
+    described, network = (jobs.describe("datasets"), jobs.describe("models")), tmp_path / "network"
+    train_network(jobs.describe("trainings"), *described, manifest, 0, network)
+    weights = network / "weights.safetensors"
+    assert weights.read_bytes() == (learned.networks[0] / weights.name).read_bytes()
+    scores = tmp_path / "gold" / "seed-0.zarr.zip"
+    score_network(jobs.describe("benchmarks"), described[1].of(Network), [manifest], weights, "gold", 0, 1, scores)
+    assert scores.read_bytes() == learned.scores[0].read_bytes()
+    assert table_path(scores).read_bytes() == table_path(learned.scores[0]).read_bytes()
 
 
 def test_a_damaged_shard_of_images_stops_the_training_and_is_named(jobs, simulated, learned, tmp_path):

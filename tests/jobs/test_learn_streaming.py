@@ -11,7 +11,8 @@ import pytest
 from exitwave.config.datasets import Dataset
 from exitwave.config.models import Regression, Segmentation
 from exitwave.data.batches import load_arrays
-from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.data.shards import open_shard
+from exitwave.data.tables import read_table, table_path
 from exitwave.errors import ConfigError, ShardError
 from exitwave.jobs.learn import make_dataset, train_network
 from exitwave.jobs.simulate import make_shard

@@ -10,7 +10,8 @@ from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from exitwave.cli import app
-from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.data.shards import open_shard
+from exitwave.data.tables import read_table, table_path
 from exitwave.errors import ConfigError
 from exitwave.images.kinds import simulation_of
 from exitwave.jobs.preview import make_preview, make_samples, members_called

@@ -8,7 +8,8 @@ import pytest
 
 from exitwave.config.images import LABELS, LISTS, PARTICLE_FIELDS
 from exitwave.data.columns import IDENTITIES
-from exitwave.data.shards import open_shard, table_path
+from exitwave.data.shards import open_shard
+from exitwave.data.tables import table_path
 from exitwave.errors import ConfigError, ShardError, StructureError
 from exitwave.items import Axis, item_rng, lateral
 from exitwave.jobs.simulate import make_shard, read_structure
@@ -87,6 +88,7 @@ def test_a_shard_says_what_made_it(jobs, simulated, stage):
         "name": description.name,
         "exitwave_version": version("exitwave"),
         "block": description.plain()["block"],
+        "of": {f"{stage}_hash": [description.hash], "item": list(range(6))},
     }
 
 

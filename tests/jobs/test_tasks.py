@@ -14,7 +14,8 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from exitwave.benchmark.kinds import cases_of
 from exitwave.data.batches import load_arrays
-from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.data.shards import open_shard
+from exitwave.data.tables import read_table, table_path
 from exitwave.errors import ConfigError, TrainingError
 from exitwave.jobs.evaluate import score_baselines, score_network, summarise_benchmark
 from exitwave.jobs.learn import make_dataset, train_network

@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from exitwave.cli import app
-from exitwave.data.shards import read_table, write_table
-from exitwave.errors import DatasetError, ExitwaveError, ShardError
+from exitwave.data.tables import StoredTable, read_table, write_table
+from exitwave.errors import DatasetError, ExitwaveError, ShardError, WriteError
 from exitwave.report.catalog import BARS, WIDTH, bars
 
 Run = Callable[..., str]
@@ -89,6 +89,26 @@ def test_the_manifest_of_a_dataset_is_counted_by_split(run: Run) -> None:
     assert row(output, "all", "") == ["10", "20", "12", "4", "4"]
 
 
+def test_images_of_no_structures_block_are_counted_too(run: Run) -> None:
+    write_table("fields.parquet", images(6).drop(columns="structures"))
+    assert row(run("fields.parquet"), "noisy", "") == ["2", "3"]
+    mixed = images(6).assign(structures=["gold"] * 4 + [None] * 2, images=["sharp"] * 4 + ["real"] * 2)
+    write_table("mixed.parquet", mixed)
+    assert [row(run("mixed.parquet"), *names)[1] for names in (("sharp", "gold"), ("real", ""))] == ["4", "2"]
+
+
+def test_columns_that_cannot_vary_are_not_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    whole = StoredTable.read
+    monkeypatch.setattr(StoredTable, "read", lambda table, names: read.extend(names) or whole(table, names))
+    number = np.arange(20)
+    constant = {"seed_of_noise": 3, "C12": np.nan, "microscope": "", "oversampling": -0.0, "lens": None}
+    write_table("wide.parquet", images(20).assign(**constant, C21=np.where(number < 5, np.nan, 7.0)))
+    assert row(run("wide.parquet"), "C21", "Å")[3] == "7: 15, none: 5"
+    assert not {"energy", "microscope", "oversampling", "seed_of_noise"} & set(read)
+    assert {"dose", "material", "planar_defects", "structure_id", "C21"} <= set(read)
+
+
 def test_what_varies_is_shown_with_its_spread_and_nothing_else(run: Run) -> None:
     output = run()
     assert row(output, "dose", "e⁻/Å²")[:3] == ["100", "1050", "2000"]
@@ -126,7 +146,7 @@ def test_rows_found_are_written(run: Run, name: str) -> None:
         (["other.parquet", "dose < 3"], ShardError, "other.parquet: is missing; run the workflow for this study fir"),
         (["dose", "<", "3"], ShardError, "found 3 arguments; allowed: a table or study, and a condition in quotes"),
         (["--output", "found.xlsx"], ShardError, "found.xlsx: found the suffix '.xlsx'; allowed: .csv or .parquet"),
-        (["--output", "/dev/null/found.csv"], ShardError, "/dev/null/found.csv: cannot be written ("),
+        (["--output", "/dev/null/found.csv"], WriteError, "/dev/null/found.csv: cannot be written ("),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from exitwave.config.models import MaskTarget
-from exitwave.data.shards import read_table, table_path, write_table
+from exitwave.data.tables import read_table, table_path, write_table
 from exitwave.report import nanoparticles, parameters
 from exitwave.report.benchmarks import forest_plot
 from exitwave.report.costs import draw_costs
@@ -156,6 +157,27 @@ def test_parameters_count_once_a_particle_once_a_structure_or_once_an_image(tmp_
     assert drawn["dose"] == ("image", 6, "e⁻/Å²")
     assert "C30" not in drawn  # does not vary
     assert not {"radius mean", "structure id", "item", "particles"} & set(drawn)
+
+
+def test_of_many_images_a_sample_of_the_shards_is_drawn_and_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(parameters, "MOST", 40)
+    titles = []
+    monkeypatch.setattr(Figure, "suptitle", lambda figure, text, **how: titles.append(text))
+    tables = []
+    for number in range(20):
+        tables.append(tmp_path / f"{number:02d}.parquet")
+        item = 5 * number + np.arange(5)
+        rows = pd.DataFrame({"structure_id": [f"s-{n}" for n in item], "thickness": 1.0 * item})
+        write_table(tables[-1], rows)
+    drawn = []
+    monkeypatch.setattr(parameters, "_histogram", lambda axes, panel: drawn.append(panel))
+    parameter_histograms(tables, tmp_path / "figure.png", title="many")
+    (panel,) = drawn
+    assert len(panel.values) == 40
+    assert (panel.values.min(), panel.values.max()) == (0, 99)
+    assert titles == ["Drawn parameters: many   (a sample: 40 of 100)"]
+    parameter_histograms(tables[:8], tmp_path / "figure.png", title="few")
+    assert titles[1] == "Drawn parameters: few"
 
 
 def test_parameters_of_a_kind_without_particles_are_its_columns(tmp_path, rng, samples, monkeypatch):

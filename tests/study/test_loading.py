@@ -30,7 +30,7 @@ def write(path: Path, content: Any) -> Path:
         ("structures: {a: &x {<<: {count: 1}, <<: {count: 2}}}\n", ["'<<' is given twice"]),
         ("structures: {a: &x {count: 1, count: 2}, b: {<<: *x}}\n", ["'count' is given twice"]),
         ("structures: {a: {<<: 3}}\n", ["not valid YAML", "expected a mapping"]),
-        ("structures: &x {a: *x}\n", ["not valid YAML", "recursive"]),
+        ("structures: &x {a: *x}\n", ["line 1", "contains itself"]),
         ("? [a, b]\n: 3\n", ["line 1: found a list or a mapping as a key", "allowed: text"]),
         ("common: &x {count: 1}\nstructures: {a: {<<: *x}}\n", ["common: unknown key"]),
     ],

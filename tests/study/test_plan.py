@@ -10,6 +10,7 @@ from exitwave.study.plan import (
     SIMULATION,
     memory_of_shard,
     memory_of_table,
+    memory_of_training,
     plan,
     runtime_of_shard,
     runtime_of_table,
@@ -123,6 +124,23 @@ def test_memory_of_a_job_does_not_grow_with_its_items_and_its_time_does(changed,
 def test_time_of_a_job_counts_every_image_of_a_structure(changed):
     one, ten = (changed(("images.noisy.per_structure", number)).stage("images")[0] for number in (1, 10))
     assert runtime_of_shard(one, 80_000) == pytest.approx(runtime_of_shard(ten, 8_000), abs=1)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_memory_of_a_training_grows_with_its_images_up_to_what_is_held(changed, streaming):
+    small, larger, large, largest = (
+        memory_of_training(
+            changed(
+                ("structures.gold.count", count),
+                ("images.noisy.per_structure", 20),
+                ("trainings.gold.streaming", streaming),
+            ).stage("trainings")[0]
+        )
+        for count in (8, 80, 8_000, 16_000)
+    )
+    assert small < larger < large == largest
+    # In MB: what is held, and in streaming two more epochs of it.
+    assert large - small == pytest.approx((3 if streaming else 1) * 2 * 2**30 / 1e6, rel=0.01)
 
 
 def test_disk_is_items_times_bytes(changed):

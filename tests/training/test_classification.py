@@ -14,6 +14,7 @@ from exitwave.training.class_sums import ClassSums
 from exitwave.training.classification import check, facts
 from exitwave.training.confusion import accuracy, macro_f1
 from exitwave.training.encoders import build_classifier
+from exitwave.training.examples import HeldExamples
 from exitwave.training.kinds import task_of, task_on
 from exitwave.training.loop import train
 
@@ -49,8 +50,8 @@ def test_textures_are_told_apart_better_than_by_any_baseline(data, tmp_path):
     (images, places), (held, truths) = data
     settings = {"device": "cpu", "precision": "32", "threads": 1, "progress": lambda line: None}
     task = task_of(model(), {"classes": CLASSES})
-    ids = [str(i) for i in range(60)]
-    result = train(*data, task, seed=1, checkpoint=tmp_path / "checkpoint.pt", image_ids=ids, **settings)
+    examples = (HeldExamples.of([str(i) for i in range(len(inputs))], inputs, targets) for inputs, targets in data)
+    result = train(*examples, task, seed=1, checkpoint=tmp_path / "checkpoint.pt", **settings)
     assert list(result.history)[3:6] == ["validation_loss", "validation_accuracy", "validation_f1"]
     with torch.no_grad():
         probability = task.predict(result.network(torch.as_tensor(held)[:, None])).numpy()
@@ -82,9 +83,9 @@ def test_an_unknown_network_is_refused_with_similar_names():
 def test_images_that_a_network_cannot_take_are_refused():
     task = task_of(model(encoder="vit_tiny_patch16_224"), {"classes": CLASSES})
     with pytest.raises(TrainingError, match="vit_tiny_patch16_224 cannot take images of 64 x 64 px"):
-        task.check(task.build(), torch.zeros(4, 64, 64))
+        task.check(task.build(), (4, 64, 64))
     with pytest.raises(TrainingError, match="batches of 2 images or more"):
-        task_of(model(batch_size=1), {"classes": CLASSES}).check(torch.nn.Identity(), torch.zeros(4, 64, 64))
+        task_of(model(batch_size=1), {"classes": CLASSES}).check(torch.nn.Identity(), (4, 64, 64))
 
 
 def manifest(materials):
@@ -96,8 +97,8 @@ def test_classes_are_the_sorted_values_of_the_column(caplog):
     task = task_on(model(), rows)
     assert task.facts == {"classes": ["", "Au", "Pt"]}
     assert task.targets({}, rows).tolist() == [2, 1, 2, 0]
-    assert task.statistics(task.targets({}, rows)) == {"": 1, "Au": 1, "Pt": 2}
-    assert task.statistics(np.array([1, 2])) == {"": 0, "Au": 1, "Pt": 1}
+    assert task.statistics(np.array([]), rows) == {"": 1, "Au": 1, "Pt": 2}
+    assert task.statistics(np.array([]), rows[:2].assign(material=["Au", "Pt"])) == {"": 0, "Au": 1, "Pt": 1}
     assert "no image for training shows the class '';" in caplog.text
     with pytest.raises(TrainingError, match="whose material is 'Ag', which no image of the dataset has"):
         task.targets({}, manifest(["Ag"]))

@@ -9,12 +9,20 @@ from exitwave.errors import ConfigError, TrainingError
 from exitwave.hardware import resolve_device, resolve_precision
 from exitwave.training.architectures import build_network
 from exitwave.training.checkpoint import load_checkpoint, save_checkpoint
+from exitwave.training.examples import HeldExamples, MadeExamples
 from exitwave.training.kinds import task_of
 from exitwave.training.loop import train, update_average, validate
 from exitwave.training.pixels import PixelTask
 from exitwave.training.segmentation import SegmentationTask
 
-IDS = [f"image-{i}" for i in range(100)]
+
+def held(images, masks):
+    return HeldExamples.of([f"image-{i}" for i in range(len(images))], images, masks)
+
+
+def made(images, masks):
+    """The same, made whenever they are needed."""
+    return MadeExamples(held(images, masks).names, lambda places: (images[places], masks[places]), 2)
 
 
 def tiny(**changes):
@@ -38,10 +46,11 @@ def data():
     return bright_squares(10, rng), bright_squares(6, rng)
 
 
-def run(data, model, folder, *, seed=1, **changes):
+def run(data, model, folder, *, seed=1, way=held, **changes):
     lines = []
     settings = {"device": "cpu", "precision": "32", "threads": 1, "progress": lines.append, **changes}
-    result = train(*data, task_of(model, {}), seed=seed, checkpoint=folder / "checkpoint.pt", image_ids=IDS, **settings)
+    examples = (way(*part) for part in data)
+    result = train(*examples, task_of(model, {}), seed=seed, checkpoint=folder / "checkpoint.pt", **settings)
     return result, lines
 
 
@@ -81,8 +90,7 @@ def test_learns_to_find_bright_squares(data, tmp_path, precision):
 def test_kept_network_gives_the_recorded_best_validation_loss(data, tmp_path):
     model = tiny(epochs=5, weight_average=0.9)
     result, _ = run(data, model, tmp_path)
-    images, masks = (torch.as_tensor(array) for array in data[1])
-    scores = validate(lambda: torch.autocast("cpu", enabled=False), result.network, images, masks, task_of(model, {}))
+    scores = validate(lambda: torch.autocast("cpu", enabled=False), result.network, held(*data[1]), task_of(model, {}))
     best = result.history.iloc[result.best_epoch - 1]
     for name, value in scores.items():
         assert value == pytest.approx(best[name], rel=1e-5)
@@ -131,7 +139,7 @@ def test_redrawn_images_replace_those_of_the_first_epoch(data, tmp_path, monkeyp
 
     def redraw(epoch):
         asked.append(epoch)
-        return redrawn(data, epoch)
+        return held(*redrawn(data, epoch))
 
     monkeypatch.setattr(SegmentationTask, "augment", spy)
     run(data, tiny(), tmp_path, redraw=redraw)
@@ -149,7 +157,7 @@ def test_redrawn_images_replace_those_of_the_first_epoch(data, tmp_path, monkeyp
 
 def test_killed_training_on_redrawn_images_continues_to_the_identical_result(data, tmp_path):
     def redraw(epoch):
-        return redrawn(data, epoch)
+        return held(*redrawn(data, epoch))
 
     undisturbed, _ = run(data, tiny(), tmp_path / "a", redraw=redraw)
     with pytest.raises(Killed):
@@ -159,9 +167,23 @@ def test_killed_training_on_redrawn_images_continues_to_the_identical_result(dat
     assert_same(undisturbed, continued)
 
 
+@pytest.mark.parametrize("new", [False, True], ids=["the same images", "new ones in every epoch"])
+def test_examples_made_when_they_are_needed_give_the_identical_network(data, tmp_path, new):
+    def redraw(way):
+        return {"redraw": lambda epoch: way(*redrawn(data, epoch))} if new else {}
+
+    model = tiny(weight_average=0.9)
+    undisturbed, _ = run(data, model, tmp_path / "a", **redraw(held))
+    with pytest.raises(Killed):
+        run(data, model, tmp_path / "b", way=made, progress=killing_after(2), **redraw(made))
+    continued, lines = run(data, model, tmp_path / "b", way=made, **redraw(made))
+    assert lines[0] == "continues after epoch 2 of 3"
+    assert_same(undisturbed, continued)
+
+
 def test_checkpoint_of_a_training_on_stored_images_is_not_taken_for_one_on_redrawn_images(data, tmp_path):
     run(data, tiny(epochs=2), tmp_path)
-    _, lines = run(data, tiny(epochs=2), tmp_path, redraw=lambda epoch: redrawn(data, epoch))
+    _, lines = run(data, tiny(epochs=2), tmp_path, redraw=lambda epoch: held(*redrawn(data, epoch)))
     assert "starts anew" in lines[0]
 
 
@@ -215,9 +237,9 @@ def test_mistake_09_validation_images_are_never_augmented(data, tmp_path, monkey
         augmented.append(inputs.clone())
         return augment(task, inputs, labels, rng)
 
-    def spy_validate(autocast, network, inputs, labels, task):
-        validated.append((inputs, labels))
-        return original(autocast, network, inputs, labels, task)
+    def spy_validate(autocast, network, examples, task):
+        validated.append((examples.inputs, examples.targets))
+        return original(autocast, network, examples, task)
 
     monkeypatch.setattr(SegmentationTask, "augment", spy_augment)
     monkeypatch.setattr(loop, "validate", spy_validate)
@@ -232,9 +254,8 @@ def test_mistake_09_validation_images_are_never_augmented(data, tmp_path, monkey
 
 def test_validation_does_not_depend_on_the_batch_size(data):
     network = build_network(tiny())
-    images, masks = (torch.as_tensor(array) for array in data[1])
     tasks = [task_of(tiny(batch_size=size), {}) for size in (1, 4, 6)]
-    scores = [validate(lambda: torch.autocast("cpu", enabled=False), network, images, masks, task) for task in tasks]
+    scores = [validate(lambda: torch.autocast("cpu", enabled=False), network, held(*data[1]), task) for task in tasks]
     for other in scores[1:]:
         assert other == pytest.approx(scores[0], rel=1e-5)
 
@@ -264,12 +285,13 @@ def test_weight_average_follows_its_definition_and_copies_statistics():
     assert average[1].num_batches_tracked == 7
 
 
-def test_image_that_is_not_finite_is_named(data, tmp_path):
+@pytest.mark.parametrize("way", [held, made])
+def test_image_that_is_not_finite_is_named(data, tmp_path, way):
     (images, masks), validation = data
     broken = images.copy()
     broken[7, 3, 3] = np.nan
     with pytest.raises(TrainingError, match=r"training loss is nan; .* not finite: image-7$"):
-        run(((broken, masks), validation), tiny(), tmp_path)
+        run(((broken, masks), validation), tiny(), tmp_path, way=way)
 
 
 def test_diverged_training_names_the_images_of_its_batch(data, tmp_path):
@@ -277,10 +299,13 @@ def test_diverged_training_names_the_images_of_its_batch(data, tmp_path):
         run(data, tiny(learning_rate=1e36, epochs=20), tmp_path)
 
 
-def test_validation_loss_that_is_not_finite_is_an_error(data, tmp_path):
+@pytest.mark.parametrize("way", [held, made])
+def test_validation_loss_that_is_not_finite_is_an_error(data, tmp_path, way):
     training, (images, masks) = data
-    with pytest.raises(TrainingError, match="validation loss is nan after epoch 1"):
-        run((training, (np.full_like(images, np.nan), masks)), tiny(), tmp_path)
+    broken = images.copy()
+    broken[5, 2, 2] = np.nan
+    with pytest.raises(TrainingError, match=r"validation loss is nan after epoch 1; .* not finite: image-5$"):
+        run((training, (broken, masks)), tiny(), tmp_path, way=way)
 
 
 def test_images_that_do_not_fit_the_network_are_refused(data, tmp_path):

@@ -8,6 +8,7 @@ import segmentation_models_pytorch as smp
 import torch
 
 from exitwave.config.models import Segmentation
+from exitwave.data.whole import unsealed
 from exitwave.errors import TrainingError
 from exitwave.training.architectures import build_network
 from exitwave.training.checkpoint import save_checkpoint
@@ -134,9 +135,16 @@ def test_description_that_is_no_network_is_named(saved, text):
         load_network(saved[1])
 
 
+def test_a_changed_description_is_named(saved):
+    path = saved[1] / "network.json"
+    path.write_text(path.read_text().replace('"pixel_size": 0', '"pixel_size": 1', 1))
+    with pytest.raises(TrainingError, match=r"network\.json does not describe a network .*its checksum differs"):
+        load_network(saved[1])
+
+
 def test_weights_of_another_architecture_are_refused(saved):
     path = saved[1] / "network.json"
-    description = json.loads(path.read_text())
+    description = unsealed(json.loads(path.read_text()))
     description["model"]["encoder_depth"] = 4
     path.write_text(json.dumps(description))
     with pytest.raises(TrainingError, match="does not fit the network"):

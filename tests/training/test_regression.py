@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.nn.functional import huber_loss
@@ -7,6 +8,7 @@ from exitwave.benchmark.cases import Case, Examples
 from exitwave.benchmark.regression import constant, line
 from exitwave.config.models import Regression
 from exitwave.errors import TrainingError
+from exitwave.training.examples import HeldExamples
 from exitwave.training.kinds import task_of
 from exitwave.training.loop import train
 from exitwave.training.losses import map_sums
@@ -46,8 +48,8 @@ def data():
 def trained(data, tmp_path_factory):
     settings = {"device": "cpu", "precision": "32", "threads": 1, "progress": lambda line: None}
     checkpoint = tmp_path_factory.mktemp("regression") / "checkpoint.pt"
-    ids = [str(i) for i in range(len(data[0][0]))]
-    return train(*data, task(), seed=1, checkpoint=checkpoint, image_ids=ids, **settings)
+    examples = (HeldExamples.of([str(i) for i in range(len(inputs))], inputs, targets) for inputs, targets in data)
+    return train(*examples, task(), seed=1, checkpoint=checkpoint, **settings)
 
 
 def errors(prediction, truth):
@@ -106,7 +108,7 @@ def test_validation_images_without_a_value_are_refused_and_no_perfect_score():
 def test_statistics_are_quantiles_of_the_values():
     values = np.linspace(0, 100, 10_001, dtype=np.float32).reshape(1, 73, 137)
     values[0, 0, 0] = np.nan
-    found = task().statistics(values)
+    found = task().statistics(values, pd.DataFrame())
     assert found["unit"] == "Å"
     assert found["median"] == pytest.approx(50, abs=0.1)
     assert found["max"] == 100

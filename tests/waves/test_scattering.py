@@ -112,7 +112,7 @@ def test_slices_of_peng_atoms_are_error_functions() -> None:
 def test_an_atom_beyond_reach_leaves_a_slice_empty() -> None:
     of = finite("Au", "lobato", 2.0)
     depth = np.array([-of.reach, 2 + of.reach, -30.0, 30.0])
-    np.testing.assert_allclose(of.weights(depth), 0, atol=1e-15)
+    np.testing.assert_allclose(of.weights(depth), 0, atol=1e-14)
     assert np.abs(transform(of, np.array([-of.reach + 0.3]))).max() > 0
     assert of.reach < 3
 

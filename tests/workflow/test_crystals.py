@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from exitwave.data.shards import read_table
+from exitwave.data.tables import read_table
 
 
 def test_the_study_ends_with_every_figure(crystals: Any) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from exitwave.data.shards import Shard, open_shard, read_table, table_path
+from exitwave.data.shards import Shard, open_shard
+from exitwave.data.tables import read_table, table_path
 from exitwave.training.kinds import task_from
 from exitwave.training.task import Task
 

@@ -16,13 +16,15 @@ from exitwave.config.datasets import Dataset
 from exitwave.config.graph import Node
 from exitwave.config.images import Images
 from exitwave.config.models import DEFAULT_AIM, Network
-from exitwave.data.shards import read_table
+from exitwave.data.tables import read_table
 from exitwave.errors import ConfigError
 from exitwave.training.kinds import kind_of, model_from, task_on
 from exitwave.training.task import INPUT, Task, read_examples
 
 EXAMPLES = 256
 """Training images at the most that baselines learn from."""
+COLUMNS = {"image_id", "group", "split", "shard", "row", "pixel_size", "micrograph"}
+"""Columns of a manifest that are needed to read images and to score them."""
 TOGETHER = 32
 """Images read at a time."""
 
@@ -136,5 +138,5 @@ def files(block: SimulatedBenchmark) -> list[str]:
 
 def cases(block: SimulatedBenchmark, model: Network, manifests: Sequence[Path]) -> HeldOut:
     """Held-out images of the datasets with these manifests."""
-    tables = [read_table(manifest) for manifest in manifests]
+    tables = [read_table(manifest, COLUMNS | {*model.columns()}) for manifest in manifests]
     return HeldOut(block, task_on(model, pd.concat(tables, ignore_index=True)), tables)

@@ -135,9 +135,9 @@ def check_benchmark_folder(
         If folder, index or a column is missing, a value is impossible, or no row can have a pixel size.
     """
     path = Path(path)
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise ConfigError(f"benchmark path {path} is no folder; needed: a folder with images, masks and an index.csv")
-    if not (path / "index.csv").is_file():
+    if not os.path.isfile(path / "index.csv"):
         raise ConfigError(f"benchmark path {path} has no index.csv; needed: one with the columns image and mask")
     try:
         index = pd.read_csv(path / "index.csv", dtype={"image": str, "mask": str, "group": str, "split": str})

@@ -6,6 +6,7 @@ documentations have them.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ def read_mrc(path: Path) -> MRCFile:
         )
     kind = "u1" if header.mode == 0 and not _signed(header) else TYPES[header.mode]
     values, shape = np.dtype(header.order + kind), header.shape[::-1]
-    start, length = HEADER + header.extended, values.itemsize * int(np.prod(shape, dtype=np.int64))
+    start, length = HEADER + header.extended, values.itemsize * math.prod(shape)
     if path.stat().st_size < start + length:
         raise MicrographError(
             f"{path} cannot be read: it has {path.stat().st_size} bytes; needed: {start + length} for "

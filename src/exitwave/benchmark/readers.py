@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path, PurePath
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from exitwave.benchmark.claims import CHECKS, check_claim, check_images
 from exitwave.benchmark.mrc import read_mrc
 from exitwave.benchmark.remedies import IN_BENCHMARK, Remedies
 from exitwave.benchmark.tiff import TiffFacts, tiff_facts, tiff_plane
@@ -40,6 +42,9 @@ MICROSCOPE_READERS = {
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
 """Read by Pillow; these formats carry no calibration."""
+
+PICTURE_FORMATS = ("PNG", "JPEG", "BMP")
+"""Of Pillow, which tells formats by their content; others, such as EPS, would start programs."""
 
 SUFFIXES = frozenset({*MICROSCOPE_READERS, *PICTURE_SUFFIXES, ".mrc", ".npy"})
 """Of all files that can be read."""
@@ -378,20 +383,23 @@ def _read_sections(path: Path) -> list[_Page]:
     file = read_mrc(path)
     height, width = (edge if edge > 0 else None for edge in file.pixel)
     size, doubt = _square(height, width)
-    return [_Page(partial(np.asarray, image), image.shape, size, doubt) for image in file.images]
+    return [_Page(load, shape, size, doubt) for load, shape in _planes(path, file.images, (1, 2))]
 
 
 def _read_array(path: Path) -> list[_Page]:
     """Images of an array that NumPy has saved."""
     # Mapped, so that of many images only the one that is asked for is read.
     pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-    return [_Page(partial(np.asarray, plane), plane.shape) for plane in _planes(pixels)]
+    return [_Page(load, shape) for load, shape in _planes(path, pixels)]
 
 
 def _read_microscope_file(path: Path, module: str) -> list[_Page]:
     """Images in a file of a microscope, with their pixel size [Å]."""
+    if module in CHECKS:
+        CHECKS[module](path)
+    facts = tiff_facts(path) if module == "tiff" else None
     signals = importlib.import_module(f"rsciio.{module}").file_reader(str(path), lazy=True)
-    facts = tiff_facts(path) if module == "tiff" else [TiffFacts()] * len(signals)
+    facts = [TiffFacts()] * len(signals) if facts is None else facts
     pages: list[_Page] = []
     for place, (signal, fact) in enumerate(zip(signals, facts, strict=True)):
         axes = _image_axes(signal["axes"])
@@ -406,9 +414,8 @@ def _read_microscope_file(path: Path, module: str) -> list[_Page]:
             doubt = f"has no pixel size in a known unit of length, but '{unit}'"
         if fact.doubt:
             size, doubt = None, fact.doubt
-        for number, plane in enumerate(_planes(signal["data"], axes)):
-            shape = (*plane.shape, len(plane.dtype.names)) if plane.dtype.names else plane.shape
-            load = partial(tiff_plane, path, place, number) if fact.separate else partial(_unpacked, plane)
+        for number, (load, shape) in enumerate(_planes(path, signal["data"], axes)):
+            load = partial(tiff_plane, path, place, number) if fact.separate else load
             pages.append(_Page(load, shape, size, doubt, fact.shown))
     if not pages:
         shapes = ", ".join(_shape(np.shape(signal["data"])) for signal in signals)
@@ -416,9 +423,9 @@ def _read_microscope_file(path: Path, module: str) -> list[_Page]:
     return pages
 
 
-def _unpacked(pixels: Any) -> NDArray[Any]:
-    """Colours that lie inside the pixel, on an axis of their own."""
-    array: NDArray[Any] = np.asarray(pixels)
+def _plane(pixels: Any, number: int) -> NDArray[Any]:
+    """One image of a stack; colours that lie inside the pixel get an axis of their own."""
+    array: NDArray[Any] = np.asarray(pixels[number])
     return np.stack([array[name] for name in array.dtype.names], axis=-1) if array.dtype.names else array
 
 
@@ -433,18 +440,33 @@ def _image_axes(axes: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
     return (long[0], long[1]) if len(long) == 2 else None
 
 
-def _planes(pixels: NDArray[Any], axes: tuple[int, int] | None = None) -> list[NDArray[Any]]:
-    """Images [H, W] or [H, W, channels] of an array; the last two axes, or those before colours, if none are given."""
+def _planes(
+    path: Path, pixels: NDArray[Any], axes: tuple[int, int] | None = None
+) -> Iterator[tuple[Callable[[], NDArray[Any]], tuple[int, ...]]]:
+    """What reads the images [H, W] or [H, W, channels] of an array, and their shapes.
+
+    Their axes are the last two, or those before colours, if none are given.
+    """
+    check_claim(path, pixels.shape, pixels.dtype.itemsize)
+    if not all(pixels.shape):
+        raise MicrographError(f"{path} holds an array of {_shape(pixels.shape)}, without a pixel; allowed: an image")
     if axes is None and pixels.ndim > 2:
         pixels = pixels.squeeze()
     colours = pixels.ndim > 2 and pixels.shape[-1] in (2, 3, 4)
     height, width = axes or ((pixels.ndim - 3, pixels.ndim - 2) if colours else (pixels.ndim - 2, pixels.ndim - 1))
     channels = [pixels.ndim - 1] if colours and pixels.ndim - 1 not in (height, width) else []
     if height < 0:
-        return [pixels]
-    last = [height, width, *channels]
-    pixels = np.moveaxis(pixels, last, range(-len(last), 0))
-    return list(pixels.reshape(-1, *pixels.shape[-len(last) :]))
+        stack = pixels[np.newaxis]
+    else:
+        last = [height, width, *channels]
+        pixels = np.moveaxis(pixels, last, range(-len(last), 0))
+        images = math.prod(pixels.shape[: -len(last)])
+        check_images(path, images)
+        stack = pixels.reshape(images, *pixels.shape[-len(last) :])
+    inside = len(pixels.dtype.names or ())
+    shape = (*stack.shape[1:], inside) if inside else stack.shape[1:]
+    for number in range(stack.shape[0]):
+        yield partial(_plane, stack, number), shape
 
 
 def _square(height: float | None, width: float | None) -> tuple[float | None, str]:
@@ -470,8 +492,13 @@ def _read_picture(path: Path) -> list[_Page]:
     from PIL import Image
 
     pages = []
-    with Image.open(path) as picture:
-        for number in range(getattr(picture, "n_frames", 1)):
+    with Image.open(path, formats=PICTURE_FORMATS) as picture:
+        number_of_frames = getattr(picture, "n_frames", 1)
+        check_images(path, number_of_frames)
+        bytes_of_a_pixel = len(picture.getbands()) * {"I": 4, "F": 4}.get(picture.mode[:1], 1)
+        # Each frame of an animation is laid over the one before.
+        check_claim(path, (number_of_frames, picture.height, picture.width), bytes_of_a_pixel)
+        for number in range(number_of_frames):
             picture.seek(number)
             shown = _palette(picture) if picture.mode == "P" else None
             channels = len(picture.getbands()) if picture.mode in PLAIN else 4 if picture.mode == "PA" else 3
@@ -484,7 +511,7 @@ def _picture_pixels(path: Path, number: int) -> NDArray[Any]:
     """One image of such a file."""
     from PIL import Image
 
-    with Image.open(path) as picture:
+    with Image.open(path, formats=PICTURE_FORMATS) as picture:
         picture.seek(number)
         if picture.mode in PLAIN or picture.mode.startswith("I;"):
             return np.asarray(picture)

@@ -3,6 +3,7 @@ calibration of a microscope (FEI, Zeiss) still holds for the image that the file
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exitwave.benchmark.claims import check_claim, check_images
 from exitwave.benchmark.units import length_of
 from exitwave.errors import MicrographError
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
+
+_STEPS = ("Start", "End", "Step"), (0, 0, 1)
+"""Attributes of OME-XML that say where images are along a further axis, with what stands for one that is left out."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,9 @@ def tiff_facts(path: Path) -> list[TiffFacts]:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
+        _check_ome(file, path)
+        for series in file.series:
+            check_claim(path, series.shape, 1 if series.dtype is None else series.dtype.itemsize)
         unit = str((file.imagej_metadata or {}).get("unit", ""))
         edges = _ome_edges(file)
         return [
@@ -101,6 +109,23 @@ def _doubt(file: TiffFile, page: Any) -> str:
         if not any(abs(used - size) <= 0.02 * used for size in said):
             return f"has a pixel of {used:.4g} Å by one entry of its header, but {said[0]:.4g} Å by another"
     return ""
+
+
+def _check_ome(file: TiffFile, path: Path) -> None:
+    """Refuse OME-XML that lists more images, or places of them, than a file holds."""
+    if not file.ome_metadata:
+        return
+    from xml.etree import ElementTree
+
+    for element in ElementTree.fromstring(file.ome_metadata).iter():
+        name = element.tag.split("}")[-1]
+        if name == "Pixels":
+            check_images(path, math.prod(int(element.get(f"Size{axis}", 1)) for axis in "ZCT"))
+        if name == "TiffData":
+            check_images(path, int(element.get("PlaneCount", 1)))
+        if name.startswith("ModuloAlong"):
+            start, end, step = (float(element.get(key, default)) for key, default in zip(*_STEPS, strict=True))
+            check_images(path, round((end - start) / step))
 
 
 def _ome_edges(file: TiffFile) -> list[tuple[float | None, float | None]]:

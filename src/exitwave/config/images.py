@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, get_args
@@ -431,7 +432,7 @@ class MicrographFields(Images):
             If there is no such table.
         """
         folder, index = Path(self.path), Path(self.path) / "index.csv"
-        if not index.is_file():
+        if not os.path.isfile(index):
             raise ValueError(
                 f"path {folder} has no index.csv; allowed: a folder with one of the columns image and mask"
             )

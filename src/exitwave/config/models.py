@@ -133,6 +133,10 @@ class Network(Block):
         keys = ("architecture", "encoder", "encoder_depth")
         return {key: getattr(self, key) for key in keys if key in type(self).model_fields}
 
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the metadata of the images that it learns."""
+        return ()
+
     def aim(self) -> dict[str, Any]:
         """Kind and target in plain values: networks of one aim can be scored against the same truth.
 
@@ -204,6 +208,10 @@ class Classification(Network):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="share of the probability that the loss spreads evenly over all classes"
     )
+
+    def columns(self) -> tuple[str, ...]:
+        """The column whose values are the classes."""
+        return (self.target.column,)
 
 
 DEFAULT_AIM = Segmentation(kind="segmentation").aim()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path, PurePath
@@ -59,6 +60,8 @@ EMBEDDING = 0.2
 """Depth in amorphous substrates, if not given: in the archived scripts of Rangel DaCosta et al. 2024."""
 STRUCTURE_SUFFIXES = (".cif", ".vasp", ".xyz", ".extxyz", ".xsf", ".pdb", ".res", ".gen")
 """Files of a folder that are taken for structures, beside those with POSCAR or CONTCAR in their names."""
+LARGEST_SHARD = 256
+"""Structures in a shard at the most: what is lost with a killed job is small, and so is a file."""
 REFUSED_SUFFIXES = (".traj",)
 """Files of a folder that would be taken for structures by others: they are refused, not passed over."""
 
@@ -381,8 +384,8 @@ class Structures(Block):
 
     COUNTS = frozenset({"count", "shard_size"})
     LAPTOP = {"shard_size": 16}
-    count: Whole = Field(ge=1, description="number of structures; more only adds to what is there")
-    shard_size: Whole = Field(32, ge=1, le=256, description="structures in a shard, which is one job")
+    count: Whole = Field(ge=1, le=1_000_000, description="number of structures; more only adds to what is there")
+    shard_size: Whole = Field(32, ge=1, le=LARGEST_SHARD, description="structures in a shard, which is one job")
     field_of_view: Positive = Field(description="lateral edge of the square, periodic cell [Å]")
 
     def periodic(self) -> bool:
@@ -396,6 +399,7 @@ class NanoparticlesOnSubstrate(Structures):
     VERSION = 3
     COLUMNS = {
         "content_hash": Column(text=True),
+        "redraws": Column(),
         "material": Column(text=True),
         "shape": Column(text=True),
         "particles_drawn": Column(),
@@ -497,6 +501,7 @@ class StructureFiles(Structures):
         "n_atoms": Column(),
         "periodic": Column(),
         "content_hash": Column(text=True),
+        "redraws": Column(),
     }
     kind: Literal["files"]
     path: PurePath = Field(
@@ -553,7 +558,7 @@ class StructureFiles(Structures):
     def may_be_files(self) -> list[str]:
         """The files, in the order of their paths; the path itself if it is no folder."""
         root = Path(self.path)
-        if not root.is_dir():
+        if not os.path.isdir(root):  # no error where it is no possible path
             return [str(root)]
         found = [(path.relative_to(root).parts, path) for path in root.rglob("*") if path.is_file()]
         return [str(path) for parts, path in sorted(found) if _is_structure(parts)]
@@ -561,7 +566,7 @@ class StructureFiles(Structures):
     def file_names(self) -> list[str]:
         """The files below the folder: their names and folders are recorded."""
         root = Path(self.path)
-        return [Path(path).relative_to(root).as_posix() for path in self.may_be_files()] if root.is_dir() else []
+        return [Path(path).relative_to(root).as_posix() for path in self.may_be_files()] if os.path.isdir(root) else []
 
 
 def _is_structure(parts: tuple[str, ...]) -> bool:

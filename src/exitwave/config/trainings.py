@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -29,7 +30,9 @@ class Training(Block):
         description="whether every epoch after the first sees newly drawn images of the same exit waves, made while "
         "training, instead of the stored ones; validation images stay the stored ones",
     )
-    seeds: Whole = Field(5, ge=1, description="networks trained, differing in initial weights and order of images")
+    seeds: Whole = Field(
+        5, ge=1, le=1000, description="networks trained, differing in initial weights and order of images"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to train; auto: a GPU if there is one")
     precision: Literal["auto", "32", "bf16"] = Field(
         "auto", description="arithmetic; auto: bf16 where the processor has it in hardware"
@@ -47,4 +50,4 @@ class Training(Block):
         folder = Path(self.start_from)
         one = folder / "weights.safetensors"
         found = sorted(folder.glob("seed-*/weights.safetensors"), key=lambda file: (len(str(file)), str(file)))
-        return [one] if one.is_file() else found
+        return [one] if os.path.isfile(one) else found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,13 @@ import pandas as pd
 
 from exitwave.data.shards import Shard, open_shard
 
+OPEN = 400
+"""Shards kept open by what reads many: each takes a file handle, of which systems allow 1024, and its directory."""
 
-def load_arrays(manifest: pd.DataFrame, names: Iterable[str]) -> dict[str, Any]:
+
+def load_arrays(
+    manifest: pd.DataFrame, names: Iterable[str], opened: Callable[[str], Shard] = open_shard
+) -> dict[str, Any]:
     """Read arrays of the images of a manifest.
 
     Parameters
@@ -20,6 +26,8 @@ def load_arrays(manifest: pd.DataFrame, names: Iterable[str]) -> dict[str, Any]:
         At least one row.
     names : iterable of str
         Arrays that are stored with every image.
+    opened : callable
+        Opens a shard, or has it open already.
 
     Returns
     -------
@@ -33,7 +41,7 @@ def load_arrays(manifest: pd.DataFrame, names: Iterable[str]) -> dict[str, Any]:
     """
     names, arrays = list(names), dict[str, Any]()
     for path, rows in manifest.reset_index(drop=True).groupby("shard"):
-        shard = open_shard(str(path))
+        shard = opened(str(path))
         for place, row in rows["row"].items():
             for name in names:
                 values = shard.read(name, row)
@@ -45,6 +53,11 @@ def load_arrays(manifest: pd.DataFrame, names: Iterable[str]) -> dict[str, Any]:
                     )
                 arrays[name][int(str(place))] = values
     return arrays
+
+
+def keep_open(shards: int = OPEN) -> Callable[[str], Shard]:
+    """What opens shards, and keeps so many open, those used last; for use in several threads."""
+    return lru_cache(shards)(open_shard)
 
 
 def unit_of(shard: Shard, name: str) -> str:

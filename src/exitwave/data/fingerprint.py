@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from exitwave.config.models import MaskTarget, Preprocessing
 from exitwave.data.columns import UNITS
 from exitwave.data.likeness import LARGEST_FIELD, features, learn_likeness
 from exitwave.data.preprocess import replace_outliers
+from exitwave.data.query import Columns
 from exitwave.data.selection import SPLITS
 from exitwave.data.shards import open_shard
 
@@ -28,13 +30,14 @@ _DESCRIPTIONS = {"particles", "seed", "shard", "row", "pool", "item", "draw"}
 """Columns that say nothing about what is in the images."""
 
 
-def fingerprint(manifest: pd.DataFrame) -> dict[str, Any]:
+def fingerprint(manifest: Columns) -> dict[str, Any]:
     """Statistics of a dataset: sizes, the distribution of every column, and what its training images look like.
 
     Parameters
     ----------
-    manifest : DataFrame
-        What :func:`exitwave.data.selection.draw_dataset` returns.
+    manifest : Columns
+        What :func:`exitwave.data.selection.draw_dataset` returns, with all columns of the images; or a StoredTable,
+        which needs memory for one column at a time.
 
     Returns
     -------
@@ -51,16 +54,15 @@ def fingerprint(manifest: pd.DataFrame) -> dict[str, Any]:
     ShardError
         If a shard of the sample is missing or damaged.
     """
+    split, structures = manifest["split"], manifest["structure_id"]
     return {
-        "images": {split: int((manifest["split"] == split).sum()) for split in SPLITS},
-        "structures": {
-            split: int(manifest.loc[manifest["split"] == split, "structure_id"].nunique()) for split in SPLITS
-        },
+        "images": {side: int((split == side).sum()) for side in SPLITS},
+        "structures": {side: int(structures[split == side].nunique()) for side in SPLITS},
         "columns": {
             name: _of_column(manifest[name], UNITS.get(name, ""))
             for name in sorted(set(manifest.columns) - _DESCRIPTIONS)
         },
-        "sample": _of_images(manifest[manifest["split"] == "train"]),
+        "sample": _of_images(_sample(manifest)),
         "warnings": _warnings(manifest),
     }
 
@@ -91,11 +93,12 @@ def power_spectrum(image: NDArray[Any]) -> NDArray[np.float64]:
     return np.divide(sums, sizes, out=np.zeros(RINGS), where=sizes > 0)
 
 
-def _warnings(manifest: pd.DataFrame) -> list[str]:
+def _warnings(manifest: Columns) -> list[str]:
     """Images blocks in which masks by phase leave much of the particles out."""
     told = []
-    for name, part in manifest.groupby("images") if "labelled_outline" in manifest else ():
-        labelled = part["labelled_outline"].dropna()
+    there = "labelled_outline" in manifest.columns
+    for name, part in manifest["labelled_outline"].groupby(manifest["images"]) if there else ():
+        labelled = part.dropna()
         few = (labelled < LEAST_LABELLED).mean()
         if few > RARELY:
             told.append(
@@ -123,9 +126,17 @@ def _of_column(values: pd.Series, unit: str) -> dict[str, Any]:
     return result
 
 
-def _of_images(rows: pd.DataFrame) -> dict[str, Any]:
-    order = sorted(range(len(rows)), key=lambda place: hashlib.blake2b(rows["image_id"].iloc[place].encode()).digest())
-    sample = rows.iloc[sorted(order[:SAMPLE])]
+def _sample(manifest: Columns) -> pd.DataFrame:
+    """Where some training images stand, always the same of the same dataset."""
+    train = np.flatnonzero(manifest["split"] == "train")
+    names = manifest["image_id"].to_numpy(dtype=object)[train]
+    digests = [hashlib.blake2b(name.encode()).digest() for name in names]
+    chosen = train[sorted(heapq.nsmallest(SAMPLE, range(len(train)), key=digests.__getitem__))]
+    columns = ("shard", "row", "structure_id", "pixel_size")
+    return pd.DataFrame({name: manifest[name].iloc[chosen].to_numpy() for name in columns})
+
+
+def _of_images(sample: pd.DataFrame) -> dict[str, Any]:
     intensities, spectra, means, described = [], [], [], []
     # Without a median filter, which only some models have; an image is compared before it too.
     outliers = Preprocessing().outliers

@@ -7,7 +7,7 @@ import difflib
 import operator
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -56,13 +56,26 @@ def check_condition(condition: str, columns: Iterable[str] = UNITS) -> None:
     select(pd.DataFrame({name: ["x" if name in TEXT else 1.0] for name in columns}), condition)
 
 
-def select(table: pd.DataFrame, condition: str) -> NDArray[np.bool_]:
+class Columns(Protocol):
+    """A table as far as a condition needs it: a DataFrame, or one that is read column by column."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, name: Any, /) -> Any: ...
+
+    @property
+    def columns(self) -> Any:
+        """Names of the columns."""
+        ...
+
+
+def select(table: Columns, condition: str) -> NDArray[np.bool_]:
     """Rows of a table that fulfil a condition.
 
     Parameters
     ----------
-    table : DataFrame
-        Metadata, one row an item.
+    table : Columns
+        Metadata, one row an item; a DataFrame, or a StoredTable of which the columns named are read.
     condition : str
         Such as ``"defocus > 0 and (dose < 500 or material in ['Au', 'Ag'])"``.
 
@@ -86,6 +99,11 @@ def select(table: pd.DataFrame, condition: str) -> NDArray[np.bool_]:
         )
     # A condition on constants alone is one truth value for all rows.
     return np.broadcast_to(result, (len(table),)).copy()
+
+
+def names_in(condition: str) -> set[str]:
+    """Names of the columns that a condition is about; raises as `select` does where it is none."""
+    return {node.id for node in ast.walk(_parsed(condition)) if isinstance(node, ast.Name)} - {"abs"}
 
 
 def unknown_column(name: str, columns: Iterable[str]) -> str:
@@ -127,11 +145,19 @@ def _shown(condition: str) -> str:
     return repr(condition if len(condition) <= 200 else condition[:200] + "…")
 
 
+def _written(node: ast.AST) -> str:
+    """A part of a condition as it may have been written."""
+    try:
+        return _shown(ast.unparse(node))
+    except ValueError:  # a whole number in hexadecimal digits may have too many decimal ones
+        return "a number of thousands of digits"
+
+
 def _refusal(node: ast.AST, condition: str, why: str = "") -> DatasetError:
-    return DatasetError(f"found {_shown(ast.unparse(node))}{why} in {_shown(condition)}; allowed: {ALLOWED}")
+    return DatasetError(f"found {_written(node)}{why} in {_shown(condition)}; allowed: {ALLOWED}")
 
 
-def _truth(node: ast.AST, table: pd.DataFrame, condition: str) -> NDArray[np.bool_]:
+def _truth(node: ast.AST, table: Columns, condition: str) -> NDArray[np.bool_]:
     """Truth of a condition for each row, shape (rows,) or () where no column occurs in it."""
     match node:
         case ast.BoolOp(op=junction, values=values):
@@ -153,19 +179,17 @@ def _truth(node: ast.AST, table: pd.DataFrame, condition: str) -> NDArray[np.boo
     raise _refusal(node, condition)
 
 
-def _comparison(
-    left: ast.expr, op: ast.cmpop, right: ast.expr, table: pd.DataFrame, condition: str
-) -> NDArray[np.bool_]:
+def _comparison(left: ast.expr, op: ast.cmpop, right: ast.expr, table: Columns, condition: str) -> NDArray[np.bool_]:
     value = _value(left, table, condition)
     if isinstance(op, ast.In | ast.NotIn) and isinstance(right, ast.List | ast.Tuple | ast.Set):
         members = [_value(_constant(member, condition), table, condition) for member in right.elts]
         if any(_is_text(member) != _is_text(value) for member in members):
-            raise _refusal(right, condition, f", text and numbers mixed for {ast.unparse(left)},")
+            raise _refusal(right, condition, f", text and numbers mixed for {_written(left)},")
         found = pd.Series(np.atleast_1d(value)).isin(members).to_numpy().reshape(np.shape(value))
         return np.asarray(found if isinstance(op, ast.In) else ~found, dtype=bool)
     if type(op) not in _COMPARE:
         raise DatasetError(
-            f"found {_shown(ast.unparse(ast.Compare(left, [op], [right])))} in {_shown(condition)}; allowed: {ALLOWED}"
+            f"found {_written(ast.Compare(left, [op], [right]))} in {_shown(condition)}; allowed: {ALLOWED}"
         )
     other = _value(right, table, condition)
     if _is_text(value) != _is_text(other):
@@ -180,7 +204,7 @@ def _constant(node: ast.expr, condition: str) -> ast.expr:
     return node
 
 
-def _value(node: ast.AST, table: pd.DataFrame, condition: str) -> Any:
+def _value(node: ast.AST, table: Columns, condition: str) -> Any:
     """Numbers or text: an array of float or object of shape (rows,), a float or a str."""
     match node:
         case ast.Constant(value=bool() | int() | float() as number):
@@ -203,7 +227,7 @@ def _value(node: ast.AST, table: pd.DataFrame, condition: str) -> Any:
     raise _refusal(node, condition)
 
 
-def _number(node: ast.AST, table: pd.DataFrame, condition: str) -> Any:
+def _number(node: ast.AST, table: Columns, condition: str) -> Any:
     value = _value(node, table, condition)
     if _is_text(value):
         # Not only senseless: 'x' * 10**12 would fill the memory.

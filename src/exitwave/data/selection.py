@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from exitwave.config.datasets import Dataset
 from exitwave.data.columns import UNITS
-from exitwave.data.query import select, unknown_column
+from exitwave.data.query import names_in, select, unknown_column
 from exitwave.data.strata import Strata
 from exitwave.errors import DatasetError
 
@@ -161,6 +161,12 @@ def check_dataset(block: Dataset, pools: Mapping[str, Pool], columns: Collection
         if limit < left:
             steps["after limit"] = limit * pool.images
         _check_size(block, name, steps)
+
+
+def columns_drawn_by(block: Dataset) -> set[str]:
+    """Columns that the condition, limits and strata of a dataset are about."""
+    of_condition = names_in(str(block.where)) if block.where is not None else set()
+    return of_condition | {_column(name) for name in block.limit} | set(block.strata)
 
 
 def split_of(position: ArrayLike, block: Dataset) -> NDArray[Any]:

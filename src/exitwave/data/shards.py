@@ -5,46 +5,52 @@ along its first axis, ``item``, with a chunk an item; a ragged one is a group wi
 Both files are written to a temporary name and renamed; the zip holds no times, so that the same content is
 the same bytes. Each member of the zip carries a CRC-32, checked at every read. The zip's comment holds
 digests, checked at opening: of its directory, since Zarr alone reads a member that was lost as zeros, and of
-the table, since another shard's fits as well. The pages of a table carry checksums too.
+the table, since another shard's fits as well. A table carries a digest of its whole file.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import io
 import math
-import os
-import shutil
-import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import zarr
 from zarr.codecs import BloscCodec
-from zarr.storage import MemoryStore, ZipStore
+from zarr.storage import MemoryStore
 
-from exitwave.data.columns import UNITS
+from exitwave.data.packed import PackedStore
+from exitwave.data.tables import (
+    LEAST_ROOM,
+    MOST_PACKED,
+    belongs_to,
+    check_place,
+    digest_of,
+    read_table,
+    reason_of,
+    table_bytes,
+    table_path,
+)
+from exitwave.data.whole import replace_file, whole_file
 from exitwave.errors import ShardError
 from exitwave.items import Array, Axis, Item
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
-_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError)
-"""What reading a damaged zip, or a damaged array within it, raises."""
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CODECS = ("bytes", "blosc", "zstd", "gzip", "crc32c", "transpose")
+"""Of the arrays that are read: those that Zarr itself writes numbers with."""
+_MOST_CHUNKS = 100_000
+"""Of an array, on average full."""
 _LARGEST_CHUNK = 2**30
 """Bytes; Blosc compresses less than 2 GiB at once."""
 _TOGETHER = 2**22
 """Bytes of items that are compressed together."""
+_ROWS_TOGETHER = 2**15
+"""Rows of joined tables that are held at once, and stand together in the file."""
 _BLOCK = 2**20
 """Bytes; Blosc's own choice is smaller and compresses exit waves by 5-10 % less."""
 
@@ -62,8 +68,17 @@ class Shard:
         return dict(self.group.attrs)
 
     def names(self) -> list[str]:
-        """Names of the arrays, stacked and ragged."""
-        return sorted(name for name, _ in self.group.members())
+        """Names of the arrays, stacked and ragged.
+
+        Raises
+        ------
+        ShardError
+            If the file is damaged.
+        """
+        try:
+            return sorted(name for name, _ in self.group.members())
+        except Exception as error:  # as in reading
+            raise ShardError(f"{self.path}: is damaged ({reason_of(error)}); delete the file and run again") from error
 
     def read(self, name: str, index: Any = slice(None)) -> np.ndarray:
         """Read a part of one array.
@@ -82,14 +97,16 @@ class Shard:
         try:
             node = self._node(name)
             if isinstance(node, zarr.Group):
-                return np.asarray(self._node(f"{name}/{int(index)}")[...])
-            return np.asarray(node[index])
+                return np.asarray(self._array(f"{name}/{int(index)}")[...])
+            return np.asarray(self._array(name)[index])
         except KeyError as error:
             raise ShardError(f"{self.path}: holds no array '{name}'; it has {', '.join(self.names())}") from error
-        except _DAMAGE as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # what is damaged fails in as many ways as there are libraries below
             item = "" if isinstance(index, slice) else f", item {index}"
             raise ShardError(
-                f"{self.path}: array '{name}'{item} is damaged ({_reason(error)}); delete the file and run again"
+                f"{self.path}: array '{name}'{item} is damaged ({reason_of(error)}); delete the file and run again"
             ) from error
 
     def item(self, place: int) -> Mapping[str, Array]:
@@ -108,8 +125,29 @@ class Shard:
     def _node(self, name: str) -> Any:
         """An array or a group of them, whose metadata are read once."""
         if name not in self._nodes:
-            self._nodes[name] = self.group[name]
+            node = self.group[name]
+            if isinstance(node, zarr.Array):
+                self._check(node)
+            self._nodes[name] = node
         return self._nodes[name]
+
+    def _array(self, name: str) -> Any:
+        """An array."""
+        node = self._node(name)
+        if not isinstance(node, zarr.Array):
+            raise ValueError("it is a group")
+        return node
+
+    def _check(self, node: zarr.Array) -> None:
+        """Refuse an array that is none of numbers, or that needs more room than this file can stand for."""
+        codecs = [codec["name"] for codec in node.metadata.to_dict()["codecs"]]
+        if node.dtype.kind not in "buifc" or not set(codecs) <= set(_CODECS):
+            raise ValueError(f"it is of type {node.dtype} by {', '.join(codecs)}")
+        values, chunks = math.prod(node.shape), math.prod(node.chunks)
+        if max(values, chunks) * node.dtype.itemsize > max(LEAST_ROOM, MOST_PACKED * self.path.stat().st_size):
+            raise ValueError(f"it is said to have {values} values, in chunks of {chunks}")
+        if values > _MOST_CHUNKS * chunks:
+            raise ValueError(f"it has chunks of {chunks} values, of {values}")
 
 
 class _StoredItem(Mapping[str, Array]):
@@ -118,20 +156,21 @@ class _StoredItem(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         values = self._shard.read(name, self._place)
-        described, ragged = self._shard.described(name, self._place)
-        axes = tuple(Axis(**{**axis, "labels": tuple(axis.get("labels", ()))}) for axis in described["axes"])
-        return Array(values, axes, described.get("unit", ""), ragged)
+        try:
+            described, ragged = self._shard.described(name, self._place)
+            axes = tuple(Axis(**{**axis, "labels": tuple(axis.get("labels", ()))}) for axis in described["axes"])
+            return Array(values, axes, described.get("unit", ""), ragged)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ShardError(
+                f"{self._shard.path}: array '{name}' does not say what its axes are ({reason_of(error)}); allowed: a "
+                "file that this version has written"
+            ) from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._shard.names())
 
     def __len__(self) -> int:
         return len(self._shard.names())
-
-
-def table_path(shard: str | Path) -> Path:
-    """The table that stands beside a shard."""
-    return Path(str(shard).removesuffix(".zarr.zip") + ".parquet")
 
 
 @dataclass
@@ -192,7 +231,7 @@ class ShardWriter:
             raise ValueError(f"a shard of {self._count} items was given {len(self.rows)}")
         self._write()
         self._flush(lambda key: True)
-        return _parquet(pd.DataFrame(self.rows))
+        return table_bytes(pd.DataFrame(self.rows))
 
     def _write(self) -> None:
         """Compress what waits, and write it."""
@@ -245,46 +284,16 @@ def shard_writer(path: str | Path, count: int, attributes: dict[str, Any]) -> It
 
     Raises
     ------
-    ShardError
+    WriteError
         If a file cannot be written: disk full, quota, permissions.
     """
     path = Path(path)
-    with _whole(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+    with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         writer = ShardWriter(archive, count, attributes)
         yield writer
         rows = writer.finish()
-        _write(table_path(path), rows)
-        archive.comment = _digest(rows) + b" " + _directory_digest(archive)
-
-
-def write_table(path: str | Path, table: pd.DataFrame) -> None:
-    """Write a table as Parquet, atomically, with the unit of every column in its field metadata.
-
-    Raises
-    ------
-    ShardError
-        If the file cannot be written: disk full, quota, permissions.
-    """
-    _write(Path(path), _parquet(table))
-
-
-def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a table.
-
-    Raises
-    ------
-    ShardError
-        If the file is missing or damaged.
-    """
-    try:
-        table: pd.DataFrame = pq.read_table(path, page_checksum_verification=True, partitioning=None).to_pandas()
-        return table
-    except FileNotFoundError as error:
-        raise ShardError(f"{path}: is missing; delete its shard, if that is there, and run again") from error
-    except (OSError, pa.ArrowException) as error:
-        raise ShardError(
-            f"{path}: cannot be read ({_reason(error)}); delete it with its shard and run again"
-        ) from error
+        replace_file(table_path(path), lambda unfinished: unfinished.write_bytes(rows))
+        archive.comment = digest_of(rows) + b" " + _directory_digest(archive)
 
 
 def open_shard(path: str | Path) -> Shard:
@@ -293,26 +302,55 @@ def open_shard(path: str | Path) -> Shard:
     Raises
     ------
     ShardError
-        If the file is missing or no whole zip, or the table beside it was not written with it.
+        If the file is missing or no whole zip, the table beside it was not written with it, or it stands in the place
+        of another.
     """
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as archive:
+            if packed := [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]:
+                raise ShardError(f"{path}: '{packed[0]}' is packed by the zip; allowed: arrays packed by Zarr alone")
             # A store that Zarr or another tool wrote has no digests.
             table, _, directory = archive.comment.rpartition(b" ")
             if directory and directory != _directory_digest(archive):
                 raise ShardError(f"{path}: is damaged (its directory has changed); delete the file and run again")
         beside = table_path(path)
-        if table and beside.exists() and table != _digest(beside.read_bytes()):
+        if table and beside.exists() and table != digest_of(beside.read_bytes()):
             raise ShardError(
                 f"{beside}: is damaged, or is not the table that was written with {path.name}; delete both and run "
                 "again"
             )
-        return Shard(path, zarr.open_group(ZipStore(path, mode="r"), mode="r"))
-    except FileNotFoundError as error:
-        raise ShardError(f"{path}: is missing; run the workflow to make it") from error
-    except (*_DAMAGE, KeyError) as error:
-        raise ShardError(f"{path}: is damaged ({_reason(error)}); delete the file and run again") from error
+        shard = Shard(path, zarr.open_group(PackedStore(path, mode="r"), mode="r", zarr_format=3))
+    except (ShardError, MemoryError):
+        raise
+    except Exception as error:  # as in reading
+        if not path.exists():
+            raise ShardError(f"{path}: is missing; run the workflow to make it") from error
+        raise ShardError(f"{path}: is damaged ({reason_of(error)}); delete the file and run again") from error
+    found = shard.attributes.get("of", {})
+    for column, expected in belongs_to(path).items():
+        if column in found:
+            check_place(path, column, expected, found[column])
+    return shard
+
+
+def check_shard(path: str | Path) -> None:
+    """Read every byte of a shard and its table, and compare them with their checksums and digests.
+
+    Raises
+    ------
+    ShardError
+        As :func:`open_shard` and :func:`read_table`, or if a member of the zip is damaged.
+    """
+    open_shard(path)
+    read_table(table_path(path))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # as in reading
+        raise ShardError(f"{path}: is damaged ({reason_of(error)}); delete the file and run again") from error
+    if damaged is not None:
+        raise ShardError(f"{path}: is damaged (the checksum of {damaged} is another); delete the file and run again")
 
 
 def _described(axis: Axis) -> dict[str, Any]:
@@ -335,67 +373,7 @@ def _chunks(shape: tuple[int, ...], itemsize: int, stacked: bool) -> tuple[int, 
     return tuple(chunks)
 
 
-def _parquet(table: pd.DataFrame) -> bytes:
-    """A table as the content of a Parquet file."""
-    content = pa.Table.from_pandas(table, preserve_index=False)
-    fields = [f.with_metadata({"unit": UNITS[f.name]}) if UNITS.get(f.name) else f for f in content.schema]
-    content = content.cast(pa.schema(fields, metadata=content.schema.metadata))
-    stream = io.BytesIO()
-    pq.write_table(content, stream, compression="zstd", write_page_checksum=True)
-    return stream.getvalue()
-
-
-def _write(path: Path, content: bytes) -> None:
-    with _whole(path) as temporary:
-        temporary.write_bytes(content)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A temporary name that becomes ``path`` once its file is whole; what killed runs left of it is cleared.
-
-    An error of writing becomes a sentence.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    written = 0
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{path.name}.*.part"):
-            left.unlink(missing_ok=True)
-        try:
-            yield temporary
-            with temporary.open("rb+") as stream:
-                os.fsync(stream.fileno())
-            temporary.replace(path)
-        finally:
-            with suppress(OSError):
-                written = temporary.stat().st_size
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise ShardError(_cannot_write(path, written, error)) from error
-
-
-def _cannot_write(path: Path, written: int, error: OSError) -> str:
-    reason = error.strerror or _reason(error)
-    if error.errno not in _NO_ROOM:
-        return f"{path}: cannot be written ({reason}); allowed: a folder that can be written to"
-    free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
-    return (
-        f"{path}: cannot be written ({reason}): {written / 1e6:,.2f} MB of it were, and {free / 1e6:,.2f} MB are now "
-        "free on its disk; make room there, or raise the quota, and run again"
-    )
-
-
-def _digest(content: bytes) -> bytes:
-    return hashlib.sha256(content).hexdigest().encode()
-
-
 def _directory_digest(archive: zipfile.ZipFile) -> bytes:
     """Digest of the names, sizes and checksums of all members."""
     members = sorted((info.filename, info.file_size, info.CRC) for info in archive.infolist())
-    return _digest(repr(members).encode())
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return digest_of(repr(members).encode())

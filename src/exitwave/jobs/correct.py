@@ -16,7 +16,7 @@ import pandas as pd
 from exitwave.benchmark.readers import SUFFIXES, read_corrected, read_micrograph
 from exitwave.config.images import KEPT_BACK
 from exitwave.data.whole import replace_file
-from exitwave.errors import MicrographError
+from exitwave.errors import MicrographError, WriteError
 from exitwave.jobs.apply import Outcome
 from exitwave.jobs.results_table import IMAGES
 
@@ -139,7 +139,7 @@ def collect(folder: Path, output: Path, test: float, untouched: bool = False) ->
                 )
             told = _add(image, masks[0], output, rows)
             outcomes.append(Outcome(image.path, True, told))
-        except (MicrographError, OSError) as error:
+        except (MicrographError, WriteError, OSError) as error:
             outcomes.append(Outcome(image.path, False, str(error)))
     if rows:
         # Columns that were added by hand stay, behind these.
@@ -163,7 +163,16 @@ def _rows(output: Path) -> list[dict[str, Any]]:
             f"{output / INDEX} has no column {missing[0]}: it was not made by exitwave correct; allowed: another "
             "output folder"
         )
-    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    for row in rows:
+        for name in ("image", "mask"):
+            there = os.path.realpath(output / row[name].replace("\0", ""))
+            # An image that stays where it is is not written.
+            if not there.startswith(os.path.realpath(output) + os.sep) and (name, there) != ("image", row["source"]):
+                raise MicrographError(
+                    f"{output / INDEX} has the {name} {row[name]!r}; allowed: a file in its own folder, or below"
+                )
+    return rows
 
 
 def _add(image: SegmentedImage, mask_file: Path, output: Path, rows: list[dict[str, Any]]) -> str:

@@ -19,8 +19,10 @@ from exitwave.benchmark.metrics import Metric
 from exitwave.benchmark.summary import summarise
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.models import Network
-from exitwave.data.shards import open_shard, read_table, shard_writer, table_path, write_table
-from exitwave.errors import MicrographError
+from exitwave.data.shards import open_shard, shard_writer
+from exitwave.data.tables import read_table, table_path, write_table
+from exitwave.data.whole import replace_file, sealed, unsealed
+from exitwave.errors import MicrographError, ShardError
 from exitwave.items import Array, Axis, Item, item_rng, lateral
 from exitwave.study.description import Description
 from exitwave.training.kinds import described, task_from
@@ -81,6 +83,7 @@ def score_network(
 
     record = read_record(network)
     attributes: dict[str, Any] = {"stage": "predictions", "benchmark": description.name, "method": training}
+    attributes["of"] = {"benchmark_hash": [description.hash], "seed": [seed]}
     if record.diverged:
         log.warning("no scores: the training has diverged: %s", record.diverged)
         with shard_writer(output, 0, {**attributes, "diverged": record.diverged}):
@@ -156,9 +159,11 @@ def score_baselines(
             rows[name].append(_row(description, case, metric, np.asarray(rule(case)), columns))
     for file in cases.skipped().itertuples():
         log.warning("skipped: %s", file.reason)
-    cases.skipped().to_csv(skipped_files, index=False)
+    skipped = cases.skipped()
+    replace_file(skipped_files, lambda unfinished: skipped.to_csv(unfinished, index=False))
     write_table(output, pd.DataFrame([row for method in rows.values() for row in method]))
-    task_file.write_text(json.dumps(described(cases.task), sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(sealed(described(cases.task)), sort_keys=True, ensure_ascii=False) + "\n"
+    replace_file(task_file, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
 
 
 def summarise_benchmark(
@@ -171,10 +176,10 @@ def summarise_benchmark(
     have diverged are counted in the column ``diverged``; a training of which all have is a row without scores.
     """
     block = description.of(Benchmark)
-    told = json.loads(task_file.read_text(encoding="utf-8"))
+    trainings = _by_training(networks)
+    told = _read_task(task_file, trainings)
     task = task_from(told)
     metric = scoring_of(task.model).metric(task, block.threshold)
-    trainings = _by_training(networks)
     tables = [read_table(baselines)]
     for predictions in trainings.values():
         tables += [read_table(table_path(shard.path)) for shard in predictions.shards]
@@ -183,19 +188,35 @@ def summarise_benchmark(
     rows = []
     for (kind, method), group in scores.groupby(["kind", "method"], sort=False):
         rng = item_rng(0, "bootstrap", description.hash)
-        names = {"benchmark": description.name, "method": method, "kind": kind}
+        names = {"benchmark": description.name, "method": method, "kind": kind, "benchmark_hash": description.hash}
         lost = trainings[str(method)].diverged if kind == "network" else 0
         rows.append({**names, **summarise(group, metric, block.bootstrap, rng), "diverged": lost})
     for name, predictions in trainings.items():
         if not predictions.shards:
             log.warning("all networks of %s have diverged", name)
             names = {"benchmark": description.name, "method": name, "kind": "network"}
+            names |= {"benchmark_hash": description.hash}
             rows.append({**names, "seeds": 0, "images": 0, "groups": 0, "diverged": predictions.diverged})
     table = pd.DataFrame(rows)
     counted = dict.fromkeys(("images", "groups", *([metric.selection.name] if metric.selection else [])), int)
     table = table.fillna(dict.fromkeys(counted, 0)).astype(counted)
     write_table(summary, table.assign(task=json.dumps(told, sort_keys=True, ensure_ascii=False)))
     write_table(per_image, scores)
+
+
+def _read_task(path: Path, trainings: Mapping[str, Predictions]) -> dict[str, Any]:
+    """Task of a benchmark in plain values, which is that of the predictions."""
+    try:
+        told = unsealed(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, AttributeError) as error:
+        raise ShardError(f"{path}: cannot be read ({error}); delete it and run again") from error
+    for predictions in trainings.values():
+        for shard in predictions.shards:
+            if shard.attributes["task"] != told:
+                raise ShardError(
+                    f"{path}: describes another task than {shard.path}; delete the one that is wrong and run again"
+                )
+    return told
 
 
 def _by_training(networks: Sequence[Path]) -> dict[str, Predictions]:

@@ -4,47 +4,61 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from exitwave.config.datasets import Dataset
 from exitwave.config.models import Network
 from exitwave.config.trainings import Training
+from exitwave.data.batches import keep_open
 from exitwave.data.fingerprint import fingerprint
-from exitwave.data.selection import draw_dataset, draw_of_network
-from exitwave.data.shards import read_table, table_path, write_table
-from exitwave.errors import ExitwaveError, TrainingError
+from exitwave.data.selection import columns_drawn_by, draw_dataset, draw_of_network
+from exitwave.data.tables import StoredTable, join_tables, read_table, write_rows, write_table
+from exitwave.data.whole import replace_file, sealed, unsealed
+from exitwave.errors import DatasetError, ExitwaveError, TrainingError
 from exitwave.items import item_rng
 from exitwave.study.description import Description
 from exitwave.training.kinds import task_on
-from exitwave.training.record import read_record
+from exitwave.training.record import HISTORY, history_digest, read_record
 from exitwave.training.streaming import ImagesSource, Stream
-from exitwave.training.task import Task, read_examples
+from exitwave.training.task import HELD_BYTES, Task
 
 if TYPE_CHECKING:
+    from exitwave.training.examples import Examples
     from exitwave.training.networks import LoadedNetwork
 
 log = logging.getLogger(__name__)
-TOGETHER = 512
-"""Images of which inputs and targets are made at a time."""
-
-
-def image_table(shards: list[str]) -> pd.DataFrame:
-    """Metadata of all images of some shards, with the shard and the row where each image stands."""
-    parts = [read_table(table_path(path)) for path in shards]
-    parts = [part.assign(shard=path, row=range(len(part))) for path, part in zip(shards, parts, strict=True)]
-    return pd.concat(parts, ignore_index=True)
+SPLITS = ("train", "validation")
+COLUMNS = {
+    "image_id",
+    "structure_id",
+    "images_hash",
+    "item",
+    "draw",
+    "split",
+    "shard",
+    "row",
+    "pixel_size",
+    "micrograph",
+}
+"""Columns of a manifest that every training needs."""
+SAMPLE = 256
+"""Training images at most whose targets are described with a network."""
+_DRAWN_BY = {"image_id", "structure_id", "split_position"}
+"""Columns that every draw goes by."""
+_OF_A_DRAW = ["images", "shard", "row", "split", "pool", "dataset", "dataset_hash"]
+"""Columns that a draw makes; all others are those of the images."""
 
 
 def make_catalog(shards: list[str], output: Path) -> None:
     """Join the metadata of all images of a study in one table."""
-    write_table(output, image_table(shards))
+    write_rows(output, join_tables(shards, ()))
 
 
 def make_dataset(description: Description, shards: dict[str, list[str]], manifest: Path, summary: Path) -> None:
@@ -60,7 +74,7 @@ def make_dataset(description: Description, shards: dict[str, list[str]], manifes
         Parquet and JSON to write.
     """
     block = description.of(Dataset)
-    tables = {name: image_table(paths) for name, paths in shards.items()}
+    tables = {name: _drawn_from(paths, columns_drawn_by(block)) for name, paths in shards.items()}
     rng = item_rng(description.seed, "datasets", description.hash)
     # The same for all datasets of a root seed, so that a small limit keeps a part of what a larger one keeps.
     limit_rng = item_rng(description.seed, "limit", "0")
@@ -69,12 +83,20 @@ def make_dataset(description: Description, shards: dict[str, list[str]], manifes
     except ExitwaveError as error:
         raise type(error)(f"datasets.{description.name}.{error}") from error
     drawn = drawn.assign(dataset=description.name, dataset_hash=description.hash)
-    content = fingerprint(drawn)
-    write_table(manifest, drawn)
-    summary.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
+    write_rows(manifest, drawn[_OF_A_DRAW])
+    content = fingerprint(StoredTable(manifest))
+    text = json.dumps(sealed(content), indent=1, sort_keys=True)
+    replace_file(summary, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
     log.info("images %s of structures %s", content["images"], content["structures"])
     for warning in content["warnings"]:
         log.warning("datasets.%s: %s", description.name, warning)
+
+
+def _drawn_from(shards: list[str], named: set[str]) -> pd.DataFrame:
+    """What a draw must know of the images of some shards."""
+    table = join_tables(shards, _DRAWN_BY | named)
+    # The sentence on a column that there is not is to name those that there are.
+    return table if named <= set(table.columns) else join_tables(shards)
 
 
 def train_network(
@@ -113,9 +135,11 @@ def train_network(
 
     data_block, training = dataset.of(Dataset), description.of(Training)
     folder.mkdir(parents=True, exist_ok=True)
-    table = read_table(manifest)
+    # The columns alone that are needed: a manifest has as many rows as there are images, and a hundred columns.
+    columns = COLUMNS | {*model.of(Network).columns()}
+    table = read_table(manifest, None if data_block.draw_per_seed else columns)
     task = task_on(model.of(Network), table)
-    data = json.loads((manifest.parent / "fingerprint.json").read_text(encoding="utf-8"))
+    data = _read_fingerprint(manifest.parent / "fingerprint.json", dataset.hash)
     if data_block.draw_per_seed:
         try:
             table = draw_of_network(table, data_block, item_rng(description.seed, "draws", description.hash, seed))
@@ -123,23 +147,24 @@ def train_network(
             raise type(error)(f"datasets.{dataset.name}.{error}") from error
         data = fingerprint(table)
         write_table(folder / "manifest.parquet", table[table["split"] != "test"])
-    sides = {split: table[table["split"] == split] for split in ("train", "validation")}
-    seen = {split: _examples(rows, task) for split, rows in sides.items()}
-    images, targets = seen["train"]
-    log.info("%d images for training, %d for validation", len(images), len(seen["validation"][0]))
+        table = table[[name for name in table if name in columns]]
+    sides = {split: table[table["split"] == split].reset_index(drop=True) for split in SPLITS}
+    log.info("%d images for training, %d for validation", *map(len, sides.values()))
+    examples = _examples(sides, task, training)
     draws = int(item_rng(description.seed, "trainings", description.hash, seed).integers(2**31))
     checkpoint = folder / "checkpoint.pt"
     pixel_size = float(sides["train"]["pixel_size"].iloc[0])
     redraw = None
     if training.streaming:
-        redraw = _stream(sides["train"], task, training, streams or {}).draw
+        redraw = _redraw(sides["train"], examples["train"], task, training, streams or {})
+    edge, statistics = _described(examples["train"], sides["train"], task)
     info = {
         "exitwave_version": version("exitwave"),
         "training": description.plain(),
         "dataset": dataset.plain(),
         "seed": seed,
-        "image_size": int(images.shape[-1]),
-        "data": {**data, "target": task.statistics(targets)},
+        "image_size": edge,
+        "data": {**data, "target": statistics},
         **({"start_from": read_record(start).weights_sha256} if start is not None else {}),
     }
     network, diverged = None, ""
@@ -152,15 +177,14 @@ def train_network(
             _tell_differences(before, task, pixel_size)
             initial = before.module.state_dict()
         result = train(
-            (images, targets),
-            seen["validation"],
+            examples["train"],
+            examples["validation"],
             task,
             seed=draws,
             device=training.device,
             precision=training.precision,
             threads=training.threads,
             checkpoint=checkpoint,
-            image_ids=sides["train"]["image_id"].tolist(),
             redraw=redraw,
             initial=initial,
             progress=log.info,
@@ -175,9 +199,22 @@ def train_network(
         log.warning("trainings.%s: seed %d has diverged and is left out: %s", description.name, seed, error)
     except TrainingError as error:
         raise TrainingError(f"trainings.{description.name}: seed {seed}: {error}") from error
-    history.to_csv(folder / "history.csv", index=False)
+    info |= {"history_sha256": history_digest(history)}
+    replace_file(folder / HISTORY, lambda unfinished: history.to_csv(unfinished, index=False))
     save_network(folder, network, task, pixel_size=pixel_size, info=info, diverged=diverged)
     checkpoint.unlink(missing_ok=True)
+
+
+def _read_fingerprint(path: Path, identity: str) -> dict[str, Any]:
+    """Fingerprint of the dataset with this identity."""
+    try:
+        content = unsealed(json.loads(path.read_text(encoding="utf-8")))
+        found = list(content["columns"]["dataset_hash"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{path}: cannot be read ({error}); delete it and run again") from error
+    if found != [identity]:
+        raise DatasetError(f"{path}: is of dataset {', '.join(found)}; allowed: {identity}; delete it and run again")
+    return content
 
 
 def _tell_differences(before: LoadedNetwork, task: Task, pixel_size: float) -> None:
@@ -190,16 +227,49 @@ def _tell_differences(before: LoadedNetwork, task: Task, pixel_size: float) -> N
         log.warning("the network to start from knows images of another preprocessing")
 
 
-def _examples(rows: pd.DataFrame, task: Task) -> tuple[NDArray[np.float32], NDArray[Any]]:
-    """Inputs and targets of the images of some rows."""
-    seen, aimed = [], []
-    for part, arrays in read_examples(task, rows, TOGETHER):
-        seen.append(task.inputs(arrays))
-        aimed.append(task.targets(arrays, part))
-    return np.concatenate(seen), np.concatenate(aimed)
+def _examples(sides: Mapping[str, pd.DataFrame], task: Task, training: Training) -> dict[str, Examples]:
+    """Inputs and targets of the images of each split: held, or beyond a limit read and made as they are needed."""
+    from exitwave.training.examples import MadeExamples, StoredImages, hold
+
+    number, opened = sum(map(len, sides.values())), keep_open()
+    inputs, targets = StoredImages(sides["train"][:1], task, opened).make(np.zeros(1, np.int64))
+    needed = number * (inputs.nbytes + targets.nbytes)
+    held = needed <= HELD_BYTES
+    examples: dict[str, Examples] = {}
+    for split, rows in sides.items():
+        # With streaming the stored images for training are seen once.
+        once = held or (training.streaming and split == "train")
+        images = StoredImages(rows, task, opened, 0 if once else HELD_BYTES * len(rows) // number)
+        made = MadeExamples(rows["image_id"].tolist(), images.make, training.threads)
+        examples[split] = hold(made) if held else made
+    if not held:
+        log.info(
+            "inputs and targets of all images are %.1f GB; beyond %.1f GB they are read and made when they are needed",
+            needed / 1e9,
+            HELD_BYTES / 1e9,
+        )
+    return examples
 
 
-def _stream(rows: pd.DataFrame, task: Task, training: Training, sources: Mapping[str, ImagesSource]) -> Stream:
-    """What draws new images for those of some rows."""
+def _redraw(
+    rows: pd.DataFrame, stored: Examples, task: Task, training: Training, sources: Mapping[str, ImagesSource]
+) -> Callable[[int], Examples]:
+    """What draws new images for those of some rows: held if the stored ones are."""
+    from exitwave.training.examples import HeldExamples, MadeExamples
+
+    stream = Stream(rows, sources, task, training.threads)
     log.info("new images in every epoch after the first, of %d structures", rows["structure_id"].nunique())
-    return Stream(rows, sources, task, training.threads)
+    names = stored.names
+    if isinstance(stored, HeldExamples):
+        return lambda epoch: HeldExamples.of(names, *stream.draw(epoch))
+    return lambda epoch: MadeExamples(names, partial(stream.make, epoch), training.threads)
+
+
+def _described(examples: Examples, rows: pd.DataFrame, task: Task) -> tuple[int, dict[str, Any]]:
+    """Edge of the images [px], and what targets are like: of a sample, evenly spaced, since all may be very many."""
+    places = np.unique(np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).astype(np.int64))
+    edge, targets = 0, []
+    for inputs, aims in examples.batches(np.array_split(places, -(-len(places) // 16))):
+        edge = int(inputs.shape[-1])
+        targets.append(aims.numpy())
+    return edge, task.statistics(np.concatenate(targets), rows)

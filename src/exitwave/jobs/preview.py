@@ -13,7 +13,7 @@ from exitwave.errors import ConfigError
 from exitwave.images.kinds import simulation_of
 from exitwave.jobs.simulate import make_shard
 from exitwave.report.samples import Sample
-from exitwave.structures.kinds import kind_of
+from exitwave.structures.kinds import crystals_told
 from exitwave.study.description import Description, describe
 from exitwave.study.member import Member, Study
 from exitwave.study.plan import sources_of
@@ -153,7 +153,7 @@ def make_preview(study: Study, name: str, output: Path, number: int = 8, seed: i
     shown = [members[place] for place in spread(len(members), ROWS)]
     blocks = [member.first() for member in shown]
     structures = [block for block in blocks if isinstance(block, Structures)]
-    for text in dict.fromkeys(text for block in structures for text in kind_of(block).crystals(block)):
+    for text in crystals_told(structures):
         log.info("%s", text)
     with TemporaryDirectory(prefix="exitwave-preview-") as folder:
         samples = make_samples(shown, number, seed, Path(folder))

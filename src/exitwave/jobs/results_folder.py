@@ -222,6 +222,11 @@ class ResultsFolder:
                 f"{self.folder}: the summary cannot be written: {error.strerror}; the images are there, and the next "
                 "call writes it"
             ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise MicrographError(
+                f"{self.folder}: the summary cannot be written, since its tables have been changed ({error}); allowed: "
+                "another output folder"
+            ) from error
 
     def _forget(self, key: tuple[str, str]) -> None:
         """Take the rows of an image out of the tables, of the one that says that it is there first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -76,10 +76,14 @@ class ResultsTable:
         self.columns = list(self.rows().columns)
 
     def rows(self) -> pd.DataFrame:
-        """All that has been written, as text."""
+        """All that has been written, as text; names of files that would lie in another folder are refused."""
         if not self.path.exists():
             return pd.DataFrame(columns=self.needed, dtype=str)
-        return self._read()
+        rows = self._read()
+        for name in rows["name"] if "name" in self.needed else ():
+            if not is_file_name(name):
+                raise MicrographError(f"{self.path} has the name {name!r}; allowed: that of a file in its own folder")
+        return rows
 
     def _read(self, **how: Any) -> pd.DataFrame:
         try:
@@ -137,6 +141,11 @@ class ResultsTable:
 def records(rows: pd.DataFrame) -> list[dict[str, str]]:
     """Rows of a table as cells by heading."""
     return [dict(zip(map(str, rows.columns), map(str, cells), strict=True)) for cells in rows.to_numpy()]
+
+
+def is_file_name(name: str) -> bool:
+    """Whether files of this name lie in the folder in which they are looked for."""
+    return PurePath(name).name == name and "\0" not in name
 
 
 def panel_file(folder: Path, name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import platform
 import sys
@@ -12,9 +13,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from exitwave.errors import ExitwaveError
+from exitwave.jobs.coordinator import take_part
 
 MOST_TOLD = 3
 """Warnings of one kind that go to the terminal; all are in the log file."""
+
+
+MORE_MEMORY = (
+    "run fewer jobs at once (make run CORES=1, or snakemake with --resources mem_mb=MEMORY of this machine), or run on "
+    "a machine with more memory"
+)
+"""What helps where memory is short."""
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether an error says that no more memory is given, as NumPy, the system and PyTorch do."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)
 
 
 class _FirstWarnings(logging.Filter):
@@ -42,13 +58,17 @@ def job(name: str, log_file: str | Path) -> Iterator[None]:
     """Run the body as a job.
 
     Progress goes to the log file item by item, and in large steps to the terminal; so do warnings of one kind, of which
-    the terminal gets the first few. An ``ExitwaveError`` ends the
-    process with its sentence and status 1; anything else is a bug and keeps its traceback.
+    the terminal gets the first few. An ``ExitwaveError`` ends the process with its sentence and status 1, and so does a
+    lack of memory; anything else is a bug and keeps its traceback.
     """
-    handlers: list[logging.Handler] = [
-        logging.FileHandler(log_file, mode="w", encoding="utf-8"),
-        logging.StreamHandler(sys.stderr),
-    ]
+    take_part()
+    try:
+        handlers: list[logging.Handler] = [
+            logging.FileHandler(log_file, mode="w", encoding="utf-8"),
+            logging.StreamHandler(sys.stderr),
+        ]
+    except OSError as error:
+        sys.exit(f"{name}: error: {log_file}: cannot be written ({error.strerror}); allowed: a folder that can")
     logging.raiseExceptions = False  # a log that cannot grow on a full disk must not bury the sentence in tracebacks
     logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s {name}: %(message)s", handlers=handlers)
     logger = logging.getLogger("exitwave")
@@ -64,7 +84,10 @@ def job(name: str, log_file: str | Path) -> Iterator[None]:
     except ExitwaveError as error:
         logger.error("error: %s", error)
         sys.exit(1)
-    except Exception:
+    except Exception as error:
+        if _lacks_memory(error):
+            logger.error("error: there is not enough memory for this job; %s", MORE_MEMORY)
+            sys.exit(1)
         logger.exception("unexpected error")
         raise
     if first.kept_back:

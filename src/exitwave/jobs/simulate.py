@@ -11,7 +11,8 @@ from typing import Any
 from exitwave.benchmark.micrographs import read_for_training
 from exitwave.config.block import Block
 from exitwave.config.images import Images, MicrographFields
-from exitwave.data.shards import Shard, open_shard, read_table, shard_writer, table_path
+from exitwave.data.shards import Shard, open_shard, shard_writer
+from exitwave.data.tables import read_table, table_path
 from exitwave.errors import ExitwaveError, ShardError
 from exitwave.hardware import compiling_told
 from exitwave.images.kinds import groups_of, simulation_of
@@ -51,29 +52,64 @@ def make_shard(
     ExitwaveError
         If an item cannot be made: a sentence that names block and item.
     """
-    block = description.with_values(device=device).block
-    draws = block.per_structure if isinstance(block, Images) else 1
+    description = description.with_values(device=device)
     shards = {stage: open_shard(path) for stage, path in sources.items()}
-    rows = _rows(description, items, sources)
-    asked = _asked(description, rows, shards, draws)
-    made = simulation_of(block).make(block, asked)
+    rows = dict(enumerate(first_rows(description, items, sources)))
+    draws = draws_of(description)
     attributes = {
         "stage": description.stage,
         "name": description.name,
         "exitwave_version": version("exitwave"),
         "block": description.plain()["block"],
+        "of": {f"{description.stage}_hash": [description.hash], "item": list(items)},
     }
     with compiling_told(log.info), shard_writer(output, len(rows) * draws, attributes) as writer:
-        for number, row in enumerate(rows, start=1):
-            for draw in range(draws):
-                try:
-                    item = next(made)
-                except ExitwaveError as error:
-                    raise type(error)(f"{description.stage}.{description.name}: {error}") from error
-                except OSError as error:  # of what is read, which must not be told of as what is written
-                    raise ShardError(f"{description.stage}.{description.name}: cannot be made ({error})") from error
-                writer.add(Item(item.arrays, {**row, **_own(description, int(row["item"]), draw), **item.row}))
-            log.debug("%s %d of %d", description.stage.replace("_", " "), number, len(rows))
+        for number, item in enumerate(make_items(description, rows, shards), start=1):
+            writer.add(item)
+            if number % draws == 0:
+                log.debug("%s %d of %d", description.stage.replace("_", " "), number // draws, len(rows))
+
+
+def make_items(
+    description: Description, rows: Mapping[int, Mapping[str, Any]], shards: Mapping[str, Shard]
+) -> Iterator[Item]:
+    """Make items of a block, each with its whole row, in the order of ``rows``.
+
+    Parameters
+    ----------
+    description : Description
+        Block of structures, exit waves or images.
+    rows : mapping of mapping
+        What :func:`first_rows` gives of the items, by their places in the shards of the stages before.
+    shards : mapping of Shard
+        For each earlier stage that is read the shard of the items.
+
+    Yields
+    ------
+    Item
+        For every row as many as :func:`draws_of`.
+
+    Raises
+    ------
+    ExitwaveError
+        If an item cannot be made: a sentence that names block and item.
+    """
+    draws = draws_of(description)
+    made = simulation_of(description.block).make(description.block, _asked(description, rows, shards, draws))
+    for row in rows.values():
+        for draw in range(draws):
+            try:
+                item = next(made)
+            except ExitwaveError as error:
+                raise type(error)(f"{description.stage}.{description.name}: {error}") from error
+            except OSError as error:  # of what is read, which must not be told of as what is written
+                raise ShardError(f"{description.stage}.{description.name}: cannot be made ({error})") from error
+            yield Item(item.arrays, {**row, **_own(description, int(row["item"]), draw), **item.row})
+
+
+def draws_of(description: Description) -> int:
+    """Items of a block that are made of one structure: several images, or one of all else."""
+    return description.block.per_structure if isinstance(description.block, Images) else 1
 
 
 def read_structure(shard: Shard, item: int) -> Structure:
@@ -86,8 +122,17 @@ def read_structure(shard: Shard, item: int) -> Structure:
     raise ShardError(f"{shard.path}: holds no item {item}; it has {', '.join(str(row['item']) for row in rows)}")
 
 
-def _rows(description: Description, items: range, sources: Mapping[str, Path]) -> list[dict[str, Any]]:
-    """Rows of the stage before; of what is made from none, those that begin the history of an item."""
+def first_rows(description: Description, items: range, sources: Mapping[str, Path]) -> list[dict[str, Any]]:
+    """What is known of items before they are made: rows of the stage before, or those that begin their history.
+
+    Parameters
+    ----------
+    description : Description
+    items : range
+        Numbers of the structures; of what is made from an earlier stage, all in its shard.
+    sources : mapping of path
+        As for :func:`make_shard`.
+    """
     if sources:
         table = read_table(table_path(next(iter(sources.values()))))
         return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
@@ -108,9 +153,9 @@ def _rows(description: Description, items: range, sources: Mapping[str, Path]) -
 
 
 def _asked(
-    description: Description, rows: list[dict[str, Any]], shards: Mapping[str, Shard], draws: int
+    description: Description, rows: Mapping[int, Mapping[str, Any]], shards: Mapping[str, Shard], draws: int
 ) -> Iterator[Asked]:
-    for place, row in enumerate(rows):
+    for place, row in rows.items():
         item = int(row["item"])
         index = [(item, draw) for draw in range(draws)] if description.stage == "images" else [(item,)]
         stored = {stage: shard.item(place) for stage, shard in shards.items()}

@@ -197,7 +197,7 @@ def print_table(summaries: Sequence[pd.DataFrame | str | Path]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from exitwave.data.shards import read_table
+    from exitwave.data.tables import read_table
 
     console = Console()
     for given in summaries:

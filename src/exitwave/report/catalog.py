@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from exitwave.data.columns import UNITS
+from exitwave.data.query import select
 from exitwave.data.selection import SPLITS
-from exitwave.data.shards import write_table
+from exitwave.data.tables import StoredTable, write_table
+from exitwave.data.whole import replace_file
 from exitwave.errors import ShardError
 from exitwave.report.columns import is_bookkeeping
 
@@ -55,34 +59,49 @@ def find_catalog(arguments: list[str], study: str) -> tuple[Path, str | None]:
     return path, arguments[1] if len(arguments) == 2 else None
 
 
-def print_catalog(console: Console, rows: pd.DataFrame, found: pd.DataFrame, condition: str | None) -> None:
-    """Print numbers of images by block, and histograms of what varies between those found.
+def print_catalog(console: Console, rows: StoredTable, condition: str | None) -> NDArray[np.bool_]:
+    """Print numbers of images by block, and histograms of what varies between those that fulfil a condition.
 
     Parameters
     ----------
     console : Console
-    rows, found : DataFrame
-        All images, and those that fulfil the condition.
+    rows : StoredTable
+        All images.
     condition : str, optional
+
+    Returns
+    -------
+    ndarray of bool, shape (images,)
+        Which fulfil the condition.
+
+    Raises
+    ------
+    DatasetError
+        If the condition is none, or of columns that there are not.
     """
+    found = np.ones(len(rows), dtype=bool) if condition is None else select(rows, condition)
+    blocks = _blocks(rows, found)
     fulfil = "" if condition is None else f" fulfil {condition}"
-    structures = found["structure_id"].nunique()
-    console.print(f"{len(found)} of {len(rows)} images, of {structures} structures,{fulfil}".rstrip(","), markup=False)
-    if found.empty:
-        return
-    console.print(_counts(found))
+    structures = blocks["structure_id"].nunique()
+    console.print(f"{len(blocks)} of {len(rows)} images, of {structures} structures,{fulfil}".rstrip(","), markup=False)
+    if blocks.empty:
+        return found
+    console.print(_counts(blocks))
     table = Table(title="what varies")
     for heading in ("column", "unit"):
         table.add_column(heading, no_wrap=True)
     for heading in ("min", "median", "max"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("images from min to max, or of each value", overflow="fold")
-    for name in found.columns:
-        values = found[name]
-        if not is_bookkeeping(name) and values.nunique(dropna=False) > 1:
+    for name in rows.columns:
+        if is_bookkeeping(name) or not rows.varies(name):
+            continue
+        values = rows[name][found]
+        if _varies(values):
             table.add_row(name, UNITS.get(name, ""), *_described(values))
     if table.row_count:
         console.print(table)
+    return found
 
 
 def write_rows(path: Path, rows: pd.DataFrame) -> None:
@@ -91,16 +110,14 @@ def write_rows(path: Path, rows: pd.DataFrame) -> None:
     Raises
     ------
     ShardError
-        If the suffix is another or the file cannot be written.
+        If the suffix is another.
+    WriteError
+        If the file cannot be written.
     """
     if path.suffix == ".parquet":
         write_table(path, rows)
     elif path.suffix == ".csv":
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            rows.to_csv(path, index=False)
-        except OSError as error:
-            raise ShardError(f"{path}: cannot be written ({error.strerror}); allowed: a folder to write in") from error
+        replace_file(path, lambda unfinished: rows.to_csv(unfinished, index=False))
     else:
         raise ShardError(f"{path}: found the suffix '{path.suffix}'; allowed: .csv or .parquet")
 
@@ -120,12 +137,33 @@ def _catalog(study: str) -> Path:
     return Path("results/report", study, "catalog.parquet")
 
 
+def _blocks(rows: StoredTable, found: NDArray[np.bool_]) -> pd.DataFrame:
+    """Of the images found of which blocks and structure they are, as numbers of few names."""
+    blocks = pd.DataFrame(index=range(int(found.sum())))
+    for name in ("images", "structures", "structure_id", "split"):
+        if name in rows.columns:
+            blocks[name] = rows[name][found].fillna("").astype("category").array
+        elif name == "structures":  # fields of micrographs are of none
+            blocks[name] = pd.Series("", index=blocks.index, dtype="category")
+    return blocks
+
+
+def _varies(values: pd.Series[Any]) -> bool:
+    """Whether there are different values, of which a missing one is one."""
+    if values.isna().any():
+        return not values.isna().all()
+    return bool(values.min() != values.max())
+
+
 def _counts(found: pd.DataFrame) -> Table:
     splits = [split for split in SPLITS if "split" in found.columns and (found["split"] == split).any()]
     table = Table("images", "made of", title="how many")
     for heading in ("structures", "images", *splits):
         table.add_column(heading, justify="right")
-    groups = [(str(images), str(made_of), part) for (images, made_of), part in found.groupby(["images", "structures"])]
+    groups = [
+        (str(images), str(made_of), part)
+        for (images, made_of), part in found.groupby(["images", "structures"], observed=True)
+    ]
     if len(groups) > 1:
         groups.append(("all", "", found))
     for images, structures, part in groups:
@@ -138,8 +176,10 @@ def _counts(found: pd.DataFrame) -> Table:
 def _described(values: pd.Series) -> list[str | Text]:
     """Smallest, middle and largest value with a histogram; or, of few different values, how many of each."""
     numeric = pd.api.types.is_numeric_dtype(values)
-    counts = values.value_counts(dropna=False)
-    if numeric and len(counts) > _FEW:
+    # Of a million different numbers a thousand tell that they are many.
+    many = numeric and values.iloc[:1000].nunique(dropna=False) > _FEW
+    counts = values.iloc[:0] if many else values.value_counts(dropna=False)
+    if many or (numeric and len(counts) > _FEW):
         spread = [f"{value:.4g}" for value in (values.min(), values.median(), values.max())]
         missing = values.isna().sum()
         return [*spread, Text(bars(values) + (f"  {missing} missing" if missing else ""))]

@@ -340,14 +340,14 @@ def _learning_curves(files: Sequence[Path], path: Path, about: About) -> None:
 
 
 def _score_page(files: Sequence[Path], path: Path, about: About) -> None:
-    from exitwave.data.shards import read_table
+    from exitwave.data.tables import read_table
     from exitwave.report.benchmarks import score_page
 
     score_page(read_table(files[0]), path, SCORED[about["kind"]], title=about["title"])
 
 
 def _forest_plot(files: Sequence[Path], path: Path, about: About) -> None:
-    from exitwave.data.shards import read_table
+    from exitwave.data.tables import read_table
     from exitwave.report.benchmarks import forest_plot
 
     forest_plot(read_table(files[0]), path, SCORED[about["kind"]], title=about["title"])

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from exitwave.config.images import DRAWN
 from exitwave.config.models import MaskTarget
-from exitwave.data.shards import Shard, open_shard, read_table, table_path
+from exitwave.data.shards import Shard, open_shard
+from exitwave.data.tables import read_table, row_count, table_path
 from exitwave.labels.mask import target_mask
 from exitwave.report.style import ORANGE, figure, grey_range, outline, picture, scale_bar, spread, wrapped
 
@@ -46,12 +47,7 @@ def contact_sheet(
     title : str
         Name of the block.
     """
-    rows = [
-        (Path(shard), index, values)
-        for shard in shards
-        for index, values in enumerate(read_table(table_path(shard)).to_dict("records"))
-    ]
-    rows = [rows[place] for place in spread(len(rows), n)]
+    rows = _spread_rows(shards, n)
     columns = min(COLUMNS, len(rows))
     lines = -(-len(rows) // columns)
     opened = {shard: open_shard(shard) for shard in {row[0] for row in rows}}
@@ -78,6 +74,18 @@ def contact_sheet(
         drawing.suptitle(f"{what}{f': {title}' if title else ''}   ({edge}² pixels of {pixel_size:g} Å)", fontsize=11)
         if target is not None:
             drawing.legend(handles=[mask_line(target, real)], loc="outside lower center")
+
+
+def _spread_rows(shards: Sequence[str | Path], n: int) -> list[tuple[Path, int, dict[Any, Any]]]:
+    """Shard, place in it and row of at most ``n`` images, evenly spread; no other table is read."""
+    first = np.cumsum([0, *(row_count(table_path(shard)) for shard in shards)])
+    places = spread(int(first[-1]), n)
+    rows = []
+    for number in np.unique(np.searchsorted(first, places, side="right") - 1):
+        chosen = places[(first[number] <= places) & (places < first[number + 1])] - first[number]
+        records = read_table(table_path(shards[number])).iloc[chosen].to_dict("records")
+        rows += [(Path(shards[number]), int(place), values) for place, values in zip(chosen, records, strict=True)]
+    return rows
 
 
 def stored_mask(shard: Shard, place: int, target: MaskTarget) -> NDArray[np.bool_]:

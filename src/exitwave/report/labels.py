@@ -14,7 +14,8 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from exitwave.config.models import MaskTarget
-from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.data.shards import open_shard
+from exitwave.data.tables import read_table, table_path
 from exitwave.errors import ShardError
 from exitwave.labels.comparison import dice, threshold_curve
 from exitwave.labels.mask import target_mask

@@ -85,7 +85,9 @@ def known_networks(bundle: Path, trainings: Path) -> list[Listed]:
 def _of_convention(name: str, convention: Convention, size: float) -> Listed:
     infos = [one["info"] for one in convention.networks]
     scores = [_validation(convention.task(), infos)]
-    scores += [f"{benchmark} {found[FOREMOST]:.3f}" for benchmark, found in convention.scores.items()]
+    scores += [
+        f"{benchmark} {found[FOREMOST]:.3f}" for benchmark, found in convention.scores.items() if FOREMOST in found
+    ]
     return Listed(
         name, convention.told, len(infos), convention.pixel_size, convention.image_size, size, ", ".join(scores)
     )
@@ -121,6 +123,7 @@ def _validation(task: Task, infos: Sequence[Mapping[str, Any]]) -> str:
 
 def print_networks(console: Console, listed: Sequence[Listed]) -> None:
     """Print a table of networks."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(
@@ -133,5 +136,5 @@ def print_networks(console: Console, listed: Sequence[Listed]) -> None:
     for one in listed:
         pixel = f"{one.pixel_size:.3g}" if np.isfinite(one.pixel_size) else MISSING
         cells = (one.name, one.learned, str(one.networks), pixel, str(one.image_size), f"{one.size:.1f}", one.scores)
-        table.add_row(*(cell.replace("[", r"\[") for cell in cells))
+        table.add_row(*(escape(cell) for cell in cells))
     console.print(table)

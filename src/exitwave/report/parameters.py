@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from scipy.stats import skew
 
 from exitwave.data.columns import UNITS
-from exitwave.data.shards import read_table
+from exitwave.data.tables import read_table, row_count
 from exitwave.report.columns import Told, is_bookkeeping, label_of
-from exitwave.report.style import BLUE, GREEN, ORANGE, figure
+from exitwave.report.style import BLUE, GREEN, ORANGE, figure, spread
 
 COLOURS = {"part": BLUE, "structure": GREEN, "image": ORANGE}
 DISTINCT = 16
 """Up to this many values get a bar each."""
+MOST = 100_000
+"""Items that histograms are made of: a bar of a hundredth of them is known to 3 %."""
 LETTERS = 24
 """Of the names below bars, above which they are turned."""
 
@@ -43,7 +45,8 @@ def parameter_histograms(
 ) -> None:
     """Draw a histogram of every parameter that varies.
 
-    Parameters of a structure count once a structure, those of an image once an image.
+    Parameters of a structure count once a structure, those of an image once an image. Of more than ``MOST`` items the
+    tables of some shards are read, evenly spread, and the title says of how many.
 
     Parameters
     ----------
@@ -56,7 +59,9 @@ def parameter_histograms(
     title : str
         Name of the block.
     """
-    table = pd.concat([read_table(path) for path in tables], ignore_index=True)
+    rows = [row_count(path) for path in tables]
+    read = [tables[place] for place in spread(len(tables), max(1, int(len(tables) * min(1, MOST / max(1, sum(rows))))))]
+    table = pd.concat([read_table(path) for path in read], ignore_index=True)
     structures = table.drop_duplicates("structure_id")
     panels = [panel for kind in told if kind.parts in structures for panel in _of_parts(kind, structures[kind.parts])]
     panels += _of_columns(table, structures, told)
@@ -71,7 +76,8 @@ def parameter_histograms(
             _histogram(axis, panel)
         if not panels:
             axes[0, 0].text(0.5, 0.5, "no parameter of this block varies", ha="center", va="center")
-        drawing.suptitle(f"Drawn parameters{f': {title}' if title else ''}", fontsize=11)
+        part = "" if len(table) == sum(rows) else f"   (a sample: {len(table):,} of {sum(rows):,})"
+        drawing.suptitle(f"Drawn parameters{f': {title}' if title else ''}{part}", fontsize=11)
         names = {kind.parts for kind in told if kind.parts}
         counts = {
             "part": f"{len(panels[0].values) if panels else 0} {', '.join(names)}",

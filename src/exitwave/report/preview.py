@@ -19,7 +19,8 @@ from scipy.ndimage import gaussian_filter
 from exitwave.config.images import Images, MicrographFields
 from exitwave.config.models import MaskTarget
 from exitwave.data.columns import UNITS
-from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.data.shards import open_shard
+from exitwave.data.tables import read_table, table_path
 from exitwave.report.conditions import drawn_columns, in_full
 from exitwave.report.figures import FigureOf, figures_of_kind, kind_of, mask_shown
 from exitwave.report.images import mask_line, stored_mask

@@ -17,6 +17,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from exitwave.data.whole import replace_file
+
 DPI = 120
 INK = "#1f2933"
 MUTED = "#69737d"
@@ -64,13 +66,11 @@ def figure(path: str | Path, width: float, height: float) -> Iterator[Figure]:
     width, height : float
         Size [inch]; a page of the report has room for about 12 inches.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(STYLE):
         layout = ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.05, wspace=0.02, hspace=0.02)
         drawing = Figure(figsize=(width, height), dpi=DPI, layout=layout)
         yield drawing
-        drawing.savefig(path, dpi=DPI)
+        replace_file(path, lambda unfinished: drawing.savefig(unfinished, dpi=DPI, format="png"))
 
 
 def picture(axes: Axes) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from exitwave.data.whole import replace_file
+
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -77,10 +79,8 @@ def write_html(path: str | Path, title: str, note: str, tables: Sequence[Table])
         Heading, and what the reader must know.
     tables : sequence of Table
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     page = PAGE.format(title=escape(title), note=escape(note), tables="\n".join(_table(table) for table in tables))
-    path.write_text(page, encoding="utf-8")
+    replace_file(path, lambda unfinished: unfinished.write_text(page, encoding="utf-8"))
 
 
 def _table(table: Table) -> str:

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from exitwave.report.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, VERMILLION, figure
-from exitwave.training.record import read_record
+from exitwave.training.record import read_history, read_record
 from exitwave.training.task import Curves
 
 
@@ -30,7 +30,9 @@ def draw_training(networks: Sequence[str | Path], path: str | Path, title: str =
     """
     folders = [Path(network) if Path(network).is_dir() else Path(network).parent for network in networks]
     records = [read_record(folder) for folder in folders]
-    histories = {seed: pd.read_csv(folder / "history.csv") for seed, folder in enumerate(folders)}
+    histories = {
+        seed: read_history(folder, record) for seed, (folder, record) in enumerate(zip(folders, records, strict=True))
+    }
     diverged = sum(bool(record.diverged) for record in records)
     learning_curves(histories, path, title, records[0].task.curves, diverged)
 

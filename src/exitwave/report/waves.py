@@ -11,7 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from exitwave.data.shards import Shard, open_shard, read_table, table_path
+from exitwave.data.shards import Shard, open_shard
+from exitwave.data.tables import read_table, table_path
 from exitwave.report import crystals
 from exitwave.report.columns import Told
 from exitwave.report.style import BLUE, GREEN, ORANGE, figure, picture, scale_bar, spread

@@ -13,7 +13,9 @@ from exitwave.errors import StructureError
 
 # A quote ends a text only where white space follows: 'a dog's life' is one text.
 _WORD = re.compile(r"""\s*(?:(?P<comment>\#.*)|'(?P<single>.*?)'(?=\s|$)|"(?P<double>.*?)"(?=\s|$)|(?P<bare>\S+))""")
-_NUMBER = re.compile(r"(?P<sign>[+-]?)(?P<digits>\d+\.?\d*|\.\d+)(?:\((?P<spread>\d+)\)?)?(?:[eE](?P<power>[+-]?\d+))?")
+_NUMBER = re.compile(
+    r"(?P<sign>[+-]?)(?P<digits>\d+\.?\d*|\.\d+)(?:\((?P<spread>\d{1,9})\)?)?(?:[eE](?P<power>[+-]?\d{1,4}))?"
+)
 _UNKNOWN = ("?", ".", "")
 
 

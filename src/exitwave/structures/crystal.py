@@ -23,6 +23,10 @@ FloatArray = NDArray[np.float64]
 
 _CLOSEST_ATOMS = 0.6
 """Atoms closer than this [Å] are an error of the file: the shortest bond, that of H2, has 0.74 Å."""
+_MOST_TOGETHER = 32
+"""Of atoms in one place: elements that share a site, and parts of it in disorder."""
+LEAST_SPACING = 0.3
+"""Opposite faces of a cell closer than this [Å] leave no room for an atom, and one atom thousands of neighbours."""
 _SHORTEST_BOND = 0.65
 """The same as a part of the sum of two covalent radii; the shortest, those of uranyl, have 0.67."""
 _DALTON = 1.66053906660
@@ -207,7 +211,7 @@ def crystal_from_ase(atoms: Atoms, name: str) -> Crystal:
     sites = list(atoms.info.get("occupancy", {}).values())
     require_full_sites(name, [sum(site.values()) for site in sites], [len(site) for site in sites])
     return checked(
-        name, atoms.cell.array, atoms.get_scaled_positions(wrap=False) if atoms.cell.rank == 3 else [], atoms.numbers
+        name, atoms.cell.array, atoms.get_scaled_positions(wrap=False) if atoms.cell.volume > 0 else [], atoms.numbers
     )
 
 
@@ -294,6 +298,11 @@ def checked(name: str, cell: ArrayLike, fractional: ArrayLike, numbers: Any) -> 
     sites = np.asarray(fractional, dtype=np.float64).reshape(-1, 3)
     if len(sites) == 0 or not abs(np.linalg.det(vectors)) >= 1e-3:
         raise StructureError(f"the crystal '{name}' has no atoms or no three-dimensional cell; both are needed")
+    if not face_spacing(vectors) >= LEAST_SPACING:
+        raise StructureError(
+            f"the crystal '{name}' has a cell whose faces are {face_spacing(vectors):.3g} Å apart; allowed: "
+            f"{LEAST_SPACING:g} Å or more"
+        )
     if not np.isfinite(sites).all():
         raise StructureError(f"the crystal '{name}' has coordinates that are no numbers; allowed: finite ones")
     kinds = np.asarray(numbers)
@@ -302,7 +311,7 @@ def checked(name: str, cell: ArrayLike, fractional: ArrayLike, numbers: Any) -> 
     sites = sites - np.floor(sites)
     sites[sites >= 1] = 0.0  # a tiny negative number less its floor rounds to 1
     crystal = Crystal(name, vectors, sites, kinds.astype(np.uint8))
-    first, second, offsets = close_pairs(vectors, sites, crystal.numbers)
+    first, second, offsets = close_pairs(name, vectors, sites, crystal.numbers)
     if len(first):
         distances = np.linalg.norm(offsets @ vectors, axis=1)
         pair = int(distances.argmin())
@@ -314,13 +323,19 @@ def checked(name: str, cell: ArrayLike, fractional: ArrayLike, numbers: Any) -> 
     return crystal
 
 
+def face_spacing(cell: FloatArray) -> float:
+    """Smallest distance [Å] between opposite faces of a cell, rows [3, 3] [Å]."""
+    areas = np.linalg.norm(np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]]), axis=1)
+    return float(abs(np.linalg.det(cell)) / areas.max())
+
+
 def closest(one: int, other: int) -> float:
     """Distance [Å] below which atoms of two atomic numbers are an error of their file."""
     return max(_CLOSEST_ATOMS, _SHORTEST_BOND * float(covalent_radii[one] + covalent_radii[other]))
 
 
 def close_pairs(
-    cell: FloatArray, fractional: FloatArray, numbers: NDArray[np.uint8]
+    name: str, cell: FloatArray, fractional: FloatArray, numbers: NDArray[np.uint8]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
     """Pairs of atoms that are closer than ``closest`` allows.
 
@@ -330,7 +345,16 @@ def close_pairs(
         The atoms; every pair is there both ways.
     offsets : ndarray [n, 3]
         From the first to the second, in fractions of the lattice vectors.
+
+    Raises
+    ------
+    StructureError
+        If so many are in one place that their pairs are too many to be listed.
     """
+    # By cubes of 1 Å.
+    _, counts = np.unique(np.floor((fractional % 1) @ cell), axis=0, return_counts=True)
+    if (most := int(counts.max(initial=0))) > _MOST_TOGETHER:
+        raise StructureError(f"the crystal '{name}' has {most} atoms within 1 Å; allowed: up to {_MOST_TOGETHER}")
     from ase.neighborlist import primitive_neighbor_list
 
     # No pair is further apart than the sum of its two reaches.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,15 @@ from numpy.typing import NDArray
 
 from exitwave.errors import StructureError
 from exitwave.structures.cif import CifBlock, Number, parse_number, read_blocks
-from exitwave.structures.crystal import Crystal, checked, close_pairs, closest, require_full_sites
+from exitwave.structures.crystal import (
+    LEAST_SPACING,
+    Crystal,
+    checked,
+    close_pairs,
+    closest,
+    face_spacing,
+    require_full_sites,
+)
 from exitwave.structures.space_groups import (
     IDENTITY,
     Operators,
@@ -40,6 +49,8 @@ _NUMBERS = ("_space_group_it_number", "_symmetry_int_tables_number")
 
 _SMALLEST, _LONGEST = 1.0, 1e4
 """Volume [Å³] and length [Å] beyond which a cell is in other units or a slip: one atom needs more than the first."""
+_MOST_OPERATORS = 1000
+"""Beyond, the time that it takes to see whether they are a group is felt."""
 _SLACK = 5e-4
 """Least uncertainty of a fractional coordinate: what programs with single precision make of a special position."""
 _FULL = 0.05
@@ -55,7 +66,7 @@ _SAME = 1e-3
 def split_block(material: str) -> tuple[Path, str | None]:
     """Path of a file, and the name of the data block where one follows the path as in ``phases.cif#anatase``."""
     path, mark, block = material.rpartition("#")
-    if not mark or Path(material).is_file():
+    if not mark or os.path.isfile(material):
         return Path(material), None
     return Path(path), block
 
@@ -166,7 +177,13 @@ def _cell(block: CifBlock) -> FloatArray:
             f"material is '{block.source}', where _cell_volume is {stated:g} Å³ and lengths and angles give "
             f"{volume:.5g} Å³; allowed: the same within {_VOLUME:.0%}"
         )
-    return np.asarray(cellpar_to_cell(known), dtype=np.float64)
+    cell = np.asarray(cellpar_to_cell(known), dtype=np.float64)
+    if not face_spacing(cell) >= LEAST_SPACING:
+        raise StructureError(
+            f"material is '{block.source}', whose cell has faces {face_spacing(cell):.3g} Å apart; allowed: "
+            f"{LEAST_SPACING:g} Å or more"
+        )
+    return cell
 
 
 def _symmetry(block: CifBlock, cell: FloatArray) -> tuple[list[Operators], bool]:
@@ -191,6 +208,11 @@ def _symmetry(block: CifBlock, cell: FloatArray) -> tuple[list[Operators], bool]
         usual = [setting for setting in fitting if setting.choice.lstrip("-").startswith("b")]
         monoclinic = 3 <= fitting[0].number <= 15 and block.value(*_SYMBOLS) is not None
         return [setting.operators() for setting in (usual if monoclinic and usual else fitting)], True
+    if len(texts) > _MOST_OPERATORS:
+        raise StructureError(
+            f"material is '{block.source}', which lists {len(texts)} symmetry operators; allowed: up to "
+            f"{_MOST_OPERATORS}, of which a space group has 192 at most"
+        )
     try:
         listed = parse_operators(texts)
     except ValueError as error:
@@ -220,7 +242,9 @@ def _named_settings(block: CifBlock) -> tuple[list[Setting], str | None]:
     code = block.value("_space_group_it_coordinate_system_code")
     found: list[tuple[str, list[Setting]]] = []
     if number is not None:
-        found.append((f"the number {number}", settings_of_number(int(number)) if number.isdecimal() else []))
+        found.append(
+            (f"the number {number}", settings_of_number(int(number)) if re.fullmatch(r"\d{1,3}", number) else [])
+        )
     if symbol is not None:
         found.append((f"the symbol '{symbol}'", settings_of_symbol(symbol)))
     if hall is not None:
@@ -348,7 +372,7 @@ def _expand(block: CifBlock, name: str, cell: FloatArray, sites: Sequence[_Site]
     numbers = np.array([site.number for site in sites], dtype=np.uint8)[row]
     # Rows that stand for one site: two elements or two parts of one on it, or one atom listed twice.
     same = np.arange(len(sites))
-    for first, second, offset in zip(*close_pairs(cell, fractional, numbers), strict=True):
+    for first, second, offset in zip(*close_pairs(name, cell, fractional, numbers), strict=True):
         one, other = sorted((int(row[first]), int(row[second])))
         if one != other and np.all(np.abs(offset) <= sites[one].slack.max() + sites[other].slack.max()):
             same[same == same[other]] = same[one]

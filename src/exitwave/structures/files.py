@@ -1,17 +1,17 @@
 """Structures of one's own, from files: crystals that fill the field, or whole structures as they are.
 
 A kind of the structures stage (see :class:`exitwave.items.StructureSimulation`). Files are read once in a process, or
-again once they have changed.
+again once they have changed; of many files what is known of them is kept (see :mod:`exitwave.structures.known_files`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
-from functools import cache, lru_cache
-from pathlib import Path
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache, lru_cache, partial
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +26,8 @@ from exitwave.structures.body import make_body
 from exitwave.structures.crystal import Crystal, crystal_from_ase, describe_crystal, fill
 from exitwave.structures.crystal_files import read_cif
 from exitwave.structures.groups import groups_by_content
+from exitwave.structures.known_files import Known, known_of
+from exitwave.structures.redraw import first_possible
 from exitwave.structures.scene import Scene
 from exitwave.structures.structure import STORED_DECIMALS, Structure, item_arrays
 from exitwave.structures.transforms import (
@@ -81,13 +83,14 @@ class _Whole:
 
 @dataclass(frozen=True)
 class _Contents:
-    """What is known of a file without holding its atoms: of its cell the volume [Å³] and the edge along z [Å]."""
+    """What is known of a file without holding its atoms: of its cell the volume [Å³] and the edges [Å]."""
 
-    elements: frozenset[str]
+    elements: tuple[str, ...]
     formula: str
     n_atoms: int
     volume: float
-    height: float
+    edges: tuple[float, float, float]
+    group: str
 
 
 def check(node: Node) -> None:
@@ -100,15 +103,14 @@ def check(node: Node) -> None:
         crystal though it is to fill the field, or is not an orthogonal cell of the field of view though it is not.
     """
     block = node.of(StructureFiles)
-    held: set[str] = set()
-    for path in _files(block):
-        try:
-            held |= _contents(path, _stamp(path)).elements
-            _group(path, _stamp(path), block.fill)
+    _files(block)  # says itself that there is none
+    try:
+        for path, contents in _known(block).items():
             if not block.fill:
-                _whole_in(path, block.field_of_view)
-        except StructureError as error:
-            raise StructureError(f"path: {error}") from error
+                _check_edges(path, contents.edges, block.field_of_view)
+    except StructureError as error:
+        raise StructureError(f"path: {error}") from error
+    held = elements(block)
     for symbol in block.substrate_elements:
         if symbol not in held:
             raise StructureError(
@@ -126,23 +128,23 @@ def make(block: StructureFiles, asked: Iterable[Asked], wanted: Collection[str] 
     Raises
     ------
     StructureError
-        As `check`, or if a crystal has no atom in the thickness that was drawn.
+        As `check`, or if a crystal has no atom in any of the thicknesses that were drawn.
     """
     files = _files(block)
     for one in asked:
         path = files[one.item % len(files)]
-        for rng in one.rngs:
-            try:
-                item = _item(block, path, rng)
-            except StructureError as error:
-                raise StructureError(f"item {one.item}: {error}") from error
-            yield item
+        (rng,) = one.rngs
+        if block.fill:
+            structure, redraws = first_possible(partial(_filled, block, path), rng, one.item)
+        else:
+            structure, redraws = _as_it_is(block, path), 0
+        yield _item(block, path, structure, redraws)
 
 
 def cost(node: Node) -> Cost:
     """Estimate from the atoms in the files; of a distribution of thicknesses the middle, and the largest for memory."""
     block = node.of(StructureFiles)
-    contents = [_contents(path, _stamp(path)) for path in _files(block)]
+    contents = list(_known(block).values())
     counts, largest = np.array([one.n_atoms for one in contents], dtype=np.float64), 1.0
     if block.fill:
         low, high = bounds(block.thickness)
@@ -171,22 +173,19 @@ def groups(block: StructureFiles, identity: str, start: int, stop: int) -> Group
     So a crystal is on one side of a split whatever its orientation and thickness, and in whichever file, block and
     study it is.
     """
-    names = [_group(path, _stamp(path), block.fill) for path in _files(block)]
-    return groups_by_content([names[item % len(names)] for item in range(start, stop)])
+    files, known = _files(block), _known(block, start, stop)
+    return groups_by_content([known[files[item % len(files)]].group for item in range(start, stop)])
 
 
 def elements(block: StructureFiles) -> set[str]:
     """Chemical symbols of all that the files hold."""
-    return set().union(*(_contents(path, _stamp(path)).elements for path in _files(block)))
+    return set().union(*(contents.elements for contents in _known(block).values()))
 
 
-def crystals(block: StructureFiles) -> list[str]:
-    """The crystals of the files; none where files are whole structures."""
-    if not block.fill:
-        return []
-    return [
-        f"{_named(block, path)['file']}: {describe_crystal(_crystal(path, _stamp(path)))}" for path in _files(block)
-    ]
+def crystals(block: StructureFiles) -> Iterator[str]:
+    """The crystals of the files, each read when it is told of; none where files are whole structures."""
+    for path in _files(block) if block.fill else ():
+        yield f"{_named(block.path, path)['file']}: {describe_crystal(_crystal(path, _stamp(path)))}"
 
 
 def height(block: StructureFiles) -> float:
@@ -194,14 +193,32 @@ def height(block: StructureFiles) -> float:
     if block.fill:
         low, high = bounds(block.thickness)
         return float(low + high) / 2 + 2 * block.vacuum
-    return float(np.mean([_contents(path, _stamp(path)).height for path in _files(block)]))
+    return float(np.mean([contents.edges[2] for contents in _known(block).values()]))
+
+
+def _known(block: StructureFiles, start: int = 0, stop: int | None = None) -> dict[str, _Contents]:
+    """What the files hold that items are made of, of all items or of ``start`` ... ``stop - 1``, in their order."""
+    files = _files(block)
+    if stop is not None and stop - start < len(files):
+        files = [files[item % len(files)] for item in range(start, stop)]
+    stamps = tuple(_stamp(path) for path in files)
+    return dict(zip(files, _contents_of(tuple(files), stamps, block.path, block.fill), strict=True))
+
+
+@lru_cache(maxsize=8)
+def _contents_of(files: tuple[str, ...], stamps: tuple[Stamp, ...], folder: PurePath, filled: bool) -> list[_Contents]:
+    stamp_of = dict(zip(files, stamps, strict=True))
+
+    def learn(path: str) -> Known:
+        return asdict(_contents(path, stamp_of[path], filled))
+
+    known = known_of(files, folder, "crystals" if filled else "whole structures", learn)
+    return [_Contents(**{**one, "elements": tuple(one["elements"]), "edges": tuple(one["edges"])}) for one in known]
 
 
 def _files(block: StructureFiles) -> list[str]:
     """Files in the order in which items are made of them: mixed, so that the first items are of all folders."""
-    files = sorted(
-        block.may_be_files(), key=lambda path: hashlib.blake2b(_named(block, path)["file"].encode()).digest()
-    )
+    files = list(_mixed(str(block.path), tuple(block.may_be_files())))
     if not files:
         raise StructureError(
             f"path: found no structure in the folder '{block.path}'; allowed: files that end in "
@@ -210,10 +227,15 @@ def _files(block: StructureFiles) -> list[str]:
     return files
 
 
-def _named(block: StructureFiles, path: str) -> dict[str, str]:
+@lru_cache(maxsize=8)
+def _mixed(root: str, files: tuple[str, ...]) -> list[str]:
+    return sorted(files, key=lambda path: hashlib.blake2b(_named(root, path)["file"].encode()).digest())
+
+
+def _named(root: str | PurePath, path: str) -> dict[str, str]:
     """Path of a file below the folder, and its own folder there."""
-    root = Path(block.path)
-    relative = Path(path).relative_to(root) if root.is_dir() else Path(root.name)
+    root = PurePath(root)
+    relative = PurePath(path).relative_to(root) if str(root) != path else PurePath(root.name)
     folder = relative.parent.as_posix()
     return {"file": relative.as_posix(), "folder": "" if folder == "." else folder}
 
@@ -326,16 +348,20 @@ def _whole(path: str, stamp: Stamp) -> _Whole:
 def _whole_in(path: str, field_of_view: float) -> _Whole:
     """The whole structure that a file holds, once it fits the field of view."""
     whole = _whole(path, _stamp(path))
-    if np.abs(whole.edges[:2] - field_of_view).max() > EDGE_TOLERANCE:
-        raise StructureError(
-            f"'{path}' is {whole.edges[0]:g} by {whole.edges[1]:g} Å; allowed: the field_of_view, {field_of_view:g} Å, "
-            f"within {EDGE_TOLERANCE:g} Å, or fill: true"
-        )
+    _check_edges(path, whole.edges.tolist(), field_of_view)
     return whole
 
 
+def _check_edges(path: str, edges: Sequence[float], field_of_view: float) -> None:
+    if max(abs(edge - field_of_view) for edge in edges[:2]) > EDGE_TOLERANCE:
+        raise StructureError(
+            f"'{path}' is {edges[0]:g} by {edges[1]:g} Å; allowed: the field_of_view, {field_of_view:g} Å, "
+            f"within {EDGE_TOLERANCE:g} Å, or fill: true"
+        )
+
+
 @cache
-def _contents(path: str, stamp: Stamp) -> _Contents:
+def _contents(path: str, stamp: Stamp, filled: bool) -> _Contents:
     from ase.data import chemical_symbols
     from ase.formula import Formula
 
@@ -343,10 +369,9 @@ def _contents(path: str, stamp: Stamp) -> _Contents:
     found, counts = np.unique(atoms.numbers, return_counts=True)
     symbols = [chemical_symbols[number] for number in found]
     reduced, _ = Formula.from_dict(dict(zip(symbols, counts.tolist(), strict=True))).reduce()
-    cell = atoms.cell
-    return _Contents(
-        frozenset(symbols), reduced.format("metal"), len(atoms), float(cell.volume), float(cell.array[2, 2])
-    )
+    formula, edges = reduced.format("metal"), atoms.cell.array.diagonal().tolist()
+    group = f"{formula}, space group {_space_group(path, stamp)}" if filled else _digest(_whole(path, stamp))
+    return _Contents(tuple(symbols), formula, len(atoms), float(atoms.cell.volume), tuple(edges), group)
 
 
 @cache
@@ -361,12 +386,9 @@ def _space_group(path: str, stamp: Stamp) -> int:
     return int(found.number)
 
 
-@cache
-def _group(path: str, stamp: Stamp, filled: bool) -> str:
-    """Name of the group of a file."""
-    if filled:
-        return f"{_contents(path, stamp).formula}, space group {_space_group(path, stamp)}"
-    whole, digest = _whole(path, stamp), hashlib.blake2b(digest_size=16)
+def _digest(whole: _Whole) -> str:
+    """Name of the group of a whole structure: what it consists of."""
+    digest = hashlib.blake2b(digest_size=16)
     positions = whole.positions.round(STORED_DECIMALS) + 0.0
     order = np.lexsort((*positions.T, whole.numbers))  # that of the atoms in the file says nothing
     for array in (whole.numbers[order], positions[order], whole.edges.round(STORED_DECIMALS)):
@@ -377,16 +399,16 @@ def _group(path: str, stamp: Stamp, filled: bool) -> str:
 # --- structures -------------------------------------------------------------------------------
 
 
-def _item(block: StructureFiles, path: str, rng: np.random.Generator) -> Item:
-    structure = _filled(block, path, rng) if block.fill else _as_it_is(block, path)
+def _item(block: StructureFiles, path: str, structure: Structure, redraws: int) -> Item:
     row = {
-        **_named(block, path),
-        "formula": _contents(path, _stamp(path)).formula,
+        **_named(block.path, path),
+        "formula": _contents(path, _stamp(path), block.fill).formula,
         **structure.metadata,
         "cell_height": float(structure.cell[2]),
         "n_atoms": len(structure.numbers),
         "periodic": int(structure.periodic),
         "content_hash": structure.content_hash(),
+        "redraws": redraws,
     }
     return Item(item_arrays(structure), row)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -61,7 +62,7 @@ def check_material(material: str, planar_defects: bool = False, layered: bool = 
         path, _ = split_block(material)
         if path.suffix.lower() != ".cif":
             raise StructureError(f"material is '{material}', which is not in the library of materials; {allowed}")
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise StructureError(f"material is '{material}', but there is no such file; {allowed}")
     if planar_defects and material not in stacked_material_names():
         raise StructureError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,12 @@ import numpy as np
 from exitwave.config.distributions import bounds
 from exitwave.config.graph import Node
 from exitwave.config.structures import AmorphousSubstrate, LayeredSubstrate, NanoparticlesOnSubstrate
-from exitwave.errors import ExitwaveError
 from exitwave.items import BYTES_OF_A_ROW, Asked, Cost, Groups, Item
 from exitwave.structures.checks import check_block, elements_of, materials_of
 from exitwave.structures.crystal import describe_crystal
 from exitwave.structures.groups import items_as_groups
 from exitwave.structures.materials import load_material
+from exitwave.structures.redraw import first_possible
 from exitwave.structures.structure import item_arrays
 
 _LAYER_THICKNESS = 6.5
@@ -36,17 +37,14 @@ def make(
     Raises
     ------
     StructureError
-        If one cannot be built, naming its item.
+        If one cannot be built, naming its item: not even by another draw.
     """
     from exitwave.structures.recipes import build_structure
 
     for one in asked:
         (rng,) = one.rngs
-        try:
-            structure = build_structure(block, rng)
-        except ExitwaveError as error:
-            raise type(error)(f"item {one.item}: {error}") from error
-        yield Item(item_arrays(structure), structure.metadata)
+        structure, redraws = first_possible(partial(build_structure, block), rng, one.item)
+        yield Item(item_arrays(structure), {**structure.metadata, "redraws": redraws})
 
 
 def cost(node: Node) -> Cost:
@@ -81,9 +79,10 @@ def elements(block: NanoparticlesOnSubstrate) -> set[str]:
     return elements_of(block)
 
 
-def crystals(block: NanoparticlesOnSubstrate) -> list[str]:
+def crystals(block: NanoparticlesOnSubstrate) -> Iterator[str]:
     """The materials of particles, shells and crystalline substrates."""
-    return [f"{name}: {describe_crystal(load_material(name))}" for name in sorted(materials_of(block))]
+    for name in sorted(materials_of(block)):
+        yield f"{name}: {describe_crystal(load_material(name))}"
 
 
 def height(block: NanoparticlesOnSubstrate) -> float:

@@ -81,6 +81,8 @@ def parse_operators(texts: Sequence[str]) -> Operators:
                 raise ValueError(text)
             for match in terms:
                 above, _, below = (match[2] or "1").partition("/")
+                if not float(below or 1):
+                    raise ValueError(text)
                 number = float(match[1] + "1") * float(above) / float(below or 1)
                 if match[3]:
                     rotation[i, "xyz".index(match[3])] += number

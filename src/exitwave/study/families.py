@@ -6,16 +6,21 @@ All of this works on plain dictionaries; validation comes after it, in ``study.p
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from typing import Any
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from exitwave.errors import ConfigError
 from exitwave.study.load import Raw
 
+C = TypeVar("C")
 Labels = tuple[str, ...]
 """What tells the members of a family apart, such as ``("dose=100", "defocus=0")``; none of a block on its own."""
 Families = dict[str, dict[str, Labels]]
 """For each block of a stage the full names of its members with their labels."""
+
+MOST_MEMBERS = 10_000
+"""Of a block: what a dozen short lists stand for can be more than fits into a memory."""
 
 
 def full_name(name: str, labels: Labels) -> str:
@@ -65,6 +70,14 @@ def axis_label(axis: str, value: Any) -> str:
     return f"{axis}={_text(value)}"
 
 
+def _product(choices: Sequence[Collection[C]]) -> Iterator[tuple[C, ...]]:
+    """One of each of some choices, in all ways."""
+    number = math.prod(map(len, choices))
+    if number > MOST_MEMBERS:
+        raise ConfigError(f"matrix: found {number:,} combinations in one block; allowed: up to {MOST_MEMBERS:,}")
+    return itertools.product(*choices)
+
+
 def expand_matrix(block: Raw) -> dict[Labels, Raw]:
     """Expand every ``{matrix: [...]}`` of a block into members.
 
@@ -75,7 +88,7 @@ def expand_matrix(block: Raw) -> dict[Labels, Raw]:
     """
     axes = matrix_axes(block)
     members: dict[Labels, Raw] = {}
-    for values in itertools.product(*(values for _, values in axes.values())):
+    for values in _product([values for _, values in axes.values()]):
         member = block
         for (path, _), value in zip(axes.values(), values, strict=True):
             member = _replace(member, path, value)
@@ -119,7 +132,7 @@ def expand(block: Raw, references: Mapping[str, Families]) -> dict[Labels, Raw]:
                 in_full = {name: labels for family in families.values() for name, labels in family.items()}
                 members = families.get(value, {value: in_full.get(value, ())})
                 choices.append([(labels, {key: name}) for name, labels in members.items()])
-        for parts in itertools.product(*choices):
+        for parts in _product(choices):
             labels = tuple(dict.fromkeys([*own, *(label for part, _ in parts for label in part)]))
             expanded[labels] = {**member, **{key: value for _, part in parts for key, value in part.items()}}
     return expanded
@@ -138,7 +151,7 @@ def _mixtures(key: str, shares: Raw, families: Families) -> Iterator[tuple[Label
                     f"{key}: '{other}' and '{entry}' are families with different values of {axis}; "
                     "allowed: the same values, or members named in full"
                 )
-    for parts in itertools.product(*(members.items() for members in mixed)):
+    for parts in _product([members.items() for members in mixed]):
         together: dict[str, Labels] = {}
         if all(together.setdefault(axis, v) == v for _, labels in parts for axis, v in _by_axis(labels).items()):
             mixture = {name: share for (name, _), share in zip(parts, shares.values(), strict=True)}

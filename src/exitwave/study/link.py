@@ -6,6 +6,7 @@ can be made before the first job.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -138,7 +139,7 @@ def _is_folder(start_from: str, members: dict[str, dict[str, Member]], where: st
     """Whether networks to start from stand in a folder, and are none of the study's."""
     if start_from in members["trainings"]:
         return False
-    if Path(start_from).is_dir():
+    if os.path.isdir(start_from):
         return True
     known = ", ".join(members["trainings"]) or "none"
     raise ConfigError(

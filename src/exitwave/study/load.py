@@ -5,7 +5,9 @@ All of this works on plain dictionaries; validation comes after it, in ``study.p
 
 from __future__ import annotations
 
+import os
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import reduce
 from pathlib import Path
@@ -28,6 +30,12 @@ _DOUBTFUL = re.compile(
 )
 
 
+MOST_VALUES = 100_000
+"""Of a file, each counted as often as it is referred to: far above what a study has, and below what fills a memory."""
+LARGEST_WHOLE = 2**63 - 1
+"""Beyond, whole numbers are no integers of 64 bits."""
+
+
 class _Refused(yaml.YAMLError):
     """What is YAML, but says something else than it seems to."""
 
@@ -46,6 +54,21 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers = {}
 
+    def get_single_node(self) -> yaml.Node | None:
+        """Check the number of values before any is made: a few lines of references can stand for billions."""
+        node: yaml.Node | None = super().get_single_node()
+        if node is not None and _values(node, {}) > MOST_VALUES:
+            raise _Refused(node, f"found more than {MOST_VALUES:,} values, by references; allowed: fewer")
+        return node
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        """Check for characters that neither a file's name nor a terminal takes, as only escapes in quotes can write."""
+        node: yaml.ScalarNode = super().compose_scalar_node(anchor)
+        for character in node.value:
+            if unicodedata.category(character) in ("Cc", "Cs") and character not in "\t\n":
+                raise _Refused(node, f"found the character {character!a}; allowed: text that can be printed")
+        return node
+
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Check the keys before merge keys are resolved, after which what was written twice cannot be told."""
         node = super().compose_mapping_node(anchor)
@@ -59,6 +82,19 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+def _values(node: yaml.Node, known: dict[int, int]) -> int:
+    """Number of values that a node stands for, itself included; one that contains itself is refused."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = 0
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        known[id(node)] = 1 + sum(_values(part, known) for part in parts)
+    elif not known[id(node)]:
+        raise _Refused(node, "found a list or a mapping that contains itself; allowed: what ends")
+    return known[id(node)]
+
+
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> Raw:
     loader.flatten_mapping(node)  # puts what is merged first, so that the mapping's own keys win
     return {key.value: loader.construct_object(value, deep=True) for key, value in node.value}
@@ -66,6 +102,10 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> Raw:
 
 def _number(loader: _Loader, node: yaml.ScalarNode) -> int | float:
     if _WHOLE.fullmatch(node.value):
+        if len(node.value) > 20 or abs(int(node.value)) > LARGEST_WHOLE:
+            raise _Refused(
+                node, f"found {node.value[:20]}…, a whole number too large; allowed: up to {LARGEST_WHOLE:,}"
+            )
         return int(node.value)
     if _DECIMAL.fullmatch(node.value):
         return float(node.value)
@@ -106,6 +146,8 @@ def read_yaml(path: Path) -> Raw:
     ConfigError
         If the file is missing, is not YAML, gives a key twice, has a number that is not decimal or is not a mapping.
     """
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise ConfigError(f"{path}: is no file; allowed: a file of YAML")  # such as a device, which never ends
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from exitwave.config.kinds import STAGES
 from exitwave.config.models import DEFAULT_AIM
 from exitwave.config.structures import Structures
 from exitwave.errors import ConfigError
+from exitwave.images.kinds import simulation_of
+from exitwave.items import Cost
 from exitwave.study.scale import PAPER
 
 
@@ -31,12 +35,17 @@ class Member(Node):
     hash: str
     seed: int = field(repr=False)
 
-    @property
+    @cached_property
     def folder(self) -> str:
         """Folder below ``results/``; a changed value gives another folder."""
         # File systems allow 255 bytes; the hash tells apart what the name then does not.
         slug = re.sub(r"[^A-Za-z0-9._-]+", "_", self.name.replace("=", "-")).strip("_")[:120]
         return f"{self.stage}/{slug}-{self.hash}"
+
+    @cached_property
+    def cost(self) -> Cost:
+        """What an item of a block of the simulation stages costs."""
+        return simulation_of(self.block).cost(self)
 
     def source(self, key: str) -> Member:
         """The one block named by ``key``."""
@@ -69,11 +78,15 @@ class Study:
 
     def member(self, folder: str) -> Member:
         """The member whose artifacts stand in ``folder`` (a wildcard of the workflow)."""
-        for members in self.members.values():
-            for member in members.values():
-                if member.folder == folder:
-                    return member
-        raise ConfigError(f"{self.source}: no block has its artifacts in '{folder}'")
+        if folder not in self._by_folder:
+            raise ConfigError(f"{self.source}: no block has its artifacts in '{folder}'")
+        return self._by_folder[folder]
+
+    @cached_property
+    def _by_folder(self) -> dict[str, Member]:
+        found = [member for members in self.members.values() for member in members.values()]
+        # Of blocks that are the same under two names the first.
+        return {member.folder: member for member in reversed(found)}
 
 
 def identity(stage: str, block: Block, upstream: Mapping[str, Sequence[Member]], seed: int) -> str:
@@ -100,8 +113,8 @@ def identity(stage: str, block: Block, upstream: Mapping[str, Sequence[Member]],
     # Of several structures in a file one is named after its path, as in phases.cif#anatase.
     # Networks to start from that are made by another block have its identity.
     named = [] if "start_from" in upstream else block.may_be_files()
-    files = [Path(name) if Path(name).is_file() else Path(name.rpartition("#")[0]) for name in named]
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()]
+    files = [Path(name if os.path.isfile(name) else name.rpartition("#")[0]) for name in named]
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if os.path.isfile(path)]
     if digests:
         content["files"] = digests
     if names := block.file_names():

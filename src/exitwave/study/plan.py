@@ -19,6 +19,7 @@ from exitwave.images.kinds import simulation_of
 from exitwave.items import BYTES_OF_A_ROW
 from exitwave.study.member import Member, Study, pool_size
 from exitwave.training.costs import OF_A_STEP, WITHOUT_BF16, Work, known_work, work_of
+from exitwave.training.task import HELD_BYTES
 
 SIMULATION = ("structures", "exit_waves", "images")
 """Stages whose kinds make items in shards."""
@@ -69,23 +70,24 @@ def items_of(member: Member) -> int:
 
 def memory_of_shard(member: Member) -> int:
     """Memory of a job of the simulation [MB], however many items it makes."""
-    return _MEMORY_OF_SNAKEMAKE + math.ceil(simulation_of(member.block).cost(member).memory)
+    return _MEMORY_OF_SNAKEMAKE + math.ceil(member.cost.memory)
 
 
 def runtime_of_shard(member: Member, structures: int) -> int:
     """Time that a job of the simulation is given [min]."""
     items = structures * (member.of(Images).per_structure if member.stage == "images" else 1)
-    return math.ceil(10 + _LONGER * items * simulation_of(member.block).cost(member).seconds / 60)
+    return math.ceil(10 + _LONGER * items * member.cost.seconds / 60)
 
 
 def memory_of_training(training: Member) -> int:
-    """Memory of a training [MB]: counts, images and targets; what is streamed, and two more epochs of it."""
+    """Memory of a training [MB]: inputs and targets, as far as they are held; what is streamed, and two more epochs."""
     dataset = training.source("datasets")
     families = dataset.upstream["images"]
     images = dataset.of(Dataset).size or sum(map(pool_size, families))
-    megapixels = 1e-6 * images * families[0].of(Images).size ** 2
-    streamed = 2200 + 10 * megapixels if training.of(Training).streaming else 0
-    return int(4000 + 14 * megapixels + streamed)
+    # Input and target of a pixel in single precision, at the most.
+    held = 1e-6 * min(8 * images * families[0].of(Images).size ** 2, HELD_BYTES)
+    streamed = 2200 + 2 * held if training.of(Training).streaming else 0
+    return int(4000 + held + streamed)
 
 
 def runtime_of_training(training: Member) -> int:
@@ -146,7 +148,7 @@ def plan(study: Study) -> list[StagePlan]:
     rows = []
     for stage in SIMULATION:
         for member in study.stage(stage):
-            cost = simulation_of(member.block).cost(member)
+            cost = member.cost
             jobs, items = len(shard_ranges(member)), items_of(member)
             rows.append(StagePlan(stage, member.name, member.folder, jobs, items, cost.stored, cost.seconds))
     for member in study.stage("datasets"):
@@ -196,7 +198,7 @@ def _seconds_on_a_core(training: Member, work: Work) -> float:
     seconds = SECONDS_OF_A_JOB + prepared + model.epochs * epoch
     if block.streaming:
         sources = dataset.upstream["images"]
-        drawing = sum(simulation_of(m.block).cost(m).seconds for m in sources) / len(sources)
+        drawing = sum(m.cost.seconds for m in sources) / len(sources)
         seconds += (model.epochs - 1) * (images - validation) * (drawing + _SECONDS_OF_A_PIXEL * pixels)
     return seconds
 

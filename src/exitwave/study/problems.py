@@ -51,7 +51,7 @@ _ALLOWED = {
     "greater_than": "above {gt:g}",
     "greater_than_equal": "{ge:g} or more",
     "less_than": "below {lt:g}",
-    "less_than_equal": "{le:g} or less",
+    "less_than_equal": "{le:.10g} or less",
     "finite_number": "a finite number",
     "literal_error": "{expected}",
     "union_tag_invalid": "a block of kind {expected_tags}",

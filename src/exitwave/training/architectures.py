@@ -50,7 +50,8 @@ def assemble(model: PixelNetwork) -> torch.nn.Module:
         classes=1,
         **specific[model.architecture],
     )
-    return network
+    # The library puts a first layer for one channel on the CPU, whatever device it is asked for.
+    return network.to(torch.empty(0).device)
 
 
 def _drop_unused(network: torch.nn.Module) -> None:

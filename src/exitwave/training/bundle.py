@@ -14,13 +14,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
 from exitwave.data.whole import replace_file
 from exitwave.errors import TrainingError
 from exitwave.training.kinds import task_from
-from exitwave.training.record import DESCRIPTION, network_folders
+from exitwave.training.record import DESCRIPTION, MALFORMED, network_folders, record_from
 from exitwave.training.task import Task
 
 if TYPE_CHECKING:
@@ -105,8 +104,9 @@ def save_bundle(path: Path, conventions: Mapping[str, tuple[str, Sequence[Path],
                 half = tensor.is_floating_point() and tensor.ndim > 1
                 tensors[f"{name}/{number}/{key}"] = (tensor.half() if half else tensor).contiguous()
             description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-            # Of weights that are kept another way here.
+            # Of weights that are kept another way here, and of the file.
             del description["weights_sha256"]
+            description.pop("sha256", None)
             descriptions.append(description)
         shared = {key: descriptions[0]["info"].get(key) for key in OF_THE_DATASET}
         for description in descriptions:
@@ -131,18 +131,33 @@ def read_bundle(path: Path) -> dict[str, Convention]:
     try:
         with safe_open(path, "np") as file:
             content = json.loads((file.metadata() or {})[KEY])
-        return {
-            name: Convention(name, found["told"], tuple(_described(found)), content["sha256"], found["scores"])
+        conventions = {
+            name: Convention(name, str(found["told"]), tuple(_described(found)), str(content["sha256"]), _scores(found))
             for name, found in content["conventions"].items()
         }
-    except (SafetensorError, OSError, KeyError, TypeError, AttributeError, ValueError) as error:
+        if not conventions:
+            raise ValueError("it has no convention")
+        return conventions
+    except (SafetensorError, OSError, *MALFORMED) as error:
         raise TrainingError(
             f"{path} is no file of networks of this version; allowed: one that exitwave has written"
         ) from error
 
 
 def _described(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{**one, "info": {**found["shared"], **one["info"]}} for one in found["networks"]]
+    described = [{**one, "info": {**found["shared"], **one["info"]}} for one in found["networks"]]
+    if not described:
+        raise ValueError("a convention has no networks")
+    for one in described:
+        record_from(one)
+    return described
+
+
+def _scores(found: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    return {
+        str(benchmark): {str(name): float(score) for name, score in scores.items()}
+        for benchmark, scores in found["scores"].items()
+    }
 
 
 def find_convention(path: Path, name: str | None = None) -> Convention:
@@ -171,7 +186,7 @@ def load_bundle(path: Path, convention: str | None = None) -> list[LoadedNetwork
     """
     import torch
 
-    from exitwave.training.networks import LoadedNetwork
+    from exitwave.training.networks import LoadedNetwork, rebuilt
 
     found = find_convention(path, convention)
     try:
@@ -185,15 +200,14 @@ def load_bundle(path: Path, convention: str | None = None) -> list[LoadedNetwork
     for number, description in enumerate(found.networks):
         prefix = f"{found.name}/{number}/"
         state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        record = record_from(description)
         try:
-            task = task_from(description)
-            network = task.build()
             # Copied into the single precision of a new network.
-            network.load_state_dict(state)
-        except (RuntimeError, ValueError, KeyError, ValidationError) as error:
+            network = rebuilt(record.task, state)
+        except ValueError as error:
             raise TrainingError(f"{path}: convention '{found.name}' does not fit this version of exitwave") from error
         module = network.eval().to(memory_format=torch.channels_last)
-        loaded.append(LoadedNetwork(module, task, float(description["pixel_size"]), dict(description["info"])))
+        loaded.append(LoadedNetwork(module, record.task, record.pixel_size, record.info))
     return loaded
 
 

@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from exitwave.data.whole import replace_file
+from exitwave.training.examples import Examples, digest_tensor
 from exitwave.training.task import Task
 
 
-def training_digest(task: Task, seed: int, tensors: list[torch.Tensor], redrawn: bool) -> str:
-    """Hash of all that decides a training: its block, the version of the stage, the seed and the data.
+def training_digest(
+    task: Task, seed: int, examples: Sequence[Examples], initial: Mapping[str, torch.Tensor], redrawn: bool
+) -> str:
+    """Hash of all that decides a training: its block, the version of the stage, the seed, the data, initial weights.
 
     Images that are redrawn after the first epoch follow from the block that those of the first were drawn from.
     """
     digest = hashlib.blake2b(digest_size=16)
     model = task.model
     digest.update(f"{model.VERSION} {seed} {redrawn} {model.model_dump_json()} {json.dumps(task.facts)}".encode())
-    for tensor in tensors:
-        digest.update(f" {tuple(tensor.shape)} {tensor.dtype} ".encode())
-        digest.update(tensor.contiguous().numpy().data)
+    for part in examples:
+        part.identify(digest)
+    for tensor in initial.values():
+        digest_tensor(digest, tensor)
     return digest.hexdigest()
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write tensors, numbers, strings, lists and dicts in one piece."""
-    replace_file(path, lambda unfinished: torch.save(state, unfinished))
+    stream = io.BytesIO()
+    # Not to the file at once: PyTorch's writer does not say that a disk is full.
+    torch.save(state, stream)
+    replace_file(path, lambda unfinished: unfinished.write_bytes(stream.getbuffer()))
 
 
 def load_checkpoint(path: Path, expected: str, report: Callable[[str], None]) -> dict[str, Any] | None:

@@ -48,11 +48,6 @@ class ClassificationTask:
         """The classes."""
         return {"classes": list(self.classes)}
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The column whose values are the classes."""
-        return (self.model.target.column,)
-
     def inputs(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Preprocessed images [n, H, H]."""
         return preprocess_stack(arrays[INPUT], self.model.preprocessing)
@@ -73,9 +68,10 @@ class ClassificationTask:
             )
         return np.array([places[value] for value in values], dtype=np.int64)
 
-    def statistics(self, targets: NDArray[Any]) -> dict[str, Any]:
+    def statistics(self, targets: NDArray[Any], rows: pd.DataFrame) -> dict[str, Any]:
         """Images of each class; a class without any is warned of, since no network can learn it."""
-        counts = {name: int((targets == place).sum()) for place, name in enumerate(self.classes)}
+        found = self.targets({}, rows)
+        counts = {name: int((found == place).sum()) for place, name in enumerate(self.classes)}
         unseen = [repr(name) for name, count in counts.items() if not count]
         if unseen:
             log.warning("no image for training shows the class %s; a larger dataset has more", ", ".join(unseen))
@@ -87,14 +83,14 @@ class ClassificationTask:
 
         return build_classifier(self.model, len(self.classes))
 
-    def check(self, network: torch.nn.Module, images: torch.Tensor) -> None:
+    def check(self, network: torch.nn.Module, shape: Sequence[int]) -> None:
         """Refuse images that the network cannot take, or not one at a time."""
         from exitwave.training.encoders import check_size
 
-        height, width = images.shape[-2:]
+        number, height, width = shape
         if height != width:
             raise TrainingError(f"images have {height} x {width} pixels; allowed: squares")
-        if min(len(images), self.model.batch_size) == 1:
+        if min(number, self.model.batch_size) == 1:
             raise TrainingError(
                 "one image at a time may leave a single value for batch normalisation; allowed: batches of 2 images or "
                 "more"

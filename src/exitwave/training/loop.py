@@ -1,7 +1,7 @@
-"""Training of a network on images held in memory, the same or new ones in every epoch.
+"""Training of a network on images held in memory or made as needed, the same or new ones in every epoch.
 
-Lightning Fabric gives device and precision. The loop itself is ours: with all images in memory, workers, samplers and
-callbacks would cost more than they give, and a loop that draws everything from (seed, epoch) continues exactly.
+Lightning Fabric gives device and precision. The loop itself is ours: workers, samplers and callbacks would cost more
+than they give, and a loop that draws everything from (seed, epoch) continues exactly.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import reduce
@@ -23,16 +23,15 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric.plugins.environments import LightningEnvironment
-from numpy.typing import NDArray
 
 from exitwave.errors import TrainingError
 from exitwave.hardware import resolve_device, resolve_precision
 from exitwave.training.checkpoint import load_checkpoint, save_checkpoint, training_digest
+from exitwave.training.examples import Examples, Places, in_order
 from exitwave.training.task import Task
 
 logger = logging.getLogger(__name__)
 
-LabelledImages = tuple[NDArray[np.floating[Any]], NDArray[Any]]
 State = dict[str, torch.Tensor]
 
 
@@ -64,8 +63,8 @@ class TrainingResult:
 
 
 def train(
-    training: LabelledImages,
-    validation: LabelledImages,
+    training: Examples,
+    validation: Examples,
     task: Task,
     *,
     seed: int,
@@ -73,8 +72,7 @@ def train(
     precision: Literal["auto", "32", "bf16"],
     threads: int,
     checkpoint: Path,
-    image_ids: Sequence[str],
-    redraw: Callable[[int], LabelledImages] | None = None,
+    redraw: Callable[[int], Examples] | None = None,
     initial: Mapping[str, torch.Tensor] | None = None,
     progress: Callable[[str], None] = logger.info,
 ) -> TrainingResult:
@@ -86,9 +84,9 @@ def train(
 
     Parameters
     ----------
-    training, validation : tuple of (images, targets)
+    training, validation : Examples
         Preprocessed images float16 or float32 [n, H, H] and the targets of the task [n, ...]. Validation images are
-        never augmented.
+        never augmented. Held or made as needed, they give the same weights.
     task : Task
         What is learned; its block says how.
     seed : int
@@ -99,8 +97,6 @@ def train(
     checkpoint : Path
         Written after every epoch. If it is there already and is of the same model, data and seed, training goes on
         from it.
-    image_ids : sequence of str
-        Names of the training images, for messages.
     redraw : callable, optional
         Gives training images in place of ``training`` for an epoch, from 2, as many and in the same order. Without it
         all epochs see those of the first.
@@ -129,17 +125,16 @@ def train(
     )
     fabric.launch()
 
-    cpu_tensors = [torch.as_tensor(array) for array in (*training, *validation)]
-    identity = training_digest(task, seed, [*cpu_tensors, *(initial or {}).values()], redrawn=redraw is not None)
-    images, targets, validation_images, validation_targets = (fabric.to_device(tensor) for tensor in cpu_tensors)
-
     model = task.model
-    for name, given in (("training", images), ("validation", validation_images)):
-        if len(given) == 0:
+    for name, given in (("training", training), ("validation", validation)):
+        if len(given.names) == 0:
             raise TrainingError(f"the {name} set holds 0 images; allowed: 1 or more")
+    identity = training_digest(task, seed, [training, validation], initial or {}, redrawn=redraw is not None)
+    training, validation = training.to(fabric.device), validation.to(fabric.device)
     with _seeded(seed, epoch=0):
         network = task.build().to(memory_format=torch.channels_last)
-    task.check(network, images)
+    first, _ = next(training.batches([np.zeros(1, np.int64)]))
+    task.check(network, (len(training.names), *first.shape[1:]))
     if initial is not None:
         _start(network, initial)
     forward = fabric.setup_module(network)
@@ -162,7 +157,7 @@ def train(
     for epoch in range(len(history) + 1, model.epochs + 1):
         start = time.perf_counter()
         if redraw is not None and epoch > 1:
-            images, targets = (fabric.to_device(torch.as_tensor(array)) for array in redraw(epoch))
+            training = redraw(epoch).to(fabric.device)
         learning_rate = model.learning_rate * model.learning_rate_decay ** (epoch - 1)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate
@@ -170,21 +165,24 @@ def train(
         loss_sum = 0.0
         network.train()
         with _seeded(seed, epoch):
-            for batch in _shuffled_batches(len(images), model.batch_size, rng):
-                loss = _step(fabric, forward, optimiser, images, targets, batch, task, rng)
+            order = _shuffled_batches(len(training.names), model.batch_size, rng)
+            for places, (inputs, aims) in zip(order, training.batches(order), strict=True):
+                loss = _step(fabric, forward, optimiser, inputs, aims, task, rng)
                 if not math.isfinite(loss):
-                    raise _no_longer_finite(loss, images, batch, image_ids, history_table(history, task))
-                loss_sum += len(batch) * loss
+                    names = [training.names[place] for place in places]
+                    raise _no_longer_finite(loss, inputs, names, history_table(history, task))
+                loss_sum += len(places) * loss
                 steps += 1
                 if average is not None:
                     update_average(average, network, min(model.weight_average, (1 + steps) / (10 + steps)))
-        scores = validate(fabric.autocast, validated, validation_images, validation_targets, task)
+        scores = validate(fabric.autocast, validated, validation, task)
         if not math.isfinite(scores["validation_loss"]):
             told = f"the validation loss is {scores['validation_loss']} after epoch {epoch}"
-            if not torch.isfinite(validation_images).all():
-                raise TrainingError(f"{told}; a validation image is not finite")
+            for places, (inputs, _) in in_order(validation, model.batch_size):
+                if broken := _not_finite(inputs, [validation.names[place] for place in places]):
+                    raise TrainingError(f"{told}; validation images with values that are not finite: {broken}")
             raise DivergenceError(f"{told}; a lower learning_rate may help", history_table(history, task))
-        row = {"epoch": epoch, "learning_rate": learning_rate, "train_loss": loss_sum / len(images), **scores}
+        row = {"epoch": epoch, "learning_rate": learning_rate, "train_loss": loss_sum / len(training.names), **scores}
         history.append({**row, "seconds": time.perf_counter() - start})
         if scores["validation_loss"] < best["loss"]:
             best = {"loss": scores["validation_loss"], "epoch": epoch, "network": _copy_state(validated)}
@@ -226,15 +224,13 @@ def _step(
     fabric: Any,
     forward: torch.nn.Module,
     optimiser: torch.optim.Optimizer,
-    images: torch.Tensor,
-    targets: torch.Tensor,
-    batch: NDArray[np.int64],
+    inputs: torch.Tensor,
+    aims: torch.Tensor,
     task: Task,
     rng: np.random.Generator,
 ) -> float:
     """One step of the optimiser; returns the loss of the batch before it."""
-    index = torch.as_tensor(batch, device=images.device)
-    inputs, aims = images[index].float(), targets[index]
+    inputs = inputs.float()
     if task.model.augmentation:
         inputs, aims = task.augment(inputs, aims, rng)
     loss = task.objective(forward(inputs[:, None]), aims)
@@ -247,34 +243,33 @@ def _step(
     return value
 
 
-def _no_longer_finite(
-    loss: float, images: torch.Tensor, batch: NDArray[np.int64], image_ids: Sequence[str], history: pd.DataFrame
-) -> TrainingError:
+def _no_longer_finite(loss: float, inputs: torch.Tensor, names: list[str], history: pd.DataFrame) -> TrainingError:
     """The error of a batch whose loss is not finite: of its images, or of the training."""
-    inputs = images[torch.as_tensor(batch, device=images.device)]
-    broken = batch[~torch.isfinite(inputs).flatten(1).all(1).cpu().numpy()]
-    if len(broken):
-        names = ", ".join(image_ids[i] for i in broken)
-        return TrainingError(f"the training loss is {loss}; images with values that are not finite: {names}")
-    names = ", ".join(image_ids[i] for i in batch)
-    return DivergenceError(f"the training loss is {loss}; a lower learning_rate may help; images: {names}", history)
+    if broken := _not_finite(inputs, names):
+        return TrainingError(f"the training loss is {loss}; images with values that are not finite: {broken}")
+    told = f"the training loss is {loss}; a lower learning_rate may help; images: {', '.join(names)}"
+    return DivergenceError(told, history)
+
+
+def _not_finite(inputs: torch.Tensor, names: list[str]) -> str:
+    """Names of the images of a batch that have values that are not finite."""
+    finite = torch.isfinite(inputs).flatten(1).all(1).tolist()
+    return ", ".join(name for name, good in zip(names, finite, strict=True) if not good)
 
 
 @torch.no_grad()
 def validate(
     autocast: Callable[[], AbstractContextManager[Any]],
     network: torch.nn.Module,
-    images: torch.Tensor,
-    targets: torch.Tensor,
+    examples: Examples,
     task: Task,
 ) -> dict[str, float]:
     """Loss and scores on images as they are."""
     network.eval()
-    size = task.model.batch_size
     sums = []
-    for batch, aims in zip(torch.split(images, size), torch.split(targets, size), strict=True):
+    for _, (inputs, aims) in in_order(examples, task.model.batch_size):
         with autocast():
-            outputs = network(batch.float()[:, None])
+            outputs = network(inputs.float()[:, None])
         sums.append(task.sums(outputs, aims))
     return task.scores(reduce(add, sums))
 
@@ -288,7 +283,7 @@ def update_average(average: torch.nn.Module, network: torch.nn.Module, decay: fl
         copied.copy_(buffer)
 
 
-def _shuffled_batches(n: int, batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+def _shuffled_batches(n: int, batch_size: int, rng: np.random.Generator) -> list[Places]:
     """Random batches that differ by one image at most: a last batch of one would spoil batch normalisation."""
     return np.array_split(rng.permutation(n), math.ceil(n / batch_size))
 

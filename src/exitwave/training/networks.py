@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from exitwave.config.models import Network
-from exitwave.data.whole import replace_file
+from exitwave.data.whole import replace_file, sealed
 from exitwave.errors import TrainingError
 from exitwave.training.record import DESCRIPTION, WEIGHTS, read_record
 from exitwave.training.task import Task
@@ -77,7 +78,7 @@ def save_network(
         "info": info,
         **({"diverged": diverged} if diverged else {}),
     }
-    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(sealed(description), indent=2, ensure_ascii=False) + "\n"
     replace_file(folder / DESCRIPTION, lambda path: path.write_text(text, encoding="utf-8"))
 
 
@@ -96,13 +97,40 @@ def load_network(path: Path) -> LoadedNetwork:
         raise TrainingError(f"{weights} is damaged or does not belong to {description}: its SHA-256 differs")
     if record.diverged:
         raise TrainingError(f"{folder} holds no network, since its training has diverged: {record.diverged}")
-    network = record.task.build()
     try:
-        network.load_state_dict(load_file(weights))
-    except (SafetensorError, RuntimeError) as error:
+        network = rebuilt(record.task, load_file(weights))
+    except (SafetensorError, ValueError) as error:
         raise TrainingError(f"{weights} does not fit the network that {description} describes") from error
     module = network.eval().to(memory_format=torch.channels_last)
     return LoadedNetwork(module, record.task, record.pixel_size, record.info)
+
+
+def rebuilt(task: Task, state: Mapping[str, torch.Tensor]) -> torch.nn.Module:
+    """Network of a task with weights; no room is made for it before they are known to be all of its weights.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    TrainingError
+        If there is no such network.
+    """
+    try:
+        # Of no values, with the names and shapes alone; and no random number is drawn for it.
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+            expected = task.build().state_dict()
+    except RuntimeError:  # a few encoders work with values when they are built
+        pass
+    else:
+        shapes = {name: tensor.shape for name, tensor in expected.items()}
+        if shapes != {name: tensor.shape for name, tensor in state.items()}:
+            raise ValueError("the weights are those of another network")
+    network = task.build()
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError("the weights are those of another network") from error
+    return network
 
 
 def _sha256(path: Path) -> str:

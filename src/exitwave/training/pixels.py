@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +58,6 @@ class PixelTask:
     """The part of a task that does not depend on what the value of a pixel is."""
 
     model: PixelNetwork
-    columns: ClassVar[tuple[str, ...]] = ()
 
     def inputs(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Preprocessed images [n, H, H]."""
@@ -70,17 +69,17 @@ class PixelTask:
 
         return build_network(self.model)
 
-    def check(self, network: torch.nn.Module, images: torch.Tensor) -> None:
-        """Refuse images [n, H, W] that do not fit a network with so many downsampling stages.
+    def check(self, network: torch.nn.Module, shape: Sequence[int]) -> None:
+        """Refuse images, so many with so many pixels [n, H, W], that do not fit the downsampling of the network.
 
         Raises
         ------
         TrainingError
         """
-        height, width = images.shape[-2:]
+        number, height, width = shape
         depth = self.model.encoder_depth
         check_edges(self.model, height, width)
-        if min(len(images), self.model.batch_size) == 1 and height == 2**depth:
+        if min(number, self.model.batch_size) == 1 and height == 2**depth:
             raise TrainingError(
                 f"one image of {height} x {width} pixels at a time leaves a single value for batch normalisation at "
                 f"encoder_depth {depth}; allowed: a larger batch_size or more images, or a smaller depth"

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from pydantic import ValidationError
 
 from exitwave.config.models import Network
-from exitwave.errors import TrainingError
+from exitwave.data.whole import unsealed
+from exitwave.errors import ExitwaveError, TrainingError
 from exitwave.training.kinds import task_from
 from exitwave.training.task import Task
 
+HISTORY = "history.csv"
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "network.json"
+_PLACE = re.compile(r"(?:^|/)trainings/[^/]+-([0-9a-f]{8})/seed-(\d+)$")
+"""Where the workflow keeps a network."""
+
+
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError, ExitwaveError)
+"""What a description raises that was not written by this version."""
+LARGEST_IMAGE = 16384
+"""Largest edge of images that networks are trained on [px]."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,33 @@ class Record:
         return self.task.model
 
 
+def record_from(description: Mapping[str, Any]) -> Record:
+    """Record of a description in plain values.
+
+    Raises
+    ------
+    MALFORMED
+        If it describes no network.
+    """
+    pixel_size, info = float(description["pixel_size"]), dict(description["info"])
+    if not (math.isfinite(pixel_size) and pixel_size > 0):
+        raise ValueError(f"pixel_size: found {pixel_size}, which is not above 0")
+    # What others ask of it without looking: numbers, and mappings in mappings.
+    if not 0 <= int(info.get("image_size", 0)) <= LARGEST_IMAGE:
+        raise ValueError(f"image_size: found {info['image_size']}, which is no edge of images")
+    for value in info.get("validation", {}).values():
+        float(value)
+    info.get("data", {}).get("sample", {}).get("likeness")
+    info.get("training", {}).get("hash")
+    return Record(
+        task_from(description),
+        pixel_size,
+        str(description.get("weights_sha256", "")),
+        info,
+        str(description.get("diverged", "")),
+    )
+
+
 def read_record(path: Path) -> Record:
     """Read the description of a network.
 
@@ -59,7 +101,7 @@ def read_record(path: Path) -> Record:
     Raises
     ------
     TrainingError
-        If a file is missing, or does not describe a network.
+        If a file is missing, does not describe a network, or stands in the place of another.
     """
     folder = path if path.is_dir() else path.parent
     description = folder / DESCRIPTION
@@ -67,15 +109,8 @@ def read_record(path: Path) -> Record:
         if not file.is_file():
             raise TrainingError(f"{file} does not exist; a network is a folder with {WEIGHTS} and {DESCRIPTION}")
     try:
-        record = json.loads(description.read_text(encoding="utf-8"))
-        return Record(
-            task_from(record),
-            float(record["pixel_size"]),
-            str(record["weights_sha256"]),
-            dict(record["info"]),
-            str(record.get("diverged", "")),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+        record = record_from(unsealed(json.loads(description.read_text(encoding="utf-8"))))
+    except (*MALFORMED, OSError) as error:
         reason = " ".join(str(error).split())
         if isinstance(error, ValidationError):
             first = error.errors(include_url=False)[0]
@@ -83,6 +118,40 @@ def read_record(path: Path) -> Record:
         raise TrainingError(
             f"{description} does not describe a network of this version ({reason}); allowed: one that it has trained"
         ) from error
+    place = _PLACE.search(str(folder))
+    found = record.info.get("training", {}).get("hash"), record.info.get("seed")
+    if place and None not in found and found != (place[1], int(place[2])):
+        raise TrainingError(
+            f"{folder} holds another network: found training {found[0]}, seed {found[1]}; allowed: {place[1]}, seed "
+            f"{place[2]}; delete the folder and run again"
+        )
+    return record
+
+
+def read_history(folder: Path, record: Record) -> pd.DataFrame:
+    """Read the epochs of a network.
+
+    Raises
+    ------
+    TrainingError
+        If the file is missing or damaged, or that of another network.
+    """
+    path = folder / HISTORY
+    try:
+        history = pd.read_csv(path, float_precision="round_trip")
+        if record.info.get("history_sha256", history_digest(history)) != history_digest(history):
+            raise ValueError("its checksum differs")
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise TrainingError(
+            f"{path} is damaged, or of another network ({reason}); delete its folder and run again"
+        ) from error
+    return history
+
+
+def history_digest(history: pd.DataFrame) -> str:
+    """Digest of the epochs of a network, but of their time, which no two trainings have in common."""
+    return hashlib.sha256(history.drop(columns="seconds").to_csv(index=False).encode()).hexdigest()
 
 
 def network_folders(path: Path) -> list[Path]:

@@ -59,7 +59,7 @@ class RegressionTask(PixelTask):
         """Maps [n, H, H]; NaN where they have no value."""
         return arrays[self.model.target.map].astype(np.float32)
 
-    def statistics(self, targets: NDArray[Any]) -> dict[str, Any]:
+    def statistics(self, targets: NDArray[Any], rows: pd.DataFrame) -> dict[str, Any]:
         """Quantiles of the values."""
         values = targets.ravel()[:: -(-targets.size // _SAMPLE)]
         values = values[np.isfinite(values)]

@@ -51,7 +51,7 @@ class SegmentationTask(PixelTask):
         each = zip(*(arrays[name] for name in names), strict=True)
         return np.stack([target_mask(self.model.target, dict(zip(names, one, strict=True))) for one in each])
 
-    def statistics(self, targets: NDArray[Any]) -> dict[str, Any]:
+    def statistics(self, targets: NDArray[Any], rows: pd.DataFrame) -> dict[str, Any]:
         """Spread of the particle fraction over images."""
         fractions = targets.mean(axis=(1, 2))
         spread = {name: float(getattr(np, name)(fractions)) for name in ("min", "median", "mean", "max")}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from exitwave.config.datasets import Dataset
 from exitwave.config.images import Images
+from exitwave.data.batches import keep_open
 from exitwave.data.columns import COLUMNS
-from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.data.tables import read_table, table_path
 from exitwave.errors import ConfigError, ShardError
 from exitwave.images.kinds import kind_of
 from exitwave.items import Array, Asked, item_rng
@@ -26,8 +27,12 @@ from exitwave.training.task import Task
 
 KEPT_BYTES = 2 * 2**30
 """Exit waves and structures kept in memory by a training; those beyond are read in every epoch."""
+_OPEN = 100
+"""Shards kept open, and tables kept in memory, of what is read in every epoch."""
 REDRAWN = {name for name, column in COLUMNS.items() if column.redrawn}
 """Columns that a newly drawn image has other values of than the stored one it takes the place of."""
+_STRUCTURE = ["images_hash", "shard", "item"]
+"""Columns that are the same of the images of one structure."""
 
 
 def check_streaming(dataset: Dataset) -> None:
@@ -71,21 +76,6 @@ class ImagesSource:
     folders: Mapping[str, Path]
 
 
-@dataclass(frozen=True)
-class _Structure:
-    """Images of a manifest that come from one structure: their draws, and their places in the manifest."""
-
-    identity: str
-    seed: int
-    block: Images
-    shards: Mapping[str, Path]
-    place: int
-    item: int
-    row: Mapping[str, Any]
-    draws: list[int]
-    images: list[int]
-
-
 class Stream:
     """New images for those of a manifest: of the same structures, with newly drawn conditions, place and noise.
 
@@ -104,11 +94,6 @@ class Stream:
         Processor cores used.
     kept_bytes : int
         What they are drawn from, kept in memory.
-
-    Raises
-    ------
-    ShardError
-        If a table of what is read is missing, damaged, or lacks an item.
     """
 
     def __init__(
@@ -119,13 +104,15 @@ class Stream:
         threads: int = 1,
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
-        self._structures = _structures(manifest, sources)
         self._rows = manifest.reset_index(drop=True)
+        self._sources = sources
         self._task = task
         self._threads = threads
         self._room = kept_bytes
         self._kept: dict[tuple[Path, int], dict[str, Array]] = {}
         self._lock = threading.Lock()
+        self._open = keep_open(_OPEN)
+        self._table = lru_cache(_OPEN)(_table)
 
     def draw(self, epoch: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """Inputs and targets of an epoch, in the order of the manifest.
@@ -143,41 +130,49 @@ class Stream:
         Raises
         ------
         ShardError
-            If a shard of what is read is missing or damaged.
+            If a shard of what is read is missing or damaged, or lacks an item.
         """
-        inputs: NDArray[np.float32] = np.empty(0, np.float32)
-        targets: NDArray[Any] = np.empty(0)
+        structures = _structures(self._rows)
         with ThreadPoolExecutor(self._threads) as pool:
-            made = pool.map(lambda structure: self._of(structure, epoch), self._structures)
-            for number, (structure, (seen, aimed)) in enumerate(zip(self._structures, made, strict=True)):
-                if number == 0:
-                    inputs = np.empty((len(self._rows), *seen.shape[1:]), seen.dtype)
-                    targets = np.empty((len(self._rows), *aimed.shape[1:]), aimed.dtype)
-                inputs[structure.images], targets[structure.images] = seen, aimed
-        return inputs, targets
+            return _joined(structures, pool.map(partial(self.make, epoch), structures))
 
-    def _of(self, structure: _Structure, epoch: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    def make(self, epoch: int, places: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Inputs and targets of the images of an epoch at some places of the manifest, at least one.
+
+        The same as in :meth:`draw`, which see.
+        """
+        structures = _structures(self._rows.iloc[places])
+        return _joined(structures, (self._of(self._rows.iloc[places[within]], epoch) for within in structures))
+
+    def _of(self, rows: pd.DataFrame, epoch: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Those of one structure."""
+        identity, path, item = str(rows["images_hash"].iloc[0]), Path(rows["shard"].iloc[0]), int(rows["item"].iloc[0])
+        source = self._sources[identity]
+        shards = {stage: folder / path.name for stage, folder in source.folders.items()}
+        place, row = self._row(next(iter(shards.values())), item)
         # Without an epoch it is the generator of the stored image.
         later = () if epoch == 0 else (epoch,)
-        key = structure.seed, "images", structure.identity, structure.item
-        rngs = tuple(item_rng(*key, draw, *later) for draw in structure.draws)
-        asked = Asked(
-            structure.item,
-            rngs,
-            structure.row,
-            {stage: self._stored(path, structure.place) for stage, path in structure.shards.items()},
-        )
-        made = list(kind_of(structure.block).make(structure.block, [asked], self._task.arrays))
+        rngs = tuple(item_rng(source.seed, "images", identity, item, draw, *later) for draw in rows["draw"].tolist())
+        asked = Asked(item, rngs, row, {stage: self._stored(shard, place) for stage, shard in shards.items()})
+        made = list(kind_of(source.block).make(source.block, [asked], self._task.arrays))
         arrays = {name: _stacked([item.arrays[name] for item in made]) for name in self._task.arrays}
         drawn = pd.DataFrame([item.row for item in made])
-        rows = self._rows.iloc[structure.images].reset_index(drop=True)
-        rows = rows.assign(**{name: drawn[name] for name in self._task.columns if name in drawn})
+        rows = rows.reset_index(drop=True)
+        rows = rows.assign(**{name: drawn[name] for name in self._task.model.columns() if name in drawn})
         return self._task.inputs(arrays), self._task.targets(arrays, rows)
+
+    def _row(self, shard: Path, item: int) -> tuple[int, Mapping[str, Any]]:
+        """Place and row of an item in the table of a shard."""
+        table, places = self._table(shard)
+        if item not in places:
+            raise ShardError(f"{shard}: holds no item {item}; delete the file and its table and run again")
+        return places[item], {str(key): value for key, value in table.iloc[places[item]].items()}
 
     def _stored(self, shard: Path, place: int) -> Mapping[str, Array]:
         """Arrays of an item, from memory or as they are stored."""
         with self._lock:
-            return _Kept(shard, place, self._kept.setdefault((shard, place), {}), self._keep)
+            kept = self._kept.setdefault((shard, place), {})
+        return _Kept(lambda: self._open(str(shard)).item(place), kept, self._keep)
 
     def _keep(self, kept: dict[str, Array], name: str, array: Array) -> None:
         # The first that come are kept: in a fixed order, the least recently used are those needed next.
@@ -191,9 +186,12 @@ class _Kept(Mapping[str, Array]):
     """Arrays of an item, those kept in memory and the others in their shard."""
 
     def __init__(
-        self, shard: Path, place: int, kept: dict[str, Array], keep: Callable[[dict[str, Array], str, Array], None]
+        self,
+        read: Callable[[], Mapping[str, Array]],
+        kept: dict[str, Array],
+        keep: Callable[[dict[str, Array], str, Array], None],
     ) -> None:
-        self._shard, self._place, self._kept, self._keep = shard, place, kept, keep
+        self._read, self._kept, self._keep = read, kept, keep
 
     def __getitem__(self, name: str) -> Array:
         if name not in self._kept:
@@ -210,7 +208,7 @@ class _Kept(Mapping[str, Array]):
 
     @cached_property
     def _stored(self) -> Mapping[str, Array]:
-        return open_shard(self._shard).item(self._place)
+        return self._read()
 
 
 def _stacked(arrays: list[Array]) -> Any:
@@ -219,31 +217,27 @@ def _stacked(arrays: list[Array]) -> Any:
     return values if arrays[0].ragged else np.stack(values)
 
 
-def _structures(manifest: pd.DataFrame, sources: Mapping[str, ImagesSource]) -> list[_Structure]:
-    """Images of a manifest by the structure that they come from."""
-    found = []
-    rows = manifest.reset_index(drop=True)
-    for (identity, path), of_shard in rows.groupby(["images_hash", "shard"]):
-        source = sources[str(identity)]
-        shards = {stage: folder / Path(str(path)).name for stage, folder in source.folders.items()}
-        first = next(iter(shards.values()))
-        table = read_table(table_path(first))
-        places = {int(item): place for place, item in enumerate(table["item"])}
-        for key, images in of_shard.groupby("item"):
-            item = int(str(key))
-            if item not in places:
-                raise ShardError(f"{first}: holds no item {item}; delete the file and its table and run again")
-            found.append(
-                _Structure(
-                    str(identity),
-                    source.seed,
-                    source.block,
-                    shards,
-                    places[item],
-                    item,
-                    {str(key): value for key, value in table.iloc[places[item]].items()},
-                    images["draw"].tolist(),
-                    images.index.tolist(),
-                )
-            )
-    return found
+def _table(shard: Path) -> tuple[pd.DataFrame, dict[int, int]]:
+    """Table of a shard, and the place of each item in it."""
+    table = read_table(table_path(shard))
+    return table, {int(item): place for place, item in enumerate(table["item"])}
+
+
+def _structures(rows: pd.DataFrame) -> list[NDArray[np.int64]]:
+    """Places of the images of each structure."""
+    return [np.asarray(places) for places in rows.groupby(_STRUCTURE).indices.values()]
+
+
+def _joined(
+    places: Sequence[NDArray[np.int64]], made: Iterable[tuple[NDArray[np.float32], NDArray[Any]]]
+) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Inputs and targets of some structures, each at its places."""
+    number = sum(map(len, places))
+    inputs: NDArray[np.float32] = np.empty(0, np.float32)
+    targets: NDArray[Any] = np.empty(0)
+    for of_structure, (seen, aimed) in zip(places, made, strict=True):
+        if not inputs.size:
+            inputs = np.empty((number, *seen.shape[1:]), seen.dtype)
+            targets = np.empty((number, *aimed.shape[1:]), aimed.dtype)
+        inputs[of_structure], targets[of_structure] = seen, aimed
+    return inputs, targets

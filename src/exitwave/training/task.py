@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,8 +16,12 @@ from exitwave.config.models import Network
 if TYPE_CHECKING:
     import torch
 
+    from exitwave.data.shards import Shard
+
 INPUT = "counts"
 """Stored array that networks see, after preprocessing."""
+HELD_BYTES = 2 * 2**30
+"""Inputs and targets that a training holds in memory; those of the images beyond are made whenever they are needed."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +70,6 @@ class Task(Protocol):
         ...
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """Columns of the metadata that it reads."""
-        ...
-
-    @property
     def curves(self) -> Curves:
         """Scores that :meth:`scores` gives beside ``validation_loss``."""
         ...
@@ -83,8 +82,8 @@ class Task(Protocol):
         """What it aims at [n, ...], from stacks of stored arrays and the rows of the same images."""
         ...
 
-    def statistics(self, targets: NDArray[Any]) -> dict[str, Any]:
-        """What targets are like, in plain values."""
+    def statistics(self, targets: NDArray[Any], rows: pd.DataFrame) -> dict[str, Any]:
+        """What targets are like, in plain values: those of a sample of images, and the rows of all."""
         ...
 
     def build(self) -> torch.nn.Module:
@@ -97,8 +96,8 @@ class Task(Protocol):
         """
         ...
 
-    def check(self, network: torch.nn.Module, images: torch.Tensor) -> None:
-        """Refuse images [n, H, W] that the network cannot be trained on.
+    def check(self, network: torch.nn.Module, shape: Sequence[int]) -> None:
+        """Refuse images, so many with so many pixels [n, H, W], that the network cannot be trained on.
 
         Raises
         ------
@@ -156,7 +155,9 @@ class Kind(Protocol):
         ...
 
 
-def read_examples(task: Task, rows: pd.DataFrame, together: int) -> Iterator[tuple[pd.DataFrame, dict[str, Any]]]:
+def read_examples(
+    task: Task, rows: pd.DataFrame, together: int, opened: Callable[[str], Shard] | None = None
+) -> Iterator[tuple[pd.DataFrame, dict[str, Any]]]:
     """Rows of a manifest in their order, a few at a time, with the arrays that a task reads; micrographs by themselves.
 
     What targets are made from, such as a map of each particle, takes more memory than they do.
@@ -167,6 +168,8 @@ def read_examples(task: Task, rows: pd.DataFrame, together: int) -> Iterator[tup
     rows : DataFrame
     together : int
         Images at a time, at the most.
+    opened : callable, optional
+        Gives shards that are open already.
 
     Yields
     ------
@@ -175,12 +178,13 @@ def read_examples(task: Task, rows: pd.DataFrame, together: int) -> Iterator[tup
         Of :func:`exitwave.data.batches.load_arrays`.
     """
     from exitwave.data.batches import load_arrays
+    from exitwave.data.shards import open_shard
 
     real = of_micrographs(rows)
     for _, run in rows.groupby((real != real.shift(fill_value=False)).cumsum().to_numpy()):
         for start in range(0, len(run), together):
             part = run.iloc[start : start + together]
-            yield part, load_arrays(part, task.reads(part))
+            yield part, load_arrays(part, task.reads(part), opened or open_shard)
 
 
 def of_micrographs(rows: pd.DataFrame) -> pd.Series[bool]:

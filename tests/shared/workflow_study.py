@@ -1,4 +1,4 @@
-"""A tiny study run by the real workflow, once for all tests; each test changes a copy of its own."""
+"""A tiny study run by the real workflow, once for all tests; each test changes a copy of its own. Plugin of pytest."""
 
 from __future__ import annotations
 
@@ -91,9 +91,20 @@ class Workflow:
         return [sys.executable, "-m", "snakemake", "--nocolor", *config, *arguments]
 
     def snakemake(self, *arguments: str, study: str | None = "tiny.yaml") -> subprocess.CompletedProcess[str]:
+        return self.call(self.command(*arguments, study=study))
+
+    def make_run(self, *arguments: str, study: str | None = "tiny.yaml") -> subprocess.CompletedProcess[str]:
+        """Snakemake as ``make run`` calls it."""
+        return self.call(self.as_made(*arguments, study=study))
+
+    def as_made(self, *arguments: str, study: str | None = "tiny.yaml") -> list[str]:
+        """The command with which ``make run`` calls Snakemake."""
+        return [sys.executable, "-m", "exitwave.jobs.coordinator", *self.command(*arguments, study=study)]
+
+    def call(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        """Run a command in the folder."""
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        command = self.command(*arguments, study=study)
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600)
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=1800)
 
     def planned(self, *arguments: str, study: str | None = "tiny.yaml") -> dict[str, int]:
         """Rules that a dry run plans, with the number of their jobs."""

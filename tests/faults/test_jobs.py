@@ -16,7 +16,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from exitwave.data.shards import open_shard, read_table, shard_writer, table_path
+from exitwave.data.shards import open_shard, shard_writer
+from exitwave.data.tables import read_table, table_path
 from exitwave.errors import ExitwaveError
 from exitwave.items import Item
 from exitwave.jobs.run import job

@@ -1,4 +1,4 @@
-"""A tiny study, its jobs run by hand on small shards."""
+"""A tiny study, its jobs run by hand on small shards. Plugin of pytest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from exitwave.config.models import Network
-from exitwave.data.shards import open_shard, read_table, table_path
+from exitwave.data.shards import open_shard
+from exitwave.data.tables import read_table, table_path
 from exitwave.items import Array
 from exitwave.jobs.evaluate import score_baselines, score_network
 from exitwave.jobs.learn import make_dataset, train_network

@@ -1,0 +1,74 @@
+"""A tiny study with every kind of every stage; a new kind is added here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = """
+seed: 3
+structures:
+  particles:
+    kind: nanoparticles_on_substrate
+    count: 4
+    field_of_view: 51.2
+    particles: {material: Au, number: {uniform: [1, 2]}, radius: {uniform: [6, 8]}}
+    substrate: {thickness: {uniform: [6, 9]}}
+  crystals:
+    kind: files
+    path: ROOT/resources/crystals/fcc
+    count: 4
+    field_of_view: 40
+    thickness: {uniform: [20, 30]}
+    zone_axes: [[1, 1, 0], [1, 0, 0]]
+exit_waves:
+  waves: {structures: particles, kind: plane_wave, sampling: 0.4, frozen_phonons: 2, thickness_series: 10}
+images:
+  hrtem:
+    exit_waves: waves
+    kind: hrtem
+    per_structure: 2
+    pixel_size: 0.8
+    size: 64
+    defocus: {uniform: [-100, 100]}
+    focal_spread: {uniform: [5, 20]}
+    dose: {loguniform: [200, 2000]}
+    labels: [instances, thickness, atoms, atomic_columns, boundary, orientation, domains]
+  stem:
+    structures: crystals
+    kind: stem_convolution
+    per_structure: 2
+    pixel_size: 0.3
+    size: 64
+    dose: {uniform: [1.0e+4, 5.0e+4]}
+  real: {kind: micrographs, path: MICROGRAPHS, per_structure: 2, pixel_size: 0.8, size: 64}
+datasets:
+  images: {images: hrtem, validation: 0.3, test: 0.3}
+models:
+  masks: {kind: segmentation, encoder_depth: 3, preprocessing: {median: 1}}
+  thickness: {kind: regression, target: {map: thickness}, scale: 20, masks: [5], encoder_depth: 3}
+  shapes: {kind: classification, target: {column: shape}}
+trainings:
+  masks: {datasets: images, model: masks, seeds: 2}
+  thickness: {datasets: images, model: thickness, streaming: true}
+  shapes: {datasets: images, model: shapes}
+benchmarks:
+  masks: {kind: simulated, datasets: [images], trainings: [masks]}
+  thickness: {kind: simulated, datasets: [images], trainings: [thickness]}
+  shapes: {kind: simulated, datasets: [images], trainings: [shapes]}
+  real: {kind: micrographs, path: ROOT/resources/micrographs/scottlab_hrtem_patches, trainings: [masks]}
+"""
+
+
+def every_kind(folder: Path) -> dict[str, Any]:
+    """The study, with a folder of labelled micrographs that is written for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    patches = ROOT / "resources/micrographs/scottlab_hrtem_patches"
+    names = ("Au2.2nm_0", "Au5nm_0", "Au10nm_0", "Ag5nm_patch")
+    rows = [f"{patches}/images/{name}.png,{patches}/masks/{name}.png,0.7" for name in names]
+    (folder / "index.csv").write_text("\n".join(["image,mask,pixel_size", *rows]))
+    study: dict[str, Any] = yaml.safe_load(EXAMPLES.replace("ROOT", str(ROOT)).replace("MICROGRAPHS", str(folder)))
+    return study
