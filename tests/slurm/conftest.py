@@ -16,7 +16,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 CONFIGURATION = Path("/etc/slurm/slurm.conf")
 PROFILE = ["--profile", str(REPOSITORY / "profiles" / "slurm")]
-OTHER_EACH_TIME = {".csv", ".tsv", ".html", ".png", ".log"}
+OTHER_EACH_TIME = {".csv", ".tsv", ".html", ".png", ".log", ".lock"}
 """Files with times in them, or made from such files."""
 
 
@@ -28,15 +28,17 @@ class Run:
         (folder / "resources").symlink_to(REPOSITORY / "resources")
         self.folder, self.study, self.results = folder, study, folder / "results"
 
-    def command(self, *arguments: str) -> list[str]:
-        workflow = ["--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(self.folder)]
-        return [sys.executable, "-m", "snakemake", *workflow, "--nocolor", "--configfile", str(self.study), *arguments]
-
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start Snakemake; all that it says goes to one stream."""
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        """Start Snakemake as ``make run`` does; all that it says goes to one stream."""
+        snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--nocolor"]
+        study = ["--configfile", str(self.study)]
         return subprocess.Popen(
-            self.command(*arguments), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [sys.executable, "-m", "exitwave.jobs.coordinator", *snakemake, *study, *arguments],
+            cwd=self.folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
 
     def snakemake(self, *arguments: str) -> tuple[int, str]:
@@ -89,7 +91,6 @@ structures:
   gold:
     kind: nanoparticles_on_substrate
     count: 2
-    shard_size: 1
     field_of_view: 25.6
     particles: {radius: {uniform: [4, 6]}}
     substrate: {thickness: 5}
@@ -124,10 +125,10 @@ def cluster() -> None:
 
 @pytest.fixture(scope="session")
 def waves(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Exit waves of two structures in two shards, made on this machine; not to be changed."""
+    """Exit waves of two structures, made on this machine; not to be changed."""
     folder = tmp_path_factory.mktemp("waves")
     (folder / "waves.yaml").write_text(WAVES, encoding="utf-8")
-    return Run(folder / "here", folder / "waves.yaml").finished("--until", "exit_waves", "--", "simulate")
+    return Run(folder / "here", folder / "waves.yaml").finished("--until", "exit_waves")
 
 
 @pytest.fixture

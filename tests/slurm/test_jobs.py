@@ -51,7 +51,7 @@ def test_a_job_asks_for_a_gpu_by_the_device_of_its_block(devices):
 
 def test_a_job_that_is_killed_for_memory_says_so_and_succeeds_with_more(empty, waves):
     less = "exit_waves:mem_mb=400 if attempt == 1 else 2000"
-    status, shown = empty.on_the_cluster("--set-resources", less, "--until", "exit_waves", "--", "simulate")
+    status, shown = empty.on_the_cluster("--set-resources", less, "--until", "exit_waves")
     assert status == 0, shown
     assert "SLURM status is: 'FAILED'" in shown
     named = [Path(name) for name in re.findall(r"log: results/logs/\S+, (\S+/slurm_logs/\S+\.log) ", shown)]
