@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-import exitwave  # noqa: F401  before NumPy, as in every job: it decides how NumPy rounds
-
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd

@@ -205,7 +205,8 @@ def test_a_training_on_a_gpu_is_given_the_time_of_a_core(changed):
 
 
 def test_memory_and_time_of_joined_tables_grow_with_the_images():
-    assert memory_of_table(1_000_000) >= 5 * memory_of_table(1000) >= 10_000
+    # A manifest of a million images was written with 1.0 GB.
+    assert 2000 < memory_of_table(1000) < memory_of_table(1_000_000) < 5000
     # Two milliseconds an image.
     assert 34 < runtime_of_table(1_000_000) < 1000
 

@@ -27,7 +27,7 @@ _LONGER = 10.0
 """A job is given so many times the time that is estimated: for slower processors, and the first call of each kernel."""
 _MEMORY_OF_SNAKEMAKE = 600
 """Of the two processes of Snakemake that start a job on the node of a cluster [MB]."""
-_MEMORY_OF_A_ROW = 0.01
+_MEMORY_OF_A_ROW = 0.002
 """Of the tables of images while they are joined, for each image [MB]."""
 _LONGER_TRAINING = 5.0
 """A training is given so many times the time that is estimated: for processors that are slower or have no bf16."""
