@@ -21,6 +21,7 @@ from exitwave.benchmark.readers import read_micrograph
 from exitwave.config.models import Classification
 from exitwave.data.shards import open_shard, shard_writer
 from exitwave.data.tables import read_table
+from exitwave.data.whole import sealed, unsealed
 from exitwave.errors import MicrographError
 from exitwave.items import Array, Item, lateral
 from exitwave.jobs.correct import COLUMNS, collect
@@ -217,9 +218,9 @@ def test_a_table_of_more_rows_than_its_file_can_hold_is_refused(tmp_path, surviv
 def test_room_is_made_only_for_a_network_whose_weights_are_there(tmp_path, survives):
     task = task_of(Classification(kind="classification", target={"column": "material"}), {"classes": ["Au", "Ag"]})
     save_network(tmp_path, task.build(), task, pixel_size=0.8, info={})
-    description = json.loads((tmp_path / "network.json").read_text())
+    description = unsealed(json.loads((tmp_path / "network.json").read_text()))
     description["model"]["encoder"] = "vit_giant_patch14_dinov2"
-    (tmp_path / "network.json").write_text(json.dumps(description))
+    (tmp_path / "network.json").write_text(json.dumps(sealed(description)))
     assert "does not fit the network" in survives(load_network, tmp_path)
 
 
@@ -229,9 +230,9 @@ def test_room_is_made_only_for_a_network_whose_weights_are_there(tmp_path, survi
 def test_no_network_is_taken_from_elsewhere(encoder, words, tmp_path, survives):
     task = task_of(Classification(kind="classification", target={"column": "material"}), {"classes": ["Au", "Ag"]})
     save_network(tmp_path, task.build(), task, pixel_size=0.8, info={})
-    description = json.loads((tmp_path / "network.json").read_text())
+    description = unsealed(json.loads((tmp_path / "network.json").read_text()))
     description["model"]["encoder"] = encoder
-    (tmp_path / "network.json").write_text(json.dumps(description))
+    (tmp_path / "network.json").write_text(json.dumps(sealed(description)))
     assert words in survives(load_network, tmp_path)
 
 

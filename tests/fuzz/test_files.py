@@ -29,6 +29,7 @@ from exitwave.benchmark.readers import read_corrected, read_mask, read_micrograp
 from exitwave.config.models import Classification, Segmentation
 from exitwave.data.shards import open_shard, shard_writer
 from exitwave.data.tables import read_table
+from exitwave.data.whole import sealed, unsealed
 from exitwave.items import Array, Item, lateral
 from exitwave.jobs.correct import segmented_images
 from exitwave.jobs.results_folder import ResultsFolder
@@ -204,11 +205,10 @@ def structures(folder: Path) -> None:
 
 
 def as_structure(path: Path) -> None:
-    for kept in (files._read, files._crystal, files._whole, files._contents, files._space_group, files._group):
+    for kept in (files._read, files._crystal, files._whole, files._contents, files._space_group):
         kept.cache_clear()
     stamp = files._stamp(str(path))
-    files._contents(str(path), stamp)
-    files._group(str(path), stamp, True)
+    files._contents(str(path), stamp, True)
 
 
 def shard(folder: Path) -> None:
@@ -361,8 +361,9 @@ def spoil_network(rng: random.Random, shared: Path, folder: Path, mutations: Any
     source = shared / rng.choice(("tiny", "classes"))
     target = folder / "network"
     shutil.copytree(source, target, dirs_exist_ok=True)
-    text = json.dumps(mutations.tree(rng, json.loads((source / "network.json").read_text())))
-    (target / "network.json").write_text(text)
+    spoilt = mutations.tree(rng, unsealed(json.loads((source / "network.json").read_text())))
+    # With a digest that fits, or nothing more would be read.
+    (target / "network.json").write_text(json.dumps(sealed(spoilt) if isinstance(spoilt, dict) else spoilt))
     return lambda: load_network(target)
 
 

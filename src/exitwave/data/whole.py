@@ -95,7 +95,8 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def _cannot_write(path: Path, written: int, error: OSError) -> str:
-    reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    # By its number, since Arrow has words of its own.
+    reason = os.strerror(error.errno) if error.errno else " ".join(str(error).split()) or type(error).__name__
     if error.errno not in _NO_ROOM:
         return f"{path}: cannot be written ({reason}); allowed: a folder that can be written to"
     free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free

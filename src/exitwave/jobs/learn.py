@@ -84,7 +84,11 @@ def make_dataset(description: Description, shards: dict[str, list[str]], manifes
         raise type(error)(f"datasets.{description.name}.{error}") from error
     drawn = drawn.assign(dataset=description.name, dataset_hash=description.hash)
     write_rows(manifest, drawn[_OF_A_DRAW])
-    content = fingerprint(StoredTable(manifest))
+    try:
+        content = fingerprint(StoredTable(manifest))
+    except ExitwaveError:
+        manifest.unlink()  # of images that cannot be looked at
+        raise
     text = json.dumps(sealed(content), indent=1, sort_keys=True)
     replace_file(summary, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
     log.info("images %s of structures %s", content["images"], content["structures"])

@@ -151,7 +151,7 @@ def read_history(folder: Path, record: Record) -> pd.DataFrame:
 
 def history_digest(history: pd.DataFrame) -> str:
     """Digest of the epochs of a network, but of their time, which no two trainings have in common."""
-    return hashlib.sha256(history.drop(columns="seconds").to_csv(index=False).encode()).hexdigest()
+    return hashlib.sha256(history.drop(columns="seconds", errors="ignore").to_csv(index=False).encode()).hexdigest()
 
 
 def network_folders(path: Path) -> list[Path]:
