@@ -59,7 +59,9 @@ onerror:
     from exitwave.jobs.run import MORE_MEMORY
 
     # What kills a job leaves it no time to say so.
-    texts = [Path(file).read_text(encoding="utf-8", errors="replace") for file in log]
+    texts = [
+        Path(file).read_text(encoding="utf-8", errors="replace") for file in log
+    ]
     if any("Signals.SIGKILL" in text for text in texts):
         logger.error(
             f"A job was killed, as the system does where memory is short; {MORE_MEMORY}"
