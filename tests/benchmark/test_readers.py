@@ -7,7 +7,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from exitwave.benchmark.readers import read_corrected, read_mask, read_micrograph
+from exitwave.benchmark.masks import read_corrected, read_mask
+from exitwave.benchmark.readers import read_micrograph
 from exitwave.benchmark.units import length_of
 from exitwave.errors import MicrographError
 

@@ -24,8 +24,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from exitwave.benchmark.masks import read_corrected, read_mask
 from exitwave.benchmark.micrographs import read_benchmark
-from exitwave.benchmark.readers import read_corrected, read_mask, read_micrograph
+from exitwave.benchmark.readers import read_micrograph
 from exitwave.config.models import Classification, Segmentation
 from exitwave.data.shards import open_shard, shard_writer
 from exitwave.data.tables import read_table

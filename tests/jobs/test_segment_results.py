@@ -13,7 +13,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from exitwave.benchmark.readers import read_mask, read_micrograph
+from exitwave.benchmark.masks import read_mask
+from exitwave.benchmark.readers import read_micrograph
 from exitwave.errors import MicrographError
 from exitwave.jobs import results_folder
 from exitwave.jobs.results_folder import FILES, ResultsFolder, Segmented, write_tiff

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from exitwave.benchmark.cases import Case, N, check_pixel_sizes, datasets_learned
-from exitwave.benchmark.readers import PICTURE_SUFFIXES, Micrograph, read_micrograph
+from exitwave.benchmark.pages import PICTURE_SUFFIXES
+from exitwave.benchmark.readers import Micrograph, read_micrograph
 from exitwave.config.benchmarks import MicrographBenchmark
 from exitwave.config.graph import Node
 from exitwave.config.images import DRAWN, Listed, MicrographFields

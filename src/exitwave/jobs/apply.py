@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.benchmark.instances import ParticleRules, find_instances
+from exitwave.benchmark.pages import SUFFIXES
 from exitwave.benchmark.prediction import Prediction, likeness_of, predict_ensemble
-from exitwave.benchmark.readers import SUFFIXES, Micrograph, MicrographFile, open_micrographs
+from exitwave.benchmark.readers import Micrograph, MicrographFile, open_micrographs
 from exitwave.benchmark.remedies import ON_COMMAND_LINE, Remedies
 from exitwave.benchmark.tiling import Progress
 from exitwave.config.models import Segmentation

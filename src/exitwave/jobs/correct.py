@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from exitwave.benchmark.readers import SUFFIXES, read_corrected, read_micrograph
+from exitwave.benchmark.masks import read_corrected
+from exitwave.benchmark.pages import SUFFIXES
+from exitwave.benchmark.readers import read_micrograph
 from exitwave.config.images import KEPT_BACK
 from exitwave.data.whole import replace_file
 from exitwave.errors import MicrographError, WriteError
