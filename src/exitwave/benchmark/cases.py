@@ -87,7 +87,7 @@ def check_pixel_sizes(sizes: Mapping[str, float], trainings: Sequence[Node]) -> 
     Parameters
     ----------
     sizes : mapping of float
-        Pixel [Å] of images, by what is to be said of them.
+        Pixel of images, in the unit of those that networks are trained on, by what is to be said of them.
     trainings : sequence of Node
 
     Raises
@@ -96,12 +96,13 @@ def check_pixel_sizes(sizes: Mapping[str, float], trainings: Sequence[Node]) -> 
     """
     for training in trainings:
         for images in training.source("datasets").upstream["images"]:
-            pixel = images.of(Images).pixel_size
+            pixel, unit = images.of(Images).pixel()
             for name, size in sizes.items():
                 if max(size / pixel, pixel / size) > FARTHEST_PIXEL:
                     raise ConfigError(
-                        f"{name} has pixels of {size:g} Å, and '{training.name}' is trained on pixels of {pixel:g} Å; "
-                        f"allowed: up to {FARTHEST_PIXEL:g} times coarser or finer, or any_pixel_size: true"
+                        f"{name} has pixels of {size:g} {unit}, and '{training.name}' is trained on pixels of "
+                        f"{pixel:g} {unit}; allowed: up to {FARTHEST_PIXEL:g} times coarser or finer, or "
+                        "any_pixel_size: true"
                     )
 
 

@@ -101,7 +101,7 @@ def check(node: Node) -> None:
             )
     if not node.of(SimulatedBenchmark).any_pixel_size:
         images = {image.name: image.of(Images) for dataset in datasets for image in dataset.upstream["images"]}
-        check_pixel_sizes({f"datasets: '{name}'": block.pixel_size for name, block in images.items()}, trainings)
+        check_pixel_sizes({f"datasets: '{name}'": block.pixel()[0] for name, block in images.items()}, trainings)
     model = model_from(aim(trainings))
     for dataset in datasets:
         try:

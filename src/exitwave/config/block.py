@@ -57,6 +57,8 @@ class Block(BaseModel):
     """Keys that say how much is made or with which resources, not what: left out of the identity."""
     MADE_FROM: ClassVar[Mapping[str, str]] = {}
     """Keys that name blocks of an earlier stage, each with that stage."""
+    TAKES: ClassVar[Mapping[str, tuple[type[Block], ...]]] = {}
+    """Of these keys the kinds of blocks that will do; of others all kinds of their stage."""
     COLUMNS: ClassVar[Mapping[str, Column]] = {}
     """Columns that its items add to the metadata table."""
     LAPTOP: ClassVar[Mapping[str, int]] = {}

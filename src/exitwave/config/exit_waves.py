@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from exitwave.config.block import Block, Column, Positive, Whole
 from exitwave.config.distributions import Real, within
+from exitwave.config.structures import Fields
 
 
 class ExitWaves(Block):
@@ -25,6 +26,7 @@ class PlaneWave(ExitWaves):
     """Plane-wave multislice: exit waves of the whole structure and of the particles alone."""
 
     VERSION = 4
+    TAKES = {"structures": (Fields,)}
     LAPTOP = {"frozen_phonons": 2}
     MOVED = {"tilt_x": "specimen_tilt_x", "tilt_y": "specimen_tilt_y"}
     COLUMNS = {

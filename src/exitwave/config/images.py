@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 
 from exitwave.config.block import Block, Column, Fraction, NonNegative, NonNegativeReal, Positive, PositiveReal, Whole
 from exitwave.config.distributions import Real, within
+from exitwave.config.exit_waves import PlaneWave
+from exitwave.config.structures import Fields
 
 UnitReal = Annotated[Real, within(low=0, high=1)]
 
@@ -184,8 +186,11 @@ class Images(Block):
 
     LAPTOP = {"per_structure": 16}
     per_structure: Whole = Field(1, ge=1, description="images of each structure")
-    pixel_size: Positive = Field(description="image pixel [Å]")
     size: Whole = Field(ge=16, description="edge of the square image [px]")
+
+    def pixel(self) -> tuple[float, str]:
+        """Pixel of the image and its unit."""
+        raise NotImplementedError
 
     def maps(self) -> list[str]:
         """Maps [size, size] stored with every image, which a network can aim at."""
@@ -196,12 +201,23 @@ class Images(Block):
         return []
 
 
-class Hrtem(Images):
+class RealSpaceImages(Images):
+    """What all kinds of images of the specimen itself have: their pixels are lengths."""
+
+    pixel_size: Positive = Field(description="image pixel [Å]")
+    size: Whole = Field(ge=16, description="edge of the square image [px]")
+
+    def pixel(self) -> tuple[float, str]:
+        return self.pixel_size, "Å"
+
+
+class Hrtem(RealSpaceImages):
     """HRTEM images: several draws of optics, dose and position for each exit wave."""
 
     VERSION = 3
     COUNTS = frozenset({"device"})
     MADE_FROM = {"exit_waves": "exit_waves"}
+    TAKES = {"exit_waves": (PlaneWave,)}
     MOVED = {"tilt_x": "illumination_tilt_x", "tilt_y": "illumination_tilt_y"}
     COLUMNS = {
         "pixel_size": Column("Å"),
@@ -311,7 +327,7 @@ class Hrtem(Images):
         return [str(function.file) for function in functions if isinstance(function, MeasuredMtf)]
 
 
-class StemConvolution(Images):
+class StemConvolution(RealSpaceImages):
     """STEM images with an annular dark-field detector, of independent atoms: no scattering is simulated.
 
     The electrons expected in a pixel at r are ``dose pixel_size² (cross_section Σ Zᵢ^exponent P(r - rᵢ) +
@@ -325,6 +341,7 @@ class StemConvolution(Images):
     """
 
     MADE_FROM = {"structures": "structures"}
+    TAKES = {"structures": (Fields,)}
     COLUMNS = {
         "pixel_size": Column("Å"),
         "place_y": Column("Å", redrawn=True),
@@ -379,7 +396,7 @@ class Listed:
     group: str
 
 
-class MicrographFields(Images):
+class MicrographFields(RealSpaceImages):
     """Fields cut from micrographs whose masks were drawn by hand, at random places.
 
     A micrograph takes the way that it takes to a network that is applied to it: outliers are replaced, what does not

@@ -386,6 +386,11 @@ class Structures(Block):
     LAPTOP = {"shard_size": 16}
     count: Whole = Field(ge=1, le=1_000_000, description="number of structures; more only adds to what is there")
     shard_size: Whole = Field(32, ge=1, le=LARGEST_SHARD, description="structures in a shard, which is one job")
+
+
+class Fields(Structures):
+    """What all kinds have whose items are the atoms of a square field of view."""
+
     field_of_view: Positive = Field(description="lateral edge of the square, periodic cell [Å]")
 
     def periodic(self) -> bool:
@@ -393,7 +398,7 @@ class Structures(Block):
         return True
 
 
-class NanoparticlesOnSubstrate(Structures):
+class NanoparticlesOnSubstrate(Fields):
     """Nanoparticles resting on a substrate; laterally periodic."""
 
     VERSION = 3
@@ -481,7 +486,7 @@ class NanoparticlesOnSubstrate(Structures):
         return found
 
 
-class StructureFiles(Structures):
+class StructureFiles(Fields):
     """Structures of one's own, from files: each in turn, in an order that mixes them and follows from their names.
 
     A crystal is repeated to fill the field; what comes out ends at the edges of the field, is not periodic and is not

@@ -15,7 +15,7 @@ from exitwave.config.graph import Node
 from exitwave.config.images import LABELS, PARTICLE_FIELDS, Hrtem
 from exitwave.config.microscopes import energy_of
 from exitwave.config.models import MaskTarget
-from exitwave.config.structures import NanoparticlesOnSubstrate, Structures
+from exitwave.config.structures import Fields, NanoparticlesOnSubstrate
 from exitwave.electron import wavelength
 from exitwave.errors import ConfigError
 from exitwave.hardware import resolve_device
@@ -43,7 +43,7 @@ def check(node: Node) -> None:
     from exitwave.imaging.detector import check_camera
 
     block, waves = node.of(Hrtem), node.source("exit_waves").of(PlaneWave)
-    field = node.origin().of(Structures).field_of_view
+    field = node.origin().of(Fields).field_of_view
     binning = block.pixel_size / waves.sampling
     if abs(binning - round(binning)) > 1e-6 or binning < 1 - 1e-6:
         raise ConfigError(
@@ -152,7 +152,7 @@ def cost(node: Node) -> Cost:
     # Counts of mostly one byte and a half-precision phase that is smooth.
     pixels = 2.2 + sum(_BYTES_OF_A_LABEL.get(name, 0.03) for name in block.labels if name != "atomic_columns")
     columns = _BYTES_OF_COLUMNS * block.pixel_size**2 if "atomic_columns" in block.labels else 0.0
-    grid = max(1, waves.frozen_phonons) * (node.origin().of(Structures).field_of_view / waves.sampling) ** 2
+    grid = max(1, waves.frozen_phonons) * (node.origin().of(Fields).field_of_view / waves.sampling) ** 2
     return Cost(
         stored=(pixels + columns) * block.size**2 + BYTES_OF_A_ROW,
         memory=800 + 1e-6 * (60 * grid + 100 * block.per_structure * block.size**2),
@@ -161,7 +161,7 @@ def cost(node: Node) -> Cost:
 
 
 def needs(block: Hrtem) -> tuple[str, ...]:
-    """Structures: label maps, and how much of the particles is labelled, follow from atoms."""
+    """Fields: label maps, and how much of the particles is labelled, follow from atoms."""
     return ("structures",)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from exitwave.config.distributions import bounds, draw
 from exitwave.config.graph import Node
 from exitwave.config.images import IdealCamera, StemConvolution
-from exitwave.config.structures import Structures
+from exitwave.config.structures import Fields
 from exitwave.errors import ConfigError, StructureError
 from exitwave.imaging.convolution import REACH, render
 from exitwave.imaging.detector import check_camera
@@ -35,7 +35,7 @@ def check(node: Node) -> None:
         One sentence that begins with the key.
     """
     block, source = node.of(StemConvolution), node.source("structures")
-    structures = source.of(Structures)
+    structures = source.of(Fields)
     extent = block.size * block.pixel_size
     margin = 0.0 if structures.periodic() else REACH * bounds(block.probe_sigma)[1]
     if extent + 2 * margin > structures.field_of_view * (1 + 1e-9):

@@ -16,7 +16,7 @@ from matplotlib.image import imread, imsave
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from exitwave.config.images import Images, MicrographFields
+from exitwave.config.images import MicrographFields, RealSpaceImages
 from exitwave.config.models import MaskTarget
 from exitwave.data.columns import UNITS
 from exitwave.data.shards import open_shard
@@ -166,7 +166,7 @@ def _caption(texts: Sequence[str], width: int) -> str:
 
 def _footer(constant: set[str], sample: Sample) -> str:
     """What all images have in common."""
-    block = sample.member.of(Images)
+    block = sample.member.of(RealSpaceImages)
     shape = f"{block.size}² pixels of {block.pixel_size:g} Å"
     spectrum = f"inset: power spectrum up to {min(HIGHEST_FREQUENCY, 0.5 / block.pixel_size):.3g} Å⁻¹"
     return ", ".join([shape, *sorted(constant), spectrum])

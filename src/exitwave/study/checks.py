@@ -50,7 +50,7 @@ def _check_simulation(member: Member) -> None:
 
 def _check_dataset(member: Member) -> None:
     block, images = member.of(Dataset), member.upstream["images"]
-    sizes = {(m.of(Images).size, m.of(Images).pixel_size) for m in images}
+    sizes = {(m.of(Images).size, *m.of(Images).pixel()) for m in images}
     if len(sizes) > 1:
         raise ConfigError(f"images: the blocks differ in size or pixel_size, {sorted(sizes)}; allowed: equal ones")
     columns = {m.name: columns_made(m) for m in images}

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from exitwave.benchmark.kinds import cases_of
 from exitwave.config.benchmarks import Benchmark
+from exitwave.config.block import Block
 from exitwave.config.kinds import STAGES, made_from
 from exitwave.config.trainings import Training
 from exitwave.errors import ConfigError
@@ -132,6 +133,11 @@ def _member(raw: Raw, stage: str, name: str, members: dict[str, dict[str, Member
                 known = ", ".join(members[target]) or f"none, since there is no block in {target}"
                 raise ConfigError(f"{where}.{key}: '{entry}' is no block of {target}; allowed: {known}")
         upstream[key] = [members[target][entry] for entry in names]
+        taken = block.TAKES.get(key, (Block,))
+        if wrong := [source for source in upstream[key] if not isinstance(source.block, taken)]:
+            found = f"'{wrong[0].name}' is of kind {getattr(wrong[0].block, 'kind', target)}"
+            known = " or ".join(kind for kind, model in STAGES[target].items() if issubclass(model, taken))
+            raise ConfigError(f"{where}.{key}: {found}; allowed: blocks of kind {known}")
     return Member(stage, name, block, upstream, identity(stage, block, upstream, seed), seed)
 
 

@@ -233,7 +233,7 @@ def _pixels_scored(benchmark: Member, images: Images) -> tuple[float, float]:
         pixels = min(block.size, held) * images.size**2
         return pixels, pixels
     assert isinstance(block, MicrographBenchmark)
-    pixels = sum(_pixels_of(path) * (size / images.pixel_size) ** 2 for path, size in _micrographs(block, images))
+    pixels = sum(_pixels_of(path) * (size / images.pixel()[0]) ** 2 for path, size in _micrographs(block, images))
     return pixels, pixels * (8 if block.symmetry_average else 1) / (1 - block.overlap) ** 2
 
 
@@ -242,7 +242,7 @@ def _micrographs(block: MicrographBenchmark, images: Images) -> Iterator[tuple[P
     for _, row in check_benchmark_folder(block.path, block.pixel_size).iterrows():
         path = Path(block.path) / str(row["image"])
         if path.is_file():
-            yield path, row["pixel_size"] if row["pixel_size"] > 0 else images.pixel_size
+            yield path, row["pixel_size"] if row["pixel_size"] > 0 else images.pixel()[0]
 
 
 def _pixels_of(path: Path) -> float:

@@ -10,7 +10,7 @@ from ase.data import atomic_numbers
 
 from exitwave.config.exit_waves import PlaneWave
 from exitwave.config.graph import Node
-from exitwave.config.structures import Structures
+from exitwave.config.structures import Fields
 from exitwave.data.rounding import round_waves
 from exitwave.errors import ConfigError, ExitwaveError
 from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Axis, Cost, Item, lateral
@@ -31,7 +31,7 @@ _SECONDS = 6.5e-9
 def check(node: Node) -> None:
     """Check grid, elements and thermal motion; see :class:`exitwave.items.Simulation`."""
     block = node.of(PlaneWave)
-    structures = node.source("structures").of(Structures)
+    structures = node.source("structures").of(Fields)
     if not structures.periodic():
         raise ConfigError(
             f"structures: found '{node.source('structures').name}', which ends at the edges of its field; allowed: "
@@ -80,7 +80,7 @@ def make(block: PlaneWave, asked: Iterable[Asked], wanted: Collection[str] | Non
 def cost(node: Node) -> Cost:
     """Cost of the exit waves of a structure, by pixels, slices and thermal configurations."""
     block, structures = node.of(PlaneWave), node.source("structures")
-    edge, height = structures.of(Structures).field_of_view, kind_of(structures.of(Structures)).height(structures.block)
+    edge, height = structures.of(Fields).field_of_view, kind_of(structures.of(Fields)).height(structures.block)
     phonons = max(1, block.frozen_phonons)
     pixels = phonons * (edge / block.sampling) ** 2
     whole, particles = bytes_per_pixel(block.storage_error)
