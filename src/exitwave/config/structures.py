@@ -562,16 +562,21 @@ class StructureFiles(Fields):
 
     def may_be_files(self) -> list[str]:
         """The files, in the order of their paths; the path itself if it is no folder."""
-        root = Path(self.path)
-        if not os.path.isdir(root):  # no error where it is no possible path
-            return [str(root)]
-        found = [(path.relative_to(root).parts, path) for path in root.rglob("*") if path.is_file()]
-        return [str(path) for parts, path in sorted(found) if _is_structure(parts)]
+        return structure_files(self.path)
 
     def file_names(self) -> list[str]:
         """The files below the folder: their names and folders are recorded."""
         root = Path(self.path)
         return [Path(path).relative_to(root).as_posix() for path in self.may_be_files()] if os.path.isdir(root) else []
+
+
+def structure_files(path: PurePath) -> list[str]:
+    """Files of a folder that are taken for structures, in the order of their paths; the path if it is no folder."""
+    root = Path(path)
+    if not os.path.isdir(root):  # no error where it is no possible path
+        return [str(root)]
+    found = [(file.relative_to(root).parts, file) for file in root.rglob("*") if file.is_file()]
+    return [str(file) for parts, file in sorted(found) if _is_structure(parts)]
 
 
 def _is_structure(parts: tuple[str, ...]) -> bool:
