@@ -11,16 +11,22 @@ from typing import Any
 from exitwave.config.benchmarks import MicrographBenchmark, SimulatedBenchmark
 from exitwave.config.block import Block
 from exitwave.config.datasets import Dataset
-from exitwave.config.exit_waves import PlaneWave
+from exitwave.config.exit_waves import PlaneWave, ScatteringMatrix
 from exitwave.config.images import Hrtem, MicrographFields, StemConvolution
 from exitwave.config.models import Classification, Regression, Segmentation
+from exitwave.config.patterns import Diffraction
 from exitwave.config.structures import NanoparticlesOnSubstrate, StructureFiles
 from exitwave.config.trainings import Training
 
 STAGES: dict[str, dict[str, type[Block]]] = {
     "structures": {"nanoparticles_on_substrate": NanoparticlesOnSubstrate, "files": StructureFiles},
-    "exit_waves": {"plane_wave": PlaneWave},
-    "images": {"hrtem": Hrtem, "stem_convolution": StemConvolution, "micrographs": MicrographFields},
+    "exit_waves": {"plane_wave": PlaneWave, "scattering_matrix": ScatteringMatrix},
+    "images": {
+        "hrtem": Hrtem,
+        "stem_convolution": StemConvolution,
+        "diffraction": Diffraction,
+        "micrographs": MicrographFields,
+    },
     "datasets": {"": Dataset},
     "models": {"segmentation": Segmentation, "regression": Regression, "classification": Classification},
     "trainings": {"": Training},
