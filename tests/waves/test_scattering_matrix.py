@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-from tests.shared.known_crystals import DISPLACEMENT, diamond, gold, strontium_titanate, tilted, triclinic
 
 from exitwave.config.exit_waves import ScatteringMatrix
 from exitwave.electron import interaction_parameter, wavelength
@@ -19,6 +18,7 @@ from exitwave.waves.abtem_bloch import coupling_of_abtem
 from exitwave.waves.beam_space import diagonalise, propagate
 from exitwave.waves.beams import coupling, excitation_errors, find_beams, strongest, structure_factors
 from exitwave.waves.scattering_matrix import make, tilts_of
+from known_crystals import DISPLACEMENT, diamond, gold, strontium_titanate, tilted, triclinic
 
 ENERGY = 300e3
 LENGTH, SIGMA = wavelength(ENERGY), interaction_parameter(ENERGY)
