@@ -16,23 +16,27 @@ import gzip
 import hashlib
 import json
 import logging
-import threading
+import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 
+from exitwave.config.crystals import prototypes_file
 from exitwave.errors import StructureError
 from exitwave.structures.crystal import Crystal, crystal_from_pymatgen
 from exitwave.structures.kept import keep, kept, place_of, versions_of
 from exitwave.structures.standard import StandardCrystal, from_plain, standardised
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +105,9 @@ class Prototype:
 
     def names(self) -> set[str]:
         """What it is called, in small letters."""
-        return {name.lower() for name in (self.label, self.mineral, self.symbol, self.compound) if name}
+        plain = re.sub(r"\([^)]*\)\s*", "", self.mineral)  # (Cubic) Perovskite
+        minerals = [self.mineral, plain, *self.mineral.split(", ")]
+        return {name.lower() for name in (self.label, self.symbol, self.compound, *minerals) if name}
 
 
 @dataclass(frozen=True)
@@ -134,7 +140,7 @@ class Library:
     complete : bool
         Whether these are all.
     report : FilterReport
-        Of the trials that these have taken.
+        Of the trials made so far.
     """
 
     crystals: Sequence[StandardCrystal]
@@ -175,11 +181,7 @@ def library(names: tuple[str, ...], substitutions: int, largest_volume: float, n
 @cache
 def prototypes() -> tuple[Prototype, ...]:
     """The prototypes, in an order that mixes them."""
-    found = find_spec("pymatgen.analysis.prototypes")  # importing it takes seconds
-    assert found is not None
-    assert found.submodule_search_locations is not None
-    path = Path(found.submodule_search_locations[0]) / "aflow_prototypes.json.gz"
-    entries = json.loads(gzip.decompress(path.read_bytes()))
+    entries = json.loads(gzip.decompress(Path(prototypes_file()).read_bytes()))
     read = [_prototype(entry["tags"], entry["snl"]) for entry in entries]
     return tuple(sorted(read, key=lambda one: hashlib.blake2b(one.key.encode()).digest()))
 
@@ -233,20 +235,18 @@ class _Growing:
         self._formulas: set[tuple[str, str]] = set()
         self._rejected: Counter[str] = Counter()
         self._crystals: list[StandardCrystal] = []
-        self._lock = threading.Lock()
         self.next = 0
 
     def first(self, number: int | None) -> Library:
-        with self._lock:
-            known = _known()
-            while self.next < self._trials and (number is None or len(self._crystals) < number):
-                turn, place = divmod(self.next, len(self._prototypes))
-                self._take(self._prototypes[place], known.trial(self._prototypes[place], turn))
-                self.next += 1
-            known.write()
-            complete = self.next == self._trials and (number is None or len(self._crystals) <= number)
-            report = FilterReport(self.next, len(self._crystals), dict(self._rejected))
-            return Library(self._crystals[:number], complete, report)
+        known = _known()
+        while self.next < self._trials and (number is None or len(self._crystals) < number):
+            turn, place = divmod(self.next, len(self._prototypes))
+            self._take(self._prototypes[place], known.trial(self._prototypes[place], turn))
+            self.next += 1
+        known.write()
+        complete = self.next == self._trials and (number is None or len(self._crystals) <= number)
+        report = FilterReport(self.next, len(self._crystals), dict(self._rejected))
+        return Library(self._crystals[:number], complete, report)
 
     def _take(self, prototype: Prototype, outcome: dict[str, Any] | str) -> None:
         if isinstance(outcome, str):
@@ -302,9 +302,7 @@ def _known() -> _Known:
 
 def try_substitution(prototype: Prototype, turn: int) -> dict[str, Any] | str:
     """The compound of a prototype (turn 0), or a substitution, in plain values; else why it is none."""
-    from pymatgen.core import Structure
-
-    parent = Structure.from_dict({**prototype.structure, "@module": "pymatgen.core.structure", "@class": "Structure"})
+    parent = _parent(prototype)
     elements = sorted(element.symbol for element in parent.composition)
     if turn == 0:
         new, structure = elements, parent
@@ -323,8 +321,8 @@ def try_substitution(prototype: Prototype, turn: int) -> dict[str, Any] | str:
         return "merged"
     if new != elements:
         try:
-            structure.scale_lattice(_predicted_volume(structure, parent))
-        except (TypeError, ValueError):  # a radius that is None
+            structure.scale_lattice(predicted_volume(structure, parent, _valences(prototype)))
+        except TypeError:  # a radius that is None
             return "predictor"
     name = structure.composition.reduced_formula
     try:
@@ -339,12 +337,48 @@ def try_substitution(prototype: Prototype, turn: int) -> dict[str, Any] | str:
         return "cell"
 
 
-def _predicted_volume(structure: Any, parent: Any) -> float:
+def predicted_volume(structure: Structure, parent: Structure, valences: list[int] | None) -> float:
+    """Volume [Å³] of a compound after that of another one of the same structure.
+
+    Parameters
+    ----------
+    structure, parent : Structure
+        The compound, and the one whose volume is known, site by site.
+    valences : list of int, optional
+        Those of the sites of both. Ionic radii are taken where the elements have them for these, else atomic ones.
+
+    Raises
+    ------
+    TypeError
+        If an element has no radius.
+    """
     from pymatgen.core.structure_prediction.volume_predictor import RLSVolumePredictor
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # each time that it takes atomic radii for ionic ones
-        return float(RLSVolumePredictor(check_isostructural=False).predict(structure, parent))
+    if valences is not None:
+        ionic = [one.copy() for one in (structure, parent)]
+        for one in ionic:
+            one.add_oxidation_state_by_site(valences)
+        with warnings.catch_warnings(), suppress(ValueError):
+            warnings.simplefilter("ignore")
+            return float(RLSVolumePredictor(check_isostructural=False, radii_type="ionic").predict(*ionic))
+    return float(RLSVolumePredictor(check_isostructural=False, radii_type="atomic").predict(structure, parent))
+
+
+@cache
+def _valences(prototype: Prototype) -> list[int] | None:
+    """Valence of each site of the compound of a prototype; none if it has none that add up."""
+    from pymatgen.core.bond_valence import BVAnalyzer
+
+    try:
+        return list(BVAnalyzer().get_valences(_parent(prototype)))
+    except ValueError:
+        return None
+
+
+def _parent(prototype: Prototype) -> Structure:
+    from pymatgen.core import Structure
+
+    return Structure.from_dict({**prototype.structure, "@module": "pymatgen.core.structure", "@class": "Structure"})
 
 
 @cache
@@ -353,9 +387,9 @@ def _neighbours_on_the_scale(element: str) -> tuple[str, ...]:
     from pymatgen.core import Element
 
     place = Element(element).mendeleev_no
-    near: Callable[[Any], bool] = lambda other: abs(other.mendeleev_no - place) <= PLACES  # noqa: E731
     allowed = [other for other in Element if other.Z <= HEAVIEST and other.symbol not in LEFT_OUT]
-    return tuple(other.symbol for other in sorted(filter(near, allowed), key=lambda other: other.mendeleev_no))
+    near = [other for other in allowed if abs(other.mendeleev_no - place) <= PLACES]
+    return tuple(other.symbol for other in sorted(near, key=lambda other: other.mendeleev_no))
 
 
 def _improbable(crystal: Crystal) -> str:
