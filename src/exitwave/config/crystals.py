@@ -102,4 +102,3 @@ class Crystals(Structures):
         if self.path is None or not os.path.isdir(self.path):
             return []
         return [Path(file).relative_to(self.path).as_posix() for file in self.may_be_files()]
-

@@ -11,7 +11,7 @@ from typing import Any
 from exitwave.config.benchmarks import MicrographBenchmark, SimulatedBenchmark
 from exitwave.config.block import Block
 from exitwave.config.datasets import Dataset
-from exitwave.config.exit_waves import PlaneWave
+from exitwave.config.exit_waves import PlaneWave, Probe
 from exitwave.config.images import Hrtem, MicrographFields, StemConvolution
 from exitwave.config.models import Classification, Regression, Segmentation
 from exitwave.config.structures import NanoparticlesOnSubstrate, StructureFiles
@@ -19,7 +19,7 @@ from exitwave.config.trainings import Training
 
 STAGES: dict[str, dict[str, type[Block]]] = {
     "structures": {"nanoparticles_on_substrate": NanoparticlesOnSubstrate, "files": StructureFiles},
-    "exit_waves": {"plane_wave": PlaneWave},
+    "exit_waves": {"plane_wave": PlaneWave, "probe": Probe},
     "images": {"hrtem": Hrtem, "stem_convolution": StemConvolution, "micrographs": MicrographFields},
     "datasets": {"": Dataset},
     "models": {"segmentation": Segmentation, "regression": Regression, "classification": Classification},

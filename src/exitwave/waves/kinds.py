@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exitwave.config.exit_waves import ExitWaves, PlaneWave
+from exitwave.config.exit_waves import ExitWaves, PlaneWave, Probe
 from exitwave.items import Simulation
 
 
@@ -13,5 +13,9 @@ def kind_of(block: ExitWaves) -> Simulation:
             from exitwave.waves import plane_wave
 
             return plane_wave
+        case Probe():
+            from exitwave.waves import probe
+
+            return probe
         case _:
             raise TypeError(f"no kind of exit waves: {type(block).__name__}")
