@@ -26,6 +26,17 @@ structures:
     zone_axes: [[1, 1, 0], [1, 0, 0]]
 exit_waves:
   waves: {structures: particles, kind: plane_wave, sampling: 0.4, frozen_phonons: 2, thickness_series: 10}
+  probes:
+    structures: particles
+    kind: probe
+    sampling: 0.4
+    semiangle: [2, 6]
+    positions: 2
+    defocus: {uniform: [-100, 100]}
+    thickness_step: 10
+    largest_angle: 15
+    frozen_phonons: 1
+    storage_error: 1.0e-3
 images:
   hrtem:
     exit_waves: waves
