@@ -459,5 +459,6 @@ def test_planned_time_and_size_grow_with_what_is_asked() -> None:
     assert cost(positions=4).stored == pytest.approx(4 * one.stored, rel=0.05)
     assert cost(thickness_step=10).stored == pytest.approx(6 * one.stored, rel=0.05)
     assert cost(largest_angle=12).stored == pytest.approx(0.31 * one.stored, rel=0.1)
-    assert cost(positions=10).seconds - 0.05 == pytest.approx((4 + 27) / 6.7 * (one.seconds - 0.05), rel=0.01)
+    assert 3 < (cost(positions=10).seconds - 0.05) / (one.seconds - 0.05) < 8  # a slice is made once for all
+    assert cost(frozen_phonons=4).seconds - 0.05 == pytest.approx(4 * (one.seconds - 0.05), rel=0.01)
     assert cost(storage_error=1e-3).stored < 0.3 * one.stored

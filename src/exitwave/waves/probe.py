@@ -23,8 +23,10 @@ from exitwave.waves.specimen import check_specimen, number_of_slices
 
 SMALLEST_RADIUS = 1.5
 """Of the disk of a probe, in pixels of its spectrum."""
-_SECONDS = {"exitwave": (4e-9, 2.7e-9), "abtem": (6e-8, 6e-8)}
+_SECONDS = {"exitwave": (4e-9, 2.7e-9), "abtem": (3e-8, 4.1e-8)}
 """Of one core, for a pixel of the simulation grid in one slice: once for all probes, and for each."""
+_SECONDS_TO_STORE = 7e-8
+"""Of one core, for a pixel of a spectrum that is rounded, compressed and written."""
 _LOSSLESS = 7.0
 """Bytes a pixel of a stored spectrum, where the band reaches."""
 
@@ -96,13 +98,14 @@ def cost(node: Node) -> Cost:
     probes = len(block.semiangles) * block.n_positions
     size = stored_size(edge, block)
     of_each = block.n_positions * len(planes) * phonons * size**2
+    pixels = of_each * len(block.semiangles)
     grid = simulation_grid(edge, block.sampling) ** 2
     of_slice, of_probe = _SECONDS[block.engine]
     return Cost(
         stored=sum(of_each * bytes_per_pixel(block, edge, size, each) for each in block.semiangles) + BYTES_OF_A_ROW,
         # Spectra of an item before and after rounding and compression, a slice, and the bands of all probes.
-        memory=1200 + 1e-6 * (24 * of_each * len(block.semiangles) + 160 * grid + 16 * probes * grid),
-        seconds=0.05 + (of_slice + of_probe * probes) * phonons * grid * planes[-1],
+        memory=1200 + 1e-6 * (24 * pixels + 160 * grid + 16 * probes * grid),
+        seconds=0.05 + (of_slice + of_probe * probes) * phonons * grid * planes[-1] + _SECONDS_TO_STORE * pixels,
     )
 
 
@@ -134,20 +137,19 @@ def bytes_per_pixel(block: Probe, edge: float, size: int, semiangle: float) -> f
     Returns
     -------
     float
-        Bytes a complex pixel after compression. Lossless 7.0 where the band reaches. Rounded, half that many bits as
-        there are in the ratio of the mean amplitude, which grows with the disk, and the step of rounding. For 2 and
-        8 mrad and errors of 1e-4 ... 3e-3 that was within 15 % for amorphous carbon and for thermal configurations of
-        Si, Au and MgO of 100 to 210 Å. Atoms at rest need less, since a crystal's disks leave pixels between them
-        empty: two thirds is what is taken, which was within a factor of two for Si and for Au on carbon, while MgO in
-        2 mrad needed 2.6 times less.
+        Bytes a complex pixel after compression. Lossless 7.0 where the band reaches. Rounded, a quarter of a byte for
+        each bit in the ratio of the mean amplitude, which grows with the disk, to the step of rounding. For 1.5 to
+        10 mrad and errors of 1e-4 ... 3e-3 that was within a third for amorphous carbon, thermal configurations of Si
+        and MgO and crystals of broken periods, all of 100 to 220 Å. What scatters less needs less: gold on 40 Å of
+        carbon half as much, and perfect crystals at rest, whose disks leave pixels between them empty, a fifth to two
+        thirds.
     """
     of_band = min(1.0, math.pi / 4 * (output_grid(edge, block.sampling) / size) ** 2)
     if block.storage_error == 0:
         return of_band * _LOSSLESS
     radius = frequency(semiangle, block.energy) * edge
     bits = math.log2(12.5 * radius / size) + 1.12 * math.log2(1e-3 / block.storage_error)
-    at_rest = 1.0 if block.frozen_phonons else 0.65
-    return of_band * min(_LOSSLESS, at_rest * max(0.1, 1.53 + 0.25 * bits))
+    return of_band * min(_LOSSLESS, max(0.1, 1.53 + 0.25 * bits))
 
 
 def amplitude_in_disk(edge: float, semiangle: float, block: Probe) -> float:

@@ -178,7 +178,10 @@ class _Simulator:
             found = []
             try:
                 for place, passed in enumerate(self._pass(configuration, probes.some(start, stop), n_slices, planes)):
-                    found += [float(np.sum(np.abs(each) ** 2, dtype=np.float64)) for each in passed]
+                    found += [
+                        float(np.square(np.ascontiguousarray(each).view(np.float32)).sum(dtype=np.float64))
+                        for each in passed
+                    ]
                     kept = cut_to_band(passed, self._kept)
                     spectra[start:stop, place] = np.fft.fftshift(kept, axes=(-2, -1))
             except self._out_of_memory as error:
