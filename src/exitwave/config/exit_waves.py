@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from exitwave.config.block import Block, Column, Positive, Whole
+from exitwave.config.crystals import Crystals
 from exitwave.config.distributions import Real, within
 from exitwave.config.structures import Fields
 
@@ -131,6 +132,102 @@ class PlaneWave(MultisliceWaves):
     def simulated_sampling(self) -> float:
         """Pixel of a wave that would hold the whole band of the simulation [Å]."""
         return self.sampling / self.oversampling
+
+
+class ScatteringMatrix(ExitWaves):
+    """Scattering matrices of perfect crystals: amplitudes of all beams, for every tilt of an aperture and thickness.
+
+    One simulation of a crystal in an orientation gives the patterns of all apertures up to ``semiangle``, of all
+    thicknesses, probe positions and defoci.
+    """
+
+    TAKES = {"structures": (Crystals,)}
+    LAPTOP = {"max_beams": 300}
+    COLUMNS = {
+        "energy": Column("eV"),
+        "largest_semiangle": Column("mrad"),
+        "tilt_step": Column("1/Å"),
+        "thickness_step": Column("Å"),
+        "largest_thickness": Column("Å"),
+        "temperature": Column("K"),
+        "rms_displacements": Column("Å", text=True),
+        "engine": Column(text=True),
+        "parametrization": Column(text=True),
+        "beams": Column(),
+        "beams_left_out": Column(),
+        "beams_stored": Column(),
+        "g_max": Column("1/Å"),
+        "s_max": Column("1/Å"),
+        "beam_error": Column(),
+        "intensity_dropped": Column(),
+        "intensity_error": Column(),
+        "storage_error": Column(),
+    }
+    kind: Literal["scattering_matrix"]
+    energy: Positive = Field(300e3, ge=20e3, le=1e6, description="beam energy [eV]")
+    semiangle: Annotated[float, Field(gt=0, le=50)] = Field(
+        4.0, description="largest semiangle of convergence that patterns may have [mrad]"
+    )
+    tilt_step: Positive = Field(
+        0.0217, description="step of the tilts in the aperture [1/Å]; that of the pixels of patterns, or finer"
+    )
+    thickness: Positive = Field(500.0, description="largest thickness [Å]")
+    thickness_step: Positive = Field(20.0, description="thicknesses are stored every so many Å")
+    g_max: Annotated[float, Field(gt=0.2, le=10)] = Field(2.0, description="beams up to this distance across [1/Å]")
+    s_max: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.05, description="beams whose excitation error is below this somewhere in the aperture [1/Å]"
+    )
+    tolerance: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="g_max and s_max are raised, 1.25 and 2 times, until that changes the intensities at the largest "
+        "thickness by less than this, as a share of their sum; none: as given. The change is recorded anyway, as "
+        "beam_error",
+    )
+    max_beams: Whole = Field(
+        500,
+        ge=2,
+        le=3000,
+        description="of more beams those of the largest \\|V_g\\| / \\|s_g\\|; time grows with the square",
+    )
+    temperature: Positive = Field(300.0, description="temperature of the thermal motion [K]")
+    rms_displacements: dict[str, Positive] = Field(
+        {},
+        description="root-mean-square displacement along one axis by element, such as {Ba: 0.07} [Å], as of kind "
+        "plane_wave",
+    )
+    rms_displacement_of_others: Positive | None = Field(
+        None, description="the same of elements that neither the tables nor the config have [Å]; none: they are refused"
+    )
+    parametrization: Literal["lobato", "kirkland", "peng"] = Field("lobato", description="scattering factors")
+    least_intensity: Annotated[float, Field(ge=0, le=0.01)] = Field(
+        1e-6, description="beams that never reach this share of the incoming intensity are not stored"
+    )
+    storage_error: Annotated[float, Field(ge=0, le=0.1)] = Field(
+        5e-4,
+        description="largest rounding error of the real and the imaginary part of a stored amplitude; that of the "
+        "incoming wave is 1",
+    )
+    engine: Literal["exitwave", "abtem"] = Field(
+        "exitwave",
+        description="what simulates: our split step for all tilts at once, or the structure matrix of abTEM's Bloch "
+        "waves with a diagonalisation a tilt, the reference that it is tested against",
+    )
+
+    @model_validator(mode="after")
+    def _planes(self) -> ScatteringMatrix:
+        if self.thickness < self.thickness_step * (1 - 1e-9):
+            raise ValueError(
+                f"thickness is {self.thickness:g} Å with thickness_step {self.thickness_step:g} Å; allowed: one step "
+                "or more"
+            )
+        if self.engine == "abtem" and self.device == "cuda":
+            raise ValueError("device is cuda, with engine abtem; allowed: cpu or auto, or engine exitwave")
+        return self
+
+    def planes(self) -> list[float]:
+        """Thicknesses that are stored [Å]."""
+        number = int(self.thickness / self.thickness_step + 1e-9)
+        return [round((plane + 1) * self.thickness_step, 6) for plane in range(number)]
 
 
 class Probe(MultisliceWaves):

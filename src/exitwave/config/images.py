@@ -156,6 +156,12 @@ CAMERA_NUMBERS = {
 """Numbers of cameras that become columns, with their units; NaN for cameras that have no such thing."""
 
 
+def files_of_camera(camera: Camera) -> list[str]:
+    """Tables of the transfer functions of a camera."""
+    functions = (getattr(camera, key, None) for key in ("mtf", "noise_transfer"))
+    return [str(function.file) for function in functions if isinstance(function, MeasuredMtf)]
+
+
 class Background(Block):
     """Uneven illumination and contamination, as slowly varying factors of the intensity."""
 
@@ -323,8 +329,7 @@ class Hrtem(RealSpaceImages):
 
     def may_be_files(self) -> list[str]:
         """Files whose content is part of what is made: tables of transfer functions."""
-        functions = (getattr(self.detector, key, None) for key in ("mtf", "noise_transfer"))
-        return [str(function.file) for function in functions if isinstance(function, MeasuredMtf)]
+        return files_of_camera(self.detector)
 
 
 class StemConvolution(RealSpaceImages):

@@ -10,17 +10,28 @@ from typing import Any
 
 from exitwave.config.benchmarks import MicrographBenchmark, SimulatedBenchmark
 from exitwave.config.block import Block
+from exitwave.config.crystals import Crystals
 from exitwave.config.datasets import Dataset
-from exitwave.config.exit_waves import PlaneWave, Probe
+from exitwave.config.exit_waves import PlaneWave, Probe, ScatteringMatrix
 from exitwave.config.images import Hrtem, MicrographFields, StemConvolution
 from exitwave.config.models import Classification, Regression, Segmentation
+from exitwave.config.patterns import Diffraction
 from exitwave.config.structures import NanoparticlesOnSubstrate, StructureFiles
 from exitwave.config.trainings import Training
 
 STAGES: dict[str, dict[str, type[Block]]] = {
-    "structures": {"nanoparticles_on_substrate": NanoparticlesOnSubstrate, "files": StructureFiles},
-    "exit_waves": {"plane_wave": PlaneWave, "probe": Probe},
-    "images": {"hrtem": Hrtem, "stem_convolution": StemConvolution, "micrographs": MicrographFields},
+    "structures": {
+        "nanoparticles_on_substrate": NanoparticlesOnSubstrate,
+        "files": StructureFiles,
+        "crystals": Crystals,
+    },
+    "exit_waves": {"plane_wave": PlaneWave, "scattering_matrix": ScatteringMatrix, "probe": Probe},
+    "images": {
+        "hrtem": Hrtem,
+        "stem_convolution": StemConvolution,
+        "diffraction": Diffraction,
+        "micrographs": MicrographFields,
+    },
     "datasets": {"": Dataset},
     "models": {"segmentation": Segmentation, "regression": Regression, "classification": Classification},
     "trainings": {"": Training},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from exitwave.config.block import Block
 from exitwave.config.exit_waves import ExitWaves
 from exitwave.config.images import Hrtem, Images, MicrographFields, StemConvolution
+from exitwave.config.patterns import Diffraction
 from exitwave.config.structures import Structures
 from exitwave.items import Groups, Simulation
 from exitwave.structures import kinds as structures_kinds
@@ -22,6 +23,10 @@ def kind_of(block: Images) -> Simulation:
             from exitwave.images import stem_convolution
 
             return stem_convolution
+        case Diffraction():
+            from exitwave.images import diffraction
+
+            return diffraction
         case MicrographFields():
             from exitwave.images import micrographs
 

@@ -83,20 +83,46 @@ def record(
     What lies beyond the edges of the image is taken to be its mirror image, within 16 pixels, with shot noise of its
     own. Electrons scattered across an edge leave the image as others enter it: the mean is kept, the sum is not.
     """
-    camera = conditions.camera
-    electrons = intensity.astype(np.float64) * (conditions.dose * pixel_size**2)
-    # Also false for NaN. Six standard deviations of room for the shot noise.
-    highest = float(electrons.max())
-    if not highest + ROOM * np.sqrt(highest) < LARGEST_COUNT:
-        raise ConfigError(
-            f"dose {conditions.dose:g} e⁻/Å² on pixels of {pixel_size:g} Å gives up to {highest:g} electrons in one; "
-            f"allowed: less than {LARGEST_COUNT}"
-        )
+    beam = conditions.dose * pixel_size**2
+    electrons = intensity.astype(np.float64) * beam
+    told = f"dose {conditions.dose:g} e⁻/Å² on pixels of {pixel_size:g} Å"
+    _check_room(electrons, told)
+    if not isinstance(conditions.camera, IdealCamera):
+        check_camera(conditions.camera, (conditions.dose, conditions.dose), pixel_size)
+    return record_electrons(electrons, conditions.camera, beam, rng, told)
+
+
+def record_electrons(
+    electrons: NDArray[np.float64], camera: Camera, beam: float, rng: np.random.Generator, told: str
+) -> NDArray[np.uint32]:
+    """Record what is told in electrons; see :func:`record`.
+
+    Parameters
+    ----------
+    electrons : float64 [y, x]
+        Electrons expected in each pixel.
+    camera : Camera
+        The camera, every value a constant.
+    beam : float
+        Electrons of a pixel by which the frames of the exposure are counted, for a counting camera with loss.
+    rng : numpy.random.Generator
+    told : str
+        What gives so many electrons, to begin an error with.
+
+    Returns
+    -------
+    uint32 [y, x]
+
+    Raises
+    ------
+    ConfigError
+        If there are more electrons than can be counted.
+    """
+    _check_room(electrons, told)
     if isinstance(camera, IdealCamera):
         return _ideal(electrons, camera, rng)
-    check_camera(camera, (conditions.dose, conditions.dose), pixel_size)
     if isinstance(camera, CountingCamera):
-        counts = _counting(electrons, camera, conditions.dose * pixel_size**2, rng)
+        counts = _counting(electrons, camera, beam, rng)
     else:
         counts = _scintillator(electrons, camera, rng)
     largest = _largest_count(camera)
@@ -106,6 +132,13 @@ def record(
         stored[place < camera.dead_pixels] = 0
         stored[place >= 1 - camera.hot_pixels] = largest
     return stored
+
+
+def _check_room(electrons: NDArray[np.float64], told: str) -> None:
+    # Also false for NaN. Six standard deviations of room for the shot noise.
+    highest = float(electrons.max())
+    if not highest + ROOM * np.sqrt(highest) < LARGEST_COUNT:
+        raise ConfigError(f"{told} gives up to {highest:g} electrons in one; allowed: less than {LARGEST_COUNT}")
 
 
 def saturated(counts: NDArray[np.uint32], camera: Camera) -> float:
@@ -146,7 +179,27 @@ def check_camera(camera: Camera, dose: tuple[float, float], pixel_size: float) -
         If mean and six standard deviations of the counts go beyond the bit depth, noise goes below 0, nothing would
         be left to see, or an MTF cannot be used: one sentence that begins with the key.
     """
-    electrons = dose[1] * pixel_size**2
+    told = f"dose: reaches up to {dose[1]:g} e⁻/Å²"
+    check_counts(camera, dose[1] * pixel_size**2, told)
+
+
+def check_counts(camera: Camera, electrons: float, told: str) -> None:
+    """Check as :func:`check_camera` that a camera can record so many electrons in a pixel.
+
+    Parameters
+    ----------
+    camera : Camera
+        The camera; its values may be distributions.
+    electrons : float
+        Largest number that is expected in a pixel.
+    told : str
+        What gives so many, to begin an error with.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`check_camera`.
+    """
     mean, deviation = electrons, math.sqrt(electrons)
     if camera.dead_pixels + camera.hot_pixels > 1:
         raise ConfigError(
@@ -166,7 +219,7 @@ def check_camera(camera: Camera, dose: tuple[float, float], pixel_size: float) -
     if not mean + ROOM * deviation <= largest:
         depth = 32 if isinstance(camera, IdealCamera) else camera.bit_depth
         raise ConfigError(
-            f"dose: reaches up to {dose[1]:g} e⁻/Å², which gives {mean:.4g} counts a pixel with a standard deviation "
+            f"{told}, which gives {mean:.4g} counts a pixel with a standard deviation "
             f"of {deviation:.4g}; allowed: mean and {ROOM} standard deviations up to {largest}, the largest count of "
             f"{depth} bits"
         )

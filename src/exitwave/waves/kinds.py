@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exitwave.config.exit_waves import ExitWaves, PlaneWave, Probe
+from exitwave.config.exit_waves import ExitWaves, PlaneWave, Probe, ScatteringMatrix
 from exitwave.items import Simulation
 
 
@@ -13,6 +13,10 @@ def kind_of(block: ExitWaves) -> Simulation:
             from exitwave.waves import plane_wave
 
             return plane_wave
+        case ScatteringMatrix():
+            from exitwave.waves import scattering_matrix
+
+            return scattering_matrix
         case Probe():
             from exitwave.waves import probe
 

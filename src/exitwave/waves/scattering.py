@@ -250,3 +250,27 @@ def _mirrored(quarter: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Array [n, n] in the order of ``fftfreq`` from its values [n/2 + 1, n/2 + 1] at non-negative frequencies."""
     index = np.abs(np.fft.fftfreq(size, 1 / size)).astype(np.intp)
     return quarter[np.ix_(index, index)]
+
+
+def fourier_component(number: int, parametrization: str, g: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fourier transform of the potential of one atom, ``h² / (2π m e) f(g)``.
+
+    Parameters
+    ----------
+    number : int
+        Atomic number.
+    parametrization : {'lobato', 'kirkland', 'peng'}
+    g : float64 [n]
+        Spatial frequencies, of whichever direction [1/Å].
+
+    Returns
+    -------
+    float64 [n]
+        [V Å³].
+
+    Raises
+    ------
+    ConfigError
+        If the parametrisation does not have the element.
+    """
+    return 2 * _integral(number, parametrization, np.asarray(g, np.float64), np.array([1e5]))[:, 0]

@@ -23,6 +23,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from exitwave.errors import ConfigError
@@ -209,8 +210,6 @@ def thermal_motion(structure: Structure, temperature: float, given: Mapping[str,
     ConfigError
         If an element is neither in the table nor given.
     """
-    from ase.data import chemical_symbols
-
     known = given or {}
     adsorbed = (structure.role & SiteRole.ADSORBATE != 0).astype(np.uint32)
     part = structure.object_id.astype(np.uint32) << 16 | structure.grain.astype(np.uint32) << 8 | adsorbed
@@ -218,19 +217,62 @@ def thermal_motion(structure: Structure, temperature: float, given: Mapping[str,
     used: dict[str, dict[str, float]] = {}
     for each in np.unique(part):
         inside = part == each
-        by_number = np.zeros(256)
-        numbers = np.unique(structure.numbers[inside])
-        together = {chemical_symbols[number] for number in numbers}
-        for number in numbers:
-            symbol = chemical_symbols[number]
-            if symbol in known:
-                table, by_number[number] = "given", known[symbol]
-            else:
-                compound = compound_of(symbol, together)
-                table, by_number[number] = compound or "elements", rms_displacement(symbol, temperature, compound)
-            used.setdefault(table, {})[symbol] = by_number[number]
-        rms[inside] = by_number[structure.numbers[inside]]
+        rms[inside] = _of_part(structure.numbers[inside], temperature, known, None, used)
+    return ThermalMotion(rms, _told(used))
+
+
+def motion_of_crystal(
+    numbers: NDArray[np.uint8], temperature: float, given: Mapping[str, float], others: float | None = None
+) -> ThermalMotion:
+    """How far the atoms of a crystal move at a temperature.
+
+    Parameters
+    ----------
+    numbers : uint8 array [n]
+        Atomic numbers of the atoms of its cell.
+    temperature : float
+        Temperature [K].
+    given : mapping of str to float
+        Root-mean-square displacements along one axis by element [Å], whatever the tables and the temperature say.
+    others : float, optional
+        The same of elements that are neither in the tables nor given; they are refused if it is left out.
+
+    Raises
+    ------
+    ConfigError
+        If an element is neither in the table nor given.
+    """
+    used: dict[str, dict[str, float]] = {}
+    rms = _of_part(numbers, temperature, given, others, used)
+    return ThermalMotion(rms, _told(used))
+
+
+def _of_part(
+    numbers: NDArray[np.uint8],
+    temperature: float,
+    given: Mapping[str, float],
+    others: float | None,
+    used: dict[str, dict[str, float]],
+) -> NDArray[np.float64]:
+    """Displacements of atoms that may be one compound; what was taken goes into ``used``, by its table."""
+    by_number = np.zeros(256)
+    present = np.unique(numbers)
+    together = {chemical_symbols[number] for number in present}
+    for number in present:
+        symbol = chemical_symbols[number]
+        if symbol in given:
+            table, by_number[number] = "given", given[symbol]
+        elif others is not None and symbol not in DEBYE_WALLER:
+            table, by_number[number] = "others", others
+        else:
+            compound = compound_of(symbol, together)
+            table, by_number[number] = compound or "elements", rms_displacement(symbol, temperature, compound)
+        used.setdefault(table, {})[symbol] = by_number[number]
+    return by_number[numbers]
+
+
+def _told(used: Mapping[str, Mapping[str, float]]) -> str:
     said = (
         f"{table}: {', '.join(f'{s} {r:.4f}' for s, r in sorted(of.items()))}" for table, of in sorted(used.items())
     )
-    return ThermalMotion(rms, "; ".join(said))
+    return "; ".join(said)

@@ -1,0 +1,258 @@
+"""Exit waves of the kind ``scattering_matrix``: what a perfect crystal does to every plane wave of an aperture.
+
+The amplitudes are those of :mod:`exitwave.waves.beam_space`; images are rendered from them.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from exitwave.config.crystals import Crystals
+from exitwave.config.exit_waves import ScatteringMatrix
+from exitwave.config.graph import Node
+from exitwave.data.rounding import round_waves
+from exitwave.electron import interaction_parameter, wavelength
+from exitwave.errors import ConfigError, ExitwaveError, StructureError
+from exitwave.hardware import resolve_device
+from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Axis, Cost, Item
+from exitwave.structures.crystals import volumes
+from exitwave.structures.kinds import kind_of
+from exitwave.structures.unit_cell import UnitCell, unit_cell_from
+from exitwave.waves.beam_space import diagonalise, propagate, step_count
+from exitwave.waves.beams import Beams, coupling, find_beams, strongest
+from exitwave.waves.scattering import check_parametrization
+from exitwave.waves.thermal import DEBYE_WALLER, ThermalMotion, motion_of_crystal
+
+log = logging.getLogger(__name__)
+RING = 2.5
+"""Tilts beyond the aperture, in steps, that the interpolation at its rim needs."""
+BEAM_FIELDS = ("h", "k", "l", "g_x", "g_y", "g_z")
+"""Fields of the array ``beams``; the last three in 1/Å."""
+_BYTES = 2.0
+"""Of a stored amplitude, with the default rounding."""
+_FLOPS = 6e10
+"""Of one core in products of complex matrices, a second."""
+
+
+def check(node: Node) -> None:
+    """Check elements, beams and tilts; see :class:`exitwave.items.Simulation`."""
+    block, source = node.of(ScatteringMatrix), node.source("structures")
+    structures = source.of(Crystals)
+    for symbol in block.rms_displacements:
+        if not atomic_numbers.get(symbol, 0):
+            raise ConfigError(f"rms_displacements: found '{symbol}'; allowed: symbols of elements")
+    elements = kind_of(structures).elements(structures)
+    try:
+        check_parametrization(elements, block.parametrization)
+    except ExitwaveError as error:
+        raise ConfigError(f"parametrization: {error}") from error
+    unknown = sorted(elements - DEBYE_WALLER.keys() - block.rms_displacements.keys())
+    if unknown and block.rms_displacement_of_others is None:
+        raise ConfigError(
+            f"rms_displacements: there is no Debye-Waller factor for {', '.join(unknown)}, which structures "
+            f"'{source.name}' have; allowed: a displacement for each, or rms_displacement_of_others, such as 0.08"
+        )
+    if (radius := _radius(block)) < 1:
+        raise ConfigError(
+            f"tilt_step: found {block.tilt_step:g} 1/Å, with which the aperture of {block.semiangle:g} mrad has a "
+            f"radius of {radius:.2g} steps; allowed: 1 or more"
+        )
+
+
+def make(block: ScatteringMatrix, asked: Iterable[Asked], wanted: Collection[str] | None = None) -> Iterator[Item]:
+    """Simulate crystals one by one; see :class:`exitwave.items.Simulation`.
+
+    Raises
+    ------
+    StructureError
+        If a crystal has too many beams, naming its item.
+    """
+    tilts = tilts_of(block)
+    for one in asked:
+        try:
+            yield _simulate(block, unit_cell_from(one.sources["structures"]), tilts)
+        except StructureError as error:
+            raise StructureError(f"item {one.item}: {error}") from error
+
+
+def cost(node: Node) -> Cost:
+    """Estimate from the volume of the crystals, with which the number of beams grows."""
+    block = node.of(ScatteringMatrix)
+    structures = node.source("structures").of(Crystals)
+    tilts, planes = len(tilts_of(block)), len(block.planes())
+    beams = np.minimum(_expected(block, volumes(structures)), block.max_beams)
+    steps = planes * step_count(np.array([block.s_max]), block.thickness_step)
+    values = float(beams.mean()) * tilts * planes
+    return Cost(
+        stored=_BYTES * values + BYTES_OF_A_ROW,
+        memory=500 + 1e-6 * (24 * beams.max() * tilts * planes + 600 * beams.max() ** 2),
+        seconds=0.05 + 48 * steps * float((beams**2).mean()) * tilts / _FLOPS + 5e-8 * values,
+    )
+
+
+def needs(block: ScatteringMatrix) -> tuple[str, ...]:
+    """No other stage than structures."""
+    return ()
+
+
+def sketch(block: ScatteringMatrix) -> ScatteringMatrix:
+    """Fewer beams."""
+    return block.model_copy(update={"max_beams": min(block.max_beams, 200), "tolerance": None})
+
+
+def tilts_of(block: ScatteringMatrix) -> NDArray[np.int16]:
+    """Tilts that are simulated, the whole disk and a ring around it, [tilt, (y, x)] in steps."""
+    reach = _radius(block) + RING
+    edge = math.floor(reach)
+    y, x = np.mgrid[-edge : edge + 1, -edge : edge + 1]
+    inside = np.hypot(y, x) <= reach
+    return np.stack([y[inside], x[inside]], axis=1).astype(np.int16)
+
+
+def _expected(block: ScatteringMatrix, volumes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Beams of crystals with cells of some volumes [Å³]: reciprocal lattice points near the Ewald sphere."""
+    shell = block.s_max + 2 / 3 * block.semiangle * 1e-3 * block.g_max
+    return np.asarray(2 * np.pi * block.g_max**2 * shell * volumes + 1)
+
+
+def _radius(block: ScatteringMatrix) -> float:
+    """Radius of the aperture in steps."""
+    return block.semiangle * 1e-3 / wavelength(block.energy) / block.tilt_step
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """Which beams are looked at: see the keys of the block."""
+
+    g_max: float
+    s_max: float
+    most: int
+
+    def wider(self) -> _Limits:
+        """Limits with about three times as many beams, and at most twice."""
+        return _Limits(1.25 * self.g_max, 2 * self.s_max, 2 * self.most)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Beams of a crystal, how many more there are, and their intensities at the largest thickness without tilt."""
+
+    limits: _Limits
+    beams: Beams
+    left_out: int
+    intensities: NDArray[np.float64]
+
+
+def _simulate(block: ScatteringMatrix, cell: UnitCell, tilts: NDArray[np.int16]) -> Item:
+    motion = motion_of_crystal(
+        cell.numbers, block.temperature, block.rms_displacements, block.rms_displacement_of_others
+    )
+    chosen, error = _choose(block, cell, motion)
+    beams, length = chosen.beams, wavelength(block.energy)
+    k = tilts[:, ::-1] * block.tilt_step
+    excitation = beams.excitation_errors(length)[:, None] - length * beams.g[:, :2] @ k.T
+    planes = np.array(block.planes())
+    amplitudes = np.empty((len(planes), len(beams), len(tilts)), np.complex64)
+    interaction = interaction_parameter(block.energy)
+    if block.engine == "abtem":
+        from exitwave.waves.abtem_bloch import coupling_of_abtem
+
+        matrix = coupling_of_abtem(cell, beams, motion.rms, block.parametrization, block.energy)
+        for tilt in range(len(tilts)):
+            amplitudes[..., tilt] = diagonalise(matrix, excitation[:, tilt], interaction, planes).T
+    else:
+        matrix = coupling(cell, beams, motion.rms, block.parametrization)
+        device = "cuda" if resolve_device(block.device) == "cuda" else None
+        each = propagate(matrix, excitation, interaction, block.thickness_step, len(planes), device)
+        for plane, values in enumerate(each):
+            amplitudes[plane] = values
+    intensities = np.abs(amplitudes) ** 2
+    total = intensities.sum(axis=1, dtype=np.float64)
+    stored = intensities.max(axis=(0, 2)) >= block.least_intensity
+    dropped = float(intensities[:, ~stored].sum(axis=1, dtype=np.float64).max(initial=0.0))
+    kept = beams.only(stored)
+    arrays = {
+        "amplitudes": Array(
+            round_waves(np.ascontiguousarray(amplitudes[:, stored]), block.storage_error),
+            (Axis("plane", block.thickness_step, "Å"), Axis("beam"), Axis("tilt")),
+            ragged=True,
+        ),
+        "beams": Array(
+            np.concatenate([kept.hkl, kept.g], axis=1), (Axis("beam"), Axis("field", labels=BEAM_FIELDS)), ragged=True
+        ),
+        "tilts": Array(tilts, (Axis("tilt"), Axis("direction", block.tilt_step, "1/Å", ("y", "x")))),
+        "planes": Array(planes, (Axis("plane"),), "Å"),
+        "rms_displacements": Array(motion.rms, (Axis("atom"),), "Å", ragged=True),
+    }
+    row: dict[str, Any] = {
+        "energy": block.energy,
+        "largest_semiangle": block.semiangle,
+        "tilt_step": block.tilt_step,
+        "thickness_step": block.thickness_step,
+        "largest_thickness": float(planes[-1]),
+        "temperature": block.temperature,
+        "rms_displacements": motion.used,
+        "engine": block.engine,
+        "parametrization": block.parametrization,
+        "beams": len(beams),
+        "beams_left_out": chosen.left_out,
+        "beams_stored": len(kept),
+        "g_max": chosen.limits.g_max,
+        "s_max": chosen.limits.s_max,
+        "beam_error": error,
+        "intensity_dropped": dropped,
+        "intensity_error": float(np.abs(total - 1).max()),
+        "storage_error": block.storage_error,
+    }
+    return Item(arrays, row)
+
+
+def _choose(block: ScatteringMatrix, cell: UnitCell, motion: ThermalMotion) -> tuple[_Chosen, float]:
+    """Beams by the limits of the block, and how much the intensities change with wider ones.
+
+    The change is that of all intensities at the largest thickness, without tilt, as a share of the incoming one.
+    """
+    now = _within(_Limits(block.g_max, block.s_max, block.max_beams), block, cell, motion)
+    error = _change(now, _within(now.limits.wider(), block, cell, motion))
+    while block.tolerance is not None and error >= block.tolerance:
+        if now.left_out:
+            log.warning(
+                "a crystal of %.4g Å³ has %d beams more than max_beams, %d; with more its intensities change by %.2g, "
+                "which is not within the tolerance of %g",
+                cell.volume, now.left_out, block.max_beams, error, block.tolerance,
+            )  # fmt: skip
+            break
+        limits = _Limits(now.limits.wider().g_max, now.limits.wider().s_max, block.max_beams)
+        now = _within(limits, block, cell, motion)
+        error = _change(now, _within(limits.wider(), block, cell, motion))
+    return now, error
+
+
+def _within(limits: _Limits, block: ScatteringMatrix, cell: UnitCell, motion: ThermalMotion) -> _Chosen:
+    """The beams of a crystal within some limits."""
+    length = wavelength(block.energy)
+    found = find_beams(cell, length, limits.g_max, limits.s_max, block.semiangle * 1e-3 / length)
+    kept = strongest(cell, found, motion.rms, block.parametrization, length, limits.most)
+    amplitudes = diagonalise(
+        coupling(cell, kept, motion.rms, block.parametrization),
+        kept.excitation_errors(length),
+        interaction_parameter(block.energy),
+        np.array(block.planes()[-1:]),
+    )
+    return _Chosen(limits, kept, len(found) - len(kept), np.abs(amplitudes[:, 0]) ** 2)
+
+
+def _change(few: _Chosen, many: _Chosen) -> float:
+    """Sum of the changes of intensity from some beams to more."""
+    of_few, of_many = (
+        dict(zip(map(tuple, one.beams.hkl.tolist()), one.intensities.tolist(), strict=True)) for one in (few, many)
+    )
+    return float(sum(abs(of_few.get(hkl, 0.0) - of_many.get(hkl, 0.0)) for hkl in of_few | of_many))
