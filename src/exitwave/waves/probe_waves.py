@@ -1,9 +1,9 @@
 """Waves of convergent probes behind a structure and at depths within it, as spectra.
 
-The spectra are those at the planes themselves, not brought to a focus: what a detector in the diffraction plane sees,
-their intensity, does not depend on free propagation behind the atoms. The multislice puts the atoms of a slice on its
-entrance plane, on average half a slice before where they are; so a probe is in focus half a slice deeper among them
-than it is meant to, which of all conventions about slices is the only one that is left in intensities.
+The spectra are those at the planes themselves, not brought to a focus as exit waves of a plane wave are: what a
+detector in the diffraction plane sees, their intensity, does not depend on free propagation behind the atoms. The
+multislice puts the atoms of a slice on its entrance plane, on average half a slice before where they are. Behind the
+atoms that changes phases only; before them it puts the focus of a probe half a slice deeper than is asked for.
 """
 
 from __future__ import annotations
