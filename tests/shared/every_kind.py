@@ -38,6 +38,17 @@ exit_waves:
     thickness: 80
     g_max: 1.2
     rms_displacement_of_others: 0.08
+  probes:
+    structures: particles
+    kind: probe
+    sampling: 0.4
+    semiangle: [2, 6]
+    positions: 2
+    defocus: {uniform: [-100, 100]}
+    thickness_step: 10
+    largest_angle: 15
+    frozen_phonons: 1
+    storage_error: 1.0e-3
 images:
   cbed:
     exit_waves: matrices
