@@ -54,11 +54,11 @@ images:
     exit_waves: matrices
     kind: diffraction
     per_structure: 2
-    size: 64
+    size: 96
     semiangle: {choice: [1, 2]}
     shift: {uniform: [-2, 2]}
     background: {weight: {uniform: [0, 0.3]}}
-    dose: {loguniform: [1.0e+4, 1.0e+6]}
+    dose: {loguniform: [1.0e+5, 1.0e+7]}
   hrtem:
     exit_waves: waves
     kind: hrtem
