@@ -67,6 +67,8 @@ REASONS = {
 """Why a trial gives no crystal."""
 _MODULES = ("library", "crystal", "reading", "standard")
 _LIBRARIES = ("pymatgen", "pymatgen-core", "spglib", "ase", "numpy")
+_VALENCES_TRIED = 5000
+"""Sets of valences after which a compound has none; with twenty times as many no prototype has others."""
 _KEEP_AFTER = 250
 """Trials after which what is known is written, so that little is lost when a process ends."""
 
@@ -370,7 +372,7 @@ def _valences(prototype: Prototype) -> list[int] | None:
     from pymatgen.core.bond_valence import BVAnalyzer
 
     try:
-        return list(BVAnalyzer().get_valences(_parent(prototype)))
+        return list(BVAnalyzer(max_permutations=_VALENCES_TRIED).get_valences(_parent(prototype)))
     except ValueError:
         return None
 
