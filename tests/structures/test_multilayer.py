@@ -13,7 +13,7 @@ from exitwave.config.graph import Node
 from exitwave.errors import StructureError
 from exitwave.items import Asked, Item
 from exitwave.structures import multilayer
-from exitwave.structures.multilayer import box_of, place_of, specimen_of
+from exitwave.structures.specimen import box_of, place_of, specimen_of
 from exitwave.structures.structure import structure_from
 from exitwave.structures.unit_cell import UnitCell, unit_cell_from
 
