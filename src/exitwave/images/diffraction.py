@@ -120,7 +120,7 @@ def cost(node: Node) -> Cost:
     radius = min(block.size / 2 * block.reciprocal_sampling, waves.g_max)
     listed = 0.3 * math.pi * radius**2 * float(of_cells.mean())
     electrons = float(np.exp(np.log(np.maximum(bounds(block.dose), 1.0)).mean()))
-    # A pixel with less than one electron is a few bits; each factor of ten beyond adds to the bright ones.
+    # Most pixels are dark; what is bright has the entropy of Poisson numbers.
     counts = pixels * (0.05 + 0.11 * math.log2(1 + electrons / pixels))
     probe = 2 * math.pi * (_radii(block, length)[1] + 1) ** 2
     tilts = math.pi * (waves.semiangle * 1e-3 / length / waves.tilt_step + 3) ** 2
