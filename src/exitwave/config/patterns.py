@@ -72,7 +72,6 @@ class Diffraction(Images):
     """
 
     LAPTOP = {"per_structure": 16, "size": 128}
-    COUNTS = frozenset({"device"})
     MADE_FROM = {"exit_waves": "exit_waves"}
     TAKES = {"exit_waves": (ScatteringMatrix,)}
     COLUMNS = {
