@@ -34,7 +34,7 @@ from exitwave.data.whole import sealed, unsealed
 from exitwave.items import Array, Item, lateral
 from exitwave.jobs.correct import segmented_images
 from exitwave.jobs.results_folder import ResultsFolder
-from exitwave.structures import files
+from exitwave.structures import files, reading
 from exitwave.structures.crystal_files import read_cif
 from exitwave.training.bundle import find_convention, load_bundle, save_bundle
 from exitwave.training.kinds import task_of
@@ -206,9 +206,9 @@ def structures(folder: Path) -> None:
 
 
 def as_structure(path: Path) -> None:
-    for kept in (files._read, files._crystal, files._whole, files._contents, files._space_group):
+    for kept in (reading.read_atoms, reading.crystal_of, reading.space_group_of, files._whole, files._contents):
         kept.cache_clear()
-    stamp = files._stamp(str(path))
+    stamp = reading.stamp_of(str(path))
     files._contents(str(path), stamp, True)
 
 

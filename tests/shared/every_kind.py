@@ -24,6 +24,11 @@ structures:
     field_of_view: 40
     thickness: {uniform: [20, 30]}
     zone_axes: [[1, 1, 0], [1, 0, 0]]
+  prototypes:
+    kind: crystals
+    count: 4
+    prototypes: [NaCl, Fluorite, A_cF8_227_a]
+    orientations: {zone_axes: 2, random: 1, mistilt: {uniform: [0, 10]}}
 exit_waves:
   waves: {structures: particles, kind: plane_wave, sampling: 0.4, frozen_phonons: 2, thickness_series: 10}
 images:

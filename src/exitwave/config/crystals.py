@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from importlib.util import find_spec
 from pathlib import Path, PurePath
 from typing import Literal
 
@@ -11,6 +13,14 @@ from pydantic import Field, model_validator
 from exitwave.config.block import Block, Column, NonNegativeReal, Positive, Whole
 from exitwave.config.distributions import Real
 from exitwave.config.structures import Structures, structure_files
+
+
+def prototypes_file() -> str:
+    """Path of the prototypes that pymatgen ships with."""
+    found = find_spec("pymatgen.analysis.prototypes")  # importing it takes seconds
+    assert found is not None
+    assert found.submodule_search_locations is not None
+    return str(Path(found.submodule_search_locations[0]) / "aflow_prototypes.json.gz")
 
 
 class Orientations(Block):
@@ -39,7 +49,9 @@ class Crystals(Structures):
     """Perfect crystals without end, each in several orientations: a library from prototypes, files or a database.
 
     An item is a crystal in an orientation. Item i is of crystal ``i % n``, n being the number of crystals; so a larger
-    ``count`` sees every crystal from more directions.
+    ``count`` sees every crystal from more directions. Cells are stored as primitive ones, in the setting of spglib;
+    ``zone_axis`` is in indices of the conventional cell, ``zone_axis_primitive`` the same in those of the stored one,
+    and of random orientations the nearest one with indices up to 3, with the angle to it as ``mistilt``.
     """
 
     COLUMNS = {
@@ -53,6 +65,7 @@ class Crystals(Structures):
         "n_atoms": Column(),
         "orientation_kind": Column(text=True),
         "zone_axis": Column(text=True),
+        "zone_axis_primitive": Column(text=True),
         "mistilt": Column("mrad"),
         "content_hash": Column(text=True),
     }
@@ -79,7 +92,8 @@ class Crystals(Structures):
         [], description="identifiers of the Materials Project, such as mp-149; the key is read from MP_API_KEY"
     )
     largest_volume: Positive = Field(
-        600.0, description="volume of the primitive cell [Å³] above which crystals are left out of a library"
+        600.0,
+        description="largest volume of the primitive cell [Å³]: larger ones are left out of a library, others refused",
     )
     orientations: Orientations = Field(Orientations(), description="directions from which crystals are seen")
 
@@ -91,10 +105,17 @@ class Crystals(Structures):
                 raise ValueError(f"{key} is given with source {self.source}; allowed: source: {source}")
             if not given and self.source == source != "prototypes":
                 raise ValueError(f"{key} is left out with source {source}; allowed: one or more")
+        if self.source != "prototypes" and self.substitutions != type(self).model_fields["substitutions"].default:
+            raise ValueError(f"substitutions is given with source {self.source}; allowed: leave it out")
+        for name in self.materials:
+            if not re.fullmatch(r"[a-z]+-[a-z0-9]+", name):
+                raise ValueError(f"materials holds '{name}'; allowed: identifiers such as mp-149")
         return self
 
     def may_be_files(self) -> list[str]:
-        """The files, in the order of their paths; the path itself if it is no folder."""
+        """The files, in the order of their paths, or the path itself if it is no folder; that of the prototypes."""
+        if self.source == "prototypes":
+            return [prototypes_file()]  # another version of pymatgen may have others
         return [] if self.path is None else structure_files(self.path)
 
     def file_names(self) -> list[str]:

@@ -169,8 +169,9 @@ class ScatteringMatrix(ExitWaves):
     )
     tolerance: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
-        description="s_max is doubled until that changes the intensities at the largest thickness by less than this, "
-        "as a share of their sum; none: s_max as given",
+        description="g_max and s_max are raised, 1.25 and 2 times, until that changes the intensities at the largest "
+        "thickness by less than this, as a share of their sum; none: as given. The change is recorded anyway, as "
+        "beam_error",
     )
     max_beams: Whole = Field(
         500,

@@ -10,6 +10,7 @@ from typing import Any
 
 from exitwave.config.benchmarks import MicrographBenchmark, SimulatedBenchmark
 from exitwave.config.block import Block
+from exitwave.config.crystals import Crystals
 from exitwave.config.datasets import Dataset
 from exitwave.config.exit_waves import PlaneWave, ScatteringMatrix
 from exitwave.config.images import Hrtem, MicrographFields, StemConvolution
@@ -19,7 +20,11 @@ from exitwave.config.structures import NanoparticlesOnSubstrate, StructureFiles
 from exitwave.config.trainings import Training
 
 STAGES: dict[str, dict[str, type[Block]]] = {
-    "structures": {"nanoparticles_on_substrate": NanoparticlesOnSubstrate, "files": StructureFiles},
+    "structures": {
+        "nanoparticles_on_substrate": NanoparticlesOnSubstrate,
+        "files": StructureFiles,
+        "crystals": Crystals,
+    },
     "exit_waves": {"plane_wave": PlaneWave, "scattering_matrix": ScatteringMatrix},
     "images": {
         "hrtem": Hrtem,

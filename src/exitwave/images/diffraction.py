@@ -47,7 +47,7 @@ def check(node: Node) -> None:
         )
     if isinstance(block.aperture, MeasuredAperture):
         radius = radius_of(block.aperture) * block.reciprocal_sampling
-        if radius * length * 1e3 > waves.semiangle * (1 + 1e-3) + 1e3 * length * block.reciprocal_sampling:
+        if radius * length * 1e3 > waves.semiangle + 0.5e3 * length * block.reciprocal_sampling:
             raise ConfigError(
                 f"aperture.file: the probe in '{block.aperture.file}' reaches {radius * length * 1e3:.3g} mrad; "
                 f"allowed: the semiangle of exit_waves '{source.name}', {waves.semiangle:g} mrad"

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import center_of_mass, map_coordinates, uniform_filter
+from scipy.ndimage import center_of_mass, convolve1d, map_coordinates
 
 from exitwave.config.patterns import Aperture, Bullseye, MeasuredAperture
 from exitwave.errors import ConfigError
@@ -45,9 +45,9 @@ def aperture_table(aperture: Aperture, radius: float) -> NDArray[np.float32]:
 
 
 def radius_of(aperture: Aperture) -> float:
-    """Radius of the smallest circle about a measured aperture [px]."""
+    """Radius of the smallest circle about a measured aperture, to half of its height [px]."""
     table = aperture_table(aperture, 0.0)
-    y, x = np.nonzero(table)
+    y, x = np.nonzero(table > 0.5)
     centre = (len(table) - 1) / 2
     return float(np.hypot(y - centre, x - centre).max(initial=0.0) / FINE)
 
@@ -72,7 +72,8 @@ def _open_area(aperture: Bullseye | str, radius: float) -> NDArray[np.float32]:
             opaque = np.clip((aperture.spoke_width * radius / 2 - np.abs(across)) * FINE + 0.5, 0, 1)
             transmission *= 1 - opaque * (along > 0) * (r > width)
     # Over the area of a pixel, of FINE points with half of one at either side.
-    area = (uniform_filter(transmission, FINE) + uniform_filter(transmission[::-1, ::-1], FINE)[::-1, ::-1]) / 2
+    ends = np.array([0.5, *np.ones(FINE - 1), 0.5]) / FINE
+    area = convolve1d(convolve1d(transmission, ends, axis=0), ends, axis=1)
     table = np.where(area > 1e-6, area, 0).astype(np.float32)
     table.setflags(write=False)
     return table

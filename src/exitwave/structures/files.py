@@ -11,22 +11,31 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache, partial
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from pathlib import PurePath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.config.distributions import bounds, draw
 from exitwave.config.graph import Node
-from exitwave.config.structures import STRUCTURE_SUFFIXES, StructureFiles
+from exitwave.config.structures import StructureFiles
 from exitwave.errors import StructureError
 from exitwave.items import BYTES_OF_A_ROW, Asked, Cost, Groups, Item
 from exitwave.structures.body import make_body
 from exitwave.structures.crystal import Crystal, crystal_from_ase, describe_crystal, fill
-from exitwave.structures.crystal_files import read_cif
 from exitwave.structures.groups import groups_by_content
 from exitwave.structures.known_files import Known, known_of
+from exitwave.structures.reading import (
+    Stamp,
+    crystal_of,
+    crystal_system,
+    formula_of,
+    mixed_files,
+    named,
+    read_atoms,
+    space_group_of,
+    stamp_of,
+)
 from exitwave.structures.redraw import first_possible
 from exitwave.structures.scene import Scene
 from exitwave.structures.structure import STORED_DECIMALS, Structure, item_arrays
@@ -39,32 +48,11 @@ from exitwave.structures.transforms import (
 )
 from exitwave.structures.volumes import box
 
-if TYPE_CHECKING:
-    from ase import Atoms
-
 FloatArray = NDArray[np.float64]
-Stamp = tuple[int, int]
-"""When a file was changed [ns] and its size [bytes]: another stamp, another content."""
-
 EDGE_TOLERANCE = 0.01
 """By how much [Å] the edges of a whole structure may differ from the field of view, and its cell from a cuboid."""
-_UNSAFE = ("traj", "bundletrajectory", "gpw", "db", "mysql", "postgresql")
-"""Formats of ASE that are no plain files of atoms, or are unpickled in one of their versions."""
-_SYMMETRY = 0.01
-"""How far [Å] an atom may be from its symmetric place."""
 _ROOM = 10.0
 """Put above a whole structure [Å] when distances are looked at, since it does not repeat along the beam."""
-_CRYSTAL_SYSTEMS = (
-    (2, "triclinic"),
-    (15, "monoclinic"),
-    (74, "orthorhombic"),
-    (142, "tetragonal"),
-    (167, "trigonal"),
-    (194, "hexagonal"),
-    (230, "cubic"),
-)
-"""Last space group of each crystal system."""
-
 _BYTES_OF_AN_ATOM = 10.0
 """Stored, compressed; measured with crystals of 4,000 atoms."""
 _MEMORY, _MEMORY_OF_AN_ATOM = 400.0, 5e-4
@@ -185,7 +173,7 @@ def elements(block: StructureFiles) -> set[str]:
 def crystals(block: StructureFiles) -> Iterator[str]:
     """The crystals of the files, each read when it is told of; none where files are whole structures."""
     for path in _files(block) if block.fill else ():
-        yield f"{_named(block.path, path)['file']}: {describe_crystal(_crystal(path, _stamp(path)))}"
+        yield f"{named(block.path, path)['file']}: {describe_crystal(crystal_of(path, stamp_of(path)))}"
 
 
 def height(block: StructureFiles) -> float:
@@ -201,7 +189,7 @@ def _known(block: StructureFiles, start: int = 0, stop: int | None = None) -> di
     files = _files(block)
     if stop is not None and stop - start < len(files):
         files = [files[item % len(files)] for item in range(start, stop)]
-    stamps = tuple(_stamp(path) for path in files)
+    stamps = tuple(stamp_of(path) for path in files)
     return dict(zip(files, _contents_of(tuple(files), stamps, block.path, block.fill), strict=True))
 
 
@@ -218,115 +206,16 @@ def _contents_of(files: tuple[str, ...], stamps: tuple[Stamp, ...], folder: Pure
 
 def _files(block: StructureFiles) -> list[str]:
     """Files in the order in which items are made of them: mixed, so that the first items are of all folders."""
-    files = list(_mixed(str(block.path), tuple(block.may_be_files())))
-    if not files:
-        raise StructureError(
-            f"path: found no structure in the folder '{block.path}'; allowed: files that end in "
-            f"{', '.join(STRUCTURE_SUFFIXES)} or have POSCAR or CONTCAR in their names, or the path of one file"
-        )
-    return files
-
-
-@lru_cache(maxsize=8)
-def _mixed(root: str, files: tuple[str, ...]) -> list[str]:
-    return sorted(files, key=lambda path: hashlib.blake2b(_named(root, path)["file"].encode()).digest())
-
-
-def _named(root: str | PurePath, path: str) -> dict[str, str]:
-    """Path of a file below the folder, and its own folder there."""
-    root = PurePath(root)
-    relative = PurePath(path).relative_to(root) if str(root) != path else PurePath(root.name)
-    folder = relative.parent.as_posix()
-    return {"file": relative.as_posix(), "folder": "" if folder == "." else folder}
-
-
-def _stamp(path: str) -> Stamp:
-    try:
-        found = Path(path).stat()
-    except OSError as error:
-        raise StructureError(f"'{path}' cannot be read ({error.strerror}); allowed: a file or a folder") from error
-    return found.st_mtime_ns, found.st_size
+    return mixed_files(block.path, block.may_be_files())
 
 
 # --- files ------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=64)
-def _read(path: str, stamp: Stamp) -> Atoms:
-    """First frame of a file; not to be changed."""
-    from ase import Atoms
-    from ase.io import read
-
-    chosen = _format(path)
-    if chosen in _UNSAFE:
-        raise StructureError(
-            f"'{path}' is of the format {chosen}, which is not read, since such a file may run code; allowed: CIF, "
-            "POSCAR, extended XYZ or another text format of ASE"
-        )
-    if chosen == "cif":  # ASE takes such a file at its word, and ours is held against itself
-        try:
-            crystal = read_cif(path)
-        except StructureError as error:
-            named = str(error) if path in str(error) else f"'{path}': {error}"
-            raise StructureError(named) from error
-        return Atoms(crystal.numbers, scaled_positions=crystal.fractional, cell=crystal.cell, pbc=True)
-    try:
-        atoms = read(path, index=0, format=chosen, do_not_split_by_at_sign=True)
-    except Exception as error:  # ASE's readers raise whatever the parsing runs into
-        raise _unreadable(path, error) from error
-    if not len(atoms):
-        raise StructureError(f"'{path}' has no atoms; allowed: one or more")
-    if chosen == "prismatic":
-        if not (atoms.arrays["occupancies"] == 1).all():
-            raise StructureError(f"'{path}' has partially occupied sites; allowed: an occupancy of 1 for all atoms")
-        # Prismatic counts z against the beam (see structures/export.py), and says nothing of what is periodic.
-        atoms.positions[:, 2] = atoms.cell[2, 2] - atoms.positions[:, 2]
-        atoms.pbc = True
-    if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
-        raise StructureError(f"'{path}' has positions or a cell that are not finite; allowed: finite numbers")
-    return atoms
-
-
-def _format(path: str) -> str:
-    """Format by the name, or by what the file begins and ends with."""
-    from ase.io.formats import filetype
-
-    name = Path(path).name.lower()
-    if name.endswith(".vasp") or "poscar" in name or "contcar" in name:
-        return "vasp"
-    try:
-        found = str(filetype(path))
-        # The XYZ of Prismatic ends with a line that no other has.
-        if found in ("xyz", "extxyz") and Path(path).read_bytes().rstrip().endswith(b"\n-1"):
-            return "prismatic"
-    except Exception as error:
-        raise _unreadable(path, error) from error
-    return found
-
-
-def _unreadable(path: str, error: Exception) -> StructureError:
-    said = " ".join(str(error).split())
-    return StructureError(
-        f"'{path}' cannot be read as a structure ({type(error).__name__}{f': {said}' if said else ''}); allowed: CIF, "
-        "POSCAR, extended XYZ, Prismatic XYZ or another format of ASE"
-    )
-
-
-@lru_cache(maxsize=64)
-def _crystal(path: str, stamp: Stamp) -> Crystal:
-    """The crystal that a file holds."""
-    atoms = _read(path, stamp)
-    if not atoms.pbc.all():
-        raise StructureError(
-            f"'{path}' has no cell that repeats along all three axes; allowed: a crystal, or fill: false"
-        )
-    return crystal_from_ase(atoms, path)
-
-
-@lru_cache(maxsize=64)
 def _whole(path: str, stamp: Stamp) -> _Whole:
     """The whole structure that a file holds."""
-    atoms = _read(path, stamp)
+    atoms = read_atoms(path, stamp)
     edges = atoms.cell.array.diagonal().copy()
     if np.abs(atoms.cell.array - np.diag(edges)).max() > EDGE_TOLERANCE or not (edges > 0).all():
         raise StructureError(
@@ -347,7 +236,7 @@ def _whole(path: str, stamp: Stamp) -> _Whole:
 
 def _whole_in(path: str, field_of_view: float) -> _Whole:
     """The whole structure that a file holds, once it fits the field of view."""
-    whole = _whole(path, _stamp(path))
+    whole = _whole(path, stamp_of(path))
     _check_edges(path, whole.edges.tolist(), field_of_view)
     return whole
 
@@ -363,27 +252,12 @@ def _check_edges(path: str, edges: Sequence[float], field_of_view: float) -> Non
 @cache
 def _contents(path: str, stamp: Stamp, filled: bool) -> _Contents:
     from ase.data import chemical_symbols
-    from ase.formula import Formula
 
-    atoms = _read(path, stamp)
-    found, counts = np.unique(atoms.numbers, return_counts=True)
-    symbols = [chemical_symbols[number] for number in found]
-    reduced, _ = Formula.from_dict(dict(zip(symbols, counts.tolist(), strict=True))).reduce()
-    formula, edges = reduced.format("metal"), atoms.cell.array.diagonal().tolist()
-    group = f"{formula}, space group {_space_group(path, stamp)}" if filled else _digest(_whole(path, stamp))
+    atoms = read_atoms(path, stamp)
+    symbols = [chemical_symbols[number] for number in np.unique(atoms.numbers)]
+    formula, edges = formula_of(atoms.numbers), atoms.cell.array.diagonal().tolist()
+    group = f"{formula}, space group {space_group_of(path, stamp)}" if filled else _digest(_whole(path, stamp))
     return _Contents(tuple(symbols), formula, len(atoms), float(atoms.cell.volume), tuple(edges), group)
-
-
-@cache
-def _space_group(path: str, stamp: Stamp) -> int:
-    """Number of the space group of a crystal."""
-    import spglib
-
-    crystal = _crystal(path, stamp)
-    found = spglib.get_symmetry_dataset((crystal.cell, crystal.fractional, crystal.numbers), symprec=_SYMMETRY)
-    if found is None:
-        raise StructureError(f"'{path}' has no space group that can be told; allowed: a crystal, or fill: false")
-    return int(found.number)
 
 
 def _digest(whole: _Whole) -> str:
@@ -401,8 +275,8 @@ def _digest(whole: _Whole) -> str:
 
 def _item(block: StructureFiles, path: str, structure: Structure, redraws: int) -> Item:
     row = {
-        **_named(block.path, path),
-        "formula": _contents(path, _stamp(path), block.fill).formula,
+        **named(block.path, path),
+        "formula": _contents(path, stamp_of(path), block.fill).formula,
         **structure.metadata,
         "cell_height": float(structure.cell[2]),
         "n_atoms": len(structure.numbers),
@@ -415,7 +289,7 @@ def _item(block: StructureFiles, path: str, structure: Structure, redraws: int) 
 
 def _filled(block: StructureFiles, path: str, rng: np.random.Generator) -> Structure:
     """A crystal that fills the square to a thickness."""
-    crystal, number = _crystal(path, _stamp(path)), _space_group(path, _stamp(path))
+    crystal, number = crystal_of(path, stamp_of(path)), space_group_of(path, stamp_of(path))
     edge, thickness = block.field_of_view, float(draw(block.thickness, rng))
     rotation = _rotation(block, crystal, rng)
     solid = box([edge, edge, thickness])
@@ -431,7 +305,7 @@ def _filled(block: StructureFiles, path: str, rng: np.random.Generator) -> Struc
     zone_axis, tilt = nearest_zone_axis(crystal.cell, rotation)
     return scene.structure(
         space_group=number,
-        crystal_system=next(name for last, name in _CRYSTAL_SYSTEMS if number <= last),
+        crystal_system=crystal_system(number),
         thickness=thickness,
         zone_axis=" ".join(str(index) for index in zone_axis),
         zone_axis_tilt=tilt,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from exitwave.config.crystals import Crystals
 from exitwave.config.structures import NanoparticlesOnSubstrate, StructureFiles, Structures
 from exitwave.items import StructureSimulation
 
@@ -22,6 +23,10 @@ def kind_of(block: Structures) -> StructureSimulation:
             from exitwave.structures import files
 
             return files
+        case Crystals():
+            from exitwave.structures import crystals
+
+            return crystals
         case _:
             raise TypeError(f"no kind of structures: {type(block).__name__}")
 

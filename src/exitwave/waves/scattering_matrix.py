@@ -129,20 +129,33 @@ def _radius(block: ScatteringMatrix) -> float:
 
 
 @dataclass(frozen=True)
-class _Chosen:
-    """Beams of a crystal, and what is known of those that were left out."""
+class _Limits:
+    """Which beams are looked at: see the keys of the block."""
 
+    g_max: float
+    s_max: float
+    most: int
+
+    def wider(self) -> _Limits:
+        """Limits with about three times as many beams, and at most twice."""
+        return _Limits(1.25 * self.g_max, 2 * self.s_max, 2 * self.most)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Beams of a crystal, how many more there are, and their intensities at the largest thickness without tilt."""
+
+    limits: _Limits
     beams: Beams
     left_out: int
-    s_max: float
-    error: float
+    intensities: NDArray[np.float64]
 
 
 def _simulate(block: ScatteringMatrix, cell: UnitCell, tilts: NDArray[np.int16]) -> Item:
     motion = motion_of_crystal(
         cell.numbers, block.temperature, block.rms_displacements, block.rms_displacement_of_others
     )
-    chosen = _choose(block, cell, motion)
+    chosen, error = _choose(block, cell, motion)
     beams, length = chosen.beams, wavelength(block.energy)
     k = tilts[:, ::-1] * block.tilt_step
     excitation = beams.excitation_errors(length)[:, None] - length * beams.g[:, :2] @ k.T
@@ -192,9 +205,9 @@ def _simulate(block: ScatteringMatrix, cell: UnitCell, tilts: NDArray[np.int16])
         "beams": len(beams),
         "beams_left_out": chosen.left_out,
         "beams_stored": len(kept),
-        "g_max": block.g_max,
-        "s_max": chosen.s_max,
-        "beam_error": chosen.error,
+        "g_max": chosen.limits.g_max,
+        "s_max": chosen.limits.s_max,
+        "beam_error": error,
         "intensity_dropped": dropped,
         "intensity_error": float(np.abs(total - 1).max()),
         "storage_error": block.storage_error,
@@ -202,58 +215,44 @@ def _simulate(block: ScatteringMatrix, cell: UnitCell, tilts: NDArray[np.int16])
     return Item(arrays, row)
 
 
-def _choose(block: ScatteringMatrix, cell: UnitCell, motion: ThermalMotion) -> _Chosen:
-    """Beams by the limits of the block, and how much the intensities change with twice the excitation error.
+def _choose(block: ScatteringMatrix, cell: UnitCell, motion: ThermalMotion) -> tuple[_Chosen, float]:
+    """Beams by the limits of the block, and how much the intensities change with wider ones.
 
     The change is that of all intensities at the largest thickness, without tilt, as a share of the incoming one.
     """
-    s_max = block.s_max
-    now, left_out = _beams(block, cell, motion, s_max, block.max_beams)
-    before = _untilted(block, cell, motion, now)
-    while True:
-        wider, _ = _beams(block, cell, motion, 2 * s_max, 2 * block.max_beams)
-        after = _untilted(block, cell, motion, wider)
-        error = _difference(now, before, wider, after)
-        full = left_out > 0
-        if block.tolerance is None or error < block.tolerance or full:
+    now = _within(_Limits(block.g_max, block.s_max, block.max_beams), block, cell, motion)
+    error = _change(now, _within(now.limits.wider(), block, cell, motion))
+    while block.tolerance is not None and error >= block.tolerance:
+        if now.left_out:
+            log.warning(
+                "a crystal of %.4g Å³ has %d beams more than max_beams, %d; with more its intensities change by %.2g, "
+                "which is not within the tolerance of %g",
+                cell.volume, now.left_out, block.max_beams, error, block.tolerance,
+            )  # fmt: skip
             break
-        s_max *= 2
-        now, left_out = _beams(block, cell, motion, s_max, block.max_beams)
-        before = _untilted(block, cell, motion, now)
-    if block.tolerance is not None and error >= block.tolerance:
-        log.warning(
-            "a crystal of %.4g Å³ has %d beams more than max_beams, and with twice as many as that its intensities "
-            "change by %.2g, more than the tolerance of %g",
-            cell.volume, left_out, error, block.tolerance,
-        )  # fmt: skip
-    return _Chosen(now, left_out, s_max, error)
+        limits = _Limits(now.limits.wider().g_max, now.limits.wider().s_max, block.max_beams)
+        now = _within(limits, block, cell, motion)
+        error = _change(now, _within(limits.wider(), block, cell, motion))
+    return now, error
 
 
-def _beams(
-    block: ScatteringMatrix, cell: UnitCell, motion: ThermalMotion, s_max: float, most: int
-) -> tuple[Beams, int]:
-    """Beams of a crystal, and how many more there are."""
+def _within(limits: _Limits, block: ScatteringMatrix, cell: UnitCell, motion: ThermalMotion) -> _Chosen:
+    """The beams of a crystal within some limits."""
     length = wavelength(block.energy)
-    found = find_beams(cell, length, block.g_max, s_max, block.semiangle * 1e-3 / length)
-    kept = strongest(cell, found, motion.rms, block.parametrization, length, most)
-    return kept, len(found) - len(kept)
-
-
-def _untilted(block: ScatteringMatrix, cell: UnitCell, motion: ThermalMotion, beams: Beams) -> NDArray[np.float64]:
-    """Intensities of the beams at the largest thickness, of a wave along the axis."""
+    found = find_beams(cell, length, limits.g_max, limits.s_max, block.semiangle * 1e-3 / length)
+    kept = strongest(cell, found, motion.rms, block.parametrization, length, limits.most)
     amplitudes = diagonalise(
-        coupling(cell, beams, motion.rms, block.parametrization),
-        beams.excitation_errors(wavelength(block.energy)),
+        coupling(cell, kept, motion.rms, block.parametrization),
+        kept.excitation_errors(length),
         interaction_parameter(block.energy),
         np.array(block.planes()[-1:]),
     )
-    return np.asarray(np.abs(amplitudes[:, 0]) ** 2)
+    return _Chosen(limits, kept, len(found) - len(kept), np.abs(amplitudes[:, 0]) ** 2)
 
 
-def _difference(few: Beams, of_few: NDArray[np.float64], many: Beams, of_many: NDArray[np.float64]) -> float:
+def _change(few: _Chosen, many: _Chosen) -> float:
     """Sum of the changes of intensity from some beams to more."""
-    there = {tuple(hkl): float(value) for hkl, value in zip(few.hkl.tolist(), of_few, strict=True)}
-    both = sum(
-        abs(there.pop(tuple(hkl), 0.0) - float(value)) for hkl, value in zip(many.hkl.tolist(), of_many, strict=True)
+    of_few, of_many = (
+        dict(zip(map(tuple, one.beams.hkl.tolist()), one.intensities.tolist(), strict=True)) for one in (few, many)
     )
-    return float(both + sum(there.values()))
+    return float(sum(abs(of_few.get(hkl, 0.0) - of_many.get(hkl, 0.0)) for hkl in of_few | of_many))
