@@ -115,18 +115,20 @@ def named(row: Row) -> str:
     return f"{name} {orientation_told(row)}" if row.get("zone_axis") and "orientation_kind" in row else name
 
 
-def electrons_told(dose: float) -> str:
-    """A dose of a pattern [e⁻] with two digits."""
-    power = math.floor(math.log10(max(dose, 1.0)) + 1e-12)
-    if power < 4:
-        return f"{short(dose)} e⁻"
-    return f"{dose / 10**power:.2g}·10{str(power).translate(_SUPERSCRIPTS)} e⁻"
+def power_told(value: float) -> str:
+    """A number with two digits and, where it is large or small, a power of ten."""
+    if value == 0:
+        return "0"
+    power = math.floor(math.log10(abs(value)) + 1e-12)
+    if -3 < power < 4:
+        return short(value)
+    return f"{value / 10.0**power:.2g}·10{str(power).translate(_SUPERSCRIPTS)}"
 
 
 def conditions_told(row: Row) -> list[str]:
     """Semiangle, thickness and dose of a pattern."""
     semiangle = f"{row['semiangle']:.3g} mrad" if np.isfinite(row["semiangle"]) else "measured aperture"
-    return [semiangle, f"{row['specimen_thickness'] / 10:g} nm", electrons_told(float(row["dose"]))]
+    return [semiangle, f"{row['specimen_thickness'] / 10:g} nm", f"{power_told(float(row['dose']))} e⁻"]
 
 
 def numbers_told(row: Row) -> list[str]:

@@ -15,11 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.container import BarContainer
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import MaxNLocator
 
 from exitwave.data.tables import read_table
 from exitwave.report.diffraction import indices_told
-from exitwave.report.style import BLUE, GREEN, INK, MUTED, figure
+from exitwave.report.style import BLUE, GREEN, INK, MUTED, decimal_ticks, figure
 
 SYSTEMS = ("cubic", "hexagonal", "trigonal", "tetragonal", "orthorhombic", "monoclinic", "triclinic")
 PROTOTYPES = 14
@@ -121,8 +121,7 @@ def _draw_volumes(axes: Axes, crystals: pd.DataFrame) -> None:
     bins = int(np.clip(2 * np.sqrt(len(volumes)), 6, 30)) + 1
     if high / low > 10:
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(ScalarFormatter())
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        decimal_ticks(axes.xaxis)
     edges = np.geomspace(low, high, bins) if high / low > 10 else np.linspace(low, high, bins)
     counts, _, _ = axes.hist(volumes, bins=edges.tolist(), color=BLUE, edgecolor="white", linewidth=0.4)
     axes.set_ylim(0, 1.15 * float(np.max(counts)))

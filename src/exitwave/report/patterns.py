@@ -28,7 +28,7 @@ EXPONENT = 0.25
 SHOWN_AS = "brightness: counts to the power 1/4"
 LARGEST_CIRCLE = 0.085
 """Diameter of the circle of the strongest reflection over the edge of a pattern."""
-LEAST_CIRCLE = 0.01
+LEAST_CIRCLE = 0.03
 """Reflections below this share of the strongest but that of 000 have none."""
 INSET = 0.22
 """Edge of the inset over that of the pattern."""
@@ -61,7 +61,7 @@ def draw_pattern(axes: Axes, counts: NDArray[Any], sampling: float) -> None:
 
 
 def draw_reflections(axes: Axes, reflections: NDArray[np.floating], size: int) -> None:
-    """Draw reflections of a list [n, 9] as circles of an area that goes with their weight, a cross at the direct beam."""
+    """Draw reflections of a list [n, 9], circles of an area that goes with their weight, a cross at the direct beam."""
     centre = (reflections[:, 2:5] == 0).all(axis=1)
     heights = weights(reflections, "ewald")
     shares = heights / max(float(heights[~centre].max(initial=0.0)), 1e-12)
