@@ -266,11 +266,13 @@ def _labels(files: Sequence[Path], path: Path, about: About) -> None:
 
 
 def _parameters(files: Sequence[Path], path: Path, about: About) -> None:
-    from exitwave.report import crystals, diffraction, nanoparticles, waves
+    from exitwave.report import crystals, diffraction, multilayers, nanoparticles, probes, waves
     from exitwave.report.parameters import parameter_histograms
 
     told = {
         "structures/crystals": diffraction.TOLD_OF_CRYSTALS,
+        "structures/multilayer": multilayers.TOLD,
+        "exit_waves/probe": probes.TOLD,
         "exit_waves/scattering_matrix": diffraction.TOLD_OF_MATRICES,
         "images/diffraction": diffraction.TOLD_OF_PATTERNS,
         "structures/files": crystals.TOLD,

@@ -143,9 +143,10 @@ def _draw_views(axes: Axes, table: pd.DataFrame) -> None:
     """How often crystals are seen along which zone axes, and at random."""
     along = table[table["orientation_kind"] == "zone_axis"]
     counts = _most_frequent(along["zone_axis"])
-    shown = {indices_told(str(name)): int(number) for name, number in counts.head(AXES).items()}
-    if len(counts) > AXES:
-        shown[f"{len(counts) - AXES} others"] = int(counts.iloc[AXES:].sum())
+    most = AXES if len(counts) > AXES + 1 else len(counts)
+    shown = {indices_told(str(name)): int(number) for name, number in counts.head(most).items()}
+    if len(counts) > most:
+        shown[f"{len(counts) - most} others"] = int(counts.iloc[most:].sum())
     if random := len(table) - len(along):
         shown["random"] = random
     bars = _bars(axes, shown, "orientations")

@@ -222,7 +222,7 @@ def draw_beams(tables: Sequence[str | Path], path: str | Path, title: str = "") 
             if name == "beams":
                 decimal_ticks(axes.yaxis)
             else:
-                axes.set_ylim(LEAST_ERROR / 2, max(100 * LEAST_ERROR, 2 * float(values.max())))
+                axes.set_ylim(LEAST_ERROR / 3, max(100 * LEAST_ERROR, 2 * float(values.max())))
         handles = [
             _dot(colour, colour, label)
             for of, colour, label in ((~random, BLUE, "along a zone axis"), (random, GREEN, "at random"))
@@ -242,8 +242,8 @@ def _mark_least(axes: Axes, values: NDArray[np.float64]) -> None:
         axes.axhline(LEAST_ERROR, color=MUTED, lw=0.8, ls=":")
         told = f"{number} of {len(values)} at most {power_told(LEAST_ERROR)}"
         axes.annotate(
-            told, (0.98, LEAST_ERROR), xycoords=("axes fraction", "data"), xytext=(0, 5), textcoords="offset points",
-            ha="right", fontsize=7.5, color=MUTED,
+            told, (0.98, LEAST_ERROR), xycoords=("axes fraction", "data"), xytext=(0, -5), textcoords="offset points",
+            ha="right", va="top", fontsize=7.5, color=MUTED,
         )  # fmt: skip
 
 
