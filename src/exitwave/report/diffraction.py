@@ -85,7 +85,7 @@ def _screw(match: re.Match[str]) -> str:
 def conventional_indices(indices: NDArray[np.floating], space_group: int) -> NDArray[np.int64]:
     """Indices (hkl) of the conventional cell [n, 3] from those of the standard primitive one [n, 3]."""
     primitive = np.array(_CENTRINGS.get(space_group_symbol(space_group)[0], np.eye(3)))
-    return np.rint(indices @ np.linalg.inv(primitive)).astype(np.int64)
+    return np.asarray(np.rint(indices @ np.linalg.inv(primitive)), np.int64)
 
 
 def orientation_told(row: Row) -> str:

@@ -75,9 +75,9 @@ class _Matrix:
 
 def _matrix(shard: Shard, place: int, row: dict[Any, Any]) -> _Matrix:
     length, step = wavelength(float(row["energy"])), float(row["tilt_step"])
-    names = ("amplitudes", "beams", "tilts", "planes")
     radius = float(row["largest_semiangle"]) * 1e-3 / length / step
-    return _Matrix(*(shard.read(name, place) for name in names), step, length, radius)
+    amplitudes, beams, tilts, planes = (shard.read(name, place) for name in ("amplitudes", "beams", "tilts", "planes"))
+    return _Matrix(amplitudes, beams, tilts, planes, step, length, radius)
 
 
 def draw_thickness_series(shard: str | Path, path: str | Path, n: int = 3, title: str = "") -> None:
@@ -136,7 +136,7 @@ def _draw_curves(
     intensities = np.concatenate([np.eye(1, intensities.shape[1]), intensities])
     axes.plot(depth, intensities[:, 0], color=INK, lw=1.6, label="direct beam")
     groups = equivalent_beams(intensities, np.hypot(*matrix.beams[:, 3:5].T))[:CURVES]
-    indices = matrix.beams[:, :3]
+    indices = matrix.beams[:, :3].astype(np.int64)
     if "space_group" in row:
         indices = conventional_indices(indices, int(row["space_group"]))
     for colour, group in zip(COLOURS, groups, strict=False):

@@ -29,7 +29,8 @@ COLOURS = (BLUE, VERMILLION, GREEN, ORANGE)
 
 def describe(row: Mapping[Any, Any]) -> str:
     """Place of a probe along the scan and what it stands on, in a few lines."""
-    strains = [f"{_symbol(name)} {100 * row[name]:+.2f} %" for name in _strains(row)[:2]]
+    # A negative zero would be told as such.
+    strains = [f"{_symbol(name)} {round(100 * row[name], 2) + 0.0:+.2f} %" for name in _strains(row)[:2]]
     return "\n".join(
         [
             f"item {row['item']}: layer {row['layer']}, at {row['scan_x'] / 10:.3g}, {row['scan_y'] / 10:.3g} nm",
@@ -106,12 +107,13 @@ def draw_strain(tables: Sequence[str | Path], path: str | Path, title: str = "")
     if min(wide, high) > 1 and wide * high == len(table):
         columns = min(3, len(names))
         lines = -(-len(names) // columns)
-        with figure(path, 4.0 * columns, 2.6 * lines + 0.6) as drawing:
+        tall = min(4.0, 3.4 * float(np.ptp(table["scan_y"]) / np.ptp(table["scan_x"])))
+        with figure(path, 4.0 * columns, (max(tall, 0.4) + 1.35) * lines + 0.5) as drawing:
             axes = drawing.subplots(lines, columns, squeeze=False)
             for axis in axes.flat[len(names) :]:
                 axis.set_visible(False)
             for axis, name in zip(axes.flat, names, strict=False):
-                _draw_map(axis, table, name, (high, wide))
+                _draw_map(axis, table, name, names, (high, wide))
             drawing.suptitle(what, fontsize=11)
         return
     along = "scan_x" if np.ptp(table["scan_x"]) >= np.ptp(table["scan_y"]) else "scan_y"
@@ -130,21 +132,24 @@ def draw_strain(tables: Sequence[str | Path], path: str | Path, title: str = "")
         drawing.suptitle(what, fontsize=11)
 
 
-def _draw_map(axes: Axes, table: pd.DataFrame, name: str, shape: tuple[int, int]) -> None:
+def _draw_map(axes: Axes, table: pd.DataFrame, name: str, names: Sequence[str], shape: tuple[int, int]) -> None:
     values = _values(table, name).to_numpy().reshape(shape)
-    limit = max(float(np.abs(values).max()), 1e-6)
+    # All strains have one range, and so have both tilts.
+    alike = [other for other in names if other.partition("_")[0] == name.partition("_")[0]]
+    limit = max(*(float(np.abs(_values(table, other)).max()) for other in alike), 1e-3)
     x, y = (np.unique(table[of]) / 10 for of in ("scan_x", "scan_y"))
     half_x, half_y = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2
     extent = (x[0] - half_x, x[-1] + half_x, y[-1] + half_y, y[0] - half_y)
     shown = axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, extent=extent, interpolation="nearest")
     unit = "mrad" if name.startswith("mistilt") else "%"
-    bar = axes.figure.colorbar(shown, ax=axes, label=f"{_symbol(name)} [{unit}]", fraction=0.046, pad=0.02)
+    label = f"{_symbol(name)} [{unit}]"
+    bar = axes.figure.colorbar(shown, ax=axes, label=label, location="bottom", aspect=40, shrink=0.8)
     bar.outline.set_visible(False)
     axes.set(xlabel="x [nm]", ylabel="y [nm]")
 
 
 def _strains(row: Mapping[Any, Any] | pd.DataFrame) -> list[str]:
-    return [name for name in row if str(name).startswith("strain_")]
+    return [str(name) for name in row if str(name).startswith("strain_")]
 
 
 def _symbol(name: str) -> str:

@@ -16,7 +16,7 @@ from exitwave.config.models import MaskTarget
 from exitwave.config.patterns import REFLECTIONS, Diffraction
 from exitwave.data.shards import Shard, open_shard
 from exitwave.data.tables import read_table, table_path
-from exitwave.labels.reflections import structure_factor_image, weights
+from exitwave.labels.reflections import Weight, structure_factor_image, weights
 from exitwave.report.columns import short
 from exitwave.report.diffraction import conditions_told, named
 from exitwave.report.images import spread_rows
@@ -33,6 +33,7 @@ LEAST_CIRCLE = 0.03
 INSET = 0.22
 """Edge of the inset over that of the pattern."""
 COLUMNS = 4
+WEIGHTS: tuple[Weight, ...] = ("ewald", "flat")
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=bool)
 
 
@@ -68,8 +69,10 @@ def draw_reflections(axes: Axes, reflections: NDArray[np.floating], size: int) -
     shown = ~centre & (shares >= LEAST_CIRCLE)
     box = axes.get_window_extent()
     edge = box.width / axes.figure.dpi * 72
+    x, y = reflections[shown, :2].T
     axes.scatter(
-        *reflections[shown, :2].T,
+        x,
+        y,
         s=(LARGEST_CIRCLE * edge) ** 2 * shares[shown],
         facecolors="none", edgecolors=ORANGE, linewidths=0.8, zorder=3,
     )  # fmt: skip
@@ -134,8 +137,13 @@ def pattern_sheet(shards: Sequence[str | Path], path: str | Path, n: int = 12, t
         size = int(opened[rows[0][0]].read("counts", rows[0][1]).shape[-1])
         told = f"{size}² pixels of {rows[0][2]['reciprocal_sampling']:g} Å⁻¹; {SHOWN_AS}"
         drawing.suptitle(f"Simulated diffraction patterns{f': {title}' if title else ''}   ({told})", fontsize=11)
-        legend = drawing.legend(handles=legend_of_patterns(), loc="outside lower center", ncols=2)
-        legend.set_title(probe_told(reach, size), {"size": 8.5})
+        drawing.legend(
+            handles=legend_of_patterns(),
+            ncols=2,
+            loc="outside lower center",
+            title=probe_told(reach, size),
+            title_fontsize=8.5,
+        )
 
 
 def draw_panel(axes: Axes, shard: Shard, place: int, row: Mapping[Any, Any], reach: int) -> None:
@@ -183,7 +191,7 @@ def draw_structure_factors(shard: str | Path, path: str | Path, n: int = 3, titl
             counts, reflections = opened.read("counts", place), opened.read(REFLECTIONS, place)
             sampling = float(row["reciprocal_sampling"])
             draw_pattern(line[0], counts, sampling)
-            for axis, weight in ((line[1], "ewald"), (line[2], "flat")):
+            for axis, weight in zip(line[1:], WEIGHTS, strict=True):
                 axis.imshow(
                     structure_factor_image(reflections, counts.shape[-1], weight),
                     cmap="gray", vmin=0, vmax=1, interpolation="antialiased",
