@@ -31,7 +31,34 @@ structures:
     orientations: {zone_axes: 2, random: 1, mistilt: {uniform: [0, 10]}}
 exit_waves:
   waves: {structures: particles, kind: plane_wave, sampling: 0.4, frozen_phonons: 2, thickness_series: 10}
+  matrices:
+    structures: prototypes
+    kind: scattering_matrix
+    semiangle: 2
+    thickness: 80
+    g_max: 1.2
+    rms_displacement_of_others: 0.08
+  probes:
+    structures: particles
+    kind: probe
+    sampling: 0.4
+    semiangle: [2, 6]
+    positions: 2
+    defocus: {uniform: [-100, 100]}
+    thickness_step: 10
+    largest_angle: 15
+    frozen_phonons: 1
+    storage_error: 1.0e-3
 images:
+  cbed:
+    exit_waves: matrices
+    kind: diffraction
+    per_structure: 2
+    size: 64
+    semiangle: {choice: [1, 2]}
+    shift: {uniform: [-2, 2]}
+    background: {weight: {uniform: [0, 0.3]}}
+    dose: {loguniform: [1.0e+4, 1.0e+6]}
   hrtem:
     exit_waves: waves
     kind: hrtem

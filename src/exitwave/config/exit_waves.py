@@ -23,45 +23,15 @@ class ExitWaves(Block):
     )
 
 
-class PlaneWave(ExitWaves):
-    """Plane-wave multislice: exit waves of the whole structure and of the particles alone."""
+class MultisliceWaves(ExitWaves):
+    """What the kinds that pass electrons through slices of atoms have."""
 
-    VERSION = 4
     TAKES = {"structures": (Fields,)}
     LAPTOP = {"frozen_phonons": 2}
-    MOVED = {"tilt_x": "specimen_tilt_x", "tilt_y": "specimen_tilt_y"}
-    COLUMNS = {
-        "energy": Column("eV"),
-        "wave_sampling": Column("Å"),
-        "oversampling": Column(),
-        "slice_thickness": Column("Å"),
-        "frozen_phonons": Column(),
-        "temperature": Column("K"),
-        "rms_displacements": Column("Å", text=True),
-        "engine": Column(text=True),
-        "scheme": Column(text=True),
-        "projection": Column(text=True),
-        "parametrization": Column(text=True),
-        "specimen_tilt_x": Column("mrad"),
-        "specimen_tilt_y": Column("mrad"),
-        "simulation_grid": Column("px"),
-        "n_slices": Column(),
-        "series_step": Column("Å"),
-        "storage_error": Column(),
-        "intensity_lost": Column(),
-        "loss_alarm": Column(),
-        "abtem_version": Column(text=True),
-    }
-    kind: Literal["plane_wave"]
     energy: Positive = Field(300e3, ge=20e3, le=1e6, description="beam energy [eV]")
     sampling: Positive = Field(
         description="pixel of the stored wave [Å]; the simulation grid is 1.5 times finer, so that its band limit of "
         "2/3 is the Nyquist frequency of the stored wave"
-    )
-    oversampling: Annotated[float, Field(ge=1, le=8)] = Field(
-        1.0,
-        description="simulation on a grid finer by this factor, for atoms that scatter beyond what the stored wave "
-        "holds; time grows with its square, storage does not",
     )
     slice_thickness: Positive = Field(2.0, description="slice thickness [Å]")
     frozen_phonons: Whole = Field(0, ge=0, description="thermal configurations averaged; 0: atoms at rest")
@@ -86,6 +56,61 @@ class PlaneWave(ExitWaves):
         "between its faces",
     )
     parametrization: Literal["lobato", "kirkland", "peng"] = Field("lobato", description="scattering factors")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scheme_of_abtem(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("engine") == "abtem":
+            return {"scheme": "conventional", **values}
+        return values
+
+    @property
+    def simulated_sampling(self) -> float:
+        """Pixel of a wave that would hold the whole band of the simulation [Å]."""
+        return self.sampling
+
+    @model_validator(mode="after")
+    def _engine_can(self) -> MultisliceWaves:
+        if self.engine == "abtem" and self.scheme == "accurate":
+            raise ValueError("scheme is accurate, with engine abtem; allowed: conventional, or engine exitwave")
+        if self.engine == "abtem" and self.device == "cuda":
+            raise ValueError("device is cuda, with engine abtem; allowed: cpu or auto, or engine exitwave")
+        return self
+
+
+class PlaneWave(MultisliceWaves):
+    """Plane-wave multislice: exit waves of the whole structure and of the particles alone."""
+
+    VERSION = 4
+    MOVED = {"tilt_x": "specimen_tilt_x", "tilt_y": "specimen_tilt_y"}
+    COLUMNS = {
+        "energy": Column("eV"),
+        "wave_sampling": Column("Å"),
+        "oversampling": Column(),
+        "slice_thickness": Column("Å"),
+        "frozen_phonons": Column(),
+        "temperature": Column("K"),
+        "rms_displacements": Column("Å", text=True),
+        "engine": Column(text=True),
+        "scheme": Column(text=True),
+        "projection": Column(text=True),
+        "parametrization": Column(text=True),
+        "specimen_tilt_x": Column("mrad"),
+        "specimen_tilt_y": Column("mrad"),
+        "simulation_grid": Column("px"),
+        "n_slices": Column(),
+        "series_step": Column("Å"),
+        "storage_error": Column(),
+        "intensity_lost": Column(),
+        "loss_alarm": Column(),
+        "abtem_version": Column(text=True),
+    }
+    kind: Literal["plane_wave"]
+    oversampling: Annotated[float, Field(ge=1, le=8)] = Field(
+        1.0,
+        description="simulation on a grid finer by this factor, for atoms that scatter beyond what the stored wave "
+        "holds; time grows with its square, storage does not",
+    )
     specimen_tilt_x: Annotated[Real, within(low=-100, high=100)] = Field(
         0.0, description="tilt of the beam against the specimen, towards x [mrad], drawn once a structure"
     )
@@ -103,25 +128,10 @@ class PlaneWave(ExitWaves):
         "amplitude is 1; 0: stored without loss, 1e-3: a third of the size, no harm to images (docs/artifacts.md)",
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _scheme_of_abtem(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("engine") == "abtem":
-            return {"scheme": "conventional", **values}
-        return values
-
     @property
     def simulated_sampling(self) -> float:
         """Pixel of a wave that would hold the whole band of the simulation [Å]."""
         return self.sampling / self.oversampling
-
-    @model_validator(mode="after")
-    def _engine_can(self) -> PlaneWave:
-        if self.engine == "abtem" and self.scheme == "accurate":
-            raise ValueError("scheme is accurate, with engine abtem; allowed: conventional, or engine exitwave")
-        if self.engine == "abtem" and self.device == "cuda":
-            raise ValueError("device is cuda, with engine abtem; allowed: cpu or auto, or engine exitwave")
-        return self
 
 
 class ScatteringMatrix(ExitWaves):
@@ -218,3 +228,70 @@ class ScatteringMatrix(ExitWaves):
         """Thicknesses that are stored [Å]."""
         number = int(self.thickness / self.thickness_step + 1e-9)
         return [round((plane + 1) * self.thickness_step, 6) for plane in range(number)]
+
+
+class Probe(MultisliceWaves):
+    """Multislice of convergent probes: spectra of their waves behind the structure, and at depths within it.
+
+    The grid is periodic whether the structure is or not: what of a probe reaches the edge of the field comes in again
+    on the other side, and meets there what the structure ends with. Of an Airy probe of 1, 2 and 4 mrad at 300 kV in
+    focus 9.0, 4.4 and 2.2 % of the intensity lie further than 23 Å from its centre. A probe in a perfect crystal needs
+    a field of whole periods.
+    """
+
+    COLUMNS = {
+        "energy": Column("eV"),
+        "wave_sampling": Column("Å"),
+        "reciprocal_sampling": Column("1/Å"),
+        "slice_thickness": Column("Å"),
+        "frozen_phonons": Column(),
+        "temperature": Column("K"),
+        "rms_displacements": Column("Å", text=True),
+        "engine": Column(text=True),
+        "scheme": Column(text=True),
+        "projection": Column(text=True),
+        "parametrization": Column(text=True),
+        "probe_defocus": Column("Å"),
+        "simulation_grid": Column("px"),
+        "n_slices": Column(),
+        "storage_error": Column(),
+        "intensity_lost": Column(),
+        "loss_alarm": Column(),
+        "abtem_version": Column(text=True),
+    }
+    kind: Literal["probe"]
+    semiangle: Positive | Annotated[list[Positive], Field(min_length=1)] = Field(
+        description="semiangle of convergence, or several, each simulated [mrad]"
+    )
+    positions: Literal["centre"] | Annotated[Whole, Field(ge=1)] = Field(
+        "centre", description="one probe in the centre of the field, or so many at random in it"
+    )
+    defocus: Real = Field(
+        0.0, description="depth below the entrance face at which the probe is in focus [Å], drawn once a structure"
+    )
+    thickness_step: Positive | None = Field(
+        None,
+        description="depths at which spectra are stored, every so many Å rounded to slices; if left out, the exit "
+        "face alone, as of structures thinner than that",
+    )
+    largest_angle: Positive | None = Field(
+        None,
+        description="scattering angle along x and y [mrad] up to which spectra are stored; all that the simulation "
+        "holds if left out",
+    )
+    storage_error: Annotated[float, Field(ge=0, le=0.1)] = Field(
+        0.0,
+        description="largest rounding error of the real and the imaginary part of a stored amplitude, over the "
+        "amplitude in the disk of the probe in vacuum; 0: stored without loss, 1e-3: disks of a millionth of the "
+        "intensity are at the limit",
+    )
+
+    @property
+    def semiangles(self) -> tuple[float, ...]:
+        """All semiangles [mrad]."""
+        return tuple(self.semiangle) if isinstance(self.semiangle, list) else (self.semiangle,)
+
+    @property
+    def n_positions(self) -> int:
+        """Probe positions of a structure."""
+        return self.positions if isinstance(self.positions, int) else 1

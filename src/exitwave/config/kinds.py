@@ -12,7 +12,7 @@ from exitwave.config.benchmarks import MicrographBenchmark, SimulatedBenchmark
 from exitwave.config.block import Block
 from exitwave.config.crystals import Crystals
 from exitwave.config.datasets import Dataset
-from exitwave.config.exit_waves import PlaneWave, ScatteringMatrix
+from exitwave.config.exit_waves import PlaneWave, Probe, ScatteringMatrix
 from exitwave.config.images import Hrtem, MicrographFields, StemConvolution
 from exitwave.config.models import Classification, Regression, Segmentation
 from exitwave.config.patterns import Diffraction
@@ -25,7 +25,7 @@ STAGES: dict[str, dict[str, type[Block]]] = {
         "files": StructureFiles,
         "crystals": Crystals,
     },
-    "exit_waves": {"plane_wave": PlaneWave, "scattering_matrix": ScatteringMatrix},
+    "exit_waves": {"plane_wave": PlaneWave, "scattering_matrix": ScatteringMatrix, "probe": Probe},
     "images": {
         "hrtem": Hrtem,
         "stem_convolution": StemConvolution,

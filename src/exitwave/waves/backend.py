@@ -8,12 +8,18 @@ have a leading batch axis.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from exitwave.waves.spreading import Support
+
+log = logging.getLogger(__name__)
 
 Grid = Any
 Band = Any
@@ -47,6 +53,10 @@ class Backend(Protocol):
         """A function on the band, [M, M] in the order of ``fftfreq``, ready for :meth:`transmit`."""
         ...
 
+    def band(self, values: NDArray[np.complex64]) -> Band:
+        """A band from its values [batch, M, M] in the order of ``fftfreq``, the inverse of :meth:`to_host`."""
+        ...
+
     def potentials(self, terms: Sequence[tuple[Table, Sequence[Deposit]]]) -> Grid:
         """Potentials of two slices as the real and imaginary part of one grid.
 
@@ -59,7 +69,10 @@ class Backend(Protocol):
         ...
 
     def transmit(self, band: Band | None, transmission: Grid, propagator: Band) -> Band:
-        """Pass a wave (None: the plane wave 1) through a slice, and on through space; ``band`` may be overwritten."""
+        """Pass a wave (None: the plane wave 1) through a slice, and on through space; ``band`` may be overwritten.
+
+        A transmission function that is alone in its batch serves all waves.
+        """
         ...
 
     def propagate(self, band: Band, propagator: Band) -> Band:
@@ -69,3 +82,37 @@ class Backend(Protocol):
     def to_host(self, band: Band) -> NDArray[np.complex64]:
         """The band [batch, M, M] in the order of ``fftfreq``, rows y, columns x; 1 at 0 for the plane wave of 1."""
         ...
+
+
+MakeBackend = Callable[[int, Support, NDArray[np.float32]], Backend]
+"""Makes a backend from the simulation grid [px], the support of the spreading and the aperture of the band."""
+
+
+def backend_on(device: Literal["auto", "cpu", "cuda"], size: int) -> tuple[MakeBackend, int | None, type[Exception]]:
+    """The backend of a device for a simulation grid of ``size`` pixels.
+
+    Returns
+    -------
+    callable, int or None, type of exception
+        What makes it, how many waves it takes at once (None: any number, and gains nothing by it), and what it raises
+        if those are too many.
+    """
+    from exitwave.hardware import resolve_device
+
+    if resolve_device(device) == "cuda":
+        import torch
+
+        from exitwave.waves.torch_backend import TorchBackend, members_that_fit
+
+        return TorchBackend, members_that_fit(size), torch.OutOfMemoryError
+    from exitwave.waves.numba_backend import NumbaBackend
+
+    if NumbaBackend.supports(size):
+        return NumbaBackend, None, MemoryError
+    import torch
+
+    from exitwave.waves.torch_backend import TorchBackend
+
+    log.info("a simulation grid of %d pixels has a prime factor beyond 13, and takes several times longer", size)
+    torch.set_num_threads(1)  # a job has one core
+    return partial(TorchBackend, device="cpu"), None, MemoryError

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,9 +15,10 @@ from numpy.typing import NDArray
 from exitwave.config.distributions import draw
 from exitwave.config.exit_waves import PlaneWave
 from exitwave.errors import ConfigError, StructureError
+from exitwave.waves.backend import backend_on
 from exitwave.waves.grid import cut_to_band, fresnel, output_grid, simulation_grid
 from exitwave.waves.multislice import Configuration, Multislice, Spectra
-from exitwave.waves.thermal import thermal_motion
+from exitwave.waves.specimen import checked_cell, frozen_phonons, named, number_of_slices, planes_of, slices_of
 
 if TYPE_CHECKING:
     from exitwave.structures.structure import Structure
@@ -159,33 +159,19 @@ class _Passage:
 
     def __init__(self, structure: Structure, block: PlaneWave, rng: np.random.Generator) -> None:
         # Named by itself, since a batch holds several.
-        identity = structure.metadata.get("structure_id")
-        self.name = f"structure {identity}: " if identity else ""
-        try:
-            self.edge, height = _checked_cell(structure)
-        except StructureError as error:
-            raise StructureError(f"{self.name}{error}") from error
+        self.name = named(structure)
+        self.edge, height = checked_cell(structure)
         self.tilt = (float(draw(block.specimen_tilt_x, rng)), float(draw(block.specimen_tilt_y, rng)))
         in_particle = structure.object_id > 0
         self.has_particles = bool(in_particle.any())
-        self.motion = (
-            thermal_motion(structure, block.temperature, block.rms_displacements) if block.frozen_phonons else None
-        )
-        self.configurations = []
-        for _ in range(max(1, block.frozen_phonons)):
-            positions = structure.positions
-            if self.motion:
-                positions = positions + self.motion.displacements(rng)
-            self.configurations.append(Configuration(positions, structure.numbers, in_particle))
+        self.configurations, self.motion = frozen_phonons(structure, block, rng)
         thickness = block.slice_thickness
-        self.n_slices = max(1, int(np.ceil(height / thickness - 1e-9)))
+        self.n_slices = number_of_slices(height, thickness)
         self.way = (self.n_slices, self.tilt)
-        self.planes: tuple[int, ...] = ()
+        self.planes = planes_of(block.thickness_series, self.n_slices, thickness)
         self.series_step = float("nan")
         if block.thickness_series is not None:
-            every = max(1, round(block.thickness_series / thickness))
-            self.series_step = every * thickness
-            self.planes = tuple(range(every, self.n_slices + 1, every))
+            self.series_step = slices_of(block.thickness_series, thickness) * thickness
         # The multislice puts the atoms of a slice on its entrance plane, on average half a slice before where they are.
         to_exit = (self.n_slices + 0.5) * thickness
         z = structure.positions[:, 2]
@@ -261,17 +247,7 @@ class _Simulator:
             for plane, spectrum in enumerate(parts.series):
                 if spectrum is not None:
                     series[plane, phonon] = _wave(cut_to_band(spectrum, self._size))
-        if not np.isfinite(intensities).all():
-            raise StructureError(
-                f"{passage.name}an exit wave is not finite, though all atoms are at finite positions; allowed: finite"
-            )
-        lost = 1 - min(intensities)
-        if lost > LOSS_LIMIT:
-            log.warning(
-                "%s%.1f %% of the intensity is lost to the band limit, more than %.0f %%: atoms scatter beyond what a "
-                "sampling of %g Å holds, and a smaller one, or oversampling, is needed",
-                passage.name, 100 * lost, 100 * LOSS_LIMIT, block.simulated_sampling,
-            )  # fmt: skip
+        lost = intensity_lost(intensities, passage.name, block.simulated_sampling, "a smaller one, or oversampling,")
         metadata = {
             "energy": block.energy,
             "wave_sampling": block.sampling,
@@ -296,6 +272,39 @@ class _Simulator:
         return ExitWaves(waves[0], waves[1], series, metadata)
 
 
+def intensity_lost(intensities: Sequence[float], name: str, sampling: float, remedy: str) -> float:
+    """Largest loss of the waves of a structure to the band limit, told if it is above ``LOSS_LIMIT``.
+
+    Parameters
+    ----------
+    intensities : sequence of float
+        Of each wave, over that of the incoming one.
+    name : str
+        How a message about the structure begins.
+    sampling : float
+        Pixel that would hold the band [Å].
+    remedy : str
+        What a warning says is needed.
+
+    Raises
+    ------
+    StructureError
+        If an intensity is not a finite number.
+    """
+    if not np.isfinite(intensities).all():
+        raise StructureError(
+            f"{name}an exit wave is not finite, though all atoms are at finite positions; allowed: finite"
+        )
+    lost = 1 - min(intensities)
+    if lost > LOSS_LIMIT:
+        log.warning(
+            "%s%.1f %% of the intensity is lost to the band limit, more than %.0f %%: atoms scatter beyond what a "
+            "sampling of %g Å holds, and %s is needed",
+            name, 100 * lost, 100 * LOSS_LIMIT, sampling, remedy,
+        )  # fmt: skip
+    return lost
+
+
 @dataclass(frozen=True)
 class _Parts:
     """Spectra [M, M] of one configuration on the exit plane and on the planes of its series; None: the plane wave."""
@@ -311,42 +320,11 @@ def _engine(block: PlaneWave, edge: float) -> tuple[Engine, int, type[Exception]
         from exitwave.waves.abtem_engine import AbtemMultislice
 
         return AbtemMultislice(block, edge), 1, MemoryError
-    from exitwave.hardware import resolve_device
-
-    size = simulation_grid(edge, block.simulated_sampling)
-    if resolve_device(block.device) == "cuda":
-        import torch
-
-        from exitwave.waves.torch_backend import TorchBackend, members_that_fit
-
-        return Multislice(block, edge, TorchBackend), members_that_fit(size), torch.OutOfMemoryError
-    from exitwave.waves.numba_backend import NumbaBackend
-
-    if NumbaBackend.supports(size):
-        return Multislice(block, edge, NumbaBackend), 1, MemoryError
-    import torch
-
-    from exitwave.waves.torch_backend import TorchBackend
-
-    log.info("a simulation grid of %d pixels has a prime factor beyond 13, and takes several times longer", size)
-    torch.set_num_threads(1)  # a job has one core
-    return Multislice(block, edge, partial(TorchBackend, device="cpu")), 1, MemoryError
+    backend, at_once, out_of_memory = backend_on(block.device, simulation_grid(edge, block.simulated_sampling))
+    return Multislice(block, edge, backend), at_once or 1, out_of_memory
 
 
 def _wave(spectrum: NDArray[np.complex64]) -> NDArray[np.complex64]:
     """Wave from its normalised spectrum."""
     wave: NDArray[np.complex64] = scipy.fft.ifft2(spectrum, norm="forward", overwrite_x=True, workers=1)
     return wave
-
-
-def _checked_cell(structure: Structure) -> tuple[float, float]:
-    """Lateral edge and height of the cell [Å], once the structure is known to be sound."""
-    cell = np.asarray(structure.cell, np.float64)
-    if not (np.isfinite(cell).all() and (cell > 0).all() and np.isclose(cell[0], cell[1], rtol=1e-9)):
-        raise StructureError(f"cell is {cell.tolist()} Å; allowed: positive, finite and square across the beam")
-    bad = np.flatnonzero(~np.isfinite(structure.positions).all(axis=1))
-    if len(bad):
-        raise StructureError(
-            f"positions: atom {bad[0]} is at {structure.positions[bad[0]].tolist()} Å; allowed: finite numbers"
-        )
-    return float(cell[0]), float(cell[2])

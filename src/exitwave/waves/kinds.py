@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exitwave.config.exit_waves import ExitWaves, PlaneWave, ScatteringMatrix
+from exitwave.config.exit_waves import ExitWaves, PlaneWave, Probe, ScatteringMatrix
 from exitwave.items import Simulation
 
 
@@ -17,5 +17,9 @@ def kind_of(block: ExitWaves) -> Simulation:
             from exitwave.waves import scattering_matrix
 
             return scattering_matrix
+        case Probe():
+            from exitwave.waves import probe
+
+            return probe
         case _:
             raise TypeError(f"no kind of exit waves: {type(block).__name__}")

@@ -1,22 +1,23 @@
-"""The multislice of this package: waves of a plane wave behind the whole structure and behind its particles alone.
+"""The multislice of this package: of a plane wave, behind the whole structure and its particles alone, or of probes.
 
 The waves solve the fast-electron Schroedinger equation by the split step: transmission ``exp(i σ V)``, propagation
-``exp(-i π λ Δz k²)``, limited to 2/3 of the band. Both waves go through the slices together, so that a slice of
-particle atoms is built once, and only where there are atoms: a plane wave stays one in vacuum, and empty space is
-crossed in one step. Potentials of two slices are built at once, as the real and imaginary parts of one grid.
+``exp(-i π λ Δz k²)``, limited to 2/3 of the band. Both waves of a plane wave go through the slices together, so that a
+slice of particle atoms is built once, and only where there are atoms: a plane wave stays one in vacuum, and empty space
+is crossed in one step. Potentials of two slices are built at once, as the real and imaginary parts of one grid. Probes
+go through one configuration together too, whatever their semiangles and positions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exitwave.config.exit_waves import PlaneWave
+from exitwave.config.exit_waves import MultisliceWaves
 from exitwave.electron import interaction_parameter
-from exitwave.waves.backend import Backend, Band, Deposit, Grid, Table
+from exitwave.waves.backend import Band, Deposit, Grid, MakeBackend, Table
 from exitwave.waves.grid import aperture, fresnel, output_grid
 from exitwave.waves.scattering import Projection, projection
 from exitwave.waves.spreading import Support, spectrum_of_spreading
@@ -92,19 +93,19 @@ class Multislice:
 
     Parameters
     ----------
-    block : PlaneWave
+    block : MultisliceWaves
         Energy, sampling, slices, scheme.
     edge : float
         Edge of the square, periodic field [Å].
     backend : callable
-        Makes the backend from the simulation grid [px], the support of the spreading and the aperture of the band.
+        Makes the backend; see :func:`exitwave.waves.backend.backend_on`.
     """
 
     def __init__(
         self,
-        block: PlaneWave,
+        block: MultisliceWaves,
         edge: float,
-        backend: Callable[[int, Support, NDArray[np.float32]], Backend],
+        backend: MakeBackend,
     ) -> None:
         self._block = block
         self._band = output_grid(edge, block.simulated_sampling)
@@ -138,9 +139,7 @@ class Multislice:
         planes : sequence of int
             Numbers of slices after which the wave of the whole structure is asked for too, ascending.
         """
-        if tilt != self._tilt:
-            self._propagators.clear()
-            self._tilt = tilt
+        self._set_tilt(tilt)
         particles = [self._by_element(each, each.in_particle, n_slices) for each in configurations]
         substrate = [self._by_element(each, ~each.in_particle, n_slices) for each in configurations]
         particle_slices, substrate_slices = (self._occupied(atoms, n_slices) for atoms in (particles, substrate))
@@ -173,6 +172,49 @@ class Multislice:
         final, of_particles_alone = (None if band is None else self._backend.to_host(band) for band in (whole, alone))
         series += [final for plane in planes if plane >= n_slices]
         return Spectra(final, of_particles_alone, series)
+
+    def probes(
+        self, configuration: Configuration, incoming: NDArray[np.complex64], n_slices: int, planes: Sequence[int]
+    ) -> Iterator[NDArray[np.complex64]]:
+        """Pass waves of any form through one configuration; each transmission function is made once, for all of them.
+
+        Parameters
+        ----------
+        configuration : Configuration
+        incoming : complex64 array [wave, M, M]
+            Spectra at the entrance face, over the band in the order of ``fftfreq``.
+        n_slices : int
+            Slices that the atoms are in.
+        planes : sequence of int
+            Numbers of slices after which the waves are asked for, ascending, one at least; it ends with the last.
+
+        Yields
+        ------
+        complex64 array [wave, M, M]
+            Spectra at each plane, in the order and to the scale of the incoming ones.
+        """
+        self._set_tilt((0.0, 0.0))
+        atoms = [self._by_element(configuration, np.ones(len(configuration.numbers), bool), n_slices)]
+        occupied = self._occupied(atoms, n_slices)
+        stops = occupied.copy()
+        stops[[0, *(plane for plane in planes if plane < n_slices)]] = True
+        waves = self._backend.band(incoming)
+        for index in range(planes[-1]):
+            if index % 2 == 0:
+                potentials = self._potentials(atoms, occupied, index)
+            if index in planes:
+                yield self._backend.to_host(waves)
+            if occupied[index]:
+                transmission = self._transmission(potentials, index)
+                waves = self._backend.transmit(waves, transmission, self._propagator(_next(stops, index)))
+            elif stops[index]:
+                waves = self._backend.propagate(waves, self._propagator(_next(stops, index)))
+        yield self._backend.to_host(waves)
+
+    def _set_tilt(self, tilt: tuple[float, float]) -> None:
+        if tilt != self._tilt:
+            self._propagators.clear()
+            self._tilt = tilt
 
     def _by_element(
         self, configuration: Configuration, chosen: NDArray[np.bool_], n_slices: int

@@ -9,6 +9,7 @@ frequencies lie where is told in :mod:`exitwave.waves.panels`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,9 @@ class NumbaBackend:
     def propagator(self, values: NDArray[np.complex64]) -> NDArray[np.complex64]:
         return panels.panelled((values / self._plan.size**2).astype(np.complex64))[None]
 
+    def band(self, values: NDArray[np.complex64]) -> NDArray[np.complex64]:
+        return panels.panelled(values.astype(np.complex64))
+
     def potentials(self, terms: Sequence[tuple[NDArray[np.float32], Sequence[Deposit]]]) -> NDArray[np.complex64]:
         plan, size = self._plan, self._plan.size
         grids = np.empty((len(terms[0][1]), self._n_panels, size, LANES), np.complex64)
@@ -108,7 +112,8 @@ class NumbaBackend:
     ) -> NDArray[np.complex64]:
         plan, work = self._plan, self._work
         onward = np.empty((len(transmission), *propagator.shape[1:]), np.complex64) if band is None else band
-        for member, grid in zip(onward, transmission, strict=True):
+        shared = repeat(transmission[0], len(onward)) if len(transmission) == 1 else transmission
+        for member, grid in zip(onward, shared, strict=True):
             if band is None:
                 self._to_work(grid)
             else:

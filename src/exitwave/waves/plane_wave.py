@@ -6,8 +6,6 @@ import math
 from collections.abc import Collection, Iterable, Iterator
 from importlib.metadata import version
 
-from ase.data import atomic_numbers
-
 from exitwave.config.exit_waves import PlaneWave
 from exitwave.config.graph import Node
 from exitwave.config.structures import Fields
@@ -17,8 +15,7 @@ from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Axis, Cost, Item, later
 from exitwave.structures.kinds import kind_of
 from exitwave.structures.structure import structure_from
 from exitwave.waves.grid import output_grid, simulation_grid
-from exitwave.waves.scattering import check_parametrization
-from exitwave.waves.thermal import check_elements
+from exitwave.waves.specimen import check_specimen, slices_of
 
 PHONONS_OF_A_SKETCH = 2
 """Thermal configurations of a preview, at the most."""
@@ -37,27 +34,11 @@ def check(node: Node) -> None:
             f"structures: found '{node.source('structures').name}', which ends at the edges of its field; allowed: "
             "laterally periodic structures, since a wave is"
         )
-    try:
-        output_grid(structures.field_of_view, block.sampling)
-    except ExitwaveError as error:
-        raise ConfigError(f"sampling: {error}") from error
+    check_specimen(block, structures)
     try:
         output_grid(structures.field_of_view, block.simulated_sampling)
     except ExitwaveError as error:
         raise ConfigError(f"oversampling: found {block.oversampling:g}, with which {error}") from error
-    for symbol in block.rms_displacements:
-        if not atomic_numbers.get(symbol, 0):
-            raise ConfigError(f"rms_displacements: found '{symbol}'; allowed: symbols of elements")
-    elements = kind_of(structures).elements(structures)
-    try:
-        check_parametrization(elements, block.parametrization)
-    except ExitwaveError as error:
-        raise ConfigError(f"parametrization: {error}") from error
-    if block.frozen_phonons:
-        try:
-            check_elements(elements, block.rms_displacements)
-        except ExitwaveError as error:
-            raise ConfigError(f"frozen_phonons: {error}") from error
 
 
 def make(block: PlaneWave, asked: Iterable[Asked], wanted: Collection[str] | None = None) -> Iterator[Item]:
@@ -86,7 +67,7 @@ def cost(node: Node) -> Cost:
     whole, particles = bytes_per_pixel(block.storage_error)
     planes = 0.0
     if block.thickness_series is not None:
-        planes = height // (block.slice_thickness * max(1, round(block.thickness_series / block.slice_thickness)))
+        planes = height // (block.slice_thickness * slices_of(block.thickness_series, block.slice_thickness))
     grid = simulation_grid(edge, block.simulated_sampling) ** 2
     return Cost(
         stored=pixels * (whole * (1 + planes) + particles) + BYTES_OF_A_ROW,

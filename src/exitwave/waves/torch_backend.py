@@ -58,15 +58,20 @@ class TorchBackend:
         self._size, self._band_size, self._support = size, len(aperture), support
         self._device, self._dtype = torch.device(device), dtype
         self._kept = np.r_[: self._band_size // 2, size - self._band_size // 2 : size]
+        self._columns = torch.as_tensor(self._kept, device=self._device)
+        self._rows = self._columns[:, None]
         self._aperture = self.propagator(aperture.astype(np.complex64))
 
     def factor(self, values: NDArray[np.float32]) -> torch.Tensor:
         return torch.as_tensor(values, device=self._device, dtype=self._dtype.to_real())
 
     def propagator(self, values: NDArray[np.complex64]) -> torch.Tensor:
-        spectrum = np.zeros((self._size, self._size), np.complex128)
-        spectrum[np.ix_(self._kept, self._kept)] = values
-        return torch.as_tensor(spectrum, device=self._device, dtype=self._dtype)
+        spectrum = torch.zeros((*values.shape[:-2], self._size, self._size), dtype=self._dtype, device=self._device)
+        spectrum[..., self._rows, self._columns] = torch.as_tensor(values, device=self._device, dtype=self._dtype)
+        return spectrum
+
+    def band(self, values: NDArray[np.complex64]) -> torch.Tensor:
+        return self.propagator(values).mul_(self._size**2)
 
     def potentials(self, terms: Sequence[tuple[torch.Tensor, Sequence[Deposit]]]) -> torch.Tensor:
         shape = (len(terms[0][1]), self._size, self._size)
