@@ -7,6 +7,7 @@ from typing import Any
 
 from exitwave.config.block import Block
 from exitwave.report.columns import label_of, short
+from exitwave.report.diffraction import conditions_told, numbers_told
 from exitwave.report.hrtem import describe_conditions, drawn_numbers
 
 Row = Mapping[Any, Any]
@@ -48,6 +49,8 @@ def in_a_line(kind: str, row: Row, columns: Mapping[str, str]) -> str:
     match kind:
         case "hrtem":
             return describe_conditions(row)
+        case "diffraction":
+            return ", ".join(conditions_told(row))
         case _:
             return ", ".join(_told(row, columns))
 
@@ -57,6 +60,8 @@ def in_full(kind: str, row: Row, columns: Mapping[str, str]) -> list[str]:
     match kind:
         case "hrtem":
             return drawn_numbers(row)
+        case "diffraction":
+            return numbers_told(row)
         case _:
             return _told(row, columns)
 

@@ -6,78 +6,22 @@ The table is all that the rules know of figures. What draws is imported by the j
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.images import Hrtem, MicrographFields
 from exitwave.config.models import MaskTarget, Segmentation
+from exitwave.report import diffraction_figures
 from exitwave.report.conditions import drawn_columns, in_a_line
+from exitwave.report.figure import About, Figure
 from exitwave.study import artifacts
 from exitwave.study.member import Member, Study
 from exitwave.study.plan import SECONDS_OF_A_JOB, SIMULATION, StagePlan
 
-About = Mapping[str, Any]
-"""What a figure is told beside its files, as plain JSON: the title, and what its kind adds."""
-Draw = Callable[[Sequence[Path], Path, About], None]
 _BYTES_OF_A_FIGURE = 5e5
-
-
-def _nothing(study: Study, member: Member) -> dict[str, Any]:
-    return {}
-
-
-def _always(study: Study, member: Member) -> bool:
-    return True
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of every block of a kind.
-
-    Attributes
-    ----------
-    file : str
-        Its file in the folder of a block in the report; ``{training}`` stands for the folder of a training.
-    category : str
-        Chapter of the report.
-    label : str
-        What it is called there.
-    caption : str
-        What is said of it, in reStructuredText.
-    reads : str
-        What it is drawn from: the first shard, all shards or the tables of the block, the histories of its networks,
-        the predictions of the networks of one training, or the summary of a benchmark.
-    draw : function
-        Draws it from these files into its own, told what :meth:`FigureOf.about` says.
-    about : function
-        What it is told beside the title.
-    needed : function
-        Whether a member has it.
-    last : bool
-        Whether only members have it that nothing else of the study is simulated from.
-    each_training : bool
-        Whether it is drawn for each training that a benchmark scores.
-    memory : int
-        Memory that it needs [MB].
-    minutes : int
-        Time that it needs at the most [min].
-    """
-
-    file: str
-    category: str
-    label: str
-    caption: str
-    reads: Literal["shard", "shards", "tables", "histories", "predictions", "summary"]
-    draw: Draw
-    about: Callable[[Study, Member], dict[str, Any]] = _nothing
-    needed: Callable[[Study, Member], bool] = _always
-    last: bool = False
-    each_training: bool = False
-    memory: int = 1500
-    minutes: int = 10
 
 
 @dataclass(frozen=True)
@@ -322,10 +266,15 @@ def _labels(files: Sequence[Path], path: Path, about: About) -> None:
 
 
 def _parameters(files: Sequence[Path], path: Path, about: About) -> None:
-    from exitwave.report import crystals, nanoparticles, waves
+    from exitwave.report import crystals, diffraction, multilayers, nanoparticles, probes, waves
     from exitwave.report.parameters import parameter_histograms
 
     told = {
+        "structures/crystals": diffraction.TOLD_OF_CRYSTALS,
+        "structures/multilayer": multilayers.TOLD,
+        "exit_waves/probe": probes.TOLD,
+        "exit_waves/scattering_matrix": diffraction.TOLD_OF_MATRICES,
+        "images/diffraction": diffraction.TOLD_OF_PATTERNS,
         "structures/files": crystals.TOLD,
         "structures/nanoparticles_on_substrate": nanoparticles.TOLD,
         "exit_waves/plane_wave": waves.TOLD,
@@ -528,5 +477,6 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "predicted."
         ),
     ),
+    **diffraction_figures.FIGURES,
 }
 """Figures by stage and kind; without a kind those of every kind of the stage."""

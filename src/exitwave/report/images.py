@@ -47,7 +47,7 @@ def contact_sheet(
     title : str
         Name of the block.
     """
-    rows = _spread_rows(shards, n)
+    rows = spread_rows(shards, n)
     columns = min(COLUMNS, len(rows))
     lines = -(-len(rows) // columns)
     opened = {shard: open_shard(shard) for shard in {row[0] for row in rows}}
@@ -76,7 +76,7 @@ def contact_sheet(
             drawing.legend(handles=[mask_line(target, real)], loc="outside lower center")
 
 
-def _spread_rows(shards: Sequence[str | Path], n: int) -> list[tuple[Path, int, dict[Any, Any]]]:
+def spread_rows(shards: Sequence[str | Path], n: int) -> list[tuple[Path, int, dict[Any, Any]]]:
     """Shard, place in it and row of at most ``n`` images, evenly spread; no other table is read."""
     first = np.cumsum([0, *(row_count(table_path(shard)) for shard in shards)])
     places = spread(int(first[-1]), n)

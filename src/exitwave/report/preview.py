@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import wrap
@@ -19,12 +19,13 @@ from scipy.ndimage import gaussian_filter
 from exitwave.config.images import MicrographFields, RealSpaceImages
 from exitwave.config.models import MaskTarget
 from exitwave.data.columns import UNITS
-from exitwave.data.shards import open_shard
+from exitwave.data.shards import Shard, open_shard
 from exitwave.data.tables import read_table, table_path
 from exitwave.report.conditions import drawn_columns, in_full
 from exitwave.report.figures import FigureOf, figures_of_kind, kind_of, mask_shown
 from exitwave.report.images import mask_line, stored_mask
-from exitwave.report.samples import Sample
+from exitwave.report.patterns import pattern_panels
+from exitwave.report.samples import Panels, Sample
 from exitwave.report.style import ORANGE, figure, grey_range, outline, picture, scale_bar, wrapped
 from exitwave.study.member import Member, Study
 
@@ -35,6 +36,8 @@ HIGHEST_FREQUENCY = 1.0
 """Of the power spectra shown [1/Å]; beyond it there is only noise."""
 LABEL_LENGTH = 28
 """Characters of the label of a row."""
+PANELS = {"diffraction": pattern_panels}
+"""How images of a kind are shown; of all others their power spectra are shown with them."""
 
 
 def draw_preview(study: Study, samples: Sequence[Sample], path: Path, number: int, note: str) -> None:
@@ -53,7 +56,8 @@ def draw_preview(study: Study, samples: Sequence[Sample], path: Path, number: in
         What is shown and what is not.
     """
     if samples[0].member.stage == "images":
-        _draw_images(samples, path, number, mask_shown(study, samples[0].member), note)
+        panels = PANELS.get(kind_of(samples[0].member), _real_space_panels)
+        _draw_images(samples, path, number, panels(samples, mask_shown(study, samples[0].member)), note)
         return
     with TemporaryDirectory(prefix="exitwave-preview-") as folder:
         pages: list[NDArray[Any]] = []
@@ -75,7 +79,7 @@ def _figure_of(study: Study, member: Member) -> FigureOf:
     return FigureOf(next(figure for figure in kinds if figure.reads == "shard"), study, member)
 
 
-def _draw_images(samples: Sequence[Sample], path: Path, number: int, target: MaskTarget | None, note: str) -> None:
+def _draw_images(samples: Sequence[Sample], path: Path, number: int, panels: Panels, note: str) -> None:
     tables = [read_table(table_path(sample.shard)) for sample in samples]
     # Draw by draw, so that the structures come one after another.
     tables = [table.sort_values(["draw", "item"], kind="stable").head(number) for table in tables]
@@ -93,7 +97,9 @@ def _draw_images(samples: Sequence[Sample], path: Path, number: int, target: Mas
     width = int(panel * 72 / (0.6 * CAPTION_SIZE))
     captions = [_caption([text for text in texts if text not in constant], width) for texts in numbers]
     tall = max(caption.count("\n") + 1 for caption in captions) * 1.45 * CAPTION_SIZE / 72
-    below = wrap(_footer(constant, samples[0]), int(columns * panel * 72 / (0.55 * 7.5)))
+    below = wrap(
+        ", ".join([panels.told[0], *sorted(constant), panels.told[1]]), int(columns * panel * 72 / (0.55 * 7.5))
+    )
     height = lines * (panel + tall + 0.08) + 0.75 + 0.14 * len(below)
     with figure(path, columns * panel + 0.3, height) as drawing:
         axes = drawing.subplots(lines, columns, squeeze=False)
@@ -105,10 +111,8 @@ def _draw_images(samples: Sequence[Sample], path: Path, number: int, target: Mas
             shard = open_shard(sample.shard)
             for position, index in enumerate(table.index):
                 axis = axes[line + position // columns, position % columns]
-                counts = shard.read("counts", int(index))
-                _panel(axis, counts, float(table.loc[index, "pixel_size"]))
-                if target is not None:
-                    outline(axis, stored_mask(shard, int(index), target), ORANGE)
+                axis.set_visible(True)
+                panels.draw(axis, shard, int(index), table.loc[index].to_dict())
                 axis.set_xlabel(captions[place], fontsize=CAPTION_SIZE, linespacing=1.3, loc="left", labelpad=3)
                 if family and position == 0:
                     axis.set_ylabel(labels[sample.member.name], fontsize=8)
@@ -116,13 +120,28 @@ def _draw_images(samples: Sequence[Sample], path: Path, number: int, target: Mas
             line += math.ceil(len(table) / columns)
         name = samples[0].member.name.partition("[")[0] if family else samples[0].member.name
         drawing.suptitle(f"Preview of images: {name}\n{note}", fontsize=10)
-        drawn = isinstance(samples[0].member.block, MicrographFields)
-        handles = [] if target is None else [mask_line(target, drawn)]
-        drawing.legend(handles=handles, loc="outside lower center", title="\n".join(below), title_fontsize=7.5)
+        drawing.legend(
+            handles=panels.legend, ncols=max(1, len(panels.legend)), loc="outside lower center",
+            title="\n".join(below), title_fontsize=7.5,
+        )  # fmt: skip
+
+
+def _real_space_panels(samples: Sequence[Sample], target: MaskTarget | None) -> Panels:
+    """Images of the specimen, with the outlines of a mask and their power spectra."""
+    block = samples[0].member.of(RealSpaceImages)
+
+    def draw(axes: Axes, shard: Shard, place: int, row: Mapping[Any, Any]) -> None:
+        _panel(axes, shard.read("counts", place), float(row["pixel_size"]))
+        if target is not None:
+            outline(axes, stored_mask(shard, place, target), ORANGE)
+
+    shape = f"{block.size}² pixels of {block.pixel_size:g} Å"
+    spectrum = f"inset: power spectrum up to {min(HIGHEST_FREQUENCY, 0.5 / block.pixel_size):.3g} Å⁻¹"
+    drawn = isinstance(block, MicrographFields)
+    return Panels(draw, (shape, spectrum), [] if target is None else [mask_line(target, drawn)])
 
 
 def _panel(axes: Axes, counts: NDArray[np.uint32], pixel_size: float) -> None:
-    axes.set_visible(True)
     low, high = grey_range(counts)
     axes.imshow(counts, cmap="gray", interpolation="antialiased", vmin=low, vmax=high)
     scale_bar(axes, pixel_size, counts.shape)
@@ -162,14 +181,6 @@ def _caption(texts: Sequence[str], width: int) -> str:
     """Numbers of one image in a few lines."""
     lines = wrapped(texts, width)
     return "\n".join([*lines[: CAPTION_LINES - 1], "…"] if len(lines) > CAPTION_LINES else lines)
-
-
-def _footer(constant: set[str], sample: Sample) -> str:
-    """What all images have in common."""
-    block = sample.member.of(RealSpaceImages)
-    shape = f"{block.size}² pixels of {block.pixel_size:g} Å"
-    spectrum = f"inset: power spectrum up to {min(HIGHEST_FREQUENCY, 0.5 / block.pixel_size):.3g} Å⁻¹"
-    return ", ".join([shape, *sorted(constant), spectrum])
 
 
 def row_labels(names: Sequence[str]) -> dict[str, str]:

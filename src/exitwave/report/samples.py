@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from exitwave.study.member import Member
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+    from exitwave.data.shards import Shard
 
 
 @dataclass(frozen=True)
@@ -24,3 +32,22 @@ class Sample:
     member: Member
     shard: Path
     structures: int
+
+
+@dataclass(frozen=True)
+class Panels:
+    """How the images of a kind are shown on a sheet.
+
+    Attributes
+    ----------
+    draw : function
+        Draws the image at a place of a shard, which has this row of the table.
+    told : tuple of str
+        Shape and pixel of the images, and what else there is to say of what is drawn.
+    legend : sequence of Artist
+        What is drawn over the images.
+    """
+
+    draw: Callable[[Axes, Shard, int, Mapping[Any, Any]], None]
+    told: tuple[str, str]
+    legend: Sequence[Artist] = field(default=())

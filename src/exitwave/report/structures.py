@@ -86,10 +86,10 @@ def draw_structures(
         # Turned with the label, the arrow points up.
         axes[0, 0].set_ylabel("side view, z [Å], beam →")
         axes[1, 0].set_ylabel("from above, y [Å]")
-        handles = [_ball(_element_colour(number), symbol) for number, symbol in elements.items()]
+        handles = [ball(element_colour(number), symbol) for number, symbol in elements.items()]
         if substrates:
             names = ", ".join(sorted(substrates - {""}))
-            handles.append(_ball(np.array(to_rgb(SUBSTRATE)), f"substrate ({names})" if names else "substrate"))
+            handles.append(ball(np.array(to_rgb(SUBSTRATE)), f"substrate ({names})" if names else "substrate"))
         drawing.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.2)
         drawing.suptitle(f"Simulated structures: {title}" if title else "Simulated structures", ha="center")
 
@@ -176,14 +176,16 @@ def _shade(
 def _appearance(
     numbers: NDArray[np.uint8], particle: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    colours = np.array([_element_colour(number) for number in range(len(jmol_colors))])[numbers]
+    colours = np.array([element_colour(number) for number in range(len(jmol_colors))])[numbers]
     colours[~particle] = to_rgb(SUBSTRATE)
     return colours, np.where(particle, 1.0, 0.95) * covalent_radii[numbers]
 
 
-def _element_colour(number: int) -> NDArray[np.float64]:
+def element_colour(number: int) -> NDArray[np.float64]:
+    """Colour of an element, that of Jmol."""
     return np.asarray(jmol_colors[number], dtype=np.float64)
 
 
-def _ball(colour: NDArray[np.float64], label: str) -> Line2D:
+def ball(colour: NDArray[np.float64], label: str) -> Line2D:
+    """Entry of a legend for atoms."""
     return Line2D([], [], ls="", marker="o", ms=8, mfc=tuple(colour), mec=INK, mew=0.4, label=label)

@@ -6,15 +6,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from exitwave.data.whole import replace_file
@@ -80,7 +82,9 @@ def picture(axes: Axes) -> None:
         spine.set_visible(False)
 
 
-def scale_bar(axes: Axes, pixel_size: float, shape: tuple[int, ...]) -> None:
+def scale_bar(
+    axes: Axes, pixel_size: float, shape: tuple[int, ...], unit: Literal["Å", "1/Å"] = "Å", dark: bool = False
+) -> None:
     """Draw a scale bar of a round length into the lower left corner of an image.
 
     Parameters
@@ -88,27 +92,39 @@ def scale_bar(axes: Axes, pixel_size: float, shape: tuple[int, ...]) -> None:
     axes : Axes
         Axes that show the image in units of its pixels.
     pixel_size : float
-        Pixel of the image [Å].
+        Pixel of the image, in the unit.
     shape : tuple of int
         Shape of the image, (H, W).
+    unit : {'Å', '1/Å'}
+        Unit of the pixel: of an image, or of a diffraction pattern.
+    dark : bool
+        Whether it is dark with a bright rim, as on a bright ground.
     """
     height, width = shape[-2:]
     length = round_length(0.3 * width * pixel_size)
     bar, thick = length / pixel_size, 0.018 * height
     x, y = 0.05 * width - 0.5, 0.95 * height - 0.5 - thick
-    # A dark rim keeps it legible on bright images.
-    axes.add_patch(Rectangle((x, y), bar, thick, facecolor="white", edgecolor="black", lw=0.6, zorder=4))
+    # A rim keeps it legible where the image is as bright.
+    colour, rim = ("black", "white") if dark else ("white", "black")
+    axes.add_patch(Rectangle((x, y), bar, thick, facecolor=colour, edgecolor=rim, lw=0.6, zorder=4))
     label = axes.text(
         x + bar / 2,
         y - 0.01 * height,
-        f"{length / 10:g} nm",
-        color="white",
+        f"{length / 10:g} nm" if unit == "Å" else f"{length:g} Å⁻¹",
+        color=colour,
         ha="center",
         va="bottom",
         fontsize=7.5,
         zorder=4,
     )
-    label.set_path_effects([withStroke(linewidth=2, foreground="black")])
+    label.set_path_effects([withStroke(linewidth=2, foreground=rim)])
+
+
+def decimal_ticks(axis: Axis) -> None:
+    """Ticks of a logarithmic axis at 1, 2 and 5 times powers of ten, as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def round_length(length: float) -> float:

@@ -1,0 +1,69 @@
+"""What a figure of a kind is: its file, its words, what it is drawn from and what draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from exitwave.study.member import Member, Study
+
+About = Mapping[str, Any]
+"""What a figure is told beside its files, as plain JSON: the title, and what its kind adds."""
+Draw = Callable[[Sequence[Path], Path, About], None]
+
+
+def _nothing(study: Study, member: Member) -> dict[str, Any]:
+    return {}
+
+
+def _always(study: Study, member: Member) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of every block of a kind.
+
+    Attributes
+    ----------
+    file : str
+        Its file in the folder of a block in the report; ``{training}`` stands for the folder of a training.
+    category : str
+        Chapter of the report.
+    label : str
+        What it is called there.
+    caption : str
+        What is said of it, in reStructuredText.
+    reads : str
+        What it is drawn from: the first shard, all shards or the tables of the block, the histories of its networks,
+        the predictions of the networks of one training, or the summary of a benchmark.
+    draw : function
+        Draws it from these files into its own, told what :meth:`FigureOf.about` says.
+    about : function
+        What it is told beside the title.
+    needed : function
+        Whether a member has it.
+    last : bool
+        Whether only members have it that nothing else of the study is simulated from.
+    each_training : bool
+        Whether it is drawn for each training that a benchmark scores.
+    memory : int
+        Memory that it needs [MB].
+    minutes : int
+        Time that it needs at the most [min].
+    """
+
+    file: str
+    category: str
+    label: str
+    caption: str
+    reads: Literal["shard", "shards", "tables", "histories", "predictions", "summary"]
+    draw: Draw
+    about: Callable[[Study, Member], dict[str, Any]] = _nothing
+    needed: Callable[[Study, Member], bool] = _always
+    last: bool = False
+    each_training: bool = False
+    memory: int = 1500
+    minutes: int = 10
