@@ -25,7 +25,7 @@ from exitwave.images.specimens import Exposure, Specimen, specimen_of
 from exitwave.imaging.aperture import aperture_table, radius_of
 from exitwave.imaging.conditions import drawn
 from exitwave.imaging.detector import check_counts, record_electrons, saturated
-from exitwave.imaging.patterns import Geometry, Optics, vacuum_probe
+from exitwave.imaging.patterns import Geometry, Optics
 from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Axis, Cost, Item
 from exitwave.labels.reflections import FIELDS
 from exitwave.structures import kinds as structures_kinds
@@ -207,7 +207,7 @@ def _expose(block: Diffraction, specimen: Specimen, conditions: _Conditions, rng
     """One pattern."""
     exposure = conditions.exposure
     geometry, optics = exposure.geometry, exposure.optics
-    probe, intensity = vacuum_probe(geometry, optics), specimen.pattern(exposure)
+    probe, intensity = specimen.vacuum(exposure), specimen.pattern(exposure)
     if conditions.weight > 0:
         scattered = _background(probe, geometry, conditions.width)
         intensity = (1 - conditions.weight) * intensity + conditions.weight * scattered

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from exitwave.config.patterns import Diffraction
 from exitwave.electron import wavelength
-from exitwave.imaging.patterns import Disks, Geometry, Optics, disk_intensities, disks_of, render
+from exitwave.imaging.patterns import Disks, Geometry, Optics, disk_intensities, disks_of, render, vacuum_probe
 from exitwave.imaging.probe_patterns import render_waves
 from exitwave.items import Asked
 from exitwave.labels.reflections import FIELDS, reflections_of
 from exitwave.structures.unit_cell import UnitCell, unit_cell_from
+from exitwave.waves.probes import aperture_disk
 from exitwave.waves.thermal import displacements_told
 
 
@@ -70,6 +71,10 @@ class Specimen(Protocol):
         """Share of the electrons in each pixel [y, x]."""
         ...
 
+    def vacuum(self, exposure: Exposure) -> NDArray[np.float32]:
+        """The same without the specimen, in the middle of the pattern."""
+        ...
+
     def in_disks(self, exposure: Exposure, places: NDArray[np.float64]) -> NDArray[np.float64]:
         """Share of the electrons in the disk of each reflection, whose places (x, y) [px] are given [n]."""
         ...
@@ -106,6 +111,9 @@ class CrystalMatrix:
     def pattern(self, exposure: Exposure) -> NDArray[np.float32]:
         return render(self._at(exposure.plane), exposure.geometry, exposure.optics)
 
+    def vacuum(self, exposure: Exposure) -> NDArray[np.float32]:
+        return vacuum_probe(exposure.geometry, exposure.optics)
+
     def in_disks(self, exposure: Exposure, places: NDArray[np.float64]) -> NDArray[np.float64]:
         values = disk_intensities(self._at(exposure.plane), exposure.optics.table, exposure.geometry.sampling)
         of_beam = dict(zip(map(tuple, self._beams[:, :3].tolist()), values.tolist(), strict=True))
@@ -128,7 +136,8 @@ class ProbeWaves:
         waves, structures = one.sources["exit_waves"], one.sources["structures"]
         self.thicknesses, self._positions = waves["planes"].values, waves["positions"].values
         self._semiangles, self._amplitudes = waves["semiangles"].values, waves["amplitudes"].values
-        self.wavelength, self._edge = wavelength(float(one.row["energy"])), 1 / float(one.row["spectrum_sampling"])
+        self._energy, self._edge = float(one.row["energy"]), 1 / float(one.row["spectrum_sampling"])
+        self.wavelength = wavelength(self._energy)
         self._cell = unit_cell_from(structures) if "unit_cell" in structures else None
         self._row, self._reach = one.row, reach
         self._shown: tuple[Exposure, NDArray[np.float32]] | None = None
@@ -150,6 +159,13 @@ class ProbeWaves:
             x, y = self._positions[exposure.place].tolist()
             self._shown = exposure, render_waves(amplitudes, self._edge, (x, y), exposure.geometry)
         return self._shown[1]
+
+    def vacuum(self, exposure: Exposure) -> NDArray[np.float32]:
+        # With the soft edge that it was simulated with.
+        size = self._amplitudes.shape[-1]
+        disk = aperture_disk(size, self._edge, exposure.semiangle, self._energy)
+        spectrum = np.fft.fftshift(disk / np.linalg.norm(disk)).astype(np.complex64)
+        return render_waves(spectrum[np.newaxis], self._edge, (0.0, 0.0), exposure.geometry.centred())
 
     def in_disks(self, exposure: Exposure, places: NDArray[np.float64]) -> NDArray[np.float64]:
         """What the pattern has within the radius of the probe around each place: of overlapping disks, both."""

@@ -60,7 +60,7 @@ class Geometry:
         """Places (x, y) [n, 2] [px] of directions [n, 2] [1/Å]."""
         return np.asarray(q @ self.distortion + self.size // 2 + np.array(self.shift))
 
-    def undistorted(self) -> Geometry:
+    def centred(self) -> Geometry:
         """The same without shift, for the vacuum probe."""
         return Geometry(self.size, self.sampling, (0.0, 0.0), self.ellipticity, self.angle)
 
@@ -193,7 +193,7 @@ def vacuum_probe(geometry: Geometry, optics: Optics) -> NDArray[np.float32]:
     one = Disks(np.ones((1, 1, 1), np.complex64), np.zeros((1, 3)), 1.0, 0.0)
     edge = len(optics.table) // FINE
     grid = np.ones((1, 2 * edge + 9, 2 * edge + 9), np.complex64)
-    return render(Disks(grid, one.g, geometry.sampling, 0.0), geometry.undistorted(), optics)
+    return render(Disks(grid, one.g, geometry.sampling, 0.0), geometry.centred(), optics)
 
 
 def vacuum_sum(geometry: Geometry, optics: Optics) -> float:
