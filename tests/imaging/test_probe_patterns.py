@@ -23,10 +23,10 @@ BOX = EDGE * CELLS
 
 
 def crystal(layers: int) -> Structure:
-    """SrTiO3 [001] at rest in a box of whole cells."""
-    cell = strontium_titanate()
+    """SrTiO3 [001] at rest in a box of whole cells, its planes of atoms a quarter of a cell from the faces."""
+    cell = strontium_titanate(shift=0.25)
     shifts = np.stack(np.meshgrid(*map(np.arange, (CELLS, CELLS, layers)), indexing="ij"), axis=-1).reshape(-1, 1, 3)
-    positions = ((shifts + cell.fractional) * EDGE).reshape(-1, 3) + np.array([0, 0, 0.01])
+    positions = ((shifts + cell.fractional) * EDGE).reshape(-1, 3)
     numbers = np.tile(cell.numbers, len(shifts))
     objects = np.ones(len(numbers), np.uint8)
     return Structure(positions, numbers, objects, np.array([BOX, BOX, layers * EDGE]))
@@ -51,7 +51,7 @@ def test_scattering_matrix_agrees_with_our_probe_multislice_on_a_perfect_crystal
     half = int((radius + 2) * FINE)
     table = np.clip(radius + 0.5 - np.hypot(*np.mgrid[-half : half + 1, -half : half + 1]) / FINE, 0, 1) ** 2
     multislice = render_waves(waves.amplitudes[0, 0, -1], BOX, position, geometry)
-    cell = strontium_titanate()
+    cell = strontium_titanate(shift=0.25)
     edge = int(semiangle * 1e-3 / LENGTH * BOX + 2.5)
     y, x = np.mgrid[-edge : edge + 1, -edge : edge + 1]
     tilts = np.stack([y.ravel(), x.ravel()], axis=1).astype(np.int16)
