@@ -89,7 +89,7 @@ class Diffraction(Images):
         "ellipticity_angle": Column("rad", redrawn=True),
         "background_weight": Column(redrawn=True),
         "background_width": Column("1/Å", redrawn=True),
-        "dose": Column("e⁻", redrawn=True),
+        "electrons": Column("e⁻", redrawn=True),
         "detector": Column(text=True, redrawn=True),
         **{f"detector_{name}": Column(unit, redrawn=True) for name, unit in CAMERA_NUMBERS.items()},
         "recorded": Column(redrawn=True),

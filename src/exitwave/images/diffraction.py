@@ -209,7 +209,7 @@ def _expose(
         "ellipticity_angle": geometry.angle,
         "background_weight": conditions.weight,
         "background_width": conditions.width,
-        "dose": conditions.dose,
+        "electrons": conditions.dose,
         "detector": camera["kind"],
         **{f"detector_{name}": float(numbers.get(name, math.nan)) for name in CAMERA_NUMBERS},
         "recorded": float(intensity.sum(dtype=np.float64)),

@@ -95,7 +95,8 @@ def draw_thickness_series(shard: str | Path, path: str | Path, n: int = 3, title
         Name of the block.
     """
     opened, table = open_shard(shard), read_table(table_path(shard)).reset_index(drop=True)
-    rows = {int(place): table.loc[place].to_dict() for place in spread(len(table), n)}
+    records = table.to_dict("records")
+    rows = {int(place): records[place] for place in spread(len(table), n)}
     with figure(path, 13.0, 2.75 * len(rows) + 0.8) as drawing:
         layout = drawing.add_gridspec(len(rows), 2, width_ratios=[1.0, 1.55])
         for line, (place, row) in enumerate(rows.items()):
