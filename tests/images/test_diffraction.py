@@ -56,7 +56,7 @@ def patterns(matrix: tuple[UnitCell, Item], number: int = 1, seed: int = 0, **ke
 def test_electrons_are_counted(matrix: tuple[UnitCell, Item]) -> None:
     """The mean number is the dose times what falls on the pattern, within five standard deviations."""
     for item in patterns(matrix, 5, dose={"loguniform": [1e4, 1e6]}):
-        expected = item.row["dose"] * item.row["recorded"]
+        expected = item.row["electrons"] * item.row["recorded"]
         counts = item.arrays["counts"].values
         assert counts.sum() == pytest.approx(expected, abs=5 * np.sqrt(expected))
         assert 0.6 < item.row["recorded"] <= 1.001
@@ -77,7 +77,14 @@ def test_what_is_drawn_is_recorded(matrix: tuple[UnitCell, Item]) -> None:
     rows = [item.row for item in items]
     assert {row["semiangle"] for row in rows} == {1.0, 2.0}
     assert {row["specimen_thickness"] for row in rows} == {40.0, 80.0, 120.0, 160.0, 200.0}
-    for column in ("shift_x", "shift_y", "ellipticity", "background_weight", "dose", "detector_quantum_efficiency"):
+    for column in (
+        "shift_x",
+        "shift_y",
+        "ellipticity",
+        "background_weight",
+        "electrons",
+        "detector_quantum_efficiency",
+    ):
         assert len({row[column] for row in rows}) == 40
     assert all(row.keys() == Diffraction.COLUMNS.keys() for row in rows)
 

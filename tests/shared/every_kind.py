@@ -29,6 +29,15 @@ structures:
     count: 4
     prototypes: [NaCl, Fluorite, A_cF8_227_a]
     orientations: {zone_axes: 2, random: 1, mistilt: {uniform: [0, 10]}}
+  multilayer:
+    kind: multilayer
+    count: 4
+    field_of_view: 24
+    layers: [{width: 30, strain: 0.01, alloy: {Si: {Ge: 0.5}}}, {width: 40, strain: -0.01}]
+    substrate: {Si: {Ge: 0.25}}
+    thickness: 40
+    scan: {start: -5, columns: 3, step: 20}
+    mistilt: {}
 exit_waves:
   waves: {structures: particles, kind: plane_wave, sampling: 0.4, frozen_phonons: 2, thickness_series: 10}
   matrices:
@@ -54,11 +63,11 @@ images:
     exit_waves: matrices
     kind: diffraction
     per_structure: 2
-    size: 64
+    size: 96
     semiangle: {choice: [1, 2]}
     shift: {uniform: [-2, 2]}
     background: {weight: {uniform: [0, 0.3]}}
-    dose: {loguniform: [1.0e+4, 1.0e+6]}
+    dose: {loguniform: [1.0e+5, 1.0e+7]}
   hrtem:
     exit_waves: waves
     kind: hrtem

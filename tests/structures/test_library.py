@@ -13,7 +13,8 @@ from ase.data import covalent_radii
 
 from exitwave.errors import StructureError
 from exitwave.structures import library as module
-from exitwave.structures.library import FilterReport, Library, library, predicted_volume, prototypes
+from exitwave.structures.library import FilterReport, Library, library, predicted_volume
+from exitwave.structures.prototypes import chosen, prototypes, structure_of
 
 NewLibrary = Callable[..., Library]
 
@@ -59,17 +60,18 @@ def test_the_first_crystals_are_of_as_many_prototypes_as_there_are(new: NewLibra
     assert len({one.system for one in found.crystals}) >= 6
     assert not found.complete
     assert found.report.tried < 200
+    # The label says the space group, of a few structures in a setting with less symmetry than they have.
+    assert sum(int(one.prototype.split("_")[2]) != one.space_group for one in found.crystals) <= 2
 
 
 @pytest.mark.slow
 def test_a_thousand_crystals_of_a_hundred_prototypes_take_less_than_a_minute(new: NewLibrary) -> None:
     start = time.perf_counter()
-    found = new((), 6, 600.0)
+    found = new((), 6, 600.0, 1000)
     seconds = time.perf_counter() - start
     prototypes_found = {one.prototype for one in found.crystals}
     print(f"{len(found.crystals)} crystals of {len(prototypes_found)} prototypes in {seconds:.1f} s; {found.report}")
-    assert found.complete
-    assert len(found.crystals) >= 1000
+    assert len(found.crystals) == 1000
     assert len(prototypes_found) >= 100
     assert seconds < 60
     assert len({element for one in found.crystals for element in one.elements}) > 60
@@ -106,7 +108,7 @@ def test_what_is_kept_is_not_made_again(new: NewLibrary, tmp_path: Path, monkeyp
 def test_every_trial_is_accounted_for(new: NewLibrary) -> None:
     found = new(("NaCl", "Perovskite", "Ammonia", "A_cF4_225_a", "Calcite"), 8, 200.0)
     report = found.report
-    assert report.tried == 9 * len(module.chosen(("NaCl", "Perovskite", "Ammonia", "A_cF4_225_a", "Calcite")))
+    assert report.tried == 9 * len(chosen(("NaCl", "Perovskite", "Ammonia", "A_cF4_225_a", "Calcite")))
     assert report.passed == len(found.crystals)
     assert report.passed + sum(report.rejected.values()) == report.tried
     assert set(report.rejected) <= set(module.REASONS)
@@ -149,7 +151,7 @@ def test_volumes_follow_the_radii_to_the_accuracy_measured() -> None:
     of_label = {prototype.label: prototype for prototype in prototypes()}
     errors = []
     for label, text in KNOWN.items():
-        parent, words = module._parent(of_label[label]), text.split()
+        parent, words = structure_of(of_label[label]), text.split()
         counts = parent.composition.get_el_amt_dict()
         cells = int(label.split("_")[1][2:]) / len(parent)
         for formula, constant in zip(words[::2], words[1::2], strict=True):
@@ -177,7 +179,7 @@ def test_an_unknown_prototype_is_refused_with_names_that_are_near(name: str, nea
 
 
 def test_prototypes_have_their_names() -> None:
-    (halite,) = module.chosen(("halite",))
+    (halite,) = chosen(("halite",))
     assert (halite.label, halite.compound) == ("AB_cF8_225_a_b", "NaCl")
-    assert module.chosen(("B1",)) == module.chosen(("NaCl",)) == (halite,)
+    assert chosen(("B1",)) == chosen(("NaCl",)) == (halite,)
     assert len(prototypes()) > 280

@@ -6,13 +6,13 @@ import os
 import re
 from importlib.util import find_spec
 from pathlib import Path, PurePath
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from exitwave.config.block import Block, Column, NonNegativeReal, Positive, Whole
+from exitwave.config.block import Block, Column, Fraction, NonNegative, NonNegativeReal, Positive, Whole
 from exitwave.config.distributions import Real
-from exitwave.config.structures import Structures, structure_files
+from exitwave.config.structures import Fields, Miller, Structures, structure_files
 
 
 def prototypes_file() -> str:
@@ -123,3 +123,118 @@ class Crystals(Structures):
         if self.path is None or not os.path.isdir(self.path):
             return []
         return [Path(file).relative_to(self.path).as_posix() for file in self.may_be_files()]
+
+
+Alloy = dict[str, dict[str, Fraction]]
+"""Of an element of the material those that take its places, each with the fraction of the places that it takes."""
+
+
+def _possible(alloy: Alloy) -> Alloy:
+    for host, guests in alloy.items():
+        if sum(guests.values()) > 1 + 1e-9:
+            raise ValueError(f"{host} is replaced by {sum(guests.values()):g} in all; allowed: 1 or less")
+    return alloy
+
+
+SiteAlloy = Annotated[Alloy, AfterValidator(_possible)]
+
+
+class Layer(Block):
+    """One layer of a stack."""
+
+    width: Positive = Field(description="width along the direction of growth [Å]")
+    strain: Annotated[float, Field(ge=-0.2, le=0.2)] = Field(
+        0.0, description="strain along the direction of growth, relative to the substrate; across it there is none"
+    )
+    alloy: SiteAlloy = Field(
+        {}, description="elements in the places of others at random, such as {Si: {Ge: 0.5}}; none: the material itself"
+    )
+
+
+class LayerScan(Block):
+    """Places of the probe, row by row; x is along the direction of growth and 0 at the surface of the substrate."""
+
+    start: float = Field(-50.0, description="x of the first column [Å]; below 0 it is in the substrate")
+    columns: Whole = Field(32, ge=1, description="places in a row")
+    step: Positive = Field(10.0, description="distance of columns, and of rows [Å]")
+
+    @property
+    def end(self) -> float:
+        """x of the last column [Å]."""
+        return self.start + (self.columns - 1) * self.step
+
+
+class HelicalMistilt(Block):
+    """Tilt of the crystal off its zone axis, both numbers linear from the first column of the scan to the last."""
+
+    magnitude: tuple[NonNegative, NonNegative] = Field((7.0, 77.0), description="angle off the zone axis [mrad]")
+    azimuth: tuple[float, float] = Field(
+        (45.0, 315.0), description="direction that the zone axis is tilted towards, from x to y [°]"
+    )
+
+
+class Multilayer(Fields):
+    """Layers on a substrate, strained along the direction of growth and scanned by a probe across it.
+
+    An item is one place of the probe: the atoms of a square box of ``field_of_view`` around it, cut from one and the
+    same specimen. Item i is of column ``i % columns`` in row ``i // columns``. The layers are epitaxial.
+    """
+
+    COLUMNS = {
+        "scan_column": Column(),
+        "scan_row": Column(),
+        "scan_x": Column("Å"),
+        "scan_y": Column("Å"),
+        "layer": Column(),
+        "interface_distance": Column("Å"),
+        "strain_xx": Column(),
+        "strain_yy": Column(),
+        "strain_xy": Column(),
+        "rotation": Column("rad"),
+        "projected_xx": Column(),
+        "projected_yy": Column(),
+        "projected_xy": Column(),
+        "projected_rotation": Column("rad"),
+        "mistilt": Column("mrad"),
+        "mistilt_x": Column("mrad"),
+        "mistilt_y": Column("mrad"),
+        "zone_axis": Column(text=True),
+        "thickness": Column("Å"),
+        "n_atoms": Column(),
+        "periodic": Column(),
+        "content_hash": Column(text=True),
+    }
+    kind: Literal["multilayer"]
+    material: str = Field(
+        "Si", description="name in the library of materials, or path of a CIF file: that of all layers"
+    )
+    lattice_constant: Positive | None = Field(
+        None, description="length of the first vector of its cell in the substrate [Å]; as it is if left out"
+    )
+    zone_axis: Miller = Field((0, 1, 1), description="crystal direction [uvw] along the beam")
+    growth: Miller = Field((1, 0, 0), description="plane (hkl) of the interfaces, which holds the zone axis")
+    substrate: SiteAlloy = Field({}, description="elements in the places of others in the substrate, as in layers")
+    layers: list[Layer] = Field(min_length=1, description="the layers, from the substrate on")
+    repeats: Whole = Field(1, ge=1, description="times that the layers follow each other")
+    thickness: Positive = Field(description="thickness along the beam [Å]")
+    scan: LayerScan = Field(LayerScan(), description="places of the probe")
+    mistilt: HelicalMistilt | None = Field(None, description="tilt off the zone axis; none: aligned")
+    specimen: Whole = Field(0, ge=0, description="number of the specimen: another one has other atoms in its alloys")
+
+    @model_validator(mode="after")
+    def _epitaxial(self) -> Multilayer:
+        if sum(h * u for h, u in zip(self.growth, self.zone_axis, strict=True)) != 0:
+            raise ValueError(
+                f"growth is {list(self.growth)} with zone_axis {list(self.zone_axis)}; allowed: a plane that holds the "
+                "zone axis, h u + k v + l w = 0"
+            )
+        if len(self.layers) * self.repeats > 255:
+            raise ValueError(f"there are {len(self.layers) * self.repeats} layers in all; allowed: 255 or less")
+        return self
+
+    def periodic(self) -> bool:
+        return False
+
+    def may_be_files(self) -> list[str]:
+        """The material, if it is no name in the library."""
+        return [self.material]

@@ -10,7 +10,7 @@ from typing import Any
 
 from exitwave.config.benchmarks import MicrographBenchmark, SimulatedBenchmark
 from exitwave.config.block import Block
-from exitwave.config.crystals import Crystals
+from exitwave.config.crystals import Crystals, Multilayer
 from exitwave.config.datasets import Dataset
 from exitwave.config.exit_waves import PlaneWave, Probe, ScatteringMatrix
 from exitwave.config.images import Hrtem, MicrographFields, StemConvolution
@@ -24,6 +24,7 @@ STAGES: dict[str, dict[str, type[Block]]] = {
         "nanoparticles_on_substrate": NanoparticlesOnSubstrate,
         "files": StructureFiles,
         "crystals": Crystals,
+        "multilayer": Multilayer,
     },
     "exit_waves": {"plane_wave": PlaneWave, "scattering_matrix": ScatteringMatrix, "probe": Probe},
     "images": {

@@ -31,6 +31,8 @@ from exitwave.structures.unit_cell import UnitCell, unit_cell_from
 
 _SAME = 1e-3
 """Thicknesses that differ by less than this [Å] are the same."""
+_BYTES = 1500.0
+"""Of what is said of a list, which may differ from item to item, in each place of its own."""
 _BRIGHTEST = 1.5
 """Of the mean in the direct beam, what interference may add to a pixel."""
 
@@ -116,14 +118,14 @@ def cost(node: Node) -> Cost:
     pixels, length = block.size**2, wavelength(waves.energy)
     of_cells = volumes(node.origin().of(Crystals))
     radius = min(block.size / 2 * block.reciprocal_sampling, waves.g_max)
-    listed = 0.2 * math.pi * radius**2 * float(of_cells.mean())
+    listed = 0.3 * math.pi * radius**2 * float(of_cells.mean())
     electrons = float(np.exp(np.log(np.maximum(bounds(block.dose), 1.0)).mean()))
-    # A pixel with less than one electron is a few bits; each factor of ten beyond adds to the bright ones.
-    counts = pixels * (0.05 + 0.12 * math.log10(1 + electrons / pixels * 10))
-    probe = 6 * math.pi * (_radii(block, length)[1] + 1) ** 2
+    # Most pixels are dark; what is bright has the entropy of Poisson numbers.
+    counts = pixels * (0.05 + 0.11 * math.log2(1 + electrons / pixels))
+    probe = 2 * math.pi * (_radii(block, length)[1] + 1) ** 2
     tilts = math.pi * (waves.semiangle * 1e-3 / length / waves.tilt_step + 3) ** 2
     return Cost(
-        stored=counts + probe + 20 * listed + BYTES_OF_A_ROW,
+        stored=counts + probe + 20 * listed + _BYTES + BYTES_OF_A_ROW,
         memory=600 + 1e-4 * pixels + 2.4e-5 * float(of_cells.max()) * tilts * len(waves.planes()),
         seconds=0.003 + 2e-7 * pixels + 4e-8 * listed * tilts,
     )
@@ -221,7 +223,7 @@ def _expose(
     fields = Axis("field", labels=FIELDS)
     arrays = {
         "counts": Array(counts, axes, "counts/px"),
-        "probe": Array(probe, axes, "1/px"),
+        "probe": Array(probe, axes),
         REFLECTIONS: Array(reflections, (Axis("reflection"), fields), ragged=True),
     }
     return Item(arrays, row)

@@ -33,7 +33,7 @@ FloatArray = NDArray[np.float64]
 
 _BYTES_OF_AN_ITEM, _BYTES_OF_AN_ATOM = 2300.0, 14.0
 """Stored, compressed, beside the row of the table."""
-_MEMORY = 600.0
+_MEMORY = 400.0
 """Of a job [MB]: most of it is pymatgen."""
 _SECONDS = 0.02
 """Of an item [s], a crystal of the library included."""
@@ -66,8 +66,10 @@ def make(block: Crystals, asked: Iterable[Asked], wanted: Collection[str] | None
     The generator of one draws, of a zone axis: the angle about the beam, unless it is fixed, the mistilt and its
     azimuth; else the quaternion of a random orientation.
     """
+    crystals = _crystals(block, 1)
     for one in asked:
-        crystals = _crystals(block, one.item + 1)
+        if block.source == "prototypes":  # of which no more are made than are needed
+            crystals = _crystals(block, one.item + 1)
         time, number = divmod(one.item, len(crystals))
         (rng,) = one.rngs
         yield _item(block.orientations, number, crystals[number], time + number, rng)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from exitwave.config.crystals import Crystals
+from exitwave.config.crystals import Crystals, Multilayer
 from exitwave.config.structures import NanoparticlesOnSubstrate, StructureFiles, Structures
 from exitwave.items import StructureSimulation
 
@@ -27,6 +27,10 @@ def kind_of(block: Structures) -> StructureSimulation:
             from exitwave.structures import crystals
 
             return crystals
+        case Multilayer():
+            from exitwave.structures import multilayer
+
+            return multilayer
         case _:
             raise TypeError(f"no kind of structures: {type(block).__name__}")
 

@@ -1,10 +1,9 @@
 """A library of crystals: the AFLOW prototypes that pymatgen ships with, and compounds made of them by substitution.
 
-The prototypes are M. J. Mehl et al., Comput. Mater. Sci. 136 (2017) S1, and D. Hicks et al., Comput. Mater. Sci. 161
-(2019) S1. In a substitution every element becomes one that is near it on the Mendeleev scale (D. G. Pettifor, Solid
-State Commun. 51 (1984) 31), which keeps the chemistry; the volume follows the radii (I.-H. Chu, S. Roychowdhury,
-D. Han, A. Jain and S. P. Ong, Comput. Mater. Sci. 146 (2018) 184). What has atoms too close, one without a neighbour,
-or a volume that no solid has is left out: the crystals are plausible, not known to exist.
+In a substitution every element becomes one that is near it on the Mendeleev scale (D. G. Pettifor, Solid State Commun.
+51 (1984) 31), which keeps the chemistry; the volume follows the radii (I.-H. Chu, S. Roychowdhury, D. Han, A. Jain and
+S. P. Ong, Comput. Mater. Sci. 146 (2018) 184). What has atoms too close, one without a neighbour, or a volume that no
+solid has is left out: the crystals are plausible, not known to exist.
 
 Trials follow from the names of prototypes and a number, and from nothing else, so that a library is the same in every
 study. They are kept between processes (see :mod:`exitwave.structures.kept`), and only as many are made as are needed.
@@ -12,27 +11,23 @@ study. They are kept between processes (see :mod:`exitwave.structures.kept`), an
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
 import logging
-import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 
-from exitwave.config.crystals import prototypes_file
 from exitwave.errors import StructureError
 from exitwave.structures.crystal import Crystal, crystal_from_pymatgen
 from exitwave.structures.kept import keep, kept, place_of, versions_of
+from exitwave.structures.prototypes import Prototype, chosen, structure_of
 from exitwave.structures.standard import StandardCrystal, from_plain, standardised
 
 if TYPE_CHECKING:
@@ -65,49 +60,12 @@ REASONS = {
     "large": "a primitive cell above largest_volume",
 }
 """Why a trial gives no crystal."""
-_MODULES = ("library", "crystal", "reading", "standard")
+_MODULES = ("library", "crystal", "prototypes", "reading", "standard")
 _LIBRARIES = ("pymatgen", "pymatgen-core", "spglib", "ase", "numpy")
+_VALENCES_TRIED = 5000
+"""Sets of valences after which a compound has none; with twenty times as many no prototype has others."""
 _KEEP_AFTER = 250
 """Trials after which what is known is written, so that little is lost when a process ends."""
-
-
-@dataclass(frozen=True, eq=False)
-class Prototype:
-    """A structure type with the compound that it is named for.
-
-    Attributes
-    ----------
-    label : str
-        AFLOW label, such as ``AB_cF8_225_a_b``.
-    mineral, symbol : str
-        Name of a mineral and Strukturbericht symbol; empty if there is none.
-    compound : str
-        Reduced formula of its compound.
-    structure : mapping
-        Its structure, as pymatgen has it.
-    """
-
-    label: str
-    mineral: str
-    symbol: str
-    compound: str
-    structure: dict[str, Any]
-
-    @property
-    def key(self) -> str:
-        """Tells prototypes of one label apart."""
-        return f"{self.label} {self.compound} {self.mineral}"
-
-    @property
-    def title(self) -> str:
-        """The compound, and the mineral if it has a name."""
-        return f"{self.compound}, {self.mineral}" if self.mineral else self.compound
-
-    def names(self) -> set[str]:
-        """What it is called, in small letters."""
-        plain = re.sub(r"\([^)]*\)\s*", "", self.mineral)  # (Cubic) Perovskite
-        minerals = [self.mineral, plain, *self.mineral.split(", ")]
-        return {name.lower() for name in (self.label, self.symbol, self.compound, *minerals) if name}
 
 
 @dataclass(frozen=True)
@@ -178,60 +136,12 @@ def library(names: tuple[str, ...], substitutions: int, largest_volume: float, n
     return found
 
 
-@cache
-def prototypes() -> tuple[Prototype, ...]:
-    """The prototypes, in an order that mixes them."""
-    entries = json.loads(gzip.decompress(Path(prototypes_file()).read_bytes()))
-    read = [_prototype(entry["tags"], entry["snl"]) for entry in entries]
-    return tuple(sorted(read, key=lambda one: hashlib.blake2b(one.key.encode()).digest()))
-
-
-def chosen(names: Sequence[str]) -> tuple[Prototype, ...]:
-    """The prototypes of some names, all if there are none.
-
-    Raises
-    ------
-    StructureError
-        If a name is unknown: which are near.
-    """
-    if not names:
-        return prototypes()
-    known = {name: one for one in prototypes() for name in sorted(one.names())}
-    for name in names:
-        if name.lower() not in known:
-            raise StructureError(f"prototypes: found '{name}'; allowed: names such as {', '.join(_near(name))}")
-    wanted = {name.lower() for name in names}
-    return tuple(one for one in prototypes() if wanted & one.names())
-
-
-def _near(name: str) -> list[str]:
-    from difflib import get_close_matches
-
-    told = {alias.lower(): alias for one in prototypes() for alias in (one.label, one.mineral, one.compound) if alias}
-    return [told[close] for close in get_close_matches(name.lower(), sorted(told), 3, 0.5)] or ["NaCl", "Fluorite"]
-
-
-def _prototype(tags: dict[str, str], structure: dict[str, Any]) -> Prototype:
-    from ase.formula import Formula
-
-    counts = Counter(site["species"][0]["element"] for site in structure["sites"])
-    reduced, _ = Formula.from_dict(dict(counts)).reduce()
-    symbol = tags["strukturbericht"].replace("_", "")
-    return Prototype(
-        label=tags["aflow"],
-        mineral=tags["mineral"].strip(),
-        symbol="" if symbol == "None" else symbol,
-        compound=str(reduced.format("metal")),
-        structure=structure,
-    )
-
-
 class _Growing:
     """A library as far as it is made; trial t is of prototype t mod n."""
 
-    def __init__(self, chosen: Sequence[Prototype], substitutions: int, largest_volume: float) -> None:
-        self._prototypes, self._largest = chosen, largest_volume
-        self._trials = len(chosen) * (substitutions + 1)
+    def __init__(self, parents: Sequence[Prototype], substitutions: int, largest_volume: float) -> None:
+        self._prototypes, self._largest = parents, largest_volume
+        self._trials = len(parents) * (substitutions + 1)
         self._formulas: set[tuple[str, str]] = set()
         self._rejected: Counter[str] = Counter()
         self._crystals: list[StandardCrystal] = []
@@ -302,7 +212,7 @@ def _known() -> _Known:
 
 def try_substitution(prototype: Prototype, turn: int) -> dict[str, Any] | str:
     """The compound of a prototype (turn 0), or a substitution, in plain values; else why it is none."""
-    parent = _parent(prototype)
+    parent = structure_of(prototype)
     elements = sorted(element.symbol for element in parent.composition)
     if turn == 0:
         new, structure = elements, parent
@@ -370,15 +280,9 @@ def _valences(prototype: Prototype) -> list[int] | None:
     from pymatgen.core.bond_valence import BVAnalyzer
 
     try:
-        return list(BVAnalyzer().get_valences(_parent(prototype)))
+        return list(BVAnalyzer(max_permutations=_VALENCES_TRIED).get_valences(structure_of(prototype)))
     except ValueError:
         return None
-
-
-def _parent(prototype: Prototype) -> Structure:
-    from pymatgen.core import Structure
-
-    return Structure.from_dict({**prototype.structure, "@module": "pymatgen.core.structure", "@class": "Structure"})
 
 
 @cache

@@ -11,7 +11,7 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from exitwave.errors import StructureError
-from exitwave.structures.crystal import Crystal, checked
+from exitwave.structures.crystal import Crystal
 from exitwave.structures.reading import SYMMETRY, crystal_system, formula_of
 
 FloatArray = NDArray[np.float64]
@@ -113,7 +113,8 @@ def standardised(crystal: Crystal, source: str, prototype: str | None = None) ->
         raise StructureError(f"the crystal '{crystal.name}' has no space group that can be told; allowed: a crystal")
     vectors, sites, numbers = primitive
     number = int(found.number)
-    exact = checked(crystal.name, _rounded(vectors), _rounded(sites), numbers)
+    inside = _rounded(sites) % 1
+    exact = Crystal(crystal.name, _rounded(vectors), inside, np.asarray(numbers, dtype=np.uint8))
     label = prototype or f"{formula_of(exact.numbers)}, space group {number}"
     return StandardCrystal(exact, _rounded(found.std_lattice), number, label, source)
 

@@ -36,6 +36,8 @@ RING = 2.5
 """Tilts beyond the aperture, in steps, that the interpolation at its rim needs."""
 BEAM_FIELDS = ("h", "k", "l", "g_x", "g_y", "g_z")
 """Fields of the array ``beams``; the last three in 1/Å."""
+_BYTES = 6000.0
+"""Of what is said of arrays that may differ from item to item, each in a place of its own."""
 _FLOPS = 6e10
 """Of one core in products of complex matrices, a second."""
 
@@ -90,7 +92,7 @@ def cost(node: Node) -> Cost:
     steps = planes * step_count(np.array([block.s_max]), block.thickness_step)
     values = float(beams.mean()) * tilts * planes
     return Cost(
-        stored=_bytes(block.storage_error) * values + BYTES_OF_A_ROW,
+        stored=_bytes(block.storage_error) * values + 40 * beams.mean() + _BYTES + BYTES_OF_A_ROW,
         memory=500 + 1e-6 * (24 * beams.max() * tilts * planes + 600 * beams.max() ** 2),
         seconds=0.05 + 48 * steps * float((beams**2).mean()) * tilts / _FLOPS + 5e-8 * values,
     )
