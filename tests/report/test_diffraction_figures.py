@@ -388,6 +388,11 @@ def test_strain_of_a_multilayer_is_a_map_of_an_area_and_a_profile_of_a_line(tmp_
         multilayers.draw_strain([tmp_path / f"{name}.parquet"], tmp_path / f"{name}.png", "SiGe")
     assert images == [(name, (3, 8)) for name in ("strain_xx", "strain_yy", "mistilt_x", "mistilt_y")]
     assert curves == ["ε$_{xx}$", "ε$_{yy}$", "mistilt x", "mistilt y"]
+    curves.clear()
+    aligned = scanned(8, 1).assign(strain_yy=0.0, mistilt_x=0.0, mistilt_y=0.0)
+    write_table(tmp_path / "line.parquet", aligned.assign(projected_xx=aligned["strain_xx"] - 0.003, projected_yy=0.0))
+    multilayers.draw_strain([tmp_path / "line.parquet"], tmp_path / "line.png")
+    assert curves == ["ε$_{xx}$", "ε$_{xx}$, projected"]
     assert ink(tmp_path / "line.png") > 0.01
 
 

@@ -16,10 +16,12 @@ from exitwave.report.columns import Told, short
 Row = Mapping[Any, Any]
 
 TOLD_OF_CRYSTALS = Told(
-    left_out=frozenset({"crystal", "source", "space_group", "zone_axis_primitive"}),
+    left_out=frozenset(
+        {"crystal", "source", "formula", "prototype", "space_group", "zone_axis", "zone_axis_primitive"}
+    ),
     labels={"n_atoms": "atoms of the cell", "volume": "volume of the cell"},
 )
-"""Numbers of crystals and of space groups are names."""
+"""Names and directions of crystals have a figure of their own."""
 TOLD_OF_MATRICES = Told(
     left_out=frozenset(
         {"rms_displacements", "beams", "beams_left_out", "beams_stored", "s_max", "beam_error", "intensity_dropped"}
