@@ -104,8 +104,8 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "strain.png",
             "1 Structures",
             "strain along the scan",
-            "Simulated: true strain of the lattice and its tilt off the zone axis at every probe position. Dashed, where "
-            "the two differ: the projected strain, which is what disks can show of a tilted crystal.",
+            "Simulated: true strain of the lattice and its tilt off the zone axis at every probe position. Dashed, "
+            "where the two differ: the projected strain, which is what disks can show of a tilted crystal.",
             reads="tables",
             draw=_strain,
         ),
