@@ -322,7 +322,7 @@ def test_item_says_what_its_axes_are() -> None:
     assert [axis.name for axis in amplitudes.axes] == ["semiangle", "position", "plane", "phonon", "ky", "kx"]
     assert [(axis.spacing, axis.unit) for axis in amplitudes.axes[-2:]] == 2 * [(1 / EDGE, "1/Å")]
     assert item.arrays["planes"].values.tolist() == [8.0, 16.0, 24.0]
-    assert item.row["reciprocal_sampling"] == 1 / EDGE
+    assert item.row["spectrum_sampling"] == 1 / EDGE
     assert item.row["abtem_version"] == abtem.__version__
 
 

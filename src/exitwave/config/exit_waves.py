@@ -242,7 +242,7 @@ class Probe(MultisliceWaves):
     COLUMNS = {
         "energy": Column("eV"),
         "wave_sampling": Column("Å"),
-        "reciprocal_sampling": Column("1/Å"),
+        "spectrum_sampling": Column("1/Å"),
         "slice_thickness": Column("Å"),
         "frozen_phonons": Column(),
         "temperature": Column("K"),

@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from exitwave.config.block import Block, Column, Positive, PositiveReal, Whole
 from exitwave.config.distributions import Choice, Real, bounds, within
-from exitwave.config.exit_waves import ScatteringMatrix
+from exitwave.config.exit_waves import Probe, ScatteringMatrix
 from exitwave.config.images import CAMERA_NUMBERS, Camera, IdealCamera, Images, UnitReal, files_of_camera
 
 REFLECTIONS = "reflections"
@@ -73,7 +73,7 @@ class Diffraction(Images):
 
     LAPTOP = {"per_structure": 16, "size": 128}
     MADE_FROM = {"exit_waves": "exit_waves"}
-    TAKES = {"exit_waves": (ScatteringMatrix,)}
+    TAKES = {"exit_waves": (ScatteringMatrix, Probe)}
     COLUMNS = {
         "reciprocal_sampling": Column("1/Å"),
         "semiangle": Column("mrad", redrawn=True),
@@ -113,7 +113,7 @@ class Diffraction(Images):
     position: Literal["random", "origin", "incoherent"] = Field(
         "random",
         description="where the probe stands, which decides how overlapping disks interfere: at random, at the origin "
-        "of the cell, or everywhere, so that they do not",
+        "of the cell, or everywhere, so that they do not; of waves of probes one of their positions",
     )
     defocus: Real = Field(0.0, description="defocus of the probe [Å]; positive is underfocus")
     shift: Real = Field(0.0, description="shift of the pattern along x and along y, each drawn by itself [px]")

@@ -166,6 +166,9 @@ class _StoredItem(Mapping[str, Array]):
                 "file that this version has written"
             ) from error
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._shard.names()
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._shard.names())
 

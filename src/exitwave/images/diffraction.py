@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,26 +13,32 @@ from scipy.signal import fftconvolve
 
 from exitwave.config.block import Block
 from exitwave.config.crystals import Crystals
-from exitwave.config.distributions import bounds, draw
-from exitwave.config.exit_waves import ScatteringMatrix
+from exitwave.config.distributions import Choice, bounds, draw
+from exitwave.config.exit_waves import Probe, ScatteringMatrix
 from exitwave.config.graph import Node
 from exitwave.config.images import CAMERA_NUMBERS, Camera
 from exitwave.config.patterns import REFLECTIONS, Diffraction, MeasuredAperture
+from exitwave.config.structures import Fields
 from exitwave.electron import wavelength
 from exitwave.errors import ConfigError
+from exitwave.images.specimens import Exposure, Specimen, specimen_of
 from exitwave.imaging.aperture import aperture_table, radius_of
 from exitwave.imaging.conditions import drawn
 from exitwave.imaging.detector import check_counts, record_electrons, saturated
-from exitwave.imaging.patterns import Disks, Geometry, Optics, disk_intensities, disks_of, render, vacuum_probe
+from exitwave.imaging.patterns import Geometry, Optics, vacuum_probe
 from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Axis, Cost, Item
-from exitwave.labels.reflections import FIELDS, reflections_of
+from exitwave.labels.reflections import FIELDS
+from exitwave.structures import kinds as structures_kinds
 from exitwave.structures.crystals import volumes
-from exitwave.structures.unit_cell import UnitCell, unit_cell_from
+from exitwave.waves import kinds as waves_kinds
+from exitwave.waves.specimen import number_of_slices
 
 _SAME = 1e-3
 """Thicknesses that differ by less than this [Å] are the same."""
 _BYTES = 1500.0
 """Of what is said of a list, which may differ from item to item, in each place of its own."""
+_VOLUME = 100.0
+"""Of a primitive cell [Å³], where it is not known before."""
 _BRIGHTEST = 1.5
 """Of the mean in the direct beam, what interference may add to a pixel."""
 
@@ -40,6 +46,18 @@ _BRIGHTEST = 1.5
 def check(node: Node) -> None:
     """Check aperture, thicknesses, pixels and camera; see :class:`exitwave.items.Simulation`."""
     block, source = node.of(Diffraction), node.source("exit_waves")
+    if isinstance(source.block, Probe):
+        _check_probe(block, source)
+    else:
+        _check_matrix(block, source)
+    assert isinstance(source.block, ScatteringMatrix | Probe)
+    length = wavelength(source.block.energy)
+    peak = bounds(block.dose)[1] * _BRIGHTEST / max(1.0, math.pi * _radii(block, length)[0] ** 2)
+    check_counts(block.detector, peak, f"dose: reaches up to {bounds(block.dose)[1]:g} e⁻ a pattern")
+
+
+def _check_matrix(block: Diffraction, source: Node) -> None:
+    """Check what a scattering matrix can give."""
     waves = source.of(ScatteringMatrix)
     length = wavelength(waves.energy)
     if block.reciprocal_sampling < waves.tilt_step * (1 - 1e-9):
@@ -59,29 +77,49 @@ def check(node: Node) -> None:
             f"semiangle: reaches up to {bounds(block.semiangle)[1]:g} mrad; allowed: the semiangle of exit_waves "
             f"'{source.name}', {waves.semiangle:g} mrad, or less"
         )
-    planes = waves.planes()
-    told = f"{planes[0]:g}, {2 * planes[0]:g}, ... {planes[-1]:g} Å of exit_waves '{source.name}', or planes"
+    _check_thickness(block, waves.planes(), source)
+
+
+def _check_probe(block: Diffraction, source: Node) -> None:
+    """Check what waves of probes can give: what they were simulated with."""
+    from exitwave.waves.probe_waves import depths
+
+    waves = source.of(Probe)
+    simulated = f"of exit_waves '{source.name}', which are waves of probes"
+    if block.aperture != "disk":
+        raise ConfigError(f"aperture: found another than that {simulated}; allowed: disk")
+    if block.position != "random":
+        raise ConfigError(f"position: found {block.position}; allowed: random, one of the positions {simulated}")
+    if bounds(block.defocus) != (0, 0):
+        raise ConfigError(f"defocus: found one beside that {simulated}; allowed: leave it out")
+    drawn_ones = block.semiangle.choice if isinstance(block.semiangle, Choice) else list(bounds(block.semiangle))
+    for semiangle in drawn_ones:
+        if min(abs(semiangle - one) for one in waves.semiangles) > _SAME:
+            known = ", ".join(f"{one:g}" for one in waves.semiangles)
+            raise ConfigError(f"semiangle: found {semiangle:g} mrad; allowed: a choice of {known} mrad {simulated}")
+    structures = source.source("structures").of(Fields)
+    slices = number_of_slices(structures_kinds.kind_of(structures).height(structures), waves.slice_thickness)
+    _check_thickness(block, [depth * waves.slice_thickness for depth in depths(waves, slices)], source)
+
+
+def _check_thickness(block: Diffraction, planes: Sequence[float], source: Node) -> None:
+    """Refuse thicknesses that are not stored."""
+    told = f"planes, or a choice of the {len(planes)} thicknesses {planes[0]:g} ... {planes[-1]:g} Å of exit_waves "
+    told += f"'{source.name}'"
     try:
         thicknesses = block.thicknesses()
     except ValueError as error:
-        raise ConfigError(f"thickness: found a range; allowed: a choice of {told}") from error
+        raise ConfigError(f"thickness: found a range; allowed: {told}") from error
     for thickness in thicknesses or ():
         if min(abs(thickness - plane) for plane in planes) > _SAME:
             raise ConfigError(f"thickness: found {thickness:g} Å; allowed: {told}")
-    smallest = _radii(block, length)[0]
-    peak = bounds(block.dose)[1] * _BRIGHTEST / max(1.0, math.pi * smallest**2)
-    check_counts(block.detector, peak, f"dose: reaches up to {bounds(block.dose)[1]:g} e⁻ a pattern")
 
 
 @dataclass(frozen=True)
 class _Conditions:
-    """What one pattern is taken with, as plain numbers; see the columns of the block."""
+    """What one pattern is taken with beside its exposure, as plain numbers; see the columns of the block."""
 
-    semiangle: float
-    plane: int
-    geometry: Geometry
-    position: tuple[float, float] | None
-    defocus: float
+    exposure: Exposure
     weight: float
     width: float
     dose: float
@@ -94,40 +132,37 @@ def make(block: Diffraction, asked: Iterable[Asked], wanted: Collection[str] | N
     Every pattern has the arrays ``counts``, ``probe``, the vacuum probe as shares of the electrons in each pixel, and
     ``reflections``, the list of :mod:`exitwave.labels.reflections`.
     """
+    reach = block.size / 2 * math.sqrt(2) * block.reciprocal_sampling
     for one in asked:
-        waves = one.sources["exit_waves"]
-        cell = unit_cell_from(one.sources["structures"])
-        planes, tilts = waves["planes"].values, waves["tilts"].values
-        amplitudes, beams = waves["amplitudes"].values, waves["beams"].values
-        length, step = wavelength(float(one.row["energy"])), float(one.row["tilt_step"])
-        farthest = block.size / 2 * math.sqrt(2) * block.reciprocal_sampling
-        reach = min(farthest, float(one.row["g_max"]))
-        rms = waves["rms_displacements"].values
-        listed = reflections_of(cell, rms, str(one.row["parametrization"]), length, reach)
+        specimen = specimen_of(one, reach)
         for rng in one.rngs:
-            conditions = _draw(block, planes, cell, rng)
-            disks = disks_of(
-                amplitudes[conditions.plane], tilts, beams[:, 3:], step, float(planes[conditions.plane]), length
-            )
-            yield _expose(block, conditions, disks, beams, listed, length, rng)
+            yield _expose(block, specimen, _draw(block, specimen, rng), rng)
 
 
 def cost(node: Node) -> Cost:
-    """Estimate for one pattern: counts of few electrons, a small probe and a list of reflections."""
-    block, waves = node.of(Diffraction), node.source("exit_waves").of(ScatteringMatrix)
-    pixels, length = block.size**2, wavelength(waves.energy)
-    of_cells = volumes(node.origin().of(Crystals))
-    radius = min(block.size / 2 * block.reciprocal_sampling, waves.g_max)
-    listed = 0.3 * math.pi * radius**2 * float(of_cells.mean())
-    electrons = float(np.exp(np.log(np.maximum(bounds(block.dose), 1.0)).mean()))
+    """Estimate for one pattern: mostly dark counts, a small probe and a list of reflections."""
+    block, source = node.of(Diffraction), node.source("exit_waves")
+    pixels, electrons = block.size**2, float(np.exp(np.log(np.maximum(bounds(block.dose), 1.0)).mean()))
     # Most pixels are dark; what is bright has the entropy of Poisson numbers.
     counts = pixels * (0.05 + 0.11 * math.log2(1 + electrons / pixels))
+    reach = block.size / 2 * block.reciprocal_sampling
+    if isinstance(waves := source.block, ScatteringMatrix):
+        length, of_cells = wavelength(waves.energy), volumes(node.origin().of(Crystals))
+        listed = 0.3 * math.pi * min(reach, waves.g_max) ** 2 * float(of_cells.mean())
+        tilts = math.pi * (waves.semiangle * 1e-3 / length / waves.tilt_step + 3) ** 2
+        held = 2.4e-5 * float(of_cells.max()) * tilts * len(waves.planes())
+        seconds = 2e-7 * pixels + 4e-8 * listed * tilts
+    else:
+        waves = source.of(Probe)
+        length, stored = wavelength(waves.energy), waves_kinds.kind_of(waves).cost(source)
+        listed = 0.3 * math.pi * reach**2 * _VOLUME
+        held, frequencies = stored.memory, (2 * reach * node.origin().of(Fields).field_of_view) ** 2
+        seconds = 4e-6 * max(1, waves.frozen_phonons) * frequencies + 4e-7 * pixels
     probe = 2 * math.pi * (_radii(block, length)[1] + 1) ** 2
-    tilts = math.pi * (waves.semiangle * 1e-3 / length / waves.tilt_step + 3) ** 2
     return Cost(
         stored=counts + probe + 20 * listed + _BYTES + BYTES_OF_A_ROW,
-        memory=600 + 1e-4 * pixels + 2.4e-5 * float(of_cells.max()) * tilts * len(waves.planes()),
-        seconds=0.003 + 2e-7 * pixels + 4e-8 * listed * tilts,
+        memory=600 + 1e-4 * pixels + held,
+        seconds=0.003 + seconds,
     )
 
 
@@ -141,70 +176,60 @@ def sketch(block: Diffraction) -> Diffraction:
     return block
 
 
-def _draw(block: Diffraction, planes: NDArray[np.float64], cell: UnitCell, rng: np.random.Generator) -> _Conditions:
+def _draw(block: Diffraction, specimen: Specimen, rng: np.random.Generator) -> _Conditions:
     """Draw what one pattern is taken with.
 
-    In this order: thickness, semiangle, place in the cell, defocus, shift along x and y, ellipticity and its angle,
+    In this order: thickness, semiangle, place of the probe, defocus, shift along x and y, ellipticity and its angle,
     weight and width of the background, dose, and the camera.
     """
     if block.thickness == "planes":
-        plane = int(rng.integers(len(planes)))
+        plane = int(rng.integers(len(specimen.thicknesses)))
     else:
-        plane = int(np.abs(planes - float(draw(block.thickness, rng))).argmin())
+        plane = int(np.abs(specimen.thicknesses - float(draw(block.thickness, rng))).argmin())
     semiangle = float(draw(block.semiangle, rng))
-    # Every pattern draws a place, so that nothing else changes with how the probe stands.
-    place = rng.random(3) @ cell.vectors
+    place, position = specimen.position(block, rng)
     defocus, shift_x, shift_y = (float(draw(value, rng)) for value in (block.defocus, block.shift, block.shift))
     ellipticity, angle = float(draw(block.ellipticity, rng)), float(rng.uniform(0, math.pi))
     weight, width = float(draw(block.background.weight, rng)), float(draw(block.background.width, rng))
-    position = {"random": (float(place[0]), float(place[1])), "origin": (0.0, 0.0), "incoherent": None}[block.position]
+    radius = semiangle * 1e-3 / specimen.wavelength / block.reciprocal_sampling
+    optics = Optics(aperture_table(block.aperture, radius), specimen.wavelength, defocus, position)
+    geometry = Geometry(block.size, block.reciprocal_sampling, (shift_x, shift_y), ellipticity, angle)
     return _Conditions(
-        semiangle=semiangle,
-        plane=plane,
-        geometry=Geometry(block.size, block.reciprocal_sampling, (shift_x, shift_y), ellipticity, angle),
-        position=position,
-        defocus=defocus,
-        weight=weight,
-        width=width,
+        Exposure(plane, semiangle, geometry, optics, place),
+        weight,
+        width,
         dose=float(draw(block.dose, rng)),
         camera=drawn(block.detector, rng),
     )
 
 
-def _expose(
-    block: Diffraction,
-    conditions: _Conditions,
-    disks: Disks,
-    beams: NDArray[np.float64],
-    listed: NDArray[np.float64],
-    length: float,
-    rng: np.random.Generator,
-) -> Item:
+def _expose(block: Diffraction, specimen: Specimen, conditions: _Conditions, rng: np.random.Generator) -> Item:
     """One pattern."""
-    geometry = conditions.geometry
-    table = aperture_table(block.aperture, conditions.semiangle * 1e-3 / length / block.reciprocal_sampling)
-    optics = Optics(table, length, conditions.defocus, conditions.position)
-    probe = vacuum_probe(geometry, optics)
-    intensity = render(disks, geometry, optics)
+    exposure = conditions.exposure
+    geometry, optics = exposure.geometry, exposure.optics
+    probe, intensity = vacuum_probe(geometry, optics), specimen.pattern(exposure)
     if conditions.weight > 0:
         scattered = _background(probe, geometry, conditions.width)
         intensity = (1 - conditions.weight) * intensity + conditions.weight * scattered
     electrons = intensity.astype(np.float64) * conditions.dose
     told = f"dose {conditions.dose:g} e⁻ a pattern"
     counts = record_electrons(electrons, conditions.camera, float(electrons.mean()), rng, told)
-    reflections = _in_pattern(listed, beams, disk_intensities(disks, table, block.reciprocal_sampling), geometry)
+    reflections = specimen.reflections.copy()
+    reflections[:, :2] = geometry.places(reflections[:, :2])
+    reflections[:, -1] = specimen.in_disks(exposure, reflections[:, :2])
+    on_it = ((reflections[:, :2] >= -0.5) & (reflections[:, :2] < geometry.size - 0.5)).all(axis=1)
     camera = conditions.camera.model_dump()
     numbers = {name: value for name, value in camera.items() if isinstance(value, int | float)}
-    position = (math.nan, math.nan) if conditions.position is None else conditions.position
+    position = (math.nan, math.nan) if optics.position is None else optics.position
     row: dict[str, Any] = {
         "reciprocal_sampling": block.reciprocal_sampling,
-        "semiangle": math.nan if isinstance(block.aperture, MeasuredAperture) else conditions.semiangle,
-        "specimen_thickness": disks.thickness,
+        "semiangle": math.nan if isinstance(block.aperture, MeasuredAperture) else exposure.semiangle,
+        "specimen_thickness": float(specimen.thicknesses[exposure.plane]),
         "aperture": block.aperture.kind if isinstance(block.aperture, Block) else block.aperture,
         "position": block.position,
         "position_x": position[0],
         "position_y": position[1],
-        "defocus": conditions.defocus,
+        "defocus": optics.defocus,
         "shift_x": geometry.shift[0],
         "shift_y": geometry.shift[1],
         "ellipticity": geometry.ellipticity,
@@ -217,30 +242,16 @@ def _expose(
         "recorded": float(intensity.sum(dtype=np.float64)),
         "mean_counts": float(counts.mean()),
         "saturated": saturated(counts, conditions.camera),
-        "reflections": len(reflections),
+        "reflections": int(on_it.sum()),
     }
     axes = Axis("q_y", block.reciprocal_sampling, "1/Å"), Axis("q_x", block.reciprocal_sampling, "1/Å")
     fields = Axis("field", labels=FIELDS)
     arrays = {
         "counts": Array(counts, axes, "counts/px"),
         "probe": Array(probe, axes),
-        REFLECTIONS: Array(reflections, (Axis("reflection"), fields), ragged=True),
+        REFLECTIONS: Array(reflections[on_it].astype(np.float32), (Axis("reflection"), fields), ragged=True),
     }
     return Item(arrays, row)
-
-
-def _in_pattern(
-    listed: NDArray[np.float64], beams: NDArray[np.float64], intensities: NDArray[np.float64], geometry: Geometry
-) -> NDArray[np.float32]:
-    """The reflections that lie on a pattern, with their places and the intensities of their disks."""
-    of_beam: Mapping[tuple[float, ...], float] = dict(
-        zip(map(tuple, beams[:, :3].tolist()), intensities.tolist(), strict=True)
-    )
-    found = listed.copy()
-    found[:, :2] = geometry.places(listed[:, :2])
-    found[:, -1] = [of_beam.get(tuple(hkl), 0.0) for hkl in listed[:, 2:5].tolist()]
-    inside = ((found[:, :2] >= -0.5) & (found[:, :2] < geometry.size - 0.5)).all(axis=1)
-    return found[inside].astype(np.float32)
 
 
 def _background(probe: NDArray[np.float32], geometry: Geometry, width: float) -> NDArray[np.float32]:

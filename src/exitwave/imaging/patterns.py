@@ -65,7 +65,7 @@ class Geometry:
         return Geometry(self.size, self.sampling, (0.0, 0.0), self.ellipticity, self.angle)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Optics:
     """What forms the probe.
 
@@ -85,6 +85,11 @@ class Optics:
     wavelength: float
     defocus: float = 0.0
     position: tuple[float, float] | None = (0.0, 0.0)
+
+    @property
+    def radius(self) -> float:
+        """Radius of a disk of the area of the aperture [px]."""
+        return float(np.sqrt(self.table.sum(dtype=np.float64) / np.pi) / FINE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from exitwave.report.style import figure, picture, spread
 TOLD = Told(
     left_out=frozenset(
         {"simulation_grid", "slice_thickness", "n_slices", "storage_error", "loss_alarm", "rms_displacements"}
-        | {"reciprocal_sampling"}
+        | {"spectrum_sampling"}
     )
 )
 """How a wave is simulated follows from the size of its structure."""
@@ -69,7 +69,7 @@ def draw_probes(
             for of_semiangle, semiangle in zip(intensities, semiangles[place], strict=True):
                 for axis, plane in zip(axes[line], spread(len(planes), PLANES), strict=False):
                     axis.set_visible(True)
-                    draw_pattern(axis, of_semiangle[plane], float(row["reciprocal_sampling"]))
+                    draw_pattern(axis, of_semiangle[plane], float(row["spectrum_sampling"]))
                     axis.set_title(f"{planes[plane] / 10:.3g} nm", pad=3)
                 axes[line, 0].set_ylabel(f"{describe(row)}\n{semiangle:g} mrad", fontsize=8)
                 line += 1

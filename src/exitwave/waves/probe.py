@@ -72,7 +72,7 @@ def make(block: Probe, asked: Iterable[Asked], wanted: Collection[str] | None = 
 
     items = ((structure_from(one.sources["structures"], one.row), one.rngs[0]) for one in asked)
     for result in simulate_probes(items, block):
-        spacing = float(result.metadata["reciprocal_sampling"])
+        spacing = float(result.metadata["spectrum_sampling"])
         of_probe, of_wave = (Axis("semiangle"), Axis("position")), (Axis("plane"), Axis("phonon"))
         spectrum = (Axis("ky", spacing, "1/Å"), Axis("kx", spacing, "1/Å"))
         for semiangle, amplitudes in zip(result.semiangles, result.amplitudes, strict=True):

@@ -49,7 +49,7 @@ class ProbeWaves:
     positions : float64 array [position, 2]
         Places of the probes, x and y [Å].
     metadata : dict
-        energy [eV], wave_sampling [Å], reciprocal_sampling [1/Å]: spacing of the frequencies, slice_thickness [Å],
+        energy [eV], wave_sampling [Å], spectrum_sampling [1/Å]: spacing of the frequencies, slice_thickness [Å],
         frozen_phonons, temperature [K], rms_displacements [Å], as of a plane wave, engine, scheme, projection,
         parametrization, probe_defocus [Å] as drawn, simulation_grid [px], n_slices of the whole structure,
         storage_error, intensity_lost: the largest fraction that a probe has lost by scattering out of the simulation's
@@ -135,7 +135,7 @@ class _Simulator:
         metadata = {
             "energy": block.energy,
             "wave_sampling": block.sampling,
-            "reciprocal_sampling": 1 / edge,
+            "spectrum_sampling": 1 / edge,
             "slice_thickness": block.slice_thickness,
             "frozen_phonons": block.frozen_phonons,
             "temperature": block.temperature,

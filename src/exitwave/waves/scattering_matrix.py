@@ -36,7 +36,7 @@ RING = 2.5
 """Tilts beyond the aperture, in steps, that the interpolation at its rim needs."""
 BEAM_FIELDS = ("h", "k", "l", "g_x", "g_y", "g_z")
 """Fields of the array ``beams``; the last three in 1/Å."""
-_BYTES = 6000.0
+_BYTES = 5000.0
 """Of what is said of arrays that may differ from item to item, each in a place of its own."""
 _FLOPS = 6e10
 """Of one core in products of complex matrices, a second."""
@@ -197,7 +197,6 @@ def _simulate(block: ScatteringMatrix, cell: UnitCell, tilts: NDArray[np.int16])
         ),
         "tilts": Array(tilts, (Axis("tilt"), Axis("direction", block.tilt_step, "1/Å", ("y", "x")))),
         "planes": Array(planes, (Axis("plane"),), "Å"),
-        "rms_displacements": Array(motion.rms, (Axis("atom"),), "Å", ragged=True),
     }
     row: dict[str, Any] = {
         "energy": block.energy,

@@ -276,3 +276,20 @@ def _told(used: Mapping[str, Mapping[str, float]]) -> str:
         f"{table}: {', '.join(f'{s} {r:.4f}' for s, r in sorted(of.items()))}" for table, of in sorted(used.items())
     )
     return "; ".join(said)
+
+
+def displacements_told(numbers: NDArray[np.uint8], told: str) -> NDArray[np.float64]:
+    """Root-mean-square displacements [n] [Å] of atoms from what is told of them in a table; 0 of those at rest.
+
+    Parameters
+    ----------
+    numbers : uint8 array [n]
+        Atomic numbers.
+    told : str
+        As :attr:`ThermalMotion.used`; empty for atoms at rest. Of an element in several tables the first.
+    """
+    by_number = np.zeros(256)
+    for entry in reversed([entry for table in told.split("; ") if table for entry in table.split(": ")[1].split(", ")]):
+        symbol, value = entry.split(" ")
+        by_number[chemical_symbols.index(symbol)] = float(value)
+    return by_number[numbers]
