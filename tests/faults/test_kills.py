@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from exitwave.config.kinds import STAGES
-from exitwave.report.figures import kind_of
+from exitwave.report.figure import kind_of
 from exitwave.study.link import load_study
 
 VICTIMS = ("job", "coordinator", "group")

@@ -17,7 +17,7 @@ import pytest
 
 from exitwave.data import whole
 from exitwave.errors import ExitwaveError
-from exitwave.report.figures import kind_of
+from exitwave.report.figure import kind_of
 from exitwave.study.link import load_study
 from exitwave.study.plan import SIMULATION
 from jobs_by_hand import Job, jobs_of

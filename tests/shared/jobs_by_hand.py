@@ -11,7 +11,8 @@ from exitwave.data.tables import table_path
 from exitwave.jobs.evaluate import score_baselines, score_network, summarise_benchmark
 from exitwave.jobs.learn import make_catalog, make_dataset, train_network
 from exitwave.jobs.simulate import make_shard
-from exitwave.report.figures import draw_figure, figures, kind_of
+from exitwave.report.figure import kind_of
+from exitwave.report.figures import draw_figure, figures
 from exitwave.study import artifacts
 from exitwave.study.description import Description, describe
 from exitwave.study.member import Member, Study

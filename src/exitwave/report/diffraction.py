@@ -16,10 +16,12 @@ from exitwave.report.columns import Told, short
 Row = Mapping[Any, Any]
 
 TOLD_OF_CRYSTALS = Told(
-    left_out=frozenset({"crystal", "source", "space_group", "zone_axis_primitive"}),
+    left_out=frozenset(
+        {"crystal", "source", "formula", "prototype", "space_group", "zone_axis", "zone_axis_primitive"}
+    ),
     labels={"n_atoms": "atoms of the cell", "volume": "volume of the cell"},
 )
-"""Numbers of crystals and of space groups are names."""
+"""Names and directions of crystals have a figure of their own."""
 TOLD_OF_MATRICES = Told(
     left_out=frozenset(
         {"rms_displacements", "beams", "beams_left_out", "beams_stored", "s_max", "beam_error", "intensity_dropped"}
@@ -63,7 +65,7 @@ def indices_told(indices: str | NDArray[Any], brackets: str = "[]") -> str:
 
 @cache
 def space_group_symbol(number: int) -> str:
-    """Hermann-Mauguin symbol of a space group as it is written on a plain line, such as Fm-3m."""
+    """Hermann-Mauguin symbol of a space group, its parts apart, such as F m -3 m."""
     from ase.spacegroup import Spacegroup
 
     return str(Spacegroup(number).symbol)
@@ -71,8 +73,8 @@ def space_group_symbol(number: int) -> str:
 
 def space_group_told(number: int) -> str:
     """Symbol of a space group in the mathematical type of matplotlib."""
-    symbol = space_group_symbol(number).replace(" ", "")
-    symbol = re.sub(r"-(\d)", r"\\bar{\1}", re.sub(r"([2346])([12345])(?!\d)", _screw, symbol))
+    parts = [re.sub(r"\b([2346])([12345])\b", _screw, part) for part in space_group_symbol(number).split()]
+    symbol = re.sub(r"-(\d)", r"\\bar{\1}", "".join(parts))
     return f"${symbol}$"
 
 
@@ -82,7 +84,7 @@ def _screw(match: re.Match[str]) -> str:
     return f"{axis}_{index}" if index < axis else axis + index
 
 
-def conventional_indices(indices: NDArray[np.floating], space_group: int) -> NDArray[np.int64]:
+def conventional_indices(indices: NDArray[np.integer], space_group: int) -> NDArray[np.int64]:
     """Indices (hkl) of the conventional cell [n, 3] from those of the standard primitive one [n, 3]."""
     primitive = np.array(_CENTRINGS.get(space_group_symbol(space_group)[0], np.eye(3)))
     return np.asarray(np.rint(indices @ np.linalg.inv(primitive)), np.int64)
@@ -128,7 +130,7 @@ def power_told(value: float) -> str:
 def conditions_told(row: Row) -> list[str]:
     """Semiangle, thickness and dose of a pattern."""
     semiangle = f"{row['semiangle']:.3g} mrad" if np.isfinite(row["semiangle"]) else "measured aperture"
-    return [semiangle, f"{row['specimen_thickness'] / 10:g} nm", f"{power_told(float(row['dose']))} e⁻"]
+    return [semiangle, f"{row['specimen_thickness'] / 10:g} nm", f"{power_told(float(row['electrons']))} e⁻"]
 
 
 def numbers_told(row: Row) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from exitwave.report.figure import About, Figure
+from exitwave.report.figure import About, Figure, made_by
 
 
 def _unit_cells(files: Sequence[Path], path: Path, about: About) -> None:
@@ -45,9 +45,15 @@ def _beams(files: Sequence[Path], path: Path, about: About) -> None:
 
 
 def _probes(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report import crystals, multilayers, nanoparticles
     from exitwave.report.probes import draw_probes
 
-    draw_probes(files[0], path, n=about.get("number", 2), title=about["title"])
+    own = {
+        "structures/multilayer": multilayers.describe,
+        "structures/nanoparticles_on_substrate": nanoparticles.describe_beside,
+    }
+    describe = next((words for kind, words in own.items() if kind in about["made_by"]), crystals.describe)
+    draw_probes(files[0], path, describe, about.get("number", 2), about["title"])
 
 
 def _pattern_sheet(files: Sequence[Path], path: Path, about: About) -> None:
@@ -98,7 +104,8 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "strain.png",
             "1 Structures",
             "strain along the scan",
-            "Simulated: true strain of the lattice and its tilt off the zone axis at every probe position.",
+            "Simulated: true strain of the lattice and its tilt off the zone axis at every probe position. Dashed, "
+            "where the two differ: the projected strain, which is what disks can show of a tilted crystal.",
             reads="tables",
             draw=_strain,
         ),
@@ -134,6 +141,7 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "the structure, means over thermal configurations, each in its own range.",
             reads="shard",
             draw=_probes,
+            about=made_by,
         ),
     ),
     ("images", "diffraction"): (

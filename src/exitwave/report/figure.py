@@ -67,3 +67,21 @@ class Figure:
     each_training: bool = False
     memory: int = 1500
     minutes: int = 10
+
+
+def kind_of(member: Member) -> str:
+    """Kind of a member; of a training, that of its model."""
+    if member.stage == "trainings":
+        return kind_of(member.source("model"))
+    return str(getattr(member.block, "kind", ""))
+
+
+def made_by(study: Study, member: Member) -> dict[str, Any]:
+    """What a figure is told of the kinds behind a member, each as ``STAGE/KIND``."""
+    return {"made_by": sorted(_kinds(member))}
+
+
+def _kinds(member: Member) -> set[str]:
+    """Kinds of a member and all that it is made from, each with its stage."""
+    sources = [source for members in member.upstream.values() for source in members]
+    return {f"{member.stage}/{kind_of(member)}"}.union(*map(_kinds, sources))

@@ -16,7 +16,7 @@ from exitwave.config.images import Hrtem, MicrographFields
 from exitwave.config.models import MaskTarget, Segmentation
 from exitwave.report import diffraction_figures
 from exitwave.report.conditions import drawn_columns, in_a_line
-from exitwave.report.figure import About, Figure
+from exitwave.report.figure import About, Figure, kind_of, made_by
 from exitwave.study import artifacts
 from exitwave.study.member import Member, Study
 from exitwave.study.plan import SECONDS_OF_A_JOB, SIMULATION, StagePlan
@@ -95,13 +95,6 @@ class FigureOf:
 # --- which figures a study has ----------------------------------------------------------------
 
 
-def kind_of(member: Member) -> str:
-    """Kind of a member; of a training, that of its model."""
-    if member.stage == "trainings":
-        return kind_of(member.source("model"))
-    return str(getattr(member.block, "kind", ""))
-
-
 def figures_of_kind(stage: str, kind: str) -> tuple[Figure, ...]:
     """Figures of a kind: its own, and those of all kinds of its stage unless it has its own in their place."""
     own = FIGURES.get((stage, kind), ())
@@ -172,16 +165,6 @@ def mask_shown(study: Study, images: Member) -> MaskTarget | None:
 
 
 # --- what figures are told --------------------------------------------------------------------
-
-
-def _made_by(study: Study, member: Member) -> dict[str, Any]:
-    return {"made_by": sorted(_kinds(member))}
-
-
-def _kinds(member: Member) -> set[str]:
-    """Kinds of a member and all that it is made from, each with its stage."""
-    sources = [source for members in member.upstream.values() for source in members]
-    return {f"{member.stage}/{kind_of(member)}"}.union(*map(_kinds, sources))
 
 
 def _mask(study: Study, images: Member) -> dict[str, Any]:
@@ -353,7 +336,7 @@ _PARAMETERS = Figure(
     "count once each, those of images once an image.",
     reads="tables",
     draw=_parameters,
-    about=_made_by,
+    about=made_by,
     last=True,
 )
 
@@ -395,7 +378,7 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "depth, means over thermal configurations.",
             reads="shard",
             draw=_plane_waves,
-            about=_made_by,
+            about=made_by,
         ),
     ),
     ("images", ""): (

@@ -95,8 +95,9 @@ def draw_thickness_series(shard: str | Path, path: str | Path, n: int = 3, title
         Name of the block.
     """
     opened, table = open_shard(shard), read_table(table_path(shard)).reset_index(drop=True)
-    rows = {int(place): table.loc[place].to_dict() for place in spread(len(table), n)}
-    with figure(path, 13.0, 2.75 * len(rows) + 0.8) as drawing:
+    records = table.to_dict("records")
+    rows = {int(place): records[place] for place in spread(len(table), n)}
+    with figure(path, 13.0, 2.75 * len(rows) + 1.0) as drawing:
         layout = drawing.add_gridspec(len(rows), 2, width_ratios=[1.0, 1.55])
         for line, (place, row) in enumerate(rows.items()):
             matrix = _matrix(opened, place, row)
@@ -113,9 +114,9 @@ def draw_thickness_series(shard: str | Path, path: str | Path, n: int = 3, title
                 axis.set_title(f"{matrix.planes[plane] / 10:g} nm")
         first = next(iter(rows.values()))
         drawing.suptitle(
-            f"Simulated scattering matrices{f': {title}' if title else ''}   ({first['energy'] / 1e3:g} kV, "
+            f"Simulated scattering matrices{f': {title}' if title else ''}\n{first['energy'] / 1e3:g} kV, "
             f"{first['largest_semiangle']:g} mrad; patterns without interference of disks, "
-            f"{SHOWN_AS.replace('counts', 'intensity')})",
+            f"{SHOWN_AS.replace('counts', 'intensity')}",
             fontsize=11,
         )
 

@@ -16,15 +16,22 @@ from exitwave.data.shards import open_shard
 from exitwave.data.tables import read_table, table_path
 from exitwave.report.columns import Told, label_of
 from exitwave.report.structures import ball, element_colour, render
-from exitwave.report.style import BLUE, GREEN, ORANGE, VERMILLION, figure, picture, scale_bar, spread
+from exitwave.report.style import BLUE, GREEN, VERMILLION, figure, picture, scale_bar, spread
 
-TOLD = Told(left_out=frozenset({"scan_x", "scan_y", "layer"}))
-"""Places along the scan are no property of the material."""
+TOLD = Told(
+    left_out=frozenset({"scan_x", "scan_y", "scan_column", "scan_row", "layer", "interface_distance", "periodic"})
+    | {f"{kind}_{of}" for kind in ("strain", "projected") for of in ("xx", "yy", "xy")}
+    | {"rotation", "projected_rotation", "mistilt_x", "mistilt_y"},
+    labels={"n_atoms": "atoms of the box"},
+)
+"""Places along the scan are no property of the material, and strain has a figure of its own."""
 SIZE = 0.55
 """Of an atom over its covalent radius, so that columns can be told apart."""
 PIXELS = 440
 COLUMNS = 4
-COLOURS = (BLUE, VERMILLION, GREEN, ORANGE)
+COLOURS = (BLUE, VERMILLION, GREEN)
+_NOTHING = 1e-7
+"""Strains and tilts [mrad] below this are none."""
 
 
 def describe(row: Mapping[Any, Any]) -> str:
@@ -34,10 +41,10 @@ def describe(row: Mapping[Any, Any]) -> str:
     return "\n".join(
         [
             f"item {row['item']}: layer {row['layer']}, at {row['scan_x'] / 10:.3g}, {row['scan_y'] / 10:.3g} nm",
-            ", ".join(strains).replace("-", "−"),
+            ", ".join(strains),
             f"mistilt {np.hypot(row['mistilt_x'], row['mistilt_y']):.1f} mrad",
         ]
-    )
+    ).replace("-", "−")
 
 
 def draw_boxes(shard: str | Path, path: str | Path, n: int = 4, title: str = "") -> None:
@@ -55,7 +62,8 @@ def draw_boxes(shard: str | Path, path: str | Path, n: int = 4, title: str = "")
         Name of the block.
     """
     opened, table = open_shard(shard), read_table(table_path(shard)).reset_index(drop=True)
-    rows = {int(place): table.loc[place].to_dict() for place in spread(len(table), n)}
+    records = table.to_dict("records")
+    rows = {int(place): records[place] for place in spread(len(table), n)}
     columns = min(COLUMNS, len(rows))
     lines = -(-len(rows) // columns)
     with figure(path, max(5.5, 2.9 * columns), 3.3 * lines + 0.95) as drawing:
@@ -100,15 +108,15 @@ def draw_strain(tables: Sequence[str | Path], path: str | Path, title: str = "")
     """
     table = pd.concat([read_table(path) for path in tables], ignore_index=True)
     table = table.drop_duplicates(["scan_x", "scan_y"]).sort_values(["scan_y", "scan_x"])
-    strains, tilts = _strains(table), ["mistilt_x", "mistilt_y"]
-    names = [*strains, *tilts]
+    strains, tilts = (_varying(table, names) for names in (_strains(table), ["mistilt_x", "mistilt_y"]))
+    names = [*(strains or ["strain_xx"]), *tilts]
     wide, high = table["scan_x"].nunique(), table["scan_y"].nunique()
     what = f"True strain of the simulated multilayer{f': {title}' if title else ''}   ({len(table)} probe positions)"
     if min(wide, high) > 1 and wide * high == len(table):
         columns = min(3, len(names))
         lines = -(-len(names) // columns)
         tall = min(4.0, 3.4 * float(np.ptp(table["scan_y"]) / np.ptp(table["scan_x"])))
-        with figure(path, 4.0 * columns, (max(tall, 0.4) + 1.35) * lines + 0.5) as drawing:
+        with figure(path, max(6.0, 4.0 * columns), (max(tall, 0.4) + 1.35) * lines + 0.5) as drawing:
             axes = drawing.subplots(lines, columns, squeeze=False)
             for axis in axes.flat[len(names) :]:
                 axis.set_visible(False)
@@ -117,19 +125,33 @@ def draw_strain(tables: Sequence[str | Path], path: str | Path, title: str = "")
             drawing.suptitle(what, fontsize=11)
         return
     along = "scan_x" if np.ptp(table["scan_x"]) >= np.ptp(table["scan_y"]) else "scan_y"
-    with figure(path, 9.0, 5.4) as drawing:
-        for axis, shown, label in zip(
-            drawing.subplots(2, 1, sharex=True), (strains, tilts), ("strain [%]", "mistilt [mrad]"), strict=True
-        ):
-            table = table.sort_values(along)
-            for colour, name in zip(COLOURS, shown, strict=False):
-                values = _values(table, name)
-                axis.plot(table[along] / 10, values, ".-", color=colour, lw=1.0, ms=4, label=_symbol(name))
-            axis.set_ylabel(label)
-            axis.grid()
-            axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-        axis.set_xlabel(f"{along[-1]} along the scan [nm]")
+    table = table.sort_values(along)
+    with figure(path, 9.0, 3.2 + 2.4 * bool(tilts)) as drawing:
+        axes = drawing.subplots(1 + bool(tilts), 1, sharex=True, squeeze=False)[:, 0]
+        _draw_profiles(axes[0], table, along, strains or ["strain_xx"], "strain [%]")
+        if tilts:
+            _draw_profiles(axes[1], table, along, tilts, "mistilt [mrad]")
+        axes[-1].set_xlabel(f"{along[-1]} along the scan [nm]")
         drawing.suptitle(what, fontsize=11)
+
+
+def _varying(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Columns that are not 0 everywhere."""
+    return [name for name in names if float(table[name].abs().max()) > _NOTHING]
+
+
+def _draw_profiles(axes: Axes, table: pd.DataFrame, along: str, names: Sequence[str], label: str) -> None:
+    """Draw columns along a scan; of strains the projected ones too, dashed, where they differ."""
+    for colour, name in zip(COLOURS, names, strict=False):
+        values = _values(table, name)
+        axes.plot(table[along] / 10, values, ".-", color=colour, lw=1.0, ms=4, label=_symbol(name))
+        projected = name.replace("strain", "projected")
+        if projected != name and projected in table and not np.allclose(table[projected], table[name], atol=_NOTHING):
+            told = f"{_symbol(name)}, projected"
+            axes.plot(table[along] / 10, _values(table, projected), "--", color=colour, lw=1.2, label=told)
+    axes.set_ylabel(label)
+    axes.grid()
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _draw_map(axes: Axes, table: pd.DataFrame, name: str, names: Sequence[str], shape: tuple[int, int]) -> None:
@@ -159,5 +181,5 @@ def _symbol(name: str) -> str:
 
 def _values(table: pd.DataFrame, name: str) -> pd.Series[Any]:
     """Values of a column in the unit in which they are shown: strain in percent, tilts in mrad."""
-    values: pd.Series[Any] = table[name] * (100 if name.startswith("strain") else 1)
+    values: pd.Series[Any] = table[name] * (1 if name.startswith("mistilt") else 100)
     return values

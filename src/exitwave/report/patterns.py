@@ -184,7 +184,8 @@ def draw_structure_factors(shard: str | Path, path: str | Path, n: int = 3, titl
         Name of the block.
     """
     opened, table = open_shard(shard), read_table(table_path(shard)).reset_index(drop=True)
-    rows = {int(place): table.loc[place].to_dict() for place in spread(len(table), n)}
+    records = table.to_dict("records")
+    rows = {int(place): records[place] for place in spread(len(table), n)}
     with figure(path, 10.6, 3.35 * len(rows) + 0.9) as drawing:
         axes = drawing.subplots(len(rows), 3, squeeze=False)
         for line, (place, row) in zip(axes, rows.items(), strict=True):

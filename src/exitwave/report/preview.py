@@ -22,7 +22,8 @@ from exitwave.data.columns import UNITS
 from exitwave.data.shards import Shard, open_shard
 from exitwave.data.tables import read_table, table_path
 from exitwave.report.conditions import drawn_columns, in_full
-from exitwave.report.figures import FigureOf, figures_of_kind, kind_of, mask_shown
+from exitwave.report.figure import kind_of
+from exitwave.report.figures import FigureOf, figures_of_kind, mask_shown
 from exitwave.report.images import mask_line, stored_mask
 from exitwave.report.patterns import pattern_panels
 from exitwave.report.samples import Panels, Sample

@@ -24,6 +24,8 @@ TOLD = Told(
 """How a wave is simulated follows from the size of its structure."""
 PLANES = 4
 """Depths shown."""
+LINES = 6
+"""Shown at the most, each of a structure and a semiangle."""
 
 
 def draw_probes(
@@ -49,7 +51,9 @@ def draw_probes(
         Name of the block.
     """
     opened, table = open_shard(shard), read_table(table_path(shard)).reset_index(drop=True)
-    rows = {int(place): table.loc[place].to_dict() for place in spread(len(table), n)}
+    n = min(n, max(1, LINES // len(opened.read("semiangles", 0))))
+    records = table.to_dict("records")
+    rows = {int(place): records[place] for place in spread(len(table), n)}
     semiangles = {place: opened.read("semiangles", place) for place in rows}
     columns = max(len(spread(len(opened.read("planes", place)), PLANES)) for place in rows)
     lines = sum(map(len, semiangles.values()))

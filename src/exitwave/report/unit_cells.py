@@ -41,7 +41,8 @@ def draw_unit_cells(shard: str | Path, path: str | Path, n: int = 8, title: str 
         Name of the block.
     """
     opened, table = open_shard(shard), read_table(table_path(shard)).reset_index(drop=True)
-    rows = {int(place): table.loc[place].to_dict() for place in spread(len(table), n)}
+    records = table.to_dict("records")
+    rows = {int(place): records[place] for place in spread(len(table), n)}
     columns = min(COLUMNS, len(rows))
     lines = -(-len(rows) // columns)
     with figure(path, max(5.5, 2.85 * columns), 3.35 * lines + 0.95) as drawing:
