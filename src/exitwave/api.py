@@ -240,7 +240,8 @@ def simulate(
             block = {**structure, "count": 1}
         else:
             block = _from_atoms(structure, float(image["pixel_size"]), substrate_elements, Path(folder))
-        image.setdefault("size", int(float(block["field_of_view"]) / float(image["pixel_size"]) + 1e-6))
+        # A pixel below 0 is refused as that, and not for the size that follows from it.
+        image.setdefault("size", int(abs(float(block["field_of_view"]) / float(image["pixel_size"])) + 1e-6))
         raw = {
             "seed": seed,
             "structures": {"structure": block},

@@ -169,6 +169,15 @@ def test_what_is_told_of_the_crystals() -> None:
         assert item.row["content_hash"] == cell(item).content_hash()
 
 
+def test_only_crystals_that_are_seen_are_told_of(tmp_path: Path) -> None:
+    for name in ("Au", "Cu", "Ni"):
+        write(tmp_path / f"{name}.cif", bulk(name))
+    wanted = block(source="files", path=tmp_path, count=2)
+    formulas = {item.row["formula"] for item in made(wanted, range(2))}
+    assert len(formulas) == len(list(crystals.crystals(wanted))) == 2
+    assert crystals.elements(wanted) == formulas
+
+
 # --- files ------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -183,3 +185,13 @@ def test_prototypes_have_their_names() -> None:
     assert (halite.label, halite.compound) == ("AB_cF8_225_a_b", "NaCl")
     assert chosen(("B1",)) == chosen(("NaCl",)) == (halite,)
     assert len(prototypes()) > 280
+
+
+def test_a_library_that_is_kept_needs_no_pymatgen(new: NewLibrary) -> None:
+    new(("NaCl",), 2, 600.0)
+    code = (
+        "import sys; from exitwave.structures import crystals, library; "
+        "assert len(library.library(('NaCl',), 2, 600.0).crystals) == 3; "
+        "assert 'pymatgen.core' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -76,7 +76,7 @@ class Crystals(Structures):
         "by substitution; files: those of `path`; materials_project: those of `materials`",
     )
     crystals: Whole | None = Field(
-        None, ge=1, description="crystals in the library; all that there are if left out, of prototypes each once"
+        None, ge=1, description="crystals that are taken, the first ones; all that there are if left out"
     )
     prototypes: list[str] = Field(
         [], description="names of prototypes, such as NaCl or A_cF4_225_a, to which a library is limited; all if empty"

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from exitwave.config.models import MaskTarget, Preprocessing
-from exitwave.data.columns import UNITS
+from exitwave.data.columns import PIXELS, UNITS, pixel_column
 from exitwave.data.likeness import LARGEST_FIELD, features, learn_likeness
 from exitwave.data.preprocess import replace_outliers
 from exitwave.data.query import Columns
@@ -132,7 +132,7 @@ def _sample(manifest: Columns) -> pd.DataFrame:
     names = manifest["image_id"].to_numpy(dtype=object)[train]
     digests = [hashlib.blake2b(name.encode()).digest() for name in names]
     chosen = train[sorted(heapq.nsmallest(SAMPLE, range(len(train)), key=digests.__getitem__))]
-    columns = ("shard", "row", "structure_id", "pixel_size")
+    columns = ("shard", "row", "structure_id", pixel_column(manifest.columns))
     return pd.DataFrame({name: manifest[name].iloc[chosen].to_numpy() for name in columns})
 
 
@@ -154,7 +154,8 @@ def _of_images(sample: pd.DataFrame) -> dict[str, Any]:
     if not means:
         return {"images": 0}
     histogram = np.sum(intensities, axis=0) / np.sum(intensities)
-    pixel = float(sample["pixel_size"].iloc[0])
+    column = pixel_column(map(str, sample))
+    pixel = float(sample[column].iloc[0])
     of_fields = np.array([found for found, _, _ in described])
     structures, edge = [structure for _, structure, _ in described], min((edge for *_, edge in described), default=0)
     return {
@@ -163,7 +164,7 @@ def _of_images(sample: pd.DataFrame) -> dict[str, Any]:
         "intensity": {"edges": INTENSITY_EDGES.tolist(), "share": histogram[:-1].tolist(), "above": histogram[-1]},
         "power_spectrum": {
             "frequency": ((np.arange(RINGS) + 0.5) / (2 * RINGS * pixel)).tolist(),
-            "unit": "1/Å",
+            "unit": {"Å": "1/Å", "1/Å": "Å"}[PIXELS[column]],
             "power": np.mean(spectra, axis=0).tolist(),
         },
         "likeness": learn_likeness(of_fields, structures, edge),

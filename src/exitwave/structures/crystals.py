@@ -78,7 +78,7 @@ def make(block: Crystals, asked: Iterable[Asked], wanted: Collection[str] | None
 def cost(node: Node) -> Cost:
     """Estimate from the atoms of the crystals that are seen."""
     block = node.of(Crystals)
-    atoms = float(np.mean([len(one.crystal.numbers) for one in _crystals(block, block.count)]))
+    atoms = float(np.mean([len(one.crystal.numbers) for one in _seen(block)]))
     stored = _BYTES_OF_AN_ITEM + _BYTES_OF_AN_ATOM * atoms + BYTES_OF_A_ROW
     return Cost(stored=stored, memory=_MEMORY, seconds=_SECONDS)
 
@@ -104,12 +104,12 @@ def groups(block: Crystals, identity: str, start: int, stop: int) -> Groups:
 
 def elements(block: Crystals) -> set[str]:
     """Chemical symbols of all crystals that are seen."""
-    return set().union(*(one.elements for one in _crystals(block, block.count)))
+    return set().union(*(one.elements for one in _seen(block)))
 
 
 def crystals(block: Crystals) -> Iterator[str]:
     """The crystals that are seen, in words."""
-    for one in _crystals(block, block.count):
+    for one in _seen(block):
         yield f"{one.source}: {describe_crystal(one.crystal)}"
 
 
@@ -120,7 +120,12 @@ def height(block: Crystals) -> float:
 
 def volumes(block: Crystals) -> NDArray[np.float64]:
     """Volumes of the primitive cells of the crystals that are seen [Å³], which beams go by."""
-    return np.array([one.crystal.volume for one in _crystals(block, block.count)])
+    return np.array([one.crystal.volume for one in _seen(block)])
+
+
+def _seen(block: Crystals) -> Sequence[StandardCrystal]:
+    """Crystals that the items of a block are of."""
+    return _crystals(block, block.count)[: block.count]
 
 
 def _crystals(block: Crystals, items: int) -> Sequence[StandardCrystal]:

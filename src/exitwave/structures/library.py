@@ -1,9 +1,9 @@
 """A library of crystals: the AFLOW prototypes that pymatgen ships with, and compounds made of them by substitution.
 
 In a substitution every element becomes one that is near it on the Mendeleev scale (D. G. Pettifor, Solid State Commun.
-51 (1984) 31), which keeps the chemistry; the volume follows the radii (I.-H. Chu, S. Roychowdhury, D. Han, A. Jain and
-S. P. Ong, Comput. Mater. Sci. 146 (2018) 184). What has atoms too close, one without a neighbour, or a volume that no
-solid has is left out: the crystals are plausible, not known to exist.
+51 (1984) 31); the volume follows the radii (I.-H. Chu, S. Roychowdhury, D. Han, A. Jain and S. P. Ong, Comput. Mater.
+Sci. 146 (2018) 184). What has atoms too close, one without a neighbour, or a volume that no solid has is left out. So
+distances and volumes are those of solids, but most of the compounds are not known to exist, and charges may not add up.
 
 Trials follow from the names of prototypes and a number, and from nothing else, so that a library is the same in every
 study. They are kept between processes (see :mod:`exitwave.structures.kept`), and only as many are made as are needed.

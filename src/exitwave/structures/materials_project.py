@@ -2,6 +2,8 @@
 
 A. Jain et al., APL Mater. 1 (2013) 011002. Asked is the summary endpoint of the REST API, through the client that
 pymatgen has. This has been run on answers written by hand after its documentation, never against the server itself.
+The identity of a block has the identifiers only: what a machine has kept is what it works with, even where the database
+has changed since.
 """
 
 from __future__ import annotations
