@@ -16,6 +16,7 @@ from exitwave.config.datasets import Dataset
 from exitwave.config.graph import Node
 from exitwave.config.images import Images
 from exitwave.config.models import DEFAULT_AIM, Network
+from exitwave.data.columns import PIXELS, pixel_column
 from exitwave.data.tables import read_table
 from exitwave.errors import ConfigError
 from exitwave.training.kinds import kind_of, model_from, task_on
@@ -23,7 +24,7 @@ from exitwave.training.task import INPUT, Task, read_examples
 
 EXAMPLES = 256
 """Training images at the most that baselines learn from."""
-COLUMNS = {"image_id", "group", "split", "shard", "row", "pixel_size", "micrograph"}
+COLUMNS = {"image_id", "group", "split", "shard", "row", "micrograph", *PIXELS}
 """Columns of a manifest that are needed to read images and to score them."""
 TOGETHER = 32
 """Images read at a time."""
@@ -50,7 +51,7 @@ class HeldOut:
     def _read(self, table: pd.DataFrame) -> Iterator[Case]:
         for rows, arrays in read_examples(self.task, table, TOGETHER):
             truths = self.task.targets(arrays, rows)
-            columns = (rows[name] for name in ("image_id", "pixel_size", "group"))
+            columns = (rows[name] for name in ("image_id", pixel_column(map(str, rows)), "group"))
             for place, (name, pixel_size, group) in enumerate(zip(*columns, strict=True)):
                 image = arrays[INPUT][place].astype(np.float32)
                 yield Case(str(name), image, np.atleast_1d(truths[place]), float(pixel_size), str(group))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from exitwave.config.block import Column
 from exitwave.config.graph import Node
 from exitwave.config.kinds import STAGES
@@ -41,5 +43,12 @@ COLUMNS = {name: column for stage in IDENTITIES for name, column in columns_of(s
 """Every column that a query on images may name."""
 UNITS = {name: column.unit for name, column in COLUMNS.items()}
 """Their units."""
+PIXELS = {"pixel_size": "Å", "reciprocal_sampling": "1/Å"}
+"""Columns that hold the pixel of an image, one of them in every table, with its unit."""
 TEXT = {name for name, column in COLUMNS.items() if column.text}
 """Columns of text; all others are numbers."""
+
+
+def pixel_column(names: Iterable[str]) -> str:
+    """The column of a table that holds the pixel of its images."""
+    return next(name for name in names if name in PIXELS)

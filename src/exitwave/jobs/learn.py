@@ -17,6 +17,7 @@ from exitwave.config.datasets import Dataset
 from exitwave.config.models import Network
 from exitwave.config.trainings import Training
 from exitwave.data.batches import keep_open
+from exitwave.data.columns import PIXELS, pixel_column
 from exitwave.data.fingerprint import fingerprint
 from exitwave.data.selection import columns_drawn_by, draw_dataset, draw_of_network
 from exitwave.data.tables import StoredTable, join_tables, read_table, write_rows, write_table
@@ -44,8 +45,8 @@ COLUMNS = {
     "split",
     "shard",
     "row",
-    "pixel_size",
     "micrograph",
+    *PIXELS,
 }
 """Columns of a manifest that every training needs."""
 SAMPLE = 256
@@ -157,7 +158,8 @@ def train_network(
     examples = _examples(sides, task, training)
     draws = int(item_rng(description.seed, "trainings", description.hash, seed).integers(2**31))
     checkpoint = folder / "checkpoint.pt"
-    pixel_size = float(sides["train"]["pixel_size"].iloc[0])
+    pixel = pixel_column(sides["train"].columns)
+    pixel_size = float(sides["train"][pixel].iloc[0])
     redraw = None
     if training.streaming:
         redraw = _redraw(sides["train"], examples["train"], task, training, streams or {})
@@ -168,6 +170,7 @@ def train_network(
         "dataset": dataset.plain(),
         "seed": seed,
         "image_size": edge,
+        **({"pixel_unit": PIXELS[pixel]} if pixel != "pixel_size" else {}),
         "data": {**data, "target": statistics},
         **({"start_from": read_record(start).weights_sha256} if start is not None else {}),
     }
