@@ -357,6 +357,7 @@ def test_a_scale_bar_of_a_pattern_is_in_reciprocal_angstrom():
 def test_an_inset_holds_the_largest_probe():
     probes_of = [np.zeros((32, 32)), np.zeros((32, 32))]
     probes_of[0][16, 16] = probes_of[1][16, 12] = 1.0
+    probes_of[0][0, 0] = 1e-3  # a tail
     assert patterns.reach_of(probes_of) == 6
 
 
