@@ -168,6 +168,18 @@ def test_crystals_are_told_by_formula_symmetry_prototype_and_orientation(made):
 
 
 @pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"item": 3}, "item 3"),
+        ({"item": 3, "formula": "Fe2O3", "zone_axis": "0 0 1"}, "Fe₂O₃"),
+        ({"item": 3, "layer": 2, "zone_axis": "0 1 1", "mistilt": 7.0}, "layer 2 $[011]$, 7.0 mrad off"),
+    ],
+)
+def test_patterns_are_named_by_what_is_known_of_their_crystal(row, told):
+    assert diffraction.named(row) == told
+
+
+@pytest.mark.parametrize(
     ("number", "told"),
     [(2, r"$P\bar{1}$"), (180, "$P6_222$"), (194, "$P6_3/mmc$"), (141, "$I4_1/amd$"), (225, r"$Fm\bar{3}m$")],
 )
@@ -345,6 +357,7 @@ def test_a_scale_bar_of_a_pattern_is_in_reciprocal_angstrom():
 def test_an_inset_holds_the_largest_probe():
     probes_of = [np.zeros((32, 32)), np.zeros((32, 32))]
     probes_of[0][16, 16] = probes_of[1][16, 12] = 1.0
+    probes_of[0][0, 0] = 1e-3  # a tail
     assert patterns.reach_of(probes_of) == 6
 
 
@@ -362,7 +375,7 @@ def test_patterns_of_probes_are_drawn_for_every_semiangle_and_some_depths(tmp_pa
                 "planes": Array(np.array(depths), (Axis("plane"),), "Å", ragged=True),
                 "semiangles": Array(np.array([2.0, 4.0]), (Axis("semiangle"),), "mrad"),
             }
-            writer.add(Item(arrays, {"item": item, "energy": 200e3, "reciprocal_sampling": 0.05}))
+            writer.add(Item(arrays, {"item": item, "energy": 200e3, "spectrum_sampling": 0.05}))
     probes.draw_probes(path, tmp_path / "figure.png", title="probes")
     assert titles.count("4 nm") == titles.count("20 nm") == 4
     assert titles[-1].startswith("Simulated probes at 200 kV: probes")

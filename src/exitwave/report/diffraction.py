@@ -93,7 +93,7 @@ def conventional_indices(indices: NDArray[np.integer], space_group: int) -> NDAr
 def orientation_told(row: Row) -> str:
     """How a crystal is seen: its zone axis and how far off it is, or that its orientation is random."""
     axis, mistilt = indices_told(row["zone_axis"]), float(row["mistilt"])
-    if row["orientation_kind"] == "random":
+    if row.get("orientation_kind") == "random":
         return f"random, {mistilt:.0f} mrad off {axis}"
     return axis if mistilt < TILT else f"{axis}, {mistilt:.1f} mrad off"
 
@@ -112,9 +112,12 @@ def describe_crystal(row: Row) -> str:
 
 
 def named(row: Row) -> str:
-    """Formula and orientation of the crystal behind an item, as far as its row has them."""
-    name = formula_told(str(row.get("formula") or f"item {row['item']}"))
-    return f"{name} {orientation_told(row)}" if row.get("zone_axis") and "orientation_kind" in row else name
+    """What a pattern is of, as far as its row says: formula or layer, and orientation of the crystal."""
+    if row.get("formula"):
+        name = formula_told(str(row["formula"]))
+    else:
+        name = f"layer {row['layer']}" if "layer" in row else f"item {row['item']}"
+    return f"{name} {orientation_told(row)}" if row.get("zone_axis") and "mistilt" in row else name
 
 
 def power_told(value: float) -> str:

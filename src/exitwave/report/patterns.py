@@ -30,6 +30,8 @@ LARGEST_CIRCLE = 0.085
 """Diameter of the circle of the strongest reflection over the edge of a pattern."""
 LEAST_CIRCLE = 0.03
 """Reflections below this share of the strongest but that of 000 have none."""
+FAINT = 0.01
+"""Share of the brightest pixel of a vacuum probe below which there is none."""
 INSET = 0.22
 """Edge of the inset over that of the pattern."""
 COLUMNS = 4
@@ -81,8 +83,9 @@ def draw_reflections(axes: Axes, reflections: NDArray[np.floating], size: int) -
 
 
 def reach_of(probes: Sequence[NDArray[np.floating]]) -> int:
-    """Half an edge [px] that holds any of these vacuum probes, with a rim."""
-    return max(int(np.abs(np.argwhere(probe > 0) - len(probe) // 2).max(initial=0)) for probe in probes) + 2
+    """Half an edge [px] that holds any of these vacuum probes, whose faint tails do not count, with a rim."""
+    bright = (np.argwhere(probe > FAINT * probe.max()) - len(probe) // 2 for probe in probes)
+    return max(int(np.abs(offsets).max(initial=0)) for offsets in bright) + 2
 
 
 def draw_probe(axes: Axes, probe: NDArray[np.floating], reach: int) -> None:
