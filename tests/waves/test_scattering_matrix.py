@@ -79,6 +79,23 @@ def test_structure_and_amplitudes_are_those_of_abtem(name: str) -> None:
     assert (difference(np.abs(found[:, [0, 4, 12, 24]]) ** 2, expected) < 1e-3).all()
 
 
+@pytest.mark.parametrize("energy", [60e3, 200e3])
+@pytest.mark.parametrize("edge", [3.165, 4.0782])
+def test_steps_are_short_enough_for_heavy_crystals(edge: float, energy: float) -> None:
+    """Tungsten along [111] and gold along [110], the zone axes of their strongest columns, at 50 nm."""
+    zone, number, vectors = ([1, 1, 0], 79, 1 - np.eye(3)) if edge > 4 else ([1, 1, 1], 74, 1 - 2 * np.eye(3))
+    orientation = Rotation.align_vectors([[0, 0, 1]], [zone])[0].as_matrix()
+    cell = UnitCell(edge / 2 * vectors, np.zeros((1, 3)), np.array([number], np.uint8), orientation)
+    length, sigma, k = wavelength(energy), interaction_parameter(energy), np.array([[0, 0], [2, 1], [4, 0]])
+    beams = find_beams(cell, length, 2.0, 0.05, 4e-3 / length)
+    matrix = coupling(cell, beams, rms_of(cell), "lobato")
+    s = beams.excitation_errors(length)[:, None] - length * beams.g[:, :2] @ (1e-3 * k / length).T
+    *_, found = propagate(matrix, s, sigma, 20.0, 25)
+    for tilt in range(len(k)):
+        expected = np.abs(diagonalise(matrix, s[:, tilt], sigma, np.array([500.0]))[:, 0]) ** 2
+        assert difference(np.abs(found[:, tilt]) ** 2, expected) < 1.2e-3
+
+
 def test_engine_abtem_gives_the_same() -> None:
     keys = {"semiangle": 1, "tilt_step": 0.03, "thickness": 200, "thickness_step": 40, "g_max": 1.2, "s_max": 0.03}
     cell = triclinic()

@@ -40,6 +40,8 @@ _BYTES = 5000.0
 """Of what is said of arrays that may differ from item to item, each in a place of its own."""
 _FLOPS = 6e10
 """Of one core in products of complex matrices, a second."""
+_POTENTIAL = 150.0
+"""Difference of the eigenvalues of the potential's matrix [V]; from 50 of silicon to 400 of gold and tungsten."""
 
 
 def check(node: Node) -> None:
@@ -89,7 +91,8 @@ def cost(node: Node) -> Cost:
     structures = node.source("structures").of(Crystals)
     tilts, planes = len(tilts_of(block)), len(block.planes())
     beams = np.minimum(_expected(block, volumes(structures)), block.max_beams)
-    steps = planes * step_count(np.array([block.s_max]), block.thickness_step)
+    potential = interaction_parameter(block.energy) * _POTENTIAL
+    steps = planes * step_count(np.array([block.s_max]), block.thickness_step, potential)
     values = float(beams.mean()) * tilts * planes
     return Cost(
         stored=_bytes(block.storage_error) * values + 40 * beams.mean() + _BYTES + BYTES_OF_A_ROW,
