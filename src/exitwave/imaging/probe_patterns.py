@@ -45,9 +45,9 @@ def render_waves(
     start = (fine - size) // 2
     power = np.zeros((fine, fine))
     for spectrum in amplitudes:
-        wave = fft.fftshift(fft.ifft2(fft.ifftshift(spectrum * np.outer(along_y, along_x)), workers=1))
+        wave = fft.ifft2(fft.ifftshift(spectrum * np.outer(along_y, along_x)), workers=1)
         wider = np.zeros((fine, fine), np.complex128)
-        wider[start : start + size, start : start + size] = np.roll(wave, (size // 2, size // 2), axis=(0, 1))
+        wider[start : start + size, start : start + size] = wave
         power += np.abs(fft.fftshift(fft.fft2(wider, workers=1))) ** 2
     y, x = np.mgrid[: geometry.size, : geometry.size]
     away = np.stack([x, y], axis=-1) - geometry.size // 2 - np.array(geometry.shift)
