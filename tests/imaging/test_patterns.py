@@ -211,6 +211,21 @@ def test_measured_aperture_is_found_in_its_picture(tmp_path: Path) -> None:
     assert centre == pytest.approx([32, 32], abs=0.05)
 
 
+@pytest.mark.parametrize("radius", [2.34, 9.36])
+def test_noise_and_hot_pixels_beside_a_measured_probe_do_not_count(tmp_path: Path, radius: float) -> None:
+    """A small probe in a large picture, with the noise of a camera and pixels that are hot or stuck far from it."""
+    y, x = np.mgrid[:256, :256]
+    disk = np.clip(radius + 0.5 - np.hypot(y - 128.3, x - 127.6), 0, 1)
+    rng = np.random.default_rng(0)
+    picture = (rng.poisson(1000 * disk) + rng.normal(0, 10, disk.shape)).astype(np.float32)
+    picture[20, 40], picture[200, 50], picture[128, 128] = 60000, 700, 60000
+    Image.fromarray(picture).save(tmp_path / "vacuum.tif")
+    measured = MeasuredAperture(kind="measured", file=tmp_path / "vacuum.tif", reciprocal_sampling=0.0217)
+    table = aperture_table(measured, 0.0)
+    assert table.sum() / FINE**2 == pytest.approx(np.pi * radius**2, rel=0.03)
+    assert len(table) / FINE < 2 * radius + 8
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import center_of_mass, convolve1d, map_coordinates
+from scipy.ndimage import center_of_mass, convolve, convolve1d, map_coordinates, median_filter
 
 from exitwave.config.patterns import Aperture, Bullseye, MeasuredAperture
 from exitwave.errors import ConfigError
@@ -16,6 +16,8 @@ FINE = 8
 """Points of the grid along a pixel of the pattern."""
 _EMPTY = 0.05
 """Share of the brightest of a measured probe below which there is no aperture."""
+_HOT = 1.5
+"""Share of it above which a pixel is a hot one, and the median of those around it is taken."""
 
 
 def aperture_table(aperture: Aperture, radius: float) -> NDArray[np.float32]:
@@ -32,7 +34,7 @@ def aperture_table(aperture: Aperture, radius: float) -> NDArray[np.float32]:
     -------
     float32 [2 n + 1, 2 n + 1]
         Share of the area of a pixel that is open, in 0 ... 1, for pixels whose centre is at (i - n) / `FINE` px from
-        that of the aperture; 0 at the rim.
+        that of the aperture; 0 at the rim. A measured one has the noise of its picture and may exceed 1 by it.
 
     Raises
     ------
@@ -91,9 +93,12 @@ def _measured(path: str) -> NDArray[np.float32]:
     if image.ndim != 2 or min(image.shape) < 3 or not np.isfinite(image).all() or not image.max() > 0:
         raise ConfigError(f"aperture.file: '{path}' has the shape {image.shape}; allowed: a grey picture of a probe")
     # The median of the bright part and not the largest value, which may be a hot pixel.
-    plateau = float(np.median(image[image > 0.5 * np.percentile(image, 99.9)]))
-    values = np.clip(image / plateau, 0, 1)
+    smooth = median_filter(image, 3)
+    plateau = np.median(image[image > 0.5 * smooth.max()])
+    values = np.where(image > _HOT * plateau, smooth, image) / plateau
     values[values < _EMPTY] = 0
+    # A pixel by itself is no part of a probe.
+    values[convolve((values > 0).astype(np.uint8), np.ones((3, 3), np.uint8), mode="constant") == 1] = 0
     if values[0].any() or values[-1].any() or values[:, 0].any() or values[:, -1].any():
         raise ConfigError(
             f"aperture.file: the probe in '{path}' reaches the edge; allowed: a whole one, its background taken off"
