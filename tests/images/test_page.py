@@ -34,7 +34,8 @@ def test_the_snippet_runs_on_results_of_the_example(tmp_path: Path, monkeypatch:
     for code in re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL):
         exec(compile(code, "diffraction.md", "exec"), names)
     label, strong = names["label"], names["strong"]
-    assert isinstance(label, np.ndarray) and isinstance(strong, np.ndarray)
+    assert isinstance(label, np.ndarray)
+    assert isinstance(strong, np.ndarray)
     assert label.shape == (128, 128)
     assert label.max() == pytest.approx(1, abs=0.1)
     assert 0 < len(strong) < len(names["reflections"])
