@@ -215,7 +215,7 @@ def test_beams_of_higher_laue_zones_are_among_them() -> None:
 def test_of_too_many_beams_the_strong_ones_are_kept(caplog: pytest.LogCaptureFixture) -> None:
     cell = strontium_titanate()
     found = find_beams(cell, LENGTH, 2.0, 0.05, 0.2)
-    kept = strongest(cell, found, rms_of(cell), "lobato", LENGTH, 60)
+    kept = strongest(cell, found, rms_of(cell), "lobato", LENGTH, SIGMA, 60)
     assert len(kept) == 60
     assert kept.hkl[0].tolist() == [0, 0, 0]
     with caplog.at_level(logging.WARNING):
@@ -224,6 +224,20 @@ def test_of_too_many_beams_the_strong_ones_are_kept(caplog: pytest.LogCaptureFix
     assert item.row["beams_left_out"] > 0
     assert item.row["beam_error"] > 0.01
     assert "max_beams" in caplog.text
+
+
+def test_forbidden_beams_that_feed_others_are_kept() -> None:
+    """Diamond along [110]: {002} comes by double scattering alone, and without it the rest is wrong."""
+    upright = Rotation.align_vectors([[0, 0, 1]], [[1, 1, 0]])[0].as_matrix()
+    cell = diamond(32, 5.658, upright)
+    found = find_beams(cell, LENGTH, 1.6, 0.05)
+    factors = np.abs(structure_factors(cell, found.hkl, rms_of(cell), "lobato"))
+    forbidden = (
+        (factors < 1e-9) & (np.abs(found.hkl).max(axis=1) <= 2) & (np.abs(found.excitation_errors(LENGTH)) < 0.02)
+    )
+    assert forbidden.any()
+    kept = strongest(cell, found, rms_of(cell), "lobato", LENGTH, SIGMA, len(found) * 2 // 3)
+    assert {tuple(one) for one in found.hkl[forbidden].tolist()} <= {tuple(one) for one in kept.hkl.tolist()}
 
 
 def test_tolerance_takes_more_beams() -> None:

@@ -187,7 +187,7 @@ class ScatteringMatrix(ExitWaves):
         500,
         ge=2,
         le=3000,
-        description="of more beams those of the largest \\|V_g\\| / \\|s_g\\|; time grows with the square",
+        description="of more beams those that one scattering or two make the strongest; time grows with the square",
     )
     temperature: Positive = Field(300.0, description="temperature of the thermal motion [K]")
     rms_displacements: dict[str, Positive] = Field(

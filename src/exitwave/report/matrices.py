@@ -205,7 +205,7 @@ def draw_beams(tables: Sequence[str | Path], path: str | Path, title: str = "") 
     volume = table["volume"].to_numpy(dtype=float)
     shown = {
         "beams": "beams",
-        "beam_error": "change of the intensities with twice s$_{max}$",
+        "beam_error": "change of the intensities with wider limits of beams",
         "intensity_dropped": "intensity of beams not stored",
     }
     with figure(path, 12.0, 3.9) as drawing:

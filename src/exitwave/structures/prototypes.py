@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 
+_PLAIN = {"\\'{c}": "ć", "$\\mu$": "µ"}
+_TEX = re.compile("|".join(map(re.escape, _PLAIN)))
+"""What the names of minerals have of TeX."""
+
+
 @dataclass(frozen=True, eq=False)
 class Prototype:
     """A structure type with the compound that it is named for.
@@ -103,7 +108,7 @@ def _prototype(tags: dict[str, str], structure: dict[str, Any]) -> Prototype:
     symbol = tags["strukturbericht"].replace("_", "")
     return Prototype(
         label=tags["aflow"],
-        mineral=tags["mineral"].strip(),
+        mineral=_TEX.sub(lambda found: _PLAIN[found[0]], tags["mineral"].strip()),
         symbol="" if symbol == "None" else symbol,
         compound=str(reduced.format("metal")),
         structure=structure,

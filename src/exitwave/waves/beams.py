@@ -16,6 +16,8 @@ _NEAR = 0.005
 """Excitation errors below this [1/Å] say nothing of how strong a beam will be: the extinction distance decides."""
 _MOST_CANDIDATES = 100_000
 """Beams looked at before the strongest are kept."""
+_MOST_COUPLED = 2000
+"""Of these, those nearest to the Ewald sphere that are asked which of them are strong."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,15 +177,41 @@ def coupling(cell: UnitCell, beams: Beams, rms: NDArray[np.float64], parametriza
 
 
 def strongest(
-    cell: UnitCell, beams: Beams, rms: NDArray[np.float64], parametrization: str, wavelength: float, most: int
+    cell: UnitCell,
+    beams: Beams,
+    rms: NDArray[np.float64],
+    parametrization: str,
+    wavelength: float,
+    interaction: float,
+    most: int,
 ) -> Beams:
-    """The beams that are likely to be strong: those of the largest ``|V_g| / max(|s_g|, 0.005 1/Å)``, in their order.
+    r"""The beams that are likely to be strong, in their order; the incoming one is always kept.
 
-    That is the amplitude of a beam in the two-beam case of a weak one, to a factor; the incoming beam is always kept.
+    Likely is what a beam gets from the incoming one by one scattering or by two, each of amplitude ``σ |V| / 2 π |s|``,
+    with \|s\| of at least 0.005 1/Å. By one alone beams would be left out that are forbidden, and feed many others.
+
+    Parameters
+    ----------
+    cell : UnitCell
+    beams : Beams
+    rms : float64 [atom]
+        Root-mean-square displacement of every atom along one axis [Å].
+    parametrization : {'lobato', 'kirkland', 'peng'}
+    wavelength : float
+        [Å].
+    interaction : float
+        Interaction parameter σ [rad / (V Å)].
+    most : int
+        Beams that are kept at the most.
     """
     if len(beams) <= most:
         return beams
-    factors = np.abs(structure_factors(cell, beams.hkl, rms, parametrization))
-    strength = factors / np.maximum(np.abs(beams.excitation_errors(wavelength)), _NEAR)
+    s = np.maximum(np.abs(beams.excitation_errors(wavelength)), _NEAR)
+    if len(beams) > _MOST_COUPLED:
+        nearest = np.sort(np.argsort(s, kind="stable")[:_MOST_COUPLED])
+        beams, s = beams.only(nearest), s[nearest]
+    scattered = np.abs(coupling(cell, beams, rms, parametrization)) * (interaction / (2 * np.pi))
+    once = scattered[:, 0] / s
+    strength = once + scattered @ once / s
     strength[0] = np.inf
     return beams.only(np.sort(np.argsort(-strength, kind="stable")[:most]))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from exitwave.config.distributions import draw
 from exitwave.config.exit_waves import PlaneWave
 from exitwave.errors import ConfigError, StructureError
-from exitwave.waves.backend import backend_on
+from exitwave.waves.devices import backend_on
 from exitwave.waves.grid import cut_to_band, fresnel, output_grid, simulation_grid
 from exitwave.waves.multislice import Configuration, Multislice, Spectra
 from exitwave.waves.specimen import checked_cell, frozen_phonons, named, number_of_slices, planes_of, slices_of

@@ -98,7 +98,7 @@ class Multislice:
     edge : float
         Edge of the square, periodic field [Å].
     backend : callable
-        Makes the backend; see :func:`exitwave.waves.backend.backend_on`.
+        Makes the backend; see :func:`exitwave.waves.devices.backend_on`.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from exitwave.config.distributions import draw
 from exitwave.config.exit_waves import Probe
 from exitwave.errors import ConfigError, StructureError
-from exitwave.waves.backend import backend_on
+from exitwave.waves.devices import backend_on
 from exitwave.waves.exit_waves import LOSS_LIMIT, intensity_lost
 from exitwave.waves.grid import cut_to_band, output_grid, simulation_grid
 from exitwave.waves.multislice import Configuration, Multislice

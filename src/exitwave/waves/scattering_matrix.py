@@ -249,11 +249,12 @@ def _within(limits: _Limits, block: ScatteringMatrix, cell: UnitCell, motion: Th
     """The beams of a crystal within some limits."""
     length = wavelength(block.energy)
     found = find_beams(cell, length, limits.g_max, limits.s_max, block.semiangle * 1e-3 / length)
-    kept = strongest(cell, found, motion.rms, block.parametrization, length, limits.most)
+    interaction = interaction_parameter(block.energy)
+    kept = strongest(cell, found, motion.rms, block.parametrization, length, interaction, limits.most)
     amplitudes = diagonalise(
         coupling(cell, kept, motion.rms, block.parametrization),
         kept.excitation_errors(length),
-        interaction_parameter(block.energy),
+        interaction,
         np.array(block.planes()[-1:]),
     )
     return _Chosen(limits, kept, len(found) - len(kept), np.abs(amplitudes[:, 0]) ** 2)
