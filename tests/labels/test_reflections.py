@@ -8,9 +8,10 @@ from scipy.ndimage import maximum_filter
 from scipy.signal.windows import tukey
 
 from exitwave.electron import wavelength
-from exitwave.labels.reflections import FIELDS, WIDTH, reflections_of, structure_factor_image, weights
+from exitwave.labels.reflections import FIELDS, LEAST_WEIGHT, WIDTH, reflections_of, structure_factor_image, weights
+from exitwave.waves.beams import excitation_errors, structure_factors
 from exitwave.waves.scattering import fourier_component
-from known_crystals import DISPLACEMENT, diamond, strontium_titanate, tilted
+from known_crystals import DISPLACEMENT, diamond, strontium_titanate, tilted, triclinic
 
 LENGTH = wavelength(300e3)
 BOX, POINTS, DEPTH = 46.08, 256, 100.0
@@ -104,6 +105,22 @@ def test_list_holds_what_it_says() -> None:
     assert sorted(np.abs(strongest[2:5])) in ([0, 1, 1], [0, 0, 2])
     assert 3 < strongest[5] < 10
     assert np.hypot(g[:, 0], g[:, 1]).max() <= 1.4
+
+
+@pytest.mark.parametrize("energy", [60e3, 300e3])
+def test_list_has_every_reflection_of_some_weight(energy: float) -> None:
+    """By looking at all; the crystal has no zone axis near the beam, so that distances to the sphere are of any size."""
+    cell, rms, length = triclinic(), np.full(9, DISPLACEMENT), wavelength(energy)
+    listed = reflections_of(cell, rms, "lobato", length, 1.3)
+    span = np.arange(-10, 11)
+    hkl = np.stack(np.meshgrid(span, span, span, indexing="ij"), axis=-1).reshape(-1, 3)
+    g = hkl @ cell.reciprocal
+    factors = np.abs(structure_factors(cell, hkl, rms, "lobato"))
+    distance = np.minimum(np.abs(g[:, 2]), np.abs(excitation_errors(g, length)))
+    weight = factors * np.exp(-(distance**2) / (2 * WIDTH**2))
+    weight[(np.hypot(g[:, 0], g[:, 1]) > 1.3) | (hkl == 0).all(axis=1)] = 0
+    expected = {tuple(one) for one in hkl[weight >= LEAST_WEIGHT * weight.max()].tolist()}
+    assert {tuple(one) for one in listed[1:, 2:5].astype(int).tolist()} == expected
 
 
 def test_weights_are_those_of_the_two_definitions() -> None:

@@ -309,15 +309,15 @@ def test_a_crystal_with_too_many_beams_names_its_item() -> None:
         ),
         (
             {"semiangle": 0.1},
-            r"^tilt_step: found 0\.0217 1/Å, with which the aperture of 0\.1 mrad has a radius of 0\.23",
+            r"^tilt_step: found 0\.0217 1/Å, with which the aperture of 0\.1 mrad has a radius",
         ),
         (
             {"semiangle": 25},
-            r"^g_max: found 2 1/Å; allowed: 2\.54 1/Å, the diameter of the aperture of 25 mrad, or more$",
+            r"^g_max: found 2 1/Å; allowed: 2\.54 1/Å, the diameter of the aperture of 25 mrad, or",
         ),
         (
             {"energy": 60e3},
-            r"^tilt_step: found 0\.0217 1/Å; allowed: up to 0\.014 1/Å, .* of a crystal of 500 Å are lost$",
+            r"^tilt_step: found 0\.0217 1/Å; allowed: up to 0\.014 1/Å, .* crystal of 500 Å are lost$",
         ),
     ],
 )

@@ -12,6 +12,7 @@ Both have σ = 0.05 1/Å. They differ where the sphere has left the plane, beyon
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -26,7 +27,8 @@ WIDTH = 0.05
 """Standard deviation of the weight about the Ewald sphere [1/Å]."""
 LEAST_WEIGHT = 1e-3
 """Reflections below this share of the largest weight but that of 000, by either of the two weights, are left out."""
-_REACH = 2.6 * WIDTH
+_REACH = math.sqrt(-2 * math.log(LEAST_WEIGHT)) * WIDTH
+"""Distance from the sphere, or from the plane, at which even the strongest reflection has the least weight [1/Å]."""
 Weight = Literal["ewald", "flat"]
 
 
