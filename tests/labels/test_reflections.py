@@ -84,7 +84,8 @@ def test_the_published_recipe_shows_all_listed_reflections_and_false_ones(
     assert distances.min(axis=1).max() < 0.5
     assert np.median(distances.min(axis=1)) < 0.15
     assert np.corrcoef(flat[strong], peaks[nearest, 2])[0, 1] > 0.98
-    anything = np.hypot(*(places[flat > 1e-3][:, None] - peaks[None, :, :2]).transpose(2, 0, 1)).min(axis=0)
+    # What the list has near a false spot is at the most half as strong as the weakest spot.
+    anything = np.hypot(*(places[flat > 0.025][:, None] - peaks[None, :, :2]).transpose(2, 0, 1)).min(axis=0)
     false = anything > 1
     print(f"slices of {thickness} Å: {false.sum()} of {len(peaks)} spots are no reflection")
     # Of the spots above a twentieth of the largest one in six with slices of 2 Å, and one in twelve with slices of 1 Å.
@@ -109,7 +110,7 @@ def test_list_holds_what_it_says() -> None:
 
 @pytest.mark.parametrize("energy", [60e3, 300e3])
 def test_list_has_every_reflection_of_some_weight(energy: float) -> None:
-    """By looking at all; the crystal has no zone axis near the beam, so that distances to the sphere are of any size."""
+    """By looking at all; the crystal has no zone axis near the beam, so that distances to the sphere are many."""
     cell, rms, length = triclinic(), np.full(9, DISPLACEMENT), wavelength(energy)
     listed = reflections_of(cell, rms, "lobato", length, 1.3)
     span = np.arange(-10, 11)
