@@ -9,6 +9,7 @@ from scipy.signal.windows import tukey
 
 from exitwave.electron import wavelength
 from exitwave.labels.reflections import FIELDS, LEAST_WEIGHT, WIDTH, reflections_of, structure_factor_image, weights
+from exitwave.structures.unit_cell import UnitCell
 from exitwave.waves.beams import excitation_errors, structure_factors
 from exitwave.waves.scattering import fourier_component
 from known_crystals import DISPLACEMENT, diamond, strontium_titanate, tilted, triclinic
@@ -106,6 +107,15 @@ def test_list_holds_what_it_says() -> None:
     assert sorted(np.abs(strongest[2:5])) in ([0, 1, 1], [0, 0, 2])
     assert 3 < strongest[5] < 10
     assert np.hypot(g[:, 0], g[:, 1]).max() <= 1.4
+
+
+def test_direct_beam_is_first_though_others_lie_on_it() -> None:
+    """Along a period of 12 Å reflections of the next two zones, 0.083 1/Å apart, are at the place of 000."""
+    cell = UnitCell(np.diag([4.0, 4.0, 12.0]), np.zeros((1, 3)), np.array([29], np.uint8), np.eye(3))
+    listed = reflections_of(cell, np.full(1, DISPLACEMENT), "lobato", LENGTH, 1.0)
+    assert listed[0, 2:5].tolist() == [0, 0, 0]
+    on_it = np.hypot(listed[:, 0], listed[:, 1]) < 1e-9
+    assert listed[on_it][:, 4].tolist() == [0, -2, -1, 1, 2]
 
 
 @pytest.mark.parametrize("energy", [60e3, 300e3])

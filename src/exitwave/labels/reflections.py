@@ -65,8 +65,9 @@ def reflections_of(
     centre = (hkl == 0).all(axis=1)
     largest = np.maximum(weights(found, "ewald"), weights(found, "flat"))
     kept = centre | (largest >= LEAST_WEIGHT * largest[~centre].max(initial=0.0))
-    found = found[kept]
-    return np.asarray(found[np.lexsort((*found[:, 2:5].T[::-1], np.hypot(found[:, 0], found[:, 1]).round(9)))])
+    found, beside = found[kept], ~centre[kept]
+    # Reflections of other zones may lie on the direct beam.
+    return np.asarray(found[np.lexsort((*found[:, 2:5].T[::-1], beside, np.hypot(found[:, 0], found[:, 1]).round(9)))])
 
 
 def weights(reflections: NDArray[np.floating], weight: Weight) -> NDArray[np.float64]:
