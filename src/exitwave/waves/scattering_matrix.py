@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -245,7 +245,8 @@ def _choose(block: ScatteringMatrix, cell: UnitCell, motion: ThermalMotion) -> t
     The change is that of all intensities at the largest thickness, without tilt, as a share of the incoming one.
     """
     now = _within(_Limits(block.g_max, block.s_max, block.max_beams), block, cell, motion)
-    error = _change(now, _within(now.limits.wider(), block, cell, motion))
+    more = _within(now.limits.wider(), block, cell, motion)
+    error = _change(now, more)
     while block.tolerance is not None and error >= block.tolerance:
         if now.left_out:
             log.warning(
@@ -254,9 +255,12 @@ def _choose(block: ScatteringMatrix, cell: UnitCell, motion: ThermalMotion) -> t
                 cell.volume, now.left_out, block.max_beams, error, block.tolerance,
             )  # fmt: skip
             break
-        limits = _Limits(now.limits.wider().g_max, now.limits.wider().s_max, block.max_beams)
-        now = _within(limits, block, cell, motion)
-        error = _change(now, _within(limits.wider(), block, cell, motion))
+        limits = replace(more.limits, most=block.max_beams)
+        # What has been solved already, unless it is too much.
+        fits = len(more.beams) <= block.max_beams
+        now = replace(more, limits=limits) if fits else _within(limits, block, cell, motion)
+        more = _within(limits.wider(), block, cell, motion)
+        error = _change(now, more)
     return now, error
 
 
@@ -267,7 +271,7 @@ def _within(limits: _Limits, block: ScatteringMatrix, cell: UnitCell, motion: Th
     interaction = interaction_parameter(block.energy)
     kept = strongest(cell, found, motion.rms, block.parametrization, length, interaction, limits.most)
     amplitudes = diagonalise(
-        coupling(cell, kept, motion.rms, block.parametrization),
+        coupling(cell, kept, motion.rms, block.parametrization).astype(np.complex64),
         kept.excitation_errors(length),
         interaction,
         np.array(block.planes()[-1:]),
