@@ -8,9 +8,11 @@ from scipy.ndimage import maximum_filter
 from scipy.signal.windows import tukey
 
 from exitwave.electron import wavelength
-from exitwave.labels.reflections import FIELDS, WIDTH, reflections_of, structure_factor_image, weights
+from exitwave.labels.reflections import FIELDS, LEAST_WEIGHT, WIDTH, reflections_of, structure_factor_image, weights
+from exitwave.structures.unit_cell import UnitCell
+from exitwave.waves.beams import excitation_errors, structure_factors
 from exitwave.waves.scattering import fourier_component
-from known_crystals import DISPLACEMENT, diamond, strontium_titanate, tilted
+from known_crystals import DISPLACEMENT, diamond, strontium_titanate, tilted, triclinic
 
 LENGTH = wavelength(300e3)
 BOX, POINTS, DEPTH = 46.08, 256, 100.0
@@ -83,7 +85,8 @@ def test_the_published_recipe_shows_all_listed_reflections_and_false_ones(
     assert distances.min(axis=1).max() < 0.5
     assert np.median(distances.min(axis=1)) < 0.15
     assert np.corrcoef(flat[strong], peaks[nearest, 2])[0, 1] > 0.98
-    anything = np.hypot(*(places[flat > 1e-3][:, None] - peaks[None, :, :2]).transpose(2, 0, 1)).min(axis=0)
+    # What the list has near a false spot is at the most half as strong as the weakest spot.
+    anything = np.hypot(*(places[flat > 0.025][:, None] - peaks[None, :, :2]).transpose(2, 0, 1)).min(axis=0)
     false = anything > 1
     print(f"slices of {thickness} Å: {false.sum()} of {len(peaks)} spots are no reflection")
     # Of the spots above a twentieth of the largest one in six with slices of 2 Å, and one in twelve with slices of 1 Å.
@@ -104,6 +107,31 @@ def test_list_holds_what_it_says() -> None:
     assert sorted(np.abs(strongest[2:5])) in ([0, 1, 1], [0, 0, 2])
     assert 3 < strongest[5] < 10
     assert np.hypot(g[:, 0], g[:, 1]).max() <= 1.4
+
+
+def test_direct_beam_is_first_though_others_lie_on_it() -> None:
+    """Along a period of 12 Å reflections of the next two zones, 0.083 1/Å apart, are at the place of 000."""
+    cell = UnitCell(np.diag([4.0, 4.0, 12.0]), np.zeros((1, 3)), np.array([29], np.uint8), np.eye(3))
+    listed = reflections_of(cell, np.full(1, DISPLACEMENT), "lobato", LENGTH, 1.0)
+    assert listed[0, 2:5].tolist() == [0, 0, 0]
+    on_it = np.hypot(listed[:, 0], listed[:, 1]) < 1e-9
+    assert listed[on_it][:, 4].tolist() == [0, -2, -1, 1, 2]
+
+
+@pytest.mark.parametrize("energy", [60e3, 300e3])
+def test_list_has_every_reflection_of_some_weight(energy: float) -> None:
+    """By looking at all; the crystal has no zone axis near the beam, so that distances to the sphere are many."""
+    cell, rms, length = triclinic(), np.full(9, DISPLACEMENT), wavelength(energy)
+    listed = reflections_of(cell, rms, "lobato", length, 1.3)
+    span = np.arange(-10, 11)
+    hkl = np.stack(np.meshgrid(span, span, span, indexing="ij"), axis=-1).reshape(-1, 3)
+    g = hkl @ cell.reciprocal
+    factors = np.abs(structure_factors(cell, hkl, rms, "lobato"))
+    distance = np.minimum(np.abs(g[:, 2]), np.abs(excitation_errors(g, length)))
+    weight = factors * np.exp(-(distance**2) / (2 * WIDTH**2))
+    weight[(np.hypot(g[:, 0], g[:, 1]) > 1.3) | (hkl == 0).all(axis=1)] = 0
+    expected = {tuple(one) for one in hkl[weight >= LEAST_WEIGHT * weight.max()].tolist()}
+    assert {tuple(one) for one in listed[1:, 2:5].astype(int).tolist()} == expected
 
 
 def test_weights_are_those_of_the_two_definitions() -> None:

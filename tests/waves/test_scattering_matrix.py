@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from exitwave.config.crystals import Crystals
 from exitwave.config.exit_waves import ScatteringMatrix
+from exitwave.config.graph import Node
 from exitwave.electron import interaction_parameter, wavelength
-from exitwave.errors import StructureError
+from exitwave.errors import ConfigError, StructureError
 from exitwave.items import Asked, Item
 from exitwave.structures.unit_cell import UnitCell
 from exitwave.waves.abtem_bloch import coupling_of_abtem
 from exitwave.waves.beam_space import diagonalise, propagate
 from exitwave.waves.beams import coupling, excitation_errors, find_beams, strongest, structure_factors
-from exitwave.waves.scattering_matrix import make, tilts_of
+from exitwave.waves.scattering_matrix import check, make, tilts_of
 from known_crystals import DISPLACEMENT, diamond, gold, strontium_titanate, tilted, triclinic
 
 ENERGY = 300e3
@@ -295,3 +297,47 @@ def test_a_crystal_with_too_many_beams_names_its_item() -> None:
     huge = UnitCell(80 * np.eye(3), np.zeros((1, 3)), np.array([79], np.uint8), np.eye(3))
     with pytest.raises(StructureError, match=r"item 0: cell: .* more than 100000 beams .*; allowed: a smaller cell"):
         simulate(huge, g_max=3, s_max=0.2)
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"rms_displacements": {"Q": 0.1}}, r"^rms_displacements: found 'Q'; allowed: symbols of elements$"),
+        (
+            {"rms_displacements": {}, "rms_displacement_of_others": None},
+            r"^rms_displacements: there is no Debye-Waller factor for B, .* which structures 'library' have; allowed:",
+        ),
+        (
+            {"semiangle": 0.1},
+            r"^tilt_step: found 0\.0217 1/Å, with which the aperture of 0\.1 mrad has a radius",
+        ),
+        (
+            {"semiangle": 25},
+            r"^g_max: found 2 1/Å; allowed: 2\.54 1/Å, the diameter of the aperture of 25 mrad, or",
+        ),
+        (
+            {"energy": 60e3},
+            r"^tilt_step: found 0\.0217 1/Å; allowed: up to 0\.014 1/Å, .* crystal of 500 Å are lost$",
+        ),
+    ],
+)
+def test_matrices_that_cannot_be_are_refused(keys: dict[str, Any], said: str) -> None:
+    library = Node("structures", "library", Crystals(kind="crystals", count=30), {})
+    check(Node("exit_waves", "bloch", block_of(), {"structures": [library]}))
+    with pytest.raises(ConfigError, match=said):
+        check(Node("exit_waves", "bloch", block_of(**keys), {"structures": [library]}))
+
+
+def test_disks_that_overlap_hold_all_electrons_if_beams_reach_across_the_aperture() -> None:
+    """Waves that come in a reciprocal vector apart and leave together are orthogonal behind the crystal."""
+    cell, k_max, apart = strontium_titanate(), 20e-3 / LENGTH, 4
+    k = np.array([[k_max, 0.0], [k_max - apart / 3.905, 0.0]])
+    left = []
+    for g_max in (1.5 * k_max, 3 * k_max):
+        beams = find_beams(cell, LENGTH, g_max, 0.05, k_max)
+        s = beams.excitation_errors(LENGTH)[:, None] - LENGTH * beams.g[:, :2] @ k.T
+        (waves,) = propagate(coupling(cell, beams, rms_of(cell), "lobato"), s, SIGMA, 200.0, 1)
+        first, second = (dict(zip(map(tuple, beams.hkl.tolist()), wave, strict=True)) for wave in waves.T)
+        left.append(abs(sum(wave * second.get((h + apart, *of), 0).conjugate() for (h, *of), wave in first.items())))
+    assert left[0] > 0.05
+    assert left[1] < 0.01

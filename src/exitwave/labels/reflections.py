@@ -12,6 +12,7 @@ Both have σ = 0.05 1/Å. They differ where the sphere has left the plane, beyon
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -26,7 +27,8 @@ WIDTH = 0.05
 """Standard deviation of the weight about the Ewald sphere [1/Å]."""
 LEAST_WEIGHT = 1e-3
 """Reflections below this share of the largest weight but that of 000, by either of the two weights, are left out."""
-_REACH = 2.6 * WIDTH
+_REACH = math.sqrt(-2 * math.log(LEAST_WEIGHT)) * WIDTH
+"""Distance from the sphere, or from the plane, at which even the strongest reflection has the least weight [1/Å]."""
 Weight = Literal["ewald", "flat"]
 
 
@@ -63,8 +65,9 @@ def reflections_of(
     centre = (hkl == 0).all(axis=1)
     largest = np.maximum(weights(found, "ewald"), weights(found, "flat"))
     kept = centre | (largest >= LEAST_WEIGHT * largest[~centre].max(initial=0.0))
-    found = found[kept]
-    return np.asarray(found[np.lexsort((*found[:, 2:5].T[::-1], np.hypot(found[:, 0], found[:, 1]).round(9)))])
+    found, beside = found[kept], ~centre[kept]
+    # Reflections of other zones may lie on the direct beam.
+    return np.asarray(found[np.lexsort((*found[:, 2:5].T[::-1], beside, np.hypot(found[:, 0], found[:, 1]).round(9)))])
 
 
 def weights(reflections: NDArray[np.floating], weight: Weight) -> NDArray[np.float64]:

@@ -34,6 +34,9 @@ from exitwave.waves.thermal import DEBYE_WALLER, ThermalMotion, motion_of_crysta
 log = logging.getLogger(__name__)
 RING = 2.5
 """Tilts beyond the aperture, in steps, that the interpolation at its rim needs."""
+LARGEST_TURN = 0.7
+"""Turns of the phase of the outermost beams over a step of the tilts; half of them are left when the mean is taken off,
+and at one turn no interpolation can tell them any more."""
 BEAM_FIELDS = ("h", "k", "l", "g_x", "g_y", "g_z")
 """Fields of the array ``beams``; the last three in 1/Å."""
 _BYTES = 5000.0
@@ -66,6 +69,18 @@ def check(node: Node) -> None:
         raise ConfigError(
             f"tilt_step: found {block.tilt_step:g} 1/Å, with which the aperture of {block.semiangle:g} mrad has a "
             f"radius of {radius:.2g} steps; allowed: 1 or more"
+        )
+    length = wavelength(block.energy)
+    # At the rim of the aperture the Ewald sphere cuts the zone in a circle through 0 that reaches as far.
+    if block.g_max < (reach := 2e-3 * block.semiangle / length):
+        raise ConfigError(
+            f"g_max: found {block.g_max:g} 1/Å; allowed: {reach:.3g} 1/Å, the diameter of the aperture of "
+            f"{block.semiangle:g} mrad, or more"
+        )
+    if block.tilt_step > (largest := LARGEST_TURN / (length * block.planes()[-1] * block.g_max)):
+        raise ConfigError(
+            f"tilt_step: found {block.tilt_step:g} 1/Å; allowed: up to {largest:.2g} 1/Å, beyond which the fringes in "
+            f"the outer disks of a crystal of {block.planes()[-1]:g} Å are lost"
         )
 
 
