@@ -10,12 +10,12 @@ from scipy.spatial import cKDTree
 
 from exitwave.config.crystals import Multilayer
 from exitwave.config.graph import Node
-from exitwave.errors import StructureError
 from exitwave.items import Asked, Item
 from exitwave.structures import multilayer
 from exitwave.structures.specimen import box_of, place_of, specimen_of
 from exitwave.structures.structure import structure_from
 from exitwave.structures.unit_cell import UnitCell, unit_cell_from
+from exitwave.waves.beams import structure_factors
 
 A = 5.6034
 """Lattice constant of the substrate of Munshi et al. [Å]."""
@@ -257,10 +257,22 @@ def test_a_specimen_is_one_group_however_it_is_tilted_and_scanned() -> None:
     assert multilayer.groups(block(specimen=1), "ab", 0, 1).names != found.names[:1]
 
 
-def test_labels_have_the_element_that_most_places_have() -> None:
+def test_labels_are_those_of_the_mean_crystal() -> None:
+    """|V_g| of Si0.3Ge0.7 is the mean of those of both, weighted with their shares."""
     wanted = block(layers=[{"width": 200, "alloy": {"Si": {"Ge": 0.7}}}], repeats=1)
-    assert unit_cell_from(made(wanted, 10)[0].arrays).numbers.tolist() == [32, 32]
-    assert unit_cell_from(made(wanted, 0)[0].arrays).numbers.tolist() == [14, 14]
+    alloy = unit_cell_from(made(wanted, 10)[0].arrays)
+    assert alloy.occupancy is not None
+    hkl = np.array([[1, 1, 1], [2, 2, 0], [0, 2, 2]])
+    found, *pure = (
+        structure_factors(cell, hkl, np.zeros(len(cell.numbers)), "lobato")
+        for cell in (alloy, *(_all_of(alloy, number) for number in (14, 32)))
+    )
+    assert found == pytest.approx(0.3 * pure[0] + 0.7 * pure[1])
+
+
+def _all_of(alloy: UnitCell, number: int) -> UnitCell:
+    of_element = alloy.numbers == number
+    return UnitCell(alloy.cell, alloy.fractional[of_element], alloy.numbers[of_element], alloy.orientation)
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,9 @@ def make(block: Diffraction, asked: Iterable[Asked], wanted: Collection[str] | N
     Every pattern has the arrays ``counts``, ``probe``, the vacuum probe as shares of the electrons in each pixel, and
     ``reflections``, the list of :mod:`exitwave.labels.reflections`.
     """
-    reach = block.size / 2 * math.sqrt(2) * block.reciprocal_sampling
+    shift = max(abs(float(edge)) for edge in bounds(block.shift))
+    stretch = 1 - bounds(block.ellipticity)[1] / 2
+    reach = math.sqrt(2) * (block.size / 2 + min(shift, block.size)) * block.reciprocal_sampling / stretch
     for one in asked:
         specimen = specimen_of(one, reach)
         for rng in one.rngs:
@@ -261,8 +263,9 @@ def _background(probe: NDArray[np.float32], geometry: Geometry, width: float) ->
     # The probe stands in the middle; its Lorentzian where the direct beam is.
     x, y = x - geometry.shift[0], y - geometry.shift[1]
     lorentzian = 1 / (geometry.sampling**2 * (x * x + y * y) + width**2)
-    half = int(np.ceil(np.sqrt(np.count_nonzero(probe)))) + 1
-    middle = slice(max(0, size // 2 - half), size // 2 + half + 1)
+    # An odd number of pixels, whose middle is that of the pattern.
+    half = min(int(np.ceil(np.sqrt(np.count_nonzero(probe)))) + 1, (size - 1) // 2)
+    middle = slice(size // 2 - half, size // 2 + half + 1)
     scattered = np.maximum(fftconvolve(lorentzian, probe[middle, middle], mode="same"), 0)
     return np.asarray(scattered / scattered.sum(), np.float32)
 

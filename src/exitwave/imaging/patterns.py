@@ -161,7 +161,7 @@ def render(disks: Disks, geometry: Geometry, optics: Optics) -> NDArray[np.float
     Returns
     -------
     float32 [y, x]
-        Sums up to 1 less what falls beside the pattern.
+        Sums up to 1 less what falls beside the pattern, to a few thousandths where disks interfere.
     """
     wave = np.zeros((geometry.size, geometry.size), np.complex64)
     intensity = np.zeros((geometry.size, geometry.size), np.float32)

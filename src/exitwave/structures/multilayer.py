@@ -154,7 +154,7 @@ def _item(block: Multilayer, specimen: Specimen, place: Place) -> Item:
     )
     layer = int(specimen.layer_of(np.array([place.x]))[0])
     stretch = np.diag([1 + specimen.strains[layer], 1.0, 1.0])
-    unit = UnitCell(specimen.vectors @ stretch, specimen.fractional, _most(specimen, layer), place.turn)
+    unit = _mean_cell(specimen, layer, place.turn)
     # Disks stand where the components of reciprocal vectors across the beam are: those of the tilted crystal.
     seen = np.asarray(np.linalg.inv(place.turn[:2, :2]).T @ stretch[:2, :2], dtype=np.float64)
     azimuth = np.radians(place.azimuth)
@@ -191,11 +191,17 @@ def _tensor(name: str, rotation: str, gradient: FloatArray) -> dict[str, Any]:
     }
 
 
-def _most(specimen: Specimen, layer: int) -> NDArray[np.uint8]:
-    """The element that has most of the places of each site, uint8 [n]; of as many the one of the material."""
-    numbers = specimen.numbers.copy()
-    for host, guests in specimen.alloys[layer].items():
-        shares = {host: 1 - sum(guests.values()), **guests}
-        most = max(shares, key=lambda element: (round(shares[element], 9), element == host))
-        numbers[specimen.numbers == atomic_numbers[host]] = atomic_numbers[most]
-    return numbers
+def _mean_cell(specimen: Specimen, layer: int, orientation: FloatArray) -> UnitCell:
+    """The lattice of a layer, with all elements of an alloy in each of its places."""
+    host = specimen.numbers
+    shares = {int(number): {int(number): 1.0} for number in np.unique(host)}
+    for symbol, guests in specimen.alloys[layer].items():
+        shares[atomic_numbers[symbol]] = {atomic_numbers[symbol]: 1 - sum(guests.values())} | {
+            atomic_numbers[guest]: share for guest, share in guests.items()
+        }
+    sites = [(site, *found) for site, number in enumerate(host) for found in shares[int(number)].items()]
+    places, numbers, occupancy = (np.array(column) for column in zip(*sites, strict=True))
+    stretch = np.diag([1 + specimen.strains[layer], 1.0, 1.0])
+    return UnitCell(
+        specimen.vectors @ stretch, specimen.fractional[places], numbers.astype(np.uint8), orientation, occupancy
+    )

@@ -32,12 +32,15 @@ class UnitCell:
         Atomic numbers.
     orientation : ndarray, float64 [3, 3]
         Rotation from the frame of the crystal to that of the beam: an atom is at ``orientation @ (f @ cell)``.
+    occupancy : ndarray, float64 [n], optional
+        Share of the cells that have the atom; of an alloy, whose elements take one place. All cells if left out.
     """
 
     cell: FloatArray
     fractional: FloatArray
     numbers: NDArray[np.uint8]
     orientation: FloatArray
+    occupancy: FloatArray | None = None
 
     @property
     def vectors(self) -> FloatArray:
@@ -57,14 +60,17 @@ class UnitCell:
     def content_hash(self) -> str:
         """Sixteen hexadecimal digits that change with any atom, lattice vector or angle."""
         digest = hashlib.sha256(self.numbers.tobytes())
-        for array in (self.cell, self.fractional, self.orientation):
+        shared = () if self.occupancy is None else (self.occupancy,)
+        for array in (self.cell, self.fractional, self.orientation, *shared):
             digest.update(np.ascontiguousarray(array.round(_DECIMALS) + 0.0).tobytes())
         return digest.hexdigest()[:16]
 
     def arrays(self) -> dict[str, Array]:
         """The arrays as they are stored, with their axes and units."""
         atom = Axis("atom")
+        shared = {} if self.occupancy is None else {"occupancy": Array(self.occupancy, (atom,), ragged=True)}
         return {
+            **shared,
             "unit_cell": Array(self.cell, (_VECTOR, _DIRECTION), "Å"),
             "fractional": Array(self.fractional, (atom, _VECTOR), ragged=True),
             "unit_cell_numbers": Array(self.numbers, (atom,), ragged=True),
@@ -79,4 +85,5 @@ def unit_cell_from(arrays: Mapping[str, Array]) -> UnitCell:
         fractional=arrays["fractional"].values,
         numbers=arrays["unit_cell_numbers"].values,
         orientation=arrays["orientation"].values,
+        occupancy=arrays["occupancy"].values if "occupancy" in arrays else None,
     )

@@ -130,7 +130,7 @@ def structure_factors(
     """Fourier coefficients of the potential of a crystal of independent atoms that vibrate.
 
     ``V_g = (h² / 2π m e Ω) Σ_j f_j(|g|) exp(-2 π² u_j² g²) exp(-2 π i g·r_j)`` (Kirkland, sec. 5.6; Debye-Waller factor
-    with the mean square displacement u² along one axis).
+    with the mean square displacement u² along one axis). Of an alloy it is the mean over its elements.
 
     Parameters
     ----------
@@ -151,7 +151,8 @@ def structure_factors(
     kinds = np.unique(np.stack([cell.numbers.astype(np.float64), rms], axis=1), axis=0)
     for number, displacement in kinds:
         of_kind = (cell.numbers == number) & (rms == displacement)
-        phases = np.exp(-2j * np.pi * (hkl @ cell.fractional[of_kind].T)).sum(axis=1)
+        shares = 1.0 if cell.occupancy is None else cell.occupancy[of_kind]
+        phases = (shares * np.exp(-2j * np.pi * (hkl @ cell.fractional[of_kind].T))).sum(axis=1)
         damping = np.exp(-2 * np.pi**2 * displacement**2 * length**2)
         total += fourier_component(int(number), parametrization, length) * damping * phases
     return np.asarray(total / cell.volume)
