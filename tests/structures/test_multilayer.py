@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from exitwave.config.crystals import Multilayer
 from exitwave.config.graph import Node
+from exitwave.errors import StructureError
 from exitwave.items import Asked, Item
 from exitwave.structures import multilayer
 from exitwave.structures.specimen import box_of, place_of, specimen_of
