@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
 
 from exitwave.config.block import Block
 from exitwave.config.crystals import Crystals
@@ -52,8 +51,25 @@ def check(node: Node) -> None:
         _check_matrix(block, source)
     assert isinstance(source.block, ScatteringMatrix | Probe)
     length = wavelength(source.block.energy)
+    _check_size(block, length)
     peak = bounds(block.dose)[1] * _BRIGHTEST / max(1.0, math.pi * _radii(block, length)[0] ** 2)
     check_counts(block.detector, peak, f"dose: reaches up to {bounds(block.dose)[1]:g} e⁻ a pattern")
+
+
+def _check_size(block: Diffraction, length: float) -> None:
+    """Refuse disks smaller than a pixel, which have no shape, and a direct beam beside the pattern."""
+    if not isinstance(block.aperture, MeasuredAperture) and (radius := _radii(block, length)[0]) < 1 - 1e-9:
+        low = bounds(block.semiangle)[0]
+        raise ConfigError(
+            f"semiangle: reaches down to {low:g} mrad, a radius of {radius:.2g} pixels of "
+            f"{block.reciprocal_sampling:g} 1/Å; allowed: 1 pixel or more, {low / radius:.3g} mrad"
+        )
+    furthest = max(map(abs, bounds(block.shift)))
+    if furthest > block.size / 2:
+        raise ConfigError(
+            f"shift: reaches up to {furthest:g} px, which puts the direct beam beside the pattern; allowed: up to "
+            f"{block.size / 2:g} px, half of size"
+        )
 
 
 def _check_matrix(block: Diffraction, source: Node) -> None:
@@ -92,10 +108,12 @@ def _check_probe(block: Diffraction, source: Node) -> None:
         raise ConfigError(f"position: found {block.position}; allowed: random, one of the positions {simulated}")
     if bounds(block.defocus) != (0, 0):
         raise ConfigError(f"defocus: found one beside that {simulated}; allowed: leave it out")
-    drawn_ones = block.semiangle.choice if isinstance(block.semiangle, Choice) else list(bounds(block.semiangle))
-    for semiangle in drawn_ones:
+    known = ", ".join(f"{one:g}" for one in waves.semiangles)
+    low, high = bounds(block.semiangle)
+    if low != high and not isinstance(block.semiangle, Choice):
+        raise ConfigError(f"semiangle: found a range; allowed: a choice of {known} mrad {simulated}")
+    for semiangle in block.semiangle.choice if isinstance(block.semiangle, Choice) else (low,):
         if min(abs(semiangle - one) for one in waves.semiangles) > _SAME:
-            known = ", ".join(f"{one:g}" for one in waves.semiangles)
             raise ConfigError(f"semiangle: found {semiangle:g} mrad; allowed: a choice of {known} mrad {simulated}")
     structures = source.source("structures").of(Fields)
     slices = number_of_slices(structures_kinds.kind_of(structures).height(structures), waves.slice_thickness)
@@ -256,6 +274,8 @@ def _expose(block: Diffraction, specimen: Specimen, conditions: _Conditions, rng
 
 def _background(probe: NDArray[np.float32], geometry: Geometry, width: float) -> NDArray[np.float32]:
     """Share of the electrons in each pixel of a Lorentzian folded with the probe; all of it lies on the pattern."""
+    from scipy.signal import fftconvolve  # it takes half a second, which no check needs
+
     size = geometry.size
     y, x = np.mgrid[:size, :size] - float(size // 2)
     # The probe stands in the middle; its Lorentzian where the direct beam is.

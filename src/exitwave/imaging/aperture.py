@@ -87,9 +87,13 @@ def _measured(path: str) -> NDArray[np.float32]:
         with Image.open(path) as picture:
             image = np.asarray(picture, np.float64)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"aperture.file: '{path}' cannot be read ({error}); allowed: a picture") from error
-    if image.ndim != 2 or min(image.shape) < 3 or not np.isfinite(image).all() or not image.max() > 0:
+        raise ConfigError(
+            f"aperture.file: '{path}' cannot be read ({getattr(error, 'strerror', None) or error}); allowed: a picture"
+        ) from error
+    if image.ndim != 2 or min(image.shape) < 3:
         raise ConfigError(f"aperture.file: '{path}' has the shape {image.shape}; allowed: a grey picture of a probe")
+    if not np.isfinite(image).all() or not image.max() > 0:
+        raise ConfigError(f"aperture.file: '{path}' shows nothing brighter than 0; allowed: a picture of a probe")
     # The median of the bright part and not the largest value, which may be a hot pixel.
     plateau = float(np.median(image[image > 0.5 * np.percentile(image, 99.9)]))
     values = np.clip(image / plateau, 0, 1)

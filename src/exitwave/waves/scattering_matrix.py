@@ -34,6 +34,10 @@ from exitwave.waves.thermal import DEBYE_WALLER, ThermalMotion, motion_of_crysta
 log = logging.getLogger(__name__)
 RING = 2.5
 """Tilts beyond the aperture, in steps, that the interpolation at its rim needs."""
+MOST_STEPS = 200
+"""Largest radius of an aperture in steps of tilts: 125,000 tilts."""
+BEYOND = 4
+"""Times ``max_beams`` that a crystal may have: of more beams than that the strongest are no crystal's any more."""
 BEAM_FIELDS = ("h", "k", "l", "g_x", "g_y", "g_z")
 """Fields of the array ``beams``; the last three in 1/Å."""
 _BYTES = 5000.0
@@ -60,10 +64,19 @@ def check(node: Node) -> None:
             f"rms_displacements: there is no Debye-Waller factor for {', '.join(unknown)}, which structures "
             f"'{source.name}' have; allowed: a displacement for each, or rms_displacement_of_others, such as 0.08"
         )
-    if (radius := _radius(block)) < 1:
+    if not 1 <= (radius := _radius(block)) <= MOST_STEPS:
         raise ConfigError(
             f"tilt_step: found {block.tilt_step:g} 1/Å, with which the aperture of {block.semiangle:g} mrad has a "
-            f"radius of {radius:.2g} steps; allowed: 1 or more"
+            f"radius of {radius:.2g} steps; allowed: 1 ... {MOST_STEPS}, semiangles of {block.semiangle / radius:.2g} "
+            f"... {MOST_STEPS * block.semiangle / radius:.2g} mrad"
+        )
+    largest = volumes(structures).max()
+    expected = float(_expected(block, largest))
+    if expected > BEYOND * block.max_beams:
+        raise ConfigError(
+            f"max_beams: found {block.max_beams}, and the largest crystal of structures '{source.name}', of "
+            f"{largest:.4g} Å³, has about {expected:.0f} beams within g_max and s_max; allowed: a quarter of them or "
+            f"more, {math.ceil(expected / BEYOND)}, or smaller crystals (largest_volume) or limits"
         )
 
 
@@ -228,17 +241,17 @@ def _choose(block: ScatteringMatrix, cell: UnitCell, motion: ThermalMotion) -> t
     """
     now = _within(_Limits(block.g_max, block.s_max, block.max_beams), block, cell, motion)
     error = _change(now, _within(now.limits.wider(), block, cell, motion))
-    while block.tolerance is not None and error >= block.tolerance:
-        if now.left_out:
-            log.warning(
-                "a crystal of %.4g Å³ has %d beams more than max_beams, %d; with more its intensities change by %.2g, "
-                "which is not within the tolerance of %g",
-                cell.volume, now.left_out, block.max_beams, error, block.tolerance,
-            )  # fmt: skip
-            break
+    while block.tolerance is not None and error >= block.tolerance and not now.left_out:
         limits = _Limits(now.limits.wider().g_max, now.limits.wider().s_max, block.max_beams)
         now = _within(limits, block, cell, motion)
         error = _change(now, _within(limits.wider(), block, cell, motion))
+    if now.left_out:
+        beyond = block.tolerance is not None and error >= block.tolerance
+        log.warning(
+            "a crystal of %.4g Å³ has %d beams more than max_beams, %d; with more its intensities change by %.2g%s",
+            cell.volume, now.left_out, block.max_beams, error,
+            f", which is not within the tolerance of {block.tolerance:g}" if beyond else "",
+        )  # fmt: skip
     return now, error
 
 
