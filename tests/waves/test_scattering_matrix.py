@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from exitwave.config.crystals import Crystals
 from exitwave.config.exit_waves import ScatteringMatrix
+from exitwave.config.graph import Node
 from exitwave.electron import interaction_parameter, wavelength
-from exitwave.errors import StructureError
+from exitwave.errors import ConfigError, StructureError
 from exitwave.items import Asked, Item
 from exitwave.structures.unit_cell import UnitCell
 from exitwave.waves.abtem_bloch import coupling_of_abtem
 from exitwave.waves.beam_space import diagonalise, propagate
 from exitwave.waves.beams import coupling, excitation_errors, find_beams, strongest, structure_factors
-from exitwave.waves.scattering_matrix import make, tilts_of
+from exitwave.waves.scattering_matrix import check, make, tilts_of
 from known_crystals import DISPLACEMENT, diamond, gold, strontium_titanate, tilted, triclinic
 
 ENERGY = 300e3
@@ -264,3 +266,57 @@ def test_a_crystal_with_too_many_beams_names_its_item() -> None:
     huge = UnitCell(80 * np.eye(3), np.zeros((1, 3)), np.array([79], np.uint8), np.eye(3))
     with pytest.raises(StructureError, match=r"item 0: cell: .* more than 100000 beams .*; allowed: a smaller cell"):
         simulate(huge, g_max=3, s_max=0.2)
+
+
+def node_of(**keys: Any) -> Node:
+    crystals = Crystals(kind="crystals", count=2, prototypes=["NaCl"], substitutions=0)
+    return Node("exit_waves", "bloch", block_of(**keys), {"structures": [Node("structures", "salt", crystals, {})]})
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (
+            {"max_beams": 10},
+            r"^max_beams: found 10, and the largest crystal of structures 'salt', of 4\d\.\d+ Å³, has about 6\d beams "
+            r"within g_max and s_max; allowed: a quarter of them or more, 1[67], or smaller crystals",
+        ),
+        ({"semiangle": 0.004}, r"^tilt_step: found 0\.0217 1/Å, .* radius of 0\.0094 steps; allowed: 1 \.\.\. 200"),
+        ({"tilt_step": 1e-5}, r"^tilt_step: found 1e-05 1/Å, .* radius of 2e\+04 steps; allowed: 1 \.\.\. 200"),
+        ({"rms_displacements": {"Xx": 0.1}}, r"^rms_displacements: found 'Xx'; allowed: symbols of elements$"),
+        (
+            {"rms_displacement_of_others": None},
+            r"^rms_displacements: there is no Debye-Waller factor for Cl, Na, which structures 'salt' have; allowed: ",
+        ),
+    ],
+)
+def test_what_cannot_be_simulated_is_refused_before_the_first_job(keys: dict[str, Any], said: str) -> None:
+    check(node_of())
+    check(node_of(max_beams=40))
+    with pytest.raises(ConfigError, match=said):
+        check(node_of(**keys))
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"thickness": 10}, "thickness is 10 Å with thickness_step 20 Å; allowed: one step or more"),
+        ({"thickness": 1e9}, "thickness is 1e\\+09 Å with thickness_step 20 Å; allowed: up to 1000 steps, 20000 Å"),
+    ],
+)
+def test_thicknesses_are_a_few(keys: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        block_of(**keys)
+
+
+def test_beams_that_are_left_out_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    row = simulate(strontium_titanate(), thickness=100).row
+    assert row["beams_left_out"] == 0
+    assert not caplog.records
+    row = simulate(strontium_titanate(), thickness=100, max_beams=50).row
+    assert row["beams"] == 50
+    (record,) = caplog.records
+    told = f"a crystal of 59.55 Å³ has {row['beams_left_out']} beams more than max_beams, 50; with more its intensities"
+    assert record.levelno == logging.WARNING
+    assert record.getMessage().startswith(told)
+    assert "tolerance" not in record.getMessage()

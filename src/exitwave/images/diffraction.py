@@ -29,7 +29,6 @@ from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Axis, Cost, Item
 from exitwave.labels.reflections import FIELDS
 from exitwave.structures import kinds as structures_kinds
 from exitwave.structures.crystals import volumes
-from exitwave.waves import kinds as waves_kinds
 from exitwave.waves.specimen import number_of_slices
 
 _SAME = 1e-3
@@ -171,11 +170,17 @@ def cost(node: Node) -> Cost:
         held = 2.4e-5 * float(of_cells.max()) * tilts * len(waves.planes())
         seconds = 2e-7 * pixels + 4e-8 * listed * tilts
     else:
-        waves = source.of(Probe)
-        length, stored = wavelength(waves.energy), waves_kinds.kind_of(waves).cost(source)
+        from exitwave.waves.probe_waves import depths, stored_size
+
+        waves, structures = source.of(Probe), node.origin().of(Fields)
+        length, phonons = wavelength(waves.energy), max(1, waves.frozen_phonons)
         listed = 0.3 * math.pi * reach**2 * _VOLUME
-        held, frequencies = stored.memory, (2 * reach * node.origin().of(Fields).field_of_view) ** 2
-        seconds = 4e-6 * max(1, waves.frozen_phonons) * frequencies + 4e-7 * pixels
+        frequencies = stored_size(structures.field_of_view, waves) ** 2
+        slices = number_of_slices(structures_kinds.kind_of(structures).height(structures), waves.slice_thickness)
+        probes = len(waves.semiangles) * waves.n_positions * len(depths(waves, slices))
+        held = 1e-6 * (16 * probes * phonons + 400) * frequencies
+        # Spectra and the probe in vacuum are refined, and read off in the pixels of the pattern.
+        seconds = 3.5e-7 * (1 + phonons) * frequencies + 9e-7 * pixels
     probe = 2 * math.pi * (_radii(block, length)[1] + 1) ** 2
     return Cost(
         stored=counts + probe + 20 * listed + _BYTES + BYTES_OF_A_ROW,

@@ -20,6 +20,9 @@ from exitwave.structures.unit_cell import UnitCell, unit_cell_from
 from exitwave.waves.probes import aperture_disk
 from exitwave.waves.thermal import displacements_told
 
+_TAILS = 1e-4
+"""Share of the brightest pixel below which the disk of a probe has ended."""
+
 
 @dataclass(frozen=True)
 class Exposure:
@@ -165,7 +168,9 @@ class ProbeWaves:
         size = self._amplitudes.shape[-1]
         disk = aperture_disk(size, self._edge, exposure.semiangle, self._energy)
         spectrum = np.fft.fftshift(disk / np.linalg.norm(disk)).astype(np.complex64)
-        return render_waves(spectrum[np.newaxis], self._edge, (0.0, 0.0), exposure.geometry.centred())
+        probe = render_waves(spectrum[np.newaxis], self._edge, (0.0, 0.0), exposure.geometry.centred())
+        # Tails of the interpolation, a millionth of the electrons in all, would fill the pattern and its file.
+        return np.where(probe < _TAILS * probe.max(), np.float32(0), probe)
 
     def in_disks(self, exposure: Exposure, places: NDArray[np.float64]) -> NDArray[np.float64]:
         """What the pattern has within the radius of the probe around each place: of overlapping disks, both."""

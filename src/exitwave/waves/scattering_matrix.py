@@ -101,13 +101,19 @@ def cost(node: Node) -> Cost:
     block = node.of(ScatteringMatrix)
     structures = node.source("structures").of(Crystals)
     tilts, planes = len(tilts_of(block)), len(block.planes())
-    beams = np.minimum(_expected(block, volumes(structures)), block.max_beams)
+    expected = _expected(block, volumes(structures))
+    beams = np.minimum(expected, block.max_beams)
+    # The error of the cut is found with twice as many beams.
+    wider = np.minimum(2 * block.max_beams, 3 * expected)
     steps = planes * step_count(np.array([block.s_max]), block.thickness_step)
     values = float(beams.mean()) * tilts * planes
     return Cost(
         stored=_bytes(block.storage_error) * values + 40 * beams.mean() + _BYTES + BYTES_OF_A_ROW,
         memory=500 + 1e-6 * (24 * beams.max() * tilts * planes + 600 * beams.max() ** 2),
-        seconds=0.05 + 48 * steps * float((beams**2).mean()) * tilts / _FLOPS + 5e-8 * values,
+        seconds=0.05
+        + 7e-10 * float((wider**3).mean())
+        + 48 * steps * float((beams**2).mean()) * tilts / _FLOPS
+        + 5e-8 * values,
     )
 
 
