@@ -200,12 +200,31 @@ def test_a_measured_aperture_beyond_what_was_simulated_is_refused(tmp_path: Path
         check(node_of(aperture=aperture))
 
 
-def test_a_picture_that_shows_no_aperture_is_refused(tmp_path: Path) -> None:
-    Image.fromarray(np.zeros((64, 64), np.uint16)).save(tmp_path / "v.tif")
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [
+        (np.zeros((64, 64), np.uint16), r"shows nothing brighter than 0; allowed: a picture of a probe"),
+        (
+            np.pad(np.full((20, 20), np.nan, np.float32), 9),
+            r"has pixels that are no finite numbers; allowed: a picture",
+        ),
+        (np.pad(np.full((900, 900), 7, np.uint16), 9), r"reaches \d+ pixels from its centre; allowed: up to 300"),
+    ],
+)
+def test_pictures_that_are_no_probe_are_refused(picture: np.ndarray, said: str, tmp_path: Path) -> None:
+    Image.fromarray(picture).save(tmp_path / "v.tif")
     aperture = {"kind": "measured", "file": str(tmp_path / "v.tif"), "reciprocal_sampling": 0.0217}
-    with pytest.raises(
-        ConfigError, match=r"aperture\.file: '.*v\.tif' shows nothing brighter than 0; allowed: a picture"
-    ):
+    with pytest.raises(ConfigError, match=said):
+        check(node_of(aperture=aperture))
+
+
+def test_a_picture_that_claims_to_be_larger_than_memory_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "v.bmp")
+    content = bytearray((tmp_path / "v.bmp").read_bytes())
+    content[18:26] = np.array([60000, 60000], "<i4").tobytes()  # its width and height
+    (tmp_path / "v.bmp").write_bytes(content)
+    aperture = {"kind": "measured", "file": str(tmp_path / "v.bmp"), "reciprocal_sampling": 0.0217}
+    with pytest.raises(ConfigError, match=r"aperture\.file: '.*v\.bmp' cannot be read \(Image size .*; allowed: a"):
         check(node_of(aperture=aperture))
 
 

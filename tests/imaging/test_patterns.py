@@ -214,7 +214,7 @@ def test_measured_aperture_is_found_in_its_picture(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (np.zeros((8, 8), np.uint8), "allowed: a grey picture of a probe"),
+        (np.zeros((8, 8, 3), np.uint8), "allowed: a grey picture of a probe"),
         (np.full((16, 16), 9, np.uint8), "reaches the edge"),
     ],
 )

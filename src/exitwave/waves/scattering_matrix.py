@@ -124,7 +124,7 @@ def needs(block: ScatteringMatrix) -> tuple[str, ...]:
 
 def sketch(block: ScatteringMatrix) -> ScatteringMatrix:
     """Fewer beams."""
-    return block.model_copy(update={"max_beams": min(block.max_beams, 200), "tolerance": None})
+    return block.model_copy(update={"max_beams": min(block.max_beams, 500), "tolerance": None})
 
 
 def tilts_of(block: ScatteringMatrix) -> NDArray[np.int16]:
