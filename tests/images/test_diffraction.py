@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from exitwave.config.crystals import Crystals
-from exitwave.config.exit_waves import ScatteringMatrix
+from exitwave.config.crystals import Crystals, Multilayer
+from exitwave.config.exit_waves import Probe, ScatteringMatrix
 from exitwave.config.graph import Node
 from exitwave.config.patterns import Diffraction
 from exitwave.errors import ConfigError
@@ -170,6 +170,11 @@ def node_of(waves: dict[str, Any] | None = None, **keys: Any) -> Node:
         ({"thickness": {"choice": [40, 220]}}, r"thickness: found 220 Å"),
         ({"thickness": {"uniform": [40, 80]}}, r"thickness: found a range; allowed: planes, or a choice of the 5"),
         ({"reciprocal_sampling": 0.01}, r"reciprocal_sampling: found 0.01 1/Å; allowed: the tilt_step"),
+        (
+            {"semiangle": 0.002},
+            r"semiangle: reaches down to 0.002 mrad, a radius of 0.0047 pixels .*; allowed: .* more, 0.427 mrad$",
+        ),
+        ({"shift": {"uniform": [-40, 3]}}, r"shift: reaches up to 40 px, which puts .*; allowed: up to 32 px"),
         ({"dose": 1e12}, r"dose: reaches up to 1e\+12 e⁻ a pattern, which gives .* counts"),
         (
             {"detector": {"kind": "counting", "bit_depth": 8}, "dose": 1e6},
@@ -193,6 +198,49 @@ def test_a_measured_aperture_beyond_what_was_simulated_is_refused(tmp_path: Path
     aperture = {"kind": "measured", "file": str(tmp_path / "v.tif"), "reciprocal_sampling": 0.0217}
     with pytest.raises(ConfigError, match=r"reaches 5.* mrad; allowed: the semiangle of exit_waves 'bloch', 2 mrad"):
         check(node_of(aperture=aperture))
+
+
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [
+        (np.zeros((64, 64), np.uint16), r"shows nothing brighter than 0; allowed: a picture of a probe"),
+        (
+            np.pad(np.full((20, 20), np.nan, np.float32), 9),
+            r"has pixels that are no finite numbers; allowed: a picture",
+        ),
+        (np.pad(np.full((900, 900), 7, np.uint16), 9), r"reaches \d+ pixels from its centre; allowed: up to 300"),
+    ],
+)
+def test_pictures_that_are_no_probe_are_refused(picture: np.ndarray, said: str, tmp_path: Path) -> None:
+    Image.fromarray(picture).save(tmp_path / "v.tif")
+    aperture = {"kind": "measured", "file": str(tmp_path / "v.tif"), "reciprocal_sampling": 0.0217}
+    with pytest.raises(ConfigError, match=said):
+        check(node_of(aperture=aperture))
+
+
+def test_a_picture_that_claims_to_be_larger_than_memory_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "v.bmp")
+    content = bytearray((tmp_path / "v.bmp").read_bytes())
+    content[18:26] = np.array([60000, 60000], "<i4").tobytes()  # its width and height
+    (tmp_path / "v.bmp").write_bytes(content)
+    aperture = {"kind": "measured", "file": str(tmp_path / "v.bmp"), "reciprocal_sampling": 0.0217}
+    with pytest.raises(ConfigError, match=r"aperture\.file: '.*v\.bmp' cannot be read \(Image size .*; allowed: a"):
+        check(node_of(aperture=aperture))
+
+
+def test_waves_of_probes_have_the_semiangles_that_were_simulated() -> None:
+    layers = [{"width": 60}]
+    stack = Multilayer(kind="multilayer", count=1, field_of_view=32, layers=layers, thickness=20, scan={"columns": 1})
+    structures = Node("structures", "stack", stack, {})
+    probes = Probe(kind="probe", structures="stack", semiangle=[2, 4], sampling=0.4)
+    waves = Node("exit_waves", "probes", probes, {"structures": [structures]})
+    check(Node("images", "scan", block_of(semiangle={"choice": [2, 4]}), {"exit_waves": [waves]}))
+    for semiangle, said in (({"uniform": [2, 4]}, "a range"), ({"choice": [2, 3]}, "3 mrad"), (3, "3 mrad")):
+        node = Node("images", "scan", block_of(semiangle=semiangle), {"exit_waves": [waves]})
+        with pytest.raises(
+            ConfigError, match=f"^semiangle: found {said}; allowed: a choice of 2, 4 mrad of .*'probes'"
+        ):
+            check(node)
 
 
 def test_an_aperture_of_another_pixel_is_refused() -> None:

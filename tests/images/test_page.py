@@ -20,7 +20,7 @@ def test_the_snippet_runs_on_results_of_the_example(tmp_path: Path, monkeypatch:
     """The example as it stands, but for the number of items and beams."""
     raw = yaml.safe_load(EXAMPLE)
     raw["structures"]["library"] |= {"crystals": 2, "count": 2}
-    raw["exit_waves"]["bloch"] |= {"max_beams": 60}
+    raw["exit_waves"]["bloch"] |= {"max_beams": 120, "tolerance": None}
     raw["images"]["cbed"] |= {"per_structure": 1}
     study = study_from(raw, "diffraction.md")
     paths: dict[str, Path] = {}

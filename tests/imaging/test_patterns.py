@@ -229,7 +229,7 @@ def test_noise_and_hot_pixels_beside_a_measured_probe_do_not_count(tmp_path: Pat
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (np.zeros((8, 8), np.uint8), "allowed: a grey picture of a probe"),
+        (np.zeros((8, 8, 3), np.uint8), "allowed: a grey picture of a probe"),
         (np.full((16, 16), 9, np.uint8), "reaches the edge"),
     ],
 )

@@ -255,6 +255,10 @@ def test_a_library_without_what_is_wanted_is_refused(keys: dict[str, Any], said:
         ({"source": "files", "path": "a.cif", "prototypes": ["NaCl"]}, "prototypes is given with source files"),
         ({"source": "files", "path": "a.cif", "substitutions": 2}, "substitutions is given with source files"),
         ({"source": "materials_project", "materials": ["../x"]}, "materials holds '../x'; allowed: identifiers"),
+        (
+            {"source": "materials_project", "materials": ["mp-1", "mp-1"]},
+            "materials holds 'mp-1' 2 times; allowed: once",
+        ),
         ({"orientations": {"zone_axes": 0, "random": 0}}, "zone_axes and random are both 0"),
     ],
 )

@@ -307,7 +307,7 @@ def test_what_cannot_be_made_is_refused(keys: dict[str, Any], said: str) -> None
     ("keys", "said"),
     [
         ({"growth": [1, 1, 1]}, "allowed: a plane that holds the zone axis"),
-        ({"substrate": {"Si": {"Ge": 0.6, "C": 0.6}}}, "Si is replaced by 1.2 in all; allowed: 1 or less"),
+        ({"substrate": {"Si": {"Ge": 0.6, "C": 0.6}}}, "takes 1.2 of the places of Si; allowed: 1 in all, or less"),
         ({"repeats": 200}, "there are 400 layers in all; allowed: 255 or less"),
         ({"layers": [{"width": 10, "strain": 0.5}]}, "less than or equal to 0.2"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,79 @@ def test_a_value_of_another_unit_is_told_in_both(changed: Any, key: str, value: 
     assert told[0].startswith(".".join(key.split(".")[:2]))
     for word in words:
         assert word in told[0]
+
+
+LIBRARY = {"kind": "crystals", "count": 2, "prototypes": ["NaCl"]}
+MATRICES = {"kind": "scattering_matrix", "structures": "library", "rms_displacement_of_others": 0.08}
+CBED = {"kind": "diffraction", "exit_waves": "bloch", "semiangle": 4, "dose": 1e5}
+SCAN = {"start": -50, "columns": 2}
+STACK = {
+    "kind": "multilayer",
+    "count": 1,
+    "field_of_view": 24,
+    "layers": [{"width": 90}],
+    "thickness": 40,
+    "scan": SCAN,
+}
+DIFFRACTION = (
+    ("structures.library", LIBRARY),
+    ("structures.stack", STACK),
+    ("exit_waves.bloch", MATRICES),
+    ("images.cbed", CBED),
+)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("exit_waves.bloch.thickness", 50, ["thickness: 50 is read as 50 Å", "50 nm as 500"]),
+        ("exit_waves.bloch.thickness_step", 2, ["thickness_step: 2 is read as 2 Å", "2 nm as 20"]),
+        ("exit_waves.bloch.rms_displacements", {"Na": 8, "Cl": 0.08}, ["8 is read as 8 Å", "8 pm as 0.08"]),
+        ("exit_waves.bloch.rms_displacement_of_others", 7, ["7 is read as 7 Å, more than 0.5 Å", "7 pm as 0.07"]),
+        ("exit_waves.bloch.s_max", 0.5, ["s_max: 0.5 is read as 0.5 1/Å", "0.5 1/nm as 0.05"]),
+        (
+            "images.cbed.background",
+            {"weight": 0.1, "width": 1.2},
+            ["width: 1.2 is read as 1.2 1/Å", "1.2 1/nm as 0.12"],
+        ),
+        (
+            "structures.library.orientations",
+            {"mistilt": {"uniform": [0, 0.017]}},
+            ["mistilt: 0.017", "0.017 rad as 17"],
+        ),
+        ("structures.stack.mistilt", {"magnitude": [0.007, 0.077]}, ["mistilt.magnitude: 0.077", "0.077 rad as 77"]),
+        ("structures.stack.lattice_constant", 0.56, ["lattice_constant: 0.56 is read as 0.56 Å", "0.56 nm as 5.6"]),
+    ],
+)
+def test_a_value_of_diffraction_of_another_unit_is_told_in_both(
+    changed: Any, key: str, value: Any, words: list[str]
+) -> None:
+    assert doubts(changed(*deepcopy(DIFFRACTION))) == []
+    told = doubts(changed(*deepcopy(DIFFRACTION), (key, value)))
+    assert len(told) == 1
+    assert told[0].startswith(".".join(key.split(".")[:2]))
+    for word in words:
+        assert word in told[0]
+
+
+def test_steps_in_reciprocal_space_in_1_nm_are_doubted(changed: Any) -> None:
+    told = doubts(
+        changed(
+            *deepcopy(DIFFRACTION[:3]),
+            ("exit_waves.bloch.semiangle", 20),
+            ("exit_waves.bloch.g_max", 2.2),
+            ("exit_waves.bloch.thickness", 80),
+            ("exit_waves.bloch.tilt_step", 0.217),
+            ("images.cbed", {**CBED, "semiangle": 20, "reciprocal_sampling": 0.217}),
+        )
+    )
+    assert len(told) == 2
+    assert "tilt_step: 0.217 is read as 0.217 1/Å, more than 0.1 1/Å; write 0.217 1/nm as 0.0217" in told[0]
+    assert "reciprocal_sampling: 0.217 is read as 0.217 1/Å" in told[1]
+
+
+def test_the_dose_of_a_pattern_is_no_dose_of_an_area(changed: Any) -> None:
+    assert doubts(changed(*deepcopy(DIFFRACTION), ("images.cbed.dose", 1e8))) == []
 
 
 def test_a_field_in_nm_is_doubted_whatever_else_is_in_nm(changed: Any) -> None:

@@ -87,6 +87,20 @@ def test_a_laptop_makes_a_sixteenth_of_the_structures_within_bounds(large: Raw) 
     assert all(block.field_of_view == 128 for block in structures.values())
 
 
+def test_so_many_crystals_are_left_that_no_split_is_without_a_prototype(large: Raw) -> None:
+    """Their groups are prototypes, which do not follow the sequence that spreads other structures evenly."""
+    large["structures"] = {"library": {"kind": "crystals", "crystals": 100, "count": 200}}
+    large["exit_waves"] = {"bloch": {"structures": "library", "kind": "scattering_matrix"}}
+    large["exit_waves"]["bloch"]["rms_displacement_of_others"] = 0.08
+    large["images"] = {"cbed": {"exit_waves": "bloch", "kind": "diffraction", "dose": 1e5, "per_structure": 2}}
+    large["datasets"] = {"disks": {"images": "cbed", "validation": 0.1, "test": 0.1}}
+    for stage in ("models", "trainings", "benchmarks"):
+        large[stage] = {}
+    study = at(large, "laptop")
+    assert blocks(study, "structures")["library"].count == 46
+    assert blocks(study, "exit_waves")["bloch"].max_beams == 500
+
+
 def test_a_laptop_repeats_nothing_more_than_twice_defaults_included(large: Raw) -> None:
     study = at(large, "laptop")
     assert [b.frozen_phonons for b in blocks(study, "exit_waves").values()] == [0, 2, 2]

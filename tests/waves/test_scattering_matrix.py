@@ -225,7 +225,7 @@ def test_of_too_many_beams_the_strong_ones_are_kept(caplog: pytest.LogCaptureFix
     assert item.row["beams"] == 60
     assert item.row["beams_left_out"] > 0
     assert item.row["beam_error"] > 0.01
-    assert "max_beams" in caplog.text
+    assert "is cut to 60 beams, max_beams being 60" in caplog.text
 
 
 def test_forbidden_beams_that_feed_others_are_kept() -> None:
@@ -341,3 +341,56 @@ def test_disks_that_overlap_hold_all_electrons_if_beams_reach_across_the_apertur
         left.append(abs(sum(wave * second.get((h + apart, *of), 0).conjugate() for (h, *of), wave in first.items())))
     assert left[0] > 0.05
     assert left[1] < 0.01
+
+
+def node_of(**keys: Any) -> Node:
+    crystals = Crystals(kind="crystals", count=2, prototypes=["NaCl"], substitutions=0)
+    return Node("exit_waves", "bloch", block_of(**keys), {"structures": [Node("structures", "salt", crystals, {})]})
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (
+            {"max_beams": 10},
+            r"^max_beams: found 10, and the largest crystal of structures 'salt', of 4\d\.\d+ Å³, has about 6\d beams "
+            r"within g_max and s_max; allowed: a quarter of them or more, 1[67], or smaller crystals",
+        ),
+        ({"semiangle": 0.004}, r"^tilt_step: found 0\.0217 1/Å, .* radius of 0\.0094 steps; allowed: 1 \.\.\. 200"),
+        ({"tilt_step": 1e-5}, r"^tilt_step: found 1e-05 1/Å, .* radius of 2e\+04 steps; allowed: 1 \.\.\. 200"),
+        ({"rms_displacements": {"Xx": 0.1}}, r"^rms_displacements: found 'Xx'; allowed: symbols of elements$"),
+        (
+            {"rms_displacement_of_others": None},
+            r"^rms_displacements: there is no Debye-Waller factor for Cl, Na, which structures 'salt' have; allowed: ",
+        ),
+    ],
+)
+def test_what_cannot_be_simulated_is_refused_before_the_first_job(keys: dict[str, Any], said: str) -> None:
+    check(node_of())
+    check(node_of(max_beams=40))
+    with pytest.raises(ConfigError, match=said):
+        check(node_of(**keys))
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"thickness": 10}, "thickness is 10 Å with thickness_step 20 Å; allowed: one step or more"),
+        ({"thickness": 1e9}, "thickness is 1e\\+09 Å with thickness_step 20 Å; allowed: up to 1000 steps, 20000 Å"),
+    ],
+)
+def test_thicknesses_are_a_few(keys: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        block_of(**keys)
+
+
+def test_beams_that_are_left_out_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    row = simulate(strontium_titanate(), thickness=100, tolerance=0.3).row
+    assert row["beams_left_out"] == 0
+    assert not caplog.records
+    row = simulate(strontium_titanate(), thickness=100, tolerance=None, max_beams=50).row
+    assert row["beams"] == 50
+    (record,) = caplog.records
+    told = "a crystal of 59.55 Å³ is cut to 50 beams, max_beams being 50; with more its intensities change by 0."
+    assert record.levelno == logging.WARNING
+    assert record.getMessage().startswith(told)

@@ -27,7 +27,7 @@ class Orientations(Block):
     """Directions from which each crystal is seen, in turn."""
 
     zone_axes: Whole = Field(
-        5, ge=0, description="zone axes, those of the shortest periods along the beam, of equivalent ones one"
+        5, ge=0, le=100, description="zone axes, those of the shortest periods along the beam, of equivalent ones one"
     )
     random: Whole = Field(5, ge=0, description="random orientations, uniform over SO(3)")
     mistilt: NonNegativeReal = Field(0.0, description="angle off the zone axis, towards a random side [mrad]")
@@ -110,6 +110,8 @@ class Crystals(Structures):
         for name in self.materials:
             if not re.fullmatch(r"[a-z]+-[a-z0-9]+", name):
                 raise ValueError(f"materials holds '{name}'; allowed: identifiers such as mp-149")
+            if self.materials.count(name) > 1:
+                raise ValueError(f"materials holds '{name}' {self.materials.count(name)} times; allowed: once")
         return self
 
     def may_be_files(self) -> list[str]:
@@ -132,7 +134,7 @@ Alloy = dict[str, dict[str, Fraction]]
 def _possible(alloy: Alloy) -> Alloy:
     for host, guests in alloy.items():
         if sum(guests.values()) > 1 + 1e-9:
-            raise ValueError(f"{host} is replaced by {sum(guests.values()):g} in all; allowed: 1 or less")
+            raise ValueError(f"takes {sum(guests.values()):g} of the places of {host}; allowed: 1 in all, or less")
     return alloy
 
 

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from typing import Annotated, Any, Generic, TypeVar
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 T = TypeVar("T", float, int, str)
 
@@ -200,6 +200,20 @@ Name = Annotated[
     Annotated[str, Tag("constant")] | Annotated[Choice[str], Tag("choice")],
     _discriminator("a name or {choice: [...], weights: [...]}"),
 ]
+
+
+def or_word(word: str, allowed: str) -> Any:
+    """Validator for a number or a word: of another word says what is allowed, and not only that of numbers."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and value != word:
+            try:
+                float(value)
+            except ValueError:
+                raise ValueError(f"allowed: {allowed}") from None
+        return value
+
+    return BeforeValidator(check)
 
 
 def within(low: float | None = None, high: float | None = None, above: float | None = None) -> Any:

@@ -8,8 +8,11 @@ from pydantic import Field, model_validator
 
 from exitwave.config.block import Block, Column, Positive, Whole
 from exitwave.config.crystals import Crystals
-from exitwave.config.distributions import Real, within
+from exitwave.config.distributions import Real, or_word, within
 from exitwave.config.structures import Fields
+
+MOST_PLANES = 1000
+"""Thicknesses of a scattering matrix, all of which a job holds at once."""
 
 
 class ExitWaves(Block):
@@ -142,7 +145,6 @@ class ScatteringMatrix(ExitWaves):
     """
 
     TAKES = {"structures": (Crystals,)}
-    LAPTOP = {"max_beams": 300}
     COLUMNS = {
         "energy": Column("eV"),
         "largest_semiangle": Column("mrad"),
@@ -220,6 +222,11 @@ class ScatteringMatrix(ExitWaves):
                 f"thickness is {self.thickness:g} Å with thickness_step {self.thickness_step:g} Å; allowed: one step "
                 "or more"
             )
+        if self.thickness > MOST_PLANES * self.thickness_step:
+            raise ValueError(
+                f"thickness is {self.thickness:g} Å with thickness_step {self.thickness_step:g} Å; allowed: up to "
+                f"{MOST_PLANES} steps, {MOST_PLANES * self.thickness_step:g} Å"
+            )
         if self.engine == "abtem" and self.device == "cuda":
             raise ValueError("device is cuda, with engine abtem; allowed: cpu or auto, or engine exitwave")
         return self
@@ -263,9 +270,9 @@ class Probe(MultisliceWaves):
     semiangle: Positive | Annotated[list[Positive], Field(min_length=1)] = Field(
         description="semiangle of convergence, or several, each simulated [mrad]"
     )
-    positions: Literal["centre"] | Annotated[Whole, Field(ge=1)] = Field(
-        "centre", description="one probe in the centre of the field, or so many at random in it"
-    )
+    positions: Annotated[
+        Annotated[Whole, Field(ge=1)] | Literal["centre"], or_word("centre", "centre, or a whole number of 1 or more")
+    ] = Field("centre", description="one probe in the centre of the field, or so many at random in it")
     defocus: Real = Field(
         0.0, description="depth below the entrance face at which the probe is in focus [Å], drawn once a structure"
     )
@@ -285,6 +292,12 @@ class Probe(MultisliceWaves):
         "amplitude in the disk of the probe in vacuum; 0: stored without loss, 1e-3: disks of a millionth of the "
         "intensity are at the limit",
     )
+
+    @model_validator(mode="after")
+    def _different(self) -> Probe:
+        if len(set(self.semiangles)) < len(self.semiangles):
+            raise ValueError(f"semiangle is {self.semiangle}; allowed: each angle once")
+        return self
 
     @property
     def semiangles(self) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from exitwave.config.block import Block, Column, Positive, PositiveReal, Whole
-from exitwave.config.distributions import Choice, Real, bounds, within
+from exitwave.config.distributions import Choice, Real, bounds, or_word, within
 from exitwave.config.exit_waves import Probe, ScatteringMatrix
 from exitwave.config.images import CAMERA_NUMBERS, Camera, IdealCamera, Images, UnitReal, files_of_camera
 
@@ -42,8 +42,10 @@ class MeasuredAperture(Block):
 
 
 def _aperture_tag(value: Any) -> str | None:
+    if value == "disk":
+        return "disk"
     kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
-    return kind if isinstance(kind, str) else "disk"
+    return kind if isinstance(kind, str) else None
 
 
 Aperture = Annotated[
@@ -104,7 +106,9 @@ class Diffraction(Images):
     semiangle: PositiveReal = Field(
         Choice[float](choice=[1.0, 2.0, 4.0]), description="semiangle of convergence [mrad]; of no use if measured"
     )
-    thickness: PositiveReal | Literal["planes"] = Field(
+    thickness: Annotated[
+        PositiveReal | Literal["planes"], or_word("planes", "planes, a number or a choice of numbers")
+    ] = Field(
         "planes",
         description="thickness of the specimen [Å], one of those that are stored or a choice of them; planes: any of "
         "them, equally likely",

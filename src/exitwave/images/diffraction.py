@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
 
 from exitwave.config.block import Block
 from exitwave.config.crystals import Crystals
@@ -30,7 +29,6 @@ from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Axis, Cost, Item
 from exitwave.labels.reflections import FIELDS
 from exitwave.structures import kinds as structures_kinds
 from exitwave.structures.crystals import volumes
-from exitwave.waves import kinds as waves_kinds
 from exitwave.waves.specimen import number_of_slices
 
 _SAME = 1e-3
@@ -52,8 +50,25 @@ def check(node: Node) -> None:
         _check_matrix(block, source)
     assert isinstance(source.block, ScatteringMatrix | Probe)
     length = wavelength(source.block.energy)
+    _check_size(block, length)
     peak = bounds(block.dose)[1] * _BRIGHTEST / max(1.0, math.pi * _radii(block, length)[0] ** 2)
     check_counts(block.detector, peak, f"dose: reaches up to {bounds(block.dose)[1]:g} e⁻ a pattern")
+
+
+def _check_size(block: Diffraction, length: float) -> None:
+    """Refuse disks smaller than a pixel, which have no shape, and a direct beam beside the pattern."""
+    if not isinstance(block.aperture, MeasuredAperture) and (radius := _radii(block, length)[0]) < 1 - 1e-9:
+        low = bounds(block.semiangle)[0]
+        raise ConfigError(
+            f"semiangle: reaches down to {low:g} mrad, a radius of {radius:.2g} pixels of "
+            f"{block.reciprocal_sampling:g} 1/Å; allowed: 1 pixel or more, {low / radius:.3g} mrad"
+        )
+    furthest = max(map(abs, bounds(block.shift)))
+    if furthest > block.size / 2:
+        raise ConfigError(
+            f"shift: reaches up to {furthest:g} px, which puts the direct beam beside the pattern; allowed: up to "
+            f"{block.size / 2:g} px, half of size"
+        )
 
 
 def _check_matrix(block: Diffraction, source: Node) -> None:
@@ -92,10 +107,12 @@ def _check_probe(block: Diffraction, source: Node) -> None:
         raise ConfigError(f"position: found {block.position}; allowed: random, one of the positions {simulated}")
     if bounds(block.defocus) != (0, 0):
         raise ConfigError(f"defocus: found one beside that {simulated}; allowed: leave it out")
-    drawn_ones = block.semiangle.choice if isinstance(block.semiangle, Choice) else list(bounds(block.semiangle))
-    for semiangle in drawn_ones:
+    known = ", ".join(f"{one:g}" for one in waves.semiangles)
+    low, high = bounds(block.semiangle)
+    if low != high and not isinstance(block.semiangle, Choice):
+        raise ConfigError(f"semiangle: found a range; allowed: a choice of {known} mrad {simulated}")
+    for semiangle in block.semiangle.choice if isinstance(block.semiangle, Choice) else (low,):
         if min(abs(semiangle - one) for one in waves.semiangles) > _SAME:
-            known = ", ".join(f"{one:g}" for one in waves.semiangles)
             raise ConfigError(f"semiangle: found {semiangle:g} mrad; allowed: a choice of {known} mrad {simulated}")
     structures = source.source("structures").of(Fields)
     slices = number_of_slices(structures_kinds.kind_of(structures).height(structures), waves.slice_thickness)
@@ -155,11 +172,17 @@ def cost(node: Node) -> Cost:
         held = 2.4e-5 * float(of_cells.max()) * tilts * len(waves.planes())
         seconds = 2e-7 * pixels + 4e-8 * listed * tilts
     else:
-        waves = source.of(Probe)
-        length, stored = wavelength(waves.energy), waves_kinds.kind_of(waves).cost(source)
+        from exitwave.waves.probe_waves import depths, stored_size
+
+        waves, structures = source.of(Probe), node.origin().of(Fields)
+        length, phonons = wavelength(waves.energy), max(1, waves.frozen_phonons)
         listed = 0.3 * math.pi * reach**2 * _VOLUME
-        held, frequencies = stored.memory, (2 * reach * node.origin().of(Fields).field_of_view) ** 2
-        seconds = 4e-6 * max(1, waves.frozen_phonons) * frequencies + 4e-7 * pixels
+        frequencies = stored_size(structures.field_of_view, waves) ** 2
+        slices = number_of_slices(structures_kinds.kind_of(structures).height(structures), waves.slice_thickness)
+        probes = len(waves.semiangles) * waves.n_positions * len(depths(waves, slices))
+        held = 1e-6 * (16 * probes * phonons + 400) * frequencies
+        # Spectra and the probe in vacuum are refined, and read off in the pixels of the pattern.
+        seconds = 3.5e-7 * (1 + phonons) * frequencies + 9e-7 * pixels
     probe = 2 * math.pi * (_radii(block, length)[1] + 1) ** 2
     return Cost(
         stored=counts + probe + 20 * listed + _BYTES + BYTES_OF_A_ROW,
@@ -258,6 +281,8 @@ def _expose(block: Diffraction, specimen: Specimen, conditions: _Conditions, rng
 
 def _background(probe: NDArray[np.float32], geometry: Geometry, width: float) -> NDArray[np.float32]:
     """Share of the electrons in each pixel of a Lorentzian folded with the probe; all of it lies on the pattern."""
+    from scipy.signal import fftconvolve  # it takes half a second, which no check needs
+
     size = geometry.size
     y, x = np.mgrid[:size, :size] - float(size // 2)
     # The probe stands in the middle; its Lorentzian where the direct beam is.

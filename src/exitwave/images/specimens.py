@@ -20,9 +20,8 @@ from exitwave.structures.unit_cell import UnitCell, unit_cell_from
 from exitwave.waves.probes import aperture_disk
 from exitwave.waves.thermal import displacements_told
 
-_DARK = 1e-3
-"""Share of the brightest pixel of a probe below which it is dark: else what is left between the frequencies of a small
-box would be most of what is stored of a pattern."""
+_TAILS = 1e-4
+"""Share of the brightest pixel below which the disk of a probe has ended."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,8 @@ class ProbeWaves:
         disk = aperture_disk(size, self._edge, exposure.semiangle, self._energy)
         spectrum = np.fft.fftshift(disk / np.linalg.norm(disk)).astype(np.complex64)
         probe = render_waves(spectrum[np.newaxis], self._edge, (0.0, 0.0), exposure.geometry.centred())
-        return np.where(probe < _DARK * probe.max(), np.float32(0), probe)
+        # Tails of the interpolation, a millionth of the electrons in all, would fill the pattern and its file.
+        return np.where(probe < _TAILS * probe.max(), np.float32(0), probe)
 
     def in_disks(self, exposure: Exposure, places: NDArray[np.float64]) -> NDArray[np.float64]:
         """What the pattern has within the radius of the probe around each place: of overlapping disks, both."""

@@ -14,6 +14,8 @@ from exitwave.errors import ConfigError
 
 FINE = 8
 """Points of the grid along a pixel of the pattern."""
+LARGEST = 300
+"""Pixels that a measured probe may reach from its centre."""
 _EMPTY = 0.05
 """Share of the brightest of a measured probe below which there is no aperture."""
 _HOT = 1.5
@@ -88,10 +90,18 @@ def _measured(path: str) -> NDArray[np.float32]:
     try:
         with Image.open(path) as picture:
             image = np.asarray(picture, np.float64)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"aperture.file: '{path}' cannot be read ({error}); allowed: a picture") from error
-    if image.ndim != 2 or min(image.shape) < 3 or not np.isfinite(image).all() or not image.max() > 0:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ConfigError(
+            f"aperture.file: '{path}' cannot be read ({getattr(error, 'strerror', None) or error}); allowed: a picture"
+        ) from error
+    if image.ndim != 2 or min(image.shape) < 3:
         raise ConfigError(f"aperture.file: '{path}' has the shape {image.shape}; allowed: a grey picture of a probe")
+    if not np.isfinite(image).all():
+        raise ConfigError(
+            f"aperture.file: '{path}' has pixels that are no finite numbers; allowed: a picture of a probe"
+        )
+    if not image.max() > 0:
+        raise ConfigError(f"aperture.file: '{path}' shows nothing brighter than 0; allowed: a picture of a probe")
     # The median of the bright part and not the largest value, which may be a hot pixel.
     smooth = median_filter(image, 3)
     plateau = np.median(image[image > 0.5 * smooth.max()])
@@ -106,6 +116,11 @@ def _measured(path: str) -> NDArray[np.float32]:
     y, x = center_of_mass(values)
     rows, columns = np.nonzero(values.any(axis=1))[0], np.nonzero(values.any(axis=0))[0]
     edge = math.ceil(max(y - rows[0], rows[-1] - y, x - columns[0], columns[-1] - x)) + 2
+    if edge > LARGEST:
+        raise ConfigError(
+            f"aperture.file: the probe in '{path}' reaches {edge} pixels from its centre; allowed: up to {LARGEST}, "
+            "its background taken off"
+        )
     places = np.arange(-edge * FINE, edge * FINE + 1) / FINE
     table = map_coordinates(values, np.meshgrid(y + places, x + places, indexing="ij"), order=1, cval=0.0)
     return np.asarray(table, np.float32)

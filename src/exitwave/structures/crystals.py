@@ -123,6 +123,13 @@ def volumes(block: Crystals) -> NDArray[np.float64]:
     return np.array([one.crystal.volume for one in _seen(block)])
 
 
+def _stamps(files: Sequence[str]) -> tuple[Stamp, ...]:
+    try:
+        return tuple(stamp_of(path) for path in files)
+    except StructureError as error:
+        raise StructureError(f"path: {error}") from error
+
+
 def _seen(block: Crystals) -> Sequence[StandardCrystal]:
     """Crystals that the items of a block are of."""
     return _crystals(block, block.count)[: block.count]
@@ -137,7 +144,7 @@ def _crystals(block: Crystals, items: int) -> Sequence[StandardCrystal]:
     if block.source == "files":
         assert block.path is not None
         files = mixed_files(block.path, block.may_be_files())
-        stamps = tuple(stamp_of(path) for path in files)
+        stamps = _stamps(files)
         crystals = _of_files(tuple(files), stamps, block.path, block.largest_volume)
     else:
         crystals = _of_materials(tuple(block.materials), block.largest_volume)

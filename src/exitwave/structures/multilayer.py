@@ -27,7 +27,7 @@ from exitwave.config.crystals import Alloy, Multilayer
 from exitwave.config.graph import Node
 from exitwave.errors import StructureError
 from exitwave.items import BYTES_OF_A_ROW, Asked, Cost, Groups, Item
-from exitwave.structures.crystal import describe_crystal
+from exitwave.structures.crystal import Crystal, describe_crystal
 from exitwave.structures.groups import groups_by_content
 from exitwave.structures.materials import load_material
 from exitwave.structures.specimen import EDGE, Place, Specimen, box_of, corners_in_specimen, place_of, specimen_of
@@ -52,7 +52,7 @@ def check(node: Node) -> None:
         smaller than the cell, or a box reaches beyond the last layer.
     """
     block = node.of(Multilayer)
-    crystal = load_material(block.material)
+    crystal = _material(block)
     held = {chemical_symbols[number] for number in crystal.numbers}
     for key, alloy in _alloys(block):
         for host, guests in alloy.items():
@@ -132,6 +132,13 @@ def crystals(block: Multilayer) -> Iterator[str]:
 def height(block: Multilayer) -> float:
     """Height of the box [Å], which is the thickness."""
     return block.thickness
+
+
+def _material(block: Multilayer) -> Crystal:
+    try:
+        return load_material(block.material)
+    except StructureError as error:
+        raise StructureError(str(error) if str(error).startswith("material ") else f"material: {error}") from error
 
 
 def _alloys(block: Multilayer) -> Iterator[tuple[str, Alloy]]:

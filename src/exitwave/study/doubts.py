@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from exitwave.config.block import Block
 from exitwave.config.distributions import Normal, bounds
+from exitwave.config.patterns import Diffraction
 from exitwave.study.member import Study
 
 
@@ -25,6 +27,8 @@ class _Scale:
     others : tuple
         Units that may have been meant, each with its size in ours.
     stages : tuple of str
+    but : tuple of type
+        Kinds of blocks of these stages whose key of that name is in another unit.
     """
 
     keys: tuple[str, ...]
@@ -33,9 +37,11 @@ class _Scale:
     most: float
     others: tuple[tuple[str, float], ...]
     stages: tuple[str, ...]
+    but: tuple[type[Block], ...] = ()
 
 
 _NM, _UM, _MM = ("nm", 10.0), ("µm", 1e4), ("mm", 1e7)
+_PER_NM = ("1/nm", 0.1)
 _ANY = float("inf")
 _SCALES = (
     _Scale(("particles.radius", "particles.shell.thickness"), "Å", 2.0, _ANY, (_NM,), ("structures",)),
@@ -46,7 +52,7 @@ _SCALES = (
     _Scale(("slice_thickness",), "Å", 0.25, _ANY, (_NM,), ("exit_waves",)),
     _Scale(("thickness_series",), "Å", 2.0, _ANY, (_NM,), ("exit_waves",)),
     _Scale(("pixel_size",), "Å", 0.04, _ANY, (_NM,), ("images", "benchmarks")),
-    _Scale(("defocus",), "Å", 10.0, _ANY, (_NM, _UM), ("images",)),
+    _Scale(("defocus",), "Å", 10.0, _ANY, (_NM, _UM), ("exit_waves", "images")),
     _Scale(("focal_spread",), "Å", 2.0, _ANY, (_NM,), ("images",)),
     _Scale(("background.contamination_length",), "Å", 5.0, _ANY, (_NM,), ("images",)),
     _Scale(("probe_sigma",), "Å", 0.1, _ANY, (_NM,), ("images",)),
@@ -71,7 +77,19 @@ _SCALES = (
     ),
     _Scale(("drift_angle", "background.gradient_angle"), "rad", 0.0, 7.0, (("°", 0.0174533),), ("images",)),
     _Scale(("objective_aperture",), "mrad", 1.0, _ANY, (("rad", 1000.0),), ("images",)),
-    _Scale(("dose",), "e⁻/Å²", 0.0, 1e6, (("e⁻/nm²", 0.01),), ("images",)),
+    _Scale(("dose",), "e⁻/Å²", 0.0, 1e6, (("e⁻/nm²", 0.01),), ("images",), but=(Diffraction,)),
+    # Of diffraction, whose thicknesses are given in nm: 2 to 50 nm in steps of 2 nm.
+    _Scale(("thickness",), "Å", 60.0, _ANY, (_NM,), ("exit_waves",)),
+    _Scale(("thickness_step",), "Å", 3.0, _ANY, (_NM,), ("exit_waves",)),
+    _Scale(("lattice_constant",), "Å", 1.5, _ANY, (_NM,), ("structures",)),
+    _Scale(("rms_displacements", "rms_displacement_of_others"), "Å", 0.01, 0.5, (("pm", 0.01),), ("exit_waves",)),
+    # Pixels and steps in reciprocal space are hundredths of 1/Å, and tenths of 1/nm.
+    _Scale(("tilt_step",), "1/Å", 0.0, 0.1, (_PER_NM,), ("exit_waves",)),
+    _Scale(("reciprocal_sampling",), "1/Å", 0.0, 0.1, (_PER_NM,), ("images",)),
+    _Scale(("g_max",), "1/Å", 0.0, 4.0, (_PER_NM,), ("exit_waves",)),
+    _Scale(("s_max",), "1/Å", 0.0, 0.2, (_PER_NM,), ("exit_waves",)),
+    _Scale(("background.width",), "1/Å", 0.0, 1.0, (_PER_NM,), ("images",)),
+    _Scale(("orientations.mistilt", "mistilt.magnitude"), "mrad", 0.2, _ANY, (("rad", 1000.0),), ("structures",)),
 )
 
 
@@ -81,6 +99,8 @@ def doubts(study: Study) -> list[str]:
     for scale in _SCALES:
         for stage in scale.stages:
             for member in study.stage(stage):
+                if isinstance(member.block, scale.but):
+                    continue
                 name = member.name.partition("[")[0]
                 for key in scale.keys:
                     value = _largest(_at(member.block, key))
@@ -110,4 +130,6 @@ def _largest(value: Any) -> float | None:
     if isinstance(value, Normal) and value.clip is None:
         mean, deviation = value.normal
         return math.copysign(abs(mean) + deviation, mean)
+    if isinstance(value, dict | tuple):
+        return max(map(float, value.values() if isinstance(value, dict) else value), key=abs, default=None)
     return float(max(bounds(value), key=abs))

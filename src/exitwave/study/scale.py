@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from exitwave.config.block import Block
+from exitwave.config.crystals import Crystals
 from exitwave.config.kinds import STAGES, made_from, model_of
 from exitwave.config.structures import Structures
 from exitwave.errors import ConfigError
@@ -50,9 +52,9 @@ def scaled(blocks: Mapping[str, Raw], scale: Any) -> dict[str, Raw]:
         raise ConfigError(f"scale: found {scale!r}; allowed: {' or '.join(SCALES)}")
     if scale == PAPER:
         return dict(blocks)
-    fewest = _fewest_structures(blocks["datasets"])
+    least = _smallest_share(blocks["datasets"])
     changed = {
-        stage: {name: _with(block, stage, fewest) for name, block in members.items()}
+        stage: {name: _with(block, stage, least) for name, block in members.items()}
         for stage, members in blocks.items()
     }
     _coarsen(changed)
@@ -61,23 +63,33 @@ def scaled(blocks: Mapping[str, Raw], scale: Any) -> dict[str, Raw]:
     return changed
 
 
-def _fewest_structures(datasets: Raw) -> int:
-    """So many that some fall into every split; a sequence of n covers any share above 1.9 / n."""
+def _smallest_share(datasets: Raw) -> float:
+    """Smallest share of a split."""
     shares = [1.0]
     for block in datasets.values():
         held = [block.get(key, STAGES["datasets"][""].model_fields[key].default) for key in ("validation", "test")]
         if all(isinstance(share, int | float) for share in held):
             shares += [share for share in (*held, 1 - sum(held)) if share > 0]
-    return max(FEWEST_STRUCTURES, math.ceil(1.9 / min(shares)))
+    return min(shares)
 
 
-def _with(block: Raw, stage: str, fewest: int) -> Raw:
+def _fewest_structures(model: type[Block], least: float) -> int:
+    """So many that some fall into every split.
+
+    A sequence of n covers any share above 1.9 / n. Crystals lie where their prototypes do, as if drawn at random: of n
+    none falls into a share s with a probability of exp(-n s), which is a hundredth at 4.6.
+    """
+    return max(FEWEST_STRUCTURES, math.ceil((4.6 if issubclass(model, Crystals) else 1.9) / least))
+
+
+def _with(block: Raw, stage: str, least: float) -> Raw:
     """A block with whole numbers cut to what its kind has on a laptop; defaults are written out for that."""
     model = model_of(stage, block)
     if model is None:  # reported when the study is linked
         return block
     rules: dict[str, Count] = {key: lambda n, most=most: most for key, most in model.LAPTOP.items()}  # type: ignore[misc]
     if issubclass(model, Structures):
+        fewest = _fewest_structures(model, least)
         rules["count"] = lambda n: max(fewest, min(MOST_STRUCTURES, round(n * FACTOR)))
     if not str(block.get("encoder", "resnet")).startswith("resnet"):
         rules.pop("encoder_depth", None)  # other encoders are not made at every depth

@@ -32,9 +32,10 @@ def check_arrays(names: Sequence[str], images: Sequence[Node], lists: bool = Fal
         stored = [*block.maps(), *(block.lists() if lists else [])]
         for name in names:
             if name not in stored:
+                more = ", or more labels of the images" if "labels" in type(block).model_fields else ""
                 raise ConfigError(
                     f"found a model that learns from '{name}', which is not stored with the images '{node.name}'; "
-                    f"allowed: {' or '.join(stored) or 'a model without a map'}, or more labels of the images"
+                    f"allowed: {' or '.join(stored) or 'a model without a map'}{more}"
                 )
 
 

@@ -37,6 +37,10 @@ RING = 2.5
 LARGEST_TURN = 0.7
 """Turns of the phase of the outermost beams over a step of the tilts; half of them are left when the mean is taken off,
 and at one turn no interpolation can tell them any more."""
+MOST_STEPS = 200
+"""Largest radius of an aperture in steps of tilts: 125,000 tilts."""
+BEYOND = 4
+"""Times ``max_beams`` that a crystal may have: of more beams than that the strongest are no crystal's any more."""
 BEAM_FIELDS = ("h", "k", "l", "g_x", "g_y", "g_z")
 """Fields of the array ``beams``; the last three in 1/Å."""
 _BYTES = 5000.0
@@ -65,10 +69,19 @@ def check(node: Node) -> None:
             f"rms_displacements: there is no Debye-Waller factor for {', '.join(unknown)}, which structures "
             f"'{source.name}' have; allowed: a displacement for each, or rms_displacement_of_others, such as 0.08"
         )
-    if (radius := _radius(block)) < 1:
+    if not 1 <= (radius := _radius(block)) <= MOST_STEPS:
         raise ConfigError(
             f"tilt_step: found {block.tilt_step:g} 1/Å, with which the aperture of {block.semiangle:g} mrad has a "
-            f"radius of {radius:.2g} steps; allowed: 1 or more"
+            f"radius of {radius:.2g} steps; allowed: 1 ... {MOST_STEPS}, semiangles of {block.semiangle / radius:.2g} "
+            f"... {MOST_STEPS * block.semiangle / radius:.2g} mrad"
+        )
+    volume = volumes(structures).max()
+    expected = float(_expected(block, volume))
+    if expected > BEYOND * block.max_beams:
+        raise ConfigError(
+            f"max_beams: found {block.max_beams}, and the largest crystal of structures '{source.name}', of "
+            f"{volume:.4g} Å³, has about {expected:.0f} beams within g_max and s_max; allowed: a quarter of them or "
+            f"more, {math.ceil(expected / BEYOND)}, or smaller crystals (largest_volume) or limits"
         )
     length = wavelength(block.energy)
     # At the rim of the aperture the Ewald sphere cuts the zone in a circle through 0 that reaches as far.
@@ -105,14 +118,20 @@ def cost(node: Node) -> Cost:
     block = node.of(ScatteringMatrix)
     structures = node.source("structures").of(Crystals)
     tilts, planes = len(tilts_of(block)), len(block.planes())
-    beams = np.minimum(_expected(block, volumes(structures)), block.max_beams)
+    expected = _expected(block, volumes(structures))
+    beams = np.minimum(expected, block.max_beams)
+    # The error of the cut is found with twice as many beams.
+    wider = np.minimum(2 * block.max_beams, 3 * expected)
     potential = interaction_parameter(block.energy) * _POTENTIAL
     steps = planes * step_count(np.array([block.s_max]), block.thickness_step, potential)
     values = float(beams.mean()) * tilts * planes
     return Cost(
         stored=_bytes(block.storage_error) * values + 40 * beams.mean() + _BYTES + BYTES_OF_A_ROW,
         memory=500 + 1e-6 * (24 * beams.max() * tilts * planes + 600 * beams.max() ** 2),
-        seconds=0.05 + 48 * steps * float((beams**2).mean()) * tilts / _FLOPS + 5e-8 * values,
+        seconds=0.05
+        + 7e-10 * float((wider**3).mean())
+        + 48 * steps * float((beams**2).mean()) * tilts / _FLOPS
+        + 5e-8 * values,
     )
 
 
@@ -123,7 +142,7 @@ def needs(block: ScatteringMatrix) -> tuple[str, ...]:
 
 def sketch(block: ScatteringMatrix) -> ScatteringMatrix:
     """Fewer beams."""
-    return block.model_copy(update={"max_beams": min(block.max_beams, 200), "tolerance": None})
+    return block.model_copy(update={"max_beams": min(block.max_beams, 500), "tolerance": None})
 
 
 def tilts_of(block: ScatteringMatrix) -> NDArray[np.int16]:
@@ -247,20 +266,22 @@ def _choose(block: ScatteringMatrix, cell: UnitCell, motion: ThermalMotion) -> t
     now = _within(_Limits(block.g_max, block.s_max, block.max_beams), block, cell, motion)
     more = _within(now.limits.wider(), block, cell, motion)
     error = _change(now, more)
-    while block.tolerance is not None and error >= block.tolerance:
-        if now.left_out:
-            log.warning(
-                "a crystal of %.4g Å³ has %d beams more than max_beams, %d; with more its intensities change by %.2g, "
-                "which is not within the tolerance of %g",
-                cell.volume, now.left_out, block.max_beams, error, block.tolerance,
-            )  # fmt: skip
-            break
+    while block.tolerance is not None and error >= block.tolerance and not now.left_out:
         limits = replace(more.limits, most=block.max_beams)
         # What has been solved already, unless it is too much.
         fits = len(more.beams) <= block.max_beams
-        now = replace(more, limits=limits) if fits else _within(limits, block, cell, motion)
+        next_one = replace(more, limits=limits) if fits else _within(limits, block, cell, motion)
         more = _within(limits.wider(), block, cell, motion)
-        error = _change(now, more)
+        change = _change(next_one, more)
+        # All beams within narrow limits may be better than a part of those within wide ones.
+        if next_one.left_out and change >= error:
+            break
+        now, error = next_one, change
+    if error >= (block.tolerance or math.inf) or (now.left_out and block.tolerance is None):
+        log.warning(
+            "a crystal of %.4g Å³ is cut to %d beams, max_beams being %d; with more its intensities change by %.2g",
+            cell.volume, len(now.beams), block.max_beams, error,
+        )  # fmt: skip
     return now, error
 
 
