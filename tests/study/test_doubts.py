@@ -112,7 +112,7 @@ def test_steps_in_reciprocal_space_in_1_nm_are_doubted(changed: Any) -> None:
             *deepcopy(DIFFRACTION[:3]),
             ("exit_waves.bloch.semiangle", 20),
             ("exit_waves.bloch.g_max", 2.2),
-            ("exit_waves.bloch.thickness", 80),
+            ("exit_waves.bloch.thickness", 60),
             ("exit_waves.bloch.tilt_step", 0.217),
             ("images.cbed", {**CBED, "semiangle": 20, "reciprocal_sampling": 0.217}),
         )
