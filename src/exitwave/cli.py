@@ -250,10 +250,15 @@ def export(
 
     from exitwave.data.shards import open_shard
     from exitwave.jobs.simulate import read_structure
-    from exitwave.structures.export import write_structure
+    from exitwave.structures.export import write_structure, write_unit_cell
+    from exitwave.structures.structure import Structure
     from exitwave.waves.thermal import rms_displacement
 
     structure = read_structure(open_shard(shard), item)
+    if not isinstance(structure, Structure):
+        write_unit_cell(structure, output)
+        typer.echo(f"unit cell of {len(structure.numbers)} atoms written to {output}")
+        return
     elements = {chemical_symbols[number] for number in structure.numbers}
     rms = {symbol: rms_displacement(symbol, temperature) for symbol in elements} if temperature > 0 else None
     write_structure(structure, output, format, rms)

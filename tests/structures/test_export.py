@@ -6,9 +6,10 @@ from ase.io import read
 from ase.io.prismatic import read_prismatic
 
 from exitwave.errors import StructureError
-from exitwave.structures.export import write_structure
+from exitwave.structures.export import write_structure, write_unit_cell
 from exitwave.structures.structure import Structure
 from exitwave.waves.thermal import rms_displacement
+from known_crystals import strontium_titanate, tilted
 
 
 @pytest.fixture
@@ -97,3 +98,21 @@ def test_more_atoms_than_a_pdb_file_can_number_are_refused(tmp_path):
     large = Structure(np.zeros((100_000, 3)), none + 6, none, role=none, grain=none, cell=np.ones(3))
     with pytest.raises(StructureError, match="100000 atoms; allowed: up to 99999"):
         write_structure(large, tmp_path / "atoms.pdb")
+
+
+@pytest.mark.parametrize("name", ["cell.cif", "cell.xyz"])
+def test_unit_cells_are_written_for_other_programs(tmp_path, name):
+    """In the frame of the beam; a CIF keeps lengths and angles of it."""
+    cell = strontium_titanate(tilted(10, 0.3), shift=0.1)
+    write_unit_cell(cell, tmp_path / name)
+    found = read(tmp_path / name)
+    assert found.numbers.tolist() == cell.numbers.tolist()
+    assert found.cell.cellpar() == pytest.approx([3.905] * 3 + [90] * 3, abs=1e-5)
+    assert found.get_scaled_positions() == pytest.approx(cell.fractional, abs=1e-5)
+    if name.endswith(".xyz"):
+        assert found.cell.array == pytest.approx(cell.vectors, abs=1e-6)
+
+
+def test_unit_cells_are_not_written_as_what_has_no_cell(tmp_path):
+    with pytest.raises(StructureError, match=r"^the suffix of .*cell\.pdb' is '\.pdb'; allowed, of a crystal"):
+        write_unit_cell(strontium_titanate(), tmp_path / "cell.pdb")

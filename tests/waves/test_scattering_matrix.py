@@ -375,6 +375,7 @@ def test_what_cannot_be_simulated_is_refused_before_the_first_job(keys: dict[str
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
+        ({"thickness": 505}, "thickness is 505 Å with thickness_step 20 Å; allowed: whole steps, such as 500 Å"),
         ({"thickness": 10}, "thickness is 10 Å with thickness_step 20 Å; allowed: one step or more"),
         ({"thickness": 1e9}, "thickness is 1e\\+09 Å with thickness_step 20 Å; allowed: up to 1000 steps, 20000 Å"),
     ],

@@ -70,7 +70,8 @@ def test_a_laptop_makes_the_same_conditions_with_fewer_and_smaller_items(name):
         ]
     for large, small in zip(plan(paper), plan(laptop), strict=True):
         assert small.items <= large.items
-        assert small.bytes_per_item <= large.bytes_per_item
+        # The cells of the first crystals of a library may be larger than those of all.
+        assert small.bytes_per_item <= 1.5 * large.bytes_per_item
     for large, small in zip(paper.stage("datasets"), laptop.stage("datasets"), strict=True):
         assert (small.block.size is None) == (large.block.size is None)
         assert (small.block.size or 8) >= 8

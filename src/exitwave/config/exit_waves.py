@@ -227,6 +227,11 @@ class ScatteringMatrix(ExitWaves):
                 f"thickness is {self.thickness:g} Å with thickness_step {self.thickness_step:g} Å; allowed: up to "
                 f"{MOST_PLANES} steps, {MOST_PLANES * self.thickness_step:g} Å"
             )
+        if abs(self.thickness / self.thickness_step - len(self.planes())) > 1e-6:
+            raise ValueError(
+                f"thickness is {self.thickness:g} Å with thickness_step {self.thickness_step:g} Å; allowed: whole "
+                f"steps, such as {self.planes()[-1]:g} Å"
+            )
         if self.engine == "abtem" and self.device == "cuda":
             raise ValueError("device is cuda, with engine abtem; allowed: cpu or auto, or engine exitwave")
         return self

@@ -19,6 +19,7 @@ from exitwave.images.kinds import groups_of, simulation_of
 from exitwave.images.micrographs import SOURCE
 from exitwave.items import Array, Asked, Item, item_rng
 from exitwave.structures.structure import Structure, structure_from
+from exitwave.structures.unit_cell import UnitCell, unit_cell_from
 from exitwave.study.description import Description
 
 log = logging.getLogger(__name__)
@@ -112,13 +113,14 @@ def draws_of(description: Description) -> int:
     return description.block.per_structure if isinstance(description.block, Images) else 1
 
 
-def read_structure(shard: Shard, item: int) -> Structure:
-    """Read one structure of a shard by its item number."""
+def read_structure(shard: Shard, item: int) -> Structure | UnitCell:
+    """Read one structure of a shard by its item number; of perfect crystals the unit cell."""
     table = read_table(table_path(shard.path))
     rows: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
     for place, row in enumerate(rows):
         if row["item"] == item:
-            return structure_from(shard.item(place), row)
+            arrays = shard.item(place)
+            return structure_from(arrays, row) if "positions" in arrays else unit_cell_from(arrays)
     raise ShardError(f"{shard.path}: holds no item {item}; it has {', '.join(str(row['item']) for row in rows)}")
 
 

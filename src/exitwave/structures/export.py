@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from exitwave.structures.structure import Structure
+    from exitwave.structures.unit_cell import UnitCell
 
 Format = Literal["extxyz", "cif", "pdb", "prismatic"]
 
@@ -67,6 +68,28 @@ def write_structure(
             _write_prismatic(structure, path, rms_displacements)
         else:
             _write_by_ase(structure.to_ase(), path, chosen)
+    except OSError as error:
+        raise StructureError(
+            f"'{path}' cannot be written: {error.strerror or error}; allowed: a writable file"
+        ) from error
+
+
+def write_unit_cell(cell: UnitCell, path: str | Path) -> None:
+    """Write the cell of a crystal to a file, extended XYZ or CIF by the suffix; a CIF does not know how it is turned.
+
+    Raises
+    ------
+    StructureError
+        If the suffix is another, or the file cannot be written.
+    """
+    path = Path(path)
+    chosen = FORMATS.get(path.suffix.lower())
+    if chosen not in ("extxyz", "cif"):
+        raise StructureError(f"the suffix of '{path}' is '{path.suffix}'; allowed, of a crystal: .xyz, .extxyz, .cif")
+    from ase.io import write
+
+    try:
+        write(path, cell.to_ase(), format=chosen)
     except OSError as error:
         raise StructureError(
             f"'{path}' cannot be written: {error.strerror or error}; allowed: a writable file"

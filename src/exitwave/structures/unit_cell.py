@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.items import Array, Axis
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 FloatArray = NDArray[np.float64]
 _DIRECTION = Axis("direction", labels=("x", "y", "z"))
@@ -56,6 +60,15 @@ class UnitCell:
     def volume(self) -> float:
         """Volume of the cell [Å³]."""
         return float(abs(np.linalg.det(self.cell)))
+
+    def to_ase(self) -> Atoms:
+        """As `ase.Atoms` in the frame of the beam, with the arrays ``occupancy`` of an alloy."""
+        from ase import Atoms
+
+        atoms = Atoms(self.numbers, scaled_positions=self.fractional, cell=self.vectors, pbc=True)
+        if self.occupancy is not None:
+            atoms.set_array("occupancy", self.occupancy)
+        return atoms
 
     def content_hash(self) -> str:
         """Sixteen hexadecimal digits that change with any atom, lattice vector or angle."""

@@ -200,6 +200,9 @@ class _Kept(Mapping[str, Array]):
             return array
         return self._kept[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._stored
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._stored)
 
