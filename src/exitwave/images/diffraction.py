@@ -151,7 +151,7 @@ def make(block: Diffraction, asked: Iterable[Asked], wanted: Collection[str] | N
     """
     shift = max(abs(float(edge)) for edge in bounds(block.shift))
     stretch = 1 - bounds(block.ellipticity)[1] / 2
-    reach = math.sqrt(2) * (block.size / 2 + min(shift, block.size)) * block.reciprocal_sampling / stretch
+    reach = math.sqrt(2) * (block.size / 2 + shift) * block.reciprocal_sampling / stretch
     for one in asked:
         specimen = specimen_of(one, reach)
         for rng in one.rngs:

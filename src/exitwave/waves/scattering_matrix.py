@@ -43,6 +43,8 @@ BEYOND = 4
 """Times ``max_beams`` that a crystal may have: of more beams than that the strongest are no crystal's any more."""
 BEAM_FIELDS = ("h", "k", "l", "g_x", "g_y", "g_z")
 """Fields of the array ``beams``; the last three in 1/Å."""
+_RAISED = 1.4
+"""Times as many beams as within the limits given, on average, with the default tolerance."""
 _BYTES = 5000.0
 """Of what is said of arrays that may differ from item to item, each in a place of its own."""
 _FLOPS = 6e10
@@ -118,7 +120,8 @@ def cost(node: Node) -> Cost:
     block = node.of(ScatteringMatrix)
     structures = node.source("structures").of(Crystals)
     tilts, planes = len(tilts_of(block)), len(block.planes())
-    expected = _expected(block, volumes(structures))
+    raised = 1.0 if block.tolerance is None else _RAISED
+    expected = raised * _expected(block, volumes(structures))
     beams = np.minimum(expected, block.max_beams)
     # The error of the cut is found with twice as many beams.
     wider = np.minimum(2 * block.max_beams, 3 * expected)
@@ -270,13 +273,13 @@ def _choose(block: ScatteringMatrix, cell: UnitCell, motion: ThermalMotion) -> t
         limits = replace(more.limits, most=block.max_beams)
         # What has been solved already, unless it is too much.
         fits = len(more.beams) <= block.max_beams
-        next_one = replace(more, limits=limits) if fits else _within(limits, block, cell, motion)
+        wide = replace(more, limits=limits) if fits else _within(limits, block, cell, motion)
         more = _within(limits.wider(), block, cell, motion)
-        change = _change(next_one, more)
+        change = _change(wide, more)
         # All beams within narrow limits may be better than a part of those within wide ones.
-        if next_one.left_out and change >= error:
+        if wide.left_out and change >= error:
             break
-        now, error = next_one, change
+        now, error = wide, change
     if error >= (block.tolerance or math.inf) or (now.left_out and block.tolerance is None):
         log.warning(
             "a crystal of %.4g Å³ is cut to %d beams, max_beams being %d; with more its intensities change by %.2g",
