@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -146,10 +147,17 @@ def write_micrographs(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     """The tiny study from nothing to the figures of the report; not to be changed."""
-    workflow = Workflow.new(tmp_path_factory.mktemp("finished") / "study")
-    done = workflow.snakemake("--cores", "2")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return workflow
+    base = tmp_path_factory.getbasetemp()
+    # Processes that run tests side by side share it: the first to come makes it, and has all cores for that.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+    with (folder.parent / ".finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "whole").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            done = Workflow.new(folder / "study").snakemake("--cores", "2")
+            assert done.returncode == 0, done.stdout + done.stderr
+            (folder / "whole").touch()
+    return Workflow(folder / "study")
 
 
 @pytest.fixture(scope="session")

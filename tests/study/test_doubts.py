@@ -76,7 +76,7 @@ DIFFRACTION = (
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("exit_waves.bloch.thickness", 50, ["thickness: 50 is read as 50 Å", "50 nm as 500"]),
+        ("exit_waves.bloch.thickness", 40, ["thickness: 40 is read as 40 Å", "40 nm as 400"]),
         ("exit_waves.bloch.thickness_step", 2, ["thickness_step: 2 is read as 2 Å", "2 nm as 20"]),
         ("exit_waves.bloch.rms_displacements", {"Na": 8, "Cl": 0.08}, ["8 is read as 8 Å", "8 pm as 0.08"]),
         ("exit_waves.bloch.rms_displacement_of_others", 7, ["7 is read as 7 Å, more than 0.5 Å", "7 pm as 0.07"]),
