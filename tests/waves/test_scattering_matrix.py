@@ -395,3 +395,15 @@ def test_beams_that_are_left_out_are_told_of(caplog: pytest.LogCaptureFixture) -
     told = "a crystal of 59.55 Å³ is cut to 50 beams, max_beams being 50; with more its intensities change by 0."
     assert record.levelno == logging.WARNING
     assert record.getMessage().startswith(told)
+
+
+def test_a_job_warns_of_crystals_that_more_beams_would_change(caplog: pytest.LogCaptureFixture) -> None:
+    keys = {"semiangle": 1, "g_max": 1.0, "s_max": 0.02, "thickness": 200}
+    asked = [Asked(item, (np.random.default_rng(0),), {}, {"structures": gold().arrays()}) for item in range(2)]
+    rows = [item.row for item in make(block_of(**keys), asked)]
+    assert min(row["beam_error"] for row in rows) > 0.2
+    (record,) = caplog.records
+    assert record.getMessage().startswith("of 2 crystals 2 change their intensities at 200 Å by more than 0.2")
+    caplog.clear()
+    assert len(list(make(block_of(**keys, tolerance=0.1), asked[:1]))) == 1
+    assert "of 1 crystals" not in caplog.text

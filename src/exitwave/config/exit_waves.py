@@ -180,7 +180,7 @@ class ScatteringMatrix(ExitWaves):
         0.05, description="beams whose excitation error is below this somewhere in the aperture [1/Å]"
     )
     tolerance: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        0.1,
+        None,
         description="g_max and s_max are raised, 1.25 and 2 times, until that changes the intensities at the largest "
         "thickness by less than this, as a share of their sum; none: as given. The change is recorded anyway, as "
         "beam_error",

@@ -41,10 +41,12 @@ MOST_STEPS = 200
 """Largest radius of an aperture in steps of tilts: 125,000 tilts."""
 BEYOND = 4
 """Times ``max_beams`` that a crystal may have: of more beams than that the strongest are no crystal's any more."""
+DOUBTFUL = 0.2
+"""Change of the intensities with more beams that a job warns of."""
 BEAM_FIELDS = ("h", "k", "l", "g_x", "g_y", "g_z")
 """Fields of the array ``beams``; the last three in 1/Å."""
 _RAISED = 1.4
-"""Times as many beams as within the limits given, on average, with the default tolerance."""
+"""Times as many beams as within the limits given, on average, with a tolerance of 0.1."""
 _BYTES = 5000.0
 """Of what is said of arrays that may differ from item to item, each in a place of its own."""
 _FLOPS = 6e10
@@ -108,11 +110,20 @@ def make(block: ScatteringMatrix, asked: Iterable[Asked], wanted: Collection[str
         If a crystal has too many beams, naming its item.
     """
     tilts = tilts_of(block)
+    done = doubtful = 0
     for one in asked:
         try:
-            yield _simulate(block, unit_cell_from(one.sources["structures"]), tilts)
+            item = _simulate(block, unit_cell_from(one.sources["structures"]), tilts)
         except StructureError as error:
             raise StructureError(f"item {one.item}: {error}") from error
+        done, doubtful = done + 1, doubtful + (item.row["beam_error"] > DOUBTFUL)
+        yield item
+    if doubtful and block.tolerance is None:
+        log.warning(
+            "of %d crystals %d change their intensities at %g Å by more than %g with wider limits of beams "
+            "(beam_error); tolerance raises the limits where that is so",
+            done, doubtful, block.planes()[-1], DOUBTFUL,
+        )  # fmt: skip
 
 
 def cost(node: Node) -> Cost:
