@@ -6,7 +6,7 @@ import csv
 import os
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -154,6 +154,11 @@ CAMERA_NUMBERS = {
     "bit_depth": "",
 }
 """Numbers of cameras that become columns, with their units; NaN for cameras that have no such thing."""
+CAMERA_COLUMNS = {
+    "detector": Column(text=True, redrawn=True),
+    **{f"detector_{name}": Column(unit, redrawn=True) for name, unit in CAMERA_NUMBERS.items()},
+}
+"""Columns of a camera that is drawn for every image."""
 
 
 def files_of_camera(camera: Camera) -> list[str]:
@@ -191,12 +196,15 @@ class Images(Block):
     """What all kinds of images have."""
 
     LAPTOP = {"per_structure": 16}
+    PIXEL: ClassVar[tuple[str, str]]
+    """Key that gives the pixel of the image, and its unit."""
     per_structure: Whole = Field(1, ge=1, description="images of each structure")
     size: Whole = Field(ge=16, description="edge of the square image [px]")
 
     def pixel(self) -> tuple[float, str]:
         """Pixel of the image and its unit."""
-        raise NotImplementedError
+        key, unit = self.PIXEL
+        return float(getattr(self, key)), unit
 
     def maps(self) -> list[str]:
         """Maps [size, size] stored with every image, which a network can aim at."""
@@ -210,11 +218,9 @@ class Images(Block):
 class RealSpaceImages(Images):
     """What all kinds of images of the specimen itself have: their pixels are lengths."""
 
+    PIXEL = ("pixel_size", "Å")
     pixel_size: Positive = Field(description="image pixel [Å]")
     size: Whole = Field(ge=16, description="edge of the square image [px]")
-
-    def pixel(self) -> tuple[float, str]:
-        return self.pixel_size, "Å"
 
 
 class Hrtem(RealSpaceImages):
@@ -246,8 +252,7 @@ class Hrtem(RealSpaceImages):
         "dose": Column("e⁻/Å²", redrawn=True),
         "illumination_gradient": Column(redrawn=True),
         "contamination": Column(redrawn=True),
-        "detector": Column(text=True, redrawn=True),
-        **{f"detector_{name}": Column(unit, redrawn=True) for name, unit in CAMERA_NUMBERS.items()},
+        **CAMERA_COLUMNS,
         "label_smoothing": Column("Å"),
         "mean_counts": Column("counts/px", redrawn=True),
         "saturated": Column(redrawn=True),

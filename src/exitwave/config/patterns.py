@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from exitwave.config.block import Block, Column, Positive, PositiveReal, Whole
 from exitwave.config.distributions import Choice, Real, bounds, or_word, within
 from exitwave.config.exit_waves import Probe, ScatteringMatrix
-from exitwave.config.images import CAMERA_NUMBERS, Camera, IdealCamera, Images, UnitReal, files_of_camera
+from exitwave.config.images import CAMERA_COLUMNS, Camera, IdealCamera, Images, UnitReal, files_of_camera
 
 REFLECTIONS = "reflections"
 """List of the reflections of a pattern, its primary label."""
@@ -74,6 +74,7 @@ class Diffraction(Images):
     """
 
     LAPTOP = {"per_structure": 16, "size": 128}
+    PIXEL = ("reciprocal_sampling", "1/Å")
     MADE_FROM = {"exit_waves": "exit_waves"}
     TAKES = {"exit_waves": (ScatteringMatrix, Probe)}
     COLUMNS = {
@@ -92,8 +93,7 @@ class Diffraction(Images):
         "background_weight": Column(redrawn=True),
         "background_width": Column("1/Å", redrawn=True),
         "electrons": Column("e⁻", redrawn=True),
-        "detector": Column(text=True, redrawn=True),
-        **{f"detector_{name}": Column(unit, redrawn=True) for name, unit in CAMERA_NUMBERS.items()},
+        **CAMERA_COLUMNS,
         "recorded": Column(redrawn=True),
         "mean_counts": Column("counts/px", redrawn=True),
         "saturated": Column(redrawn=True),
@@ -138,9 +138,6 @@ class Diffraction(Images):
                     f"{self.reciprocal_sampling:g} 1/Å"
                 )
         return self
-
-    def pixel(self) -> tuple[float, str]:
-        return self.reciprocal_sampling, "1/Å"
 
     def lists(self) -> list[str]:
         return [REFLECTIONS]

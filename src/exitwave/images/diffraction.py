@@ -15,14 +15,14 @@ from exitwave.config.crystals import Crystals
 from exitwave.config.distributions import Choice, bounds, draw
 from exitwave.config.exit_waves import Probe, ScatteringMatrix
 from exitwave.config.graph import Node
-from exitwave.config.images import CAMERA_NUMBERS, Camera
+from exitwave.config.images import Camera
 from exitwave.config.patterns import REFLECTIONS, Diffraction, MeasuredAperture
 from exitwave.config.structures import Fields
 from exitwave.electron import wavelength
 from exitwave.errors import ConfigError
 from exitwave.images.specimens import Exposure, Specimen, specimen_of
 from exitwave.imaging.aperture import aperture_table, radius_of
-from exitwave.imaging.conditions import drawn
+from exitwave.imaging.conditions import camera_as_row, drawn
 from exitwave.imaging.detector import check_counts, record_electrons, saturated
 from exitwave.imaging.patterns import Geometry, Optics
 from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Axis, Cost, Item
@@ -243,8 +243,6 @@ def _expose(block: Diffraction, specimen: Specimen, conditions: _Conditions, rng
     reflections[:, :2] = geometry.places(reflections[:, :2])
     reflections[:, -1] = specimen.in_disks(exposure, reflections[:, :2])
     on_it = ((reflections[:, :2] >= -0.5) & (reflections[:, :2] < geometry.size - 0.5)).all(axis=1)
-    camera = conditions.camera.model_dump()
-    numbers = {name: value for name, value in camera.items() if isinstance(value, int | float)}
     position = (math.nan, math.nan) if optics.position is None else optics.position
     row: dict[str, Any] = {
         "reciprocal_sampling": block.reciprocal_sampling,
@@ -262,8 +260,7 @@ def _expose(block: Diffraction, specimen: Specimen, conditions: _Conditions, rng
         "background_weight": conditions.weight,
         "background_width": conditions.width,
         "electrons": conditions.dose,
-        "detector": camera["kind"],
-        **{f"detector_{name}": float(numbers.get(name, math.nan)) for name in CAMERA_NUMBERS},
+        **camera_as_row(conditions.camera),
         "recorded": float(intensity.sum(dtype=np.float64)),
         "mean_counts": float(counts.mean()),
         "saturated": saturated(counts, conditions.camera),

@@ -63,8 +63,6 @@ class ImagingConditions:
 
     def as_row(self) -> dict[str, Any]:
         """Every number as a column of the metadata table; NaN where something is not there."""
-        camera = self.camera.model_dump()
-        numbers = {name: value for name, value in camera.items() if isinstance(value, int | float)}
         return {
             "defocus": self.defocus,
             **{name: self.aberrations.get(name, 0.0) for name in Aberrations.model_fields},
@@ -80,9 +78,18 @@ class ImagingConditions:
             "dose": self.dose,
             "illumination_gradient": self.background.gradient,
             "contamination": self.background.contamination,
-            "detector": camera["kind"],
-            **{f"detector_{name}": float(numbers.get(name, math.nan)) for name in CAMERA_NUMBERS},
+            **camera_as_row(self.camera),
         }
+
+
+def camera_as_row(camera: Camera) -> dict[str, Any]:
+    """Kind and numbers of a camera as columns of the metadata table; NaN where it has no such thing."""
+    values = camera.model_dump()
+    numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
+    return {
+        "detector": values["kind"],
+        **{f"detector_{name}": float(numbers.get(name, math.nan)) for name in CAMERA_NUMBERS},
+    }
 
 
 def draw_conditions(block: Hrtem, rng: np.random.Generator) -> ImagingConditions:

@@ -14,11 +14,12 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from exitwave.data.shards import Shard, open_shard
-from exitwave.data.tables import read_table, table_path
+from exitwave.data.tables import read_table
 from exitwave.electron import wavelength
 from exitwave.imaging.aperture import aperture_table
 from exitwave.imaging.patterns import Geometry, Optics, disks_of, render
 from exitwave.report.diffraction import conventional_indices, indices_told, named, power_told
+from exitwave.report.images import spread_rows
 from exitwave.report.patterns import SHOWN_AS, draw_pattern
 from exitwave.report.style import (
     BLUE,
@@ -31,7 +32,6 @@ from exitwave.report.style import (
     decimal_ticks,
     figure,
     picture,
-    spread,
 )
 
 PLANES = 4
@@ -94,9 +94,7 @@ def draw_thickness_series(shard: str | Path, path: str | Path, n: int = 3, title
     title : str
         Name of the block.
     """
-    opened, table = open_shard(shard), read_table(table_path(shard)).reset_index(drop=True)
-    records = table.to_dict("records")
-    rows = {int(place): records[place] for place in spread(len(table), n)}
+    opened, rows = open_shard(shard), {place: row for _, place, row in spread_rows([shard], n)}
     with figure(path, 13.0, 2.75 * len(rows) + 1.0) as drawing:
         layout = drawing.add_gridspec(len(rows), 2, width_ratios=[1.0, 1.55])
         for line, (place, row) in enumerate(rows.items()):

@@ -13,10 +13,11 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from exitwave.data.shards import open_shard
-from exitwave.data.tables import read_table, table_path
+from exitwave.data.tables import read_table
 from exitwave.report.columns import Told, label_of
+from exitwave.report.images import spread_rows
 from exitwave.report.structures import ball, element_colour, render
-from exitwave.report.style import BLUE, GREEN, VERMILLION, figure, picture, scale_bar, spread
+from exitwave.report.style import BLUE, GREEN, VERMILLION, figure, picture, scale_bar
 
 TOLD = Told(
     left_out=frozenset({"scan_x", "scan_y", "scan_column", "scan_row", "layer", "interface_distance", "periodic"})
@@ -61,9 +62,7 @@ def draw_boxes(shard: str | Path, path: str | Path, n: int = 4, title: str = "")
     title : str
         Name of the block.
     """
-    opened, table = open_shard(shard), read_table(table_path(shard)).reset_index(drop=True)
-    records = table.to_dict("records")
-    rows = {int(place): records[place] for place in spread(len(table), n)}
+    opened, rows = open_shard(shard), {place: row for _, place, row in spread_rows([shard], n)}
     columns = min(COLUMNS, len(rows))
     lines = -(-len(rows) // columns)
     with figure(path, max(5.5, 2.9 * columns), 3.3 * lines + 0.95) as drawing:

@@ -15,13 +15,12 @@ from scipy.ndimage import median_filter
 from exitwave.config.models import MaskTarget
 from exitwave.config.patterns import REFLECTIONS, Diffraction
 from exitwave.data.shards import Shard, open_shard
-from exitwave.data.tables import read_table, table_path
 from exitwave.labels.reflections import Weight, structure_factor_image, weights
 from exitwave.report.columns import short
 from exitwave.report.diffraction import conditions_told, named
 from exitwave.report.images import spread_rows
 from exitwave.report.samples import Panels, Sample
-from exitwave.report.style import ORANGE, SKY, figure, picture, scale_bar, spread
+from exitwave.report.style import ORANGE, SKY, figure, picture, scale_bar
 
 EXPONENT = 0.25
 """Of intensities, so that weak disks are seen beside the direct beam."""
@@ -186,9 +185,7 @@ def draw_structure_factors(shard: str | Path, path: str | Path, n: int = 3, titl
     title : str
         Name of the block.
     """
-    opened, table = open_shard(shard), read_table(table_path(shard)).reset_index(drop=True)
-    records = table.to_dict("records")
-    rows = {int(place): records[place] for place in spread(len(table), n)}
+    opened, rows = open_shard(shard), {place: row for _, place, row in spread_rows([shard], n)}
     with figure(path, 10.6, 3.35 * len(rows) + 0.9) as drawing:
         axes = drawing.subplots(len(rows), 3, squeeze=False)
         for line, (place, row) in zip(axes, rows.items(), strict=True):

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from exitwave.data.shards import open_shard
-from exitwave.data.tables import read_table, table_path
 from exitwave.report import crystals
 from exitwave.report.columns import Told
+from exitwave.report.images import spread_rows
 from exitwave.report.patterns import SHOWN_AS, draw_pattern
 from exitwave.report.style import figure, picture, spread
 
@@ -50,10 +50,9 @@ def draw_probes(
     title : str
         Name of the block.
     """
-    opened, table = open_shard(shard), read_table(table_path(shard)).reset_index(drop=True)
-    n = min(n, max(1, LINES // len(opened.read("semiangles", 0))))
-    records = table.to_dict("records")
-    rows = {int(place): records[place] for place in spread(len(table), n)}
+    opened = open_shard(shard)
+    most = min(n, max(1, LINES // len(opened.read("semiangles", 0))))
+    rows = {place: row for _, place, row in spread_rows([shard], most)}
     semiangles = {place: opened.read("semiangles", place) for place in rows}
     columns = max(len(spread(len(opened.read("planes", place)), PLANES)) for place in rows)
     lines = sum(map(len, semiangles.values()))

@@ -12,10 +12,10 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from exitwave.data.shards import Shard, open_shard
-from exitwave.data.tables import read_table, table_path
 from exitwave.report.diffraction import describe_crystal
+from exitwave.report.images import spread_rows
 from exitwave.report.structures import ball, element_colour, render
-from exitwave.report.style import INK, figure, picture, scale_bar, spread
+from exitwave.report.style import INK, figure, picture, scale_bar
 from exitwave.structures.unit_cell import UnitCell
 
 FIELD = 20.0
@@ -40,9 +40,7 @@ def draw_unit_cells(shard: str | Path, path: str | Path, n: int = 8, title: str 
     title : str
         Name of the block.
     """
-    opened, table = open_shard(shard), read_table(table_path(shard)).reset_index(drop=True)
-    records = table.to_dict("records")
-    rows = {int(place): records[place] for place in spread(len(table), n)}
+    opened, rows = open_shard(shard), {place: row for _, place, row in spread_rows([shard], n)}
     columns = min(COLUMNS, len(rows))
     lines = -(-len(rows) // columns)
     with figure(path, max(5.5, 2.85 * columns), 3.35 * lines + 0.95) as drawing:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from exitwave.config.crystals import Crystals
@@ -20,15 +19,14 @@ from exitwave.config.exit_waves import ScatteringMatrix
 from exitwave.config.graph import Node
 from exitwave.data.rounding import round_waves
 from exitwave.electron import interaction_parameter, wavelength
-from exitwave.errors import ConfigError, ExitwaveError, StructureError
+from exitwave.errors import ConfigError, StructureError
 from exitwave.hardware import resolve_device
 from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Axis, Cost, Item
 from exitwave.structures.crystals import volumes
-from exitwave.structures.kinds import kind_of
 from exitwave.structures.unit_cell import UnitCell, unit_cell_from
 from exitwave.waves.beam_space import diagonalise, propagate, step_count
 from exitwave.waves.beams import Beams, coupling, find_beams, strongest
-from exitwave.waves.scattering import check_parametrization
+from exitwave.waves.specimen import checked_elements
 from exitwave.waves.thermal import DEBYE_WALLER, ThermalMotion, motion_of_crystal
 
 log = logging.getLogger(__name__)
@@ -59,14 +57,7 @@ def check(node: Node) -> None:
     """Check elements, beams and tilts; see :class:`exitwave.items.Simulation`."""
     block, source = node.of(ScatteringMatrix), node.source("structures")
     structures = source.of(Crystals)
-    for symbol in block.rms_displacements:
-        if not atomic_numbers.get(symbol, 0):
-            raise ConfigError(f"rms_displacements: found '{symbol}'; allowed: symbols of elements")
-    elements = kind_of(structures).elements(structures)
-    try:
-        check_parametrization(elements, block.parametrization)
-    except ExitwaveError as error:
-        raise ConfigError(f"parametrization: {error}") from error
+    elements = checked_elements(block, structures)
     unknown = sorted(elements - DEBYE_WALLER.keys() - block.rms_displacements.keys())
     if unknown and block.rms_displacement_of_others is None:
         raise ConfigError(

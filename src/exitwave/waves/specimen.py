@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase.data import atomic_numbers
 
-from exitwave.config.exit_waves import MultisliceWaves
-from exitwave.config.structures import Fields
+from exitwave.config.exit_waves import MultisliceWaves, ScatteringMatrix
+from exitwave.config.structures import Fields, Structures
 from exitwave.errors import ConfigError, ExitwaveError, StructureError
 from exitwave.structures.kinds import kind_of
 from exitwave.waves.grid import output_grid
@@ -32,6 +32,22 @@ def check_specimen(block: MultisliceWaves, structures: Fields) -> None:
         output_grid(structures.field_of_view, block.sampling)
     except ExitwaveError as error:
         raise ConfigError(f"sampling: {error}") from error
+    elements = checked_elements(block, structures)
+    if block.frozen_phonons:
+        try:
+            check_elements(elements, block.rms_displacements)
+        except ExitwaveError as error:
+            raise ConfigError(f"frozen_phonons: {error}") from error
+
+
+def checked_elements(block: MultisliceWaves | ScatteringMatrix, structures: Structures) -> set[str]:
+    """Chemical symbols of the structures, once all of them are known to have scattering factors.
+
+    Raises
+    ------
+    ConfigError
+        If one has none, or displacements are given of what is no element.
+    """
     for symbol in block.rms_displacements:
         if not atomic_numbers.get(symbol, 0):
             raise ConfigError(f"rms_displacements: found '{symbol}'; allowed: symbols of elements")
@@ -40,11 +56,7 @@ def check_specimen(block: MultisliceWaves, structures: Fields) -> None:
         check_parametrization(elements, block.parametrization)
     except ExitwaveError as error:
         raise ConfigError(f"parametrization: {error}") from error
-    if block.frozen_phonons:
-        try:
-            check_elements(elements, block.rms_displacements)
-        except ExitwaveError as error:
-            raise ConfigError(f"frozen_phonons: {error}") from error
+    return elements
 
 
 def named(structure: Structure) -> str:
