@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ def binned(values: pd.Series[Any], bins: int) -> tuple[pd.Series[int], list[tupl
         edges = np.unique(np.quantile(there, np.linspace(0, 1, bins + 1)))
         places = np.clip(np.searchsorted(edges, values.to_numpy(float), side="right") - 1, 0, len(edges) - 2)
         numbers = pd.Series(places, values.index).where(values.notna())
-        told = [(f"{low:.3g} to {high:.3g}", float(low), float(high)) for low, high in zip(edges, edges[1:], strict=False)]
+        told = [(f"{low:.3g} to {high:.3g}", float(low), float(high)) for low, high in pairwise(edges)]
     if len(there) < len(values):
         numbers = numbers.fillna(len(told))
         told = [*told, (NONE, float("nan"), float("nan"))]

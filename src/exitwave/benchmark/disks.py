@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from exitwave.benchmark.cases import Case, Fit, Rule
 from exitwave.benchmark.classical_disks import disk_methods
 from exitwave.benchmark.disk_maps import structure_factor_maps
-from exitwave.benchmark.matching import match
+from exitwave.benchmark.matching import match_disks
 from exitwave.benchmark.metrics import SHARE, Metric, Score, f1_of, ratio
 from exitwave.benchmark.peaks import find_peaks
 from exitwave.config.benchmarks import Benchmark
@@ -30,26 +30,36 @@ if TYPE_CHECKING:
 
 KEPT = np.float16
 """Precision in which predictions are kept."""
-BESIDE = (PROBE,)
+BESIDE: tuple[str, ...] = (PROBE,)
 RADIUS = 0.05
 """Distance within which a disk is taken for a reflection [1/Å], as in Munshi et al. 2022."""
 COUNTS = ("tp", "fp", "fn", "distance", "undefined")
 FloatArray = NDArray[np.float64]
 NOTE = (
     "Disks within 0.05 1/Å of a strong reflection (0.15 of the largest weight or more; weaker ones count neither way, "
-    "the direct beam not at all). F1, precision, recall and position error: of the summed numbers of all patterns; "
-    "accuracy: TP/(TP+FP+FN) of intensities, eq. 1 of Munshi et al., npj Comput. Mater. 8 (2022) 254, mean over "
-    "patterns; strain error: of an affine map from true to found places, median over patterns with five disks or more, "
-    "others are undefined. SSIM of the image of structure factors, mean over patterns: that of a blank map says how "
-    "much of it is empty ground. Brackets: 95 % bootstrap interval over patterns, of which those of one prototype are "
-    "drawn together. Of networks the median over seeds is given, with the smallest and the largest seed; an ensemble "
-    "is the mean prediction of all seeds. Classical methods are tuned on training patterns."
+    "the direct beam not at all). F1, precision, recall and position error: of the summed numbers of all patterns. "
+    "Accuracy: TP/(TP+FP+FN) of intensities, eq. 1 of Munshi et al., npj Comput. Mater. 8 (2022) 254, mean over "
+    "patterns. Strain error: root of the mean square of e_xx, e_yy and e_xy that would be measured of an unstrained "
+    "crystal, median over patterns with five disks or more, others are undefined. SSIM of the image of structure "
+    "factors, mean over patterns: that of a blank map says how much of it is empty ground. Brackets: 95 % bootstrap "
+    "interval over patterns, of which those of one prototype are drawn together. Of networks the median over seeds is "
+    "given, with the smallest and the largest seed; an ensemble is the mean prediction of all seeds. Classical methods "
+    "are tuned on training patterns."
 )
 SUMMARY = (
     Score("f1", "f1", "F1", "F1 of disks", "disks", foremost=True, limits=SHARE),
     Score("precision", "precision", "precision", group="disks"),
     Score("recall", "recall", "recall", group="disks"),
-    Score("accuracy", "accuracy", "accuracy, intensities", "intensity-weighted accuracy", "disks", True, mean=True, limits=SHARE),
+    Score(
+        "accuracy",
+        "accuracy",
+        "accuracy, intensities",
+        "intensity-weighted accuracy",
+        "disks",
+        foremost=True,
+        mean=True,
+        limits=SHARE,
+    ),
     Score("position_error", "position_error", "position error [px]", group="places", foremost=True),
     Score("strain_error", "strain_error", "strain error [%]", group="places", foremost=True, median=True),
     Score("strain_undefined", "undefined", "undefined", group="places", whole=True),
@@ -110,14 +120,16 @@ def metric(task: DisksTask, threshold: float) -> Metric:
 
     def count(prediction: NDArray[Any], truth: NDArray[Any], pixel_size: float) -> dict[str, Any]:
         found = disks_of(prediction, threshold, aim.gamma)
-        matched = match(found, truth, RADIUS / pixel_size, aim.weight)
-        strain = 100 * matched.strain_error
-        counts = {"tp": matched.tp, "fp": matched.fp, "fn": matched.fn, "distance": float(matched.distances.sum())}
+        matched = match_disks(found, truth, RADIUS / pixel_size)
+        strain = matched.strain
         return {
-            **{name: float(value) for name, value in counts.items()},
-            "undefined": float(np.isnan(strain)),
+            "tp": float(matched.tp),
+            "fp": float(matched.fp),
+            "fn": float(matched.fn),
+            "distance": float(matched.errors.sum()),
+            "undefined": float(np.isnan(strain.xx)),
             "accuracy": matched.accuracy,
-            "strain_error": strain,
+            "strain_error": 100 * float(np.sqrt((strain.xx**2 + strain.yy**2 + strain.xy**2) / 3)),
             "ssim": similarity(prediction, truth, task) if is_map(prediction) else float("nan"),
             "disks": found.ravel().tolist(),
         }

@@ -55,7 +55,7 @@ class Scan:
 
 
 def check(node: Node) -> None:
-    """Refuse images of no multilayer, conditions that cannot be, and networks that do not find disks or know the scan."""
+    """Refuse images of no multilayer, impossible conditions, and networks that find no disks or know the scan."""
     block, images = node.of(StrainBenchmark), node.source("images")
     origin = images.origin()
     if not isinstance(origin.block, Multilayer):

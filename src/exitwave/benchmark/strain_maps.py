@@ -16,11 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from exitwave.benchmark.cases import Fit, Rule
-from exitwave.benchmark.disks import BESIDE, KEPT, axes, disks_of, is_map, predict, scan_methods, threshold, truths
-from exitwave.benchmark.lattice import Lattice, find_lattice, fit_lattice, mean_lattice, refine_lattice
+from exitwave.benchmark.classical_disks import scan_methods
+from exitwave.benchmark.disks import BESIDE, KEPT, axes, disks_of, is_map, predict, threshold, truths
+from exitwave.benchmark.lattice import Lattice, find_lattice, fit_lattice, refine_lattice
 from exitwave.benchmark.metrics import Metric, Score, ratio
 from exitwave.benchmark.multilayers import REFERENCE, SCORED, STRAINS
-from exitwave.benchmark.strain import Strain, strain_of
+from exitwave.benchmark.strain import Strain, mean_lattice, strain_of
 from exitwave.errors import LatticeError
 from exitwave.training.disks import DisksTask
 
@@ -110,7 +111,7 @@ def lattices_of(lists: Sequence[FloatArray], reference: NDArray[np.bool_]) -> li
     list of Lattice or None
         None where no lattice was found.
     """
-    places = np.flatnonzero(reference)
+    places: list[int] = np.flatnonzero(reference).tolist()
     best: list[Lattice | None] = []
     for place in sorted(places, key=lambda place: -len(lists[place]))[:TRIED]:
         try:

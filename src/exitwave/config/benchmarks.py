@@ -61,14 +61,16 @@ class StrainBenchmark(Benchmark):
     MADE_FROM = {**Benchmark.MADE_FROM, "images": "images", "tuned_on": "datasets"}
     TAKES = {"images": (Diffraction,)}
     kind: Literal["strain"]
-    images: str = Field(description="images block of a multilayer: the patterns of a scan across it, all of them scored")
+    images: str = Field(
+        description="images block of a multilayer: the patterns of a scan across it, all of them scored"
+    )
     tuned_on: str = Field(
         description="datasets block of diffraction patterns, on whose training images the classical methods are tuned"
     )
     reference: str = Field(
         "layer == 0",
-        description="condition on metadata columns: places whose median lattice is the unstrained one, by default those "
-        "in the substrate; they are not scored",
+        description="condition on metadata columns: places whose median lattice counts as unstrained, by default those in "
+        "the substrate; they are not scored",
     )
     interface: NonNegative = Field(
         0.0, description="places nearer than this to an interface are shown, but not scored [Å]"

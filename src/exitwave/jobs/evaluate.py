@@ -172,7 +172,7 @@ def score_baselines(
     skipped = cases.skipped()
     replace_file(skipped_files, lambda unfinished: skipped.to_csv(unfinished, index=False))
     methods = [metric.of_images(predictions[name], pd.DataFrame(found)) for name, found in rows.items()]
-    write_table(output, pd.concat(methods, ignore_index=True))
+    write_table(output, pd.concat(methods, ignore_index=True) if methods else pd.DataFrame())
     text = json.dumps(sealed(described(cases.task)), sort_keys=True, ensure_ascii=False) + "\n"
     replace_file(task_file, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
 
@@ -240,8 +240,8 @@ def summarise_benchmark(
     write_table(summary, table.assign(task=task_told, benchmark_kind=kind))
     conditions, bins = (block.by, block.bins) if isinstance(block, SimulatedBenchmark | StrainBenchmark) else ([], 1)
     binned = break_down(scores, metric, conditions, bins, block.bootstrap, description.hash)
-    names = {"benchmark": description.name, "benchmark_hash": description.hash}
-    write_table(by, binned.assign(**names, task=task_told, benchmark_kind=kind))
+    told_of = {"benchmark": description.name, "benchmark_hash": description.hash, "benchmark_kind": kind}
+    write_table(by, binned.assign(**told_of))
     write_table(per_image, scores)
 
 

@@ -94,14 +94,14 @@ def _looks(methods: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any
     return looks
 
 
-def _panel(
-    axes: Axes, rows: pd.DataFrame, score: Score, looks: dict[tuple[str, str], dict[str, Any]]
-) -> None:
+def _panel(axes: Axes, rows: pd.DataFrame, score: Score, looks: dict[tuple[str, str], dict[str, Any]]) -> None:
     bins = rows.drop_duplicates("bin").sort_values("bin")
     for place, ((kind, method), look) in enumerate(looks.items()):
         own = rows[(rows["kind"] == kind) & (rows["method"] == method)].sort_values("bin")
         x = own["bin"].to_numpy(float) + SPREAD * ((place + 0.5) / len(looks) - 0.5)
-        value, low, high = (own[name].to_numpy(float) for name in (score.name, f"{score.name}_low", f"{score.name}_high"))
+        value, low, high = (
+            own[name].to_numpy(float) for name in (score.name, f"{score.name}_low", f"{score.name}_high")
+        )
         axes.plot(x, value, mec="white", mew=0.6, **look)
         known = np.isfinite(value) & np.isfinite(low) & np.isfinite(high)
         ends = np.clip([value - low, high - value], 0, None)[:, known]

@@ -25,9 +25,7 @@ LARGEST_CROSS = 0.055
 """Width of the cross of the strongest disk that is found, over the edge of a pattern."""
 
 
-def draw_disks(
-    predictions: Predictions, baselines: pd.DataFrame | None, path: str | Path, title: str = ""
-) -> None:
+def draw_disks(predictions: Predictions, baselines: pd.DataFrame | None, path: str | Path, title: str = "") -> None:
     """Draw patterns, the disks found in them by template matching and by a network, and the output of the network.
 
     Patterns are evenly spread over the benchmark. Above each stands the intensity-weighted accuracy.
@@ -71,7 +69,7 @@ def draw_disks(
                 found = np.asarray(one["disks"], np.float64).reshape(-1, 3)
                 _draw_found(column[3], truth, found, size, f"{name}: {_told(one)}")
         handles = [
-            Line2D([], [], ls="", marker="o", ms=8, mfc="none", mec=BLUE, label="true reflections, area ∝ weighted |V$_g$|"),
+            Line2D([], [], ls="", marker="o", ms=8, mfc="none", mec=BLUE, label="true, area ∝ weighted |V$_g$|"),
             Line2D([], [], ls="", marker="+", ms=8, mew=1.2, color=INK, label="found, area ∝ its intensity"),
         ]
         drawing.legend(handles=handles, ncols=2, loc="outside lower center", title=SHOWN_AS, title_fontsize=8.5)
@@ -107,11 +105,13 @@ def _draw_found(
     shares = strength / max(float(strength[~centre].max(initial=0.0)), 1e-12)
     shown = ~centre & (shares >= LEAST_CIRCLE)
     areas = (LARGEST_CIRCLE * edge) ** 2 * shares[shown]
-    axes.scatter(*reflections[shown, :2].T, s=areas, facecolors="none", edgecolors=BLUE, linewidths=0.9)
+    x, y = reflections[shown, :2].T
+    axes.scatter(x, y, s=areas, facecolors="none", edgecolors=BLUE, linewidths=0.9)
     if not len(found):
         return
     # The direct beam would make all others faint.
     middle = np.hypot(*(found[:, :2] - size // 2).T) < 0.05 * size
     strongest = float(found[~middle, 2].max(initial=0.0)) or float(found[:, 2].max())
     shares = np.clip(found[:, 2] / strongest, 0.02, 1.0)
-    axes.scatter(*found[:, :2].T, s=(LARGEST_CROSS * edge) ** 2 * shares, marker="+", color=INK, linewidths=0.9)
+    x, y = found[:, :2].T
+    axes.scatter(x, y, s=(LARGEST_CROSS * edge) ** 2 * shares, marker="+", color=INK, linewidths=0.9)

@@ -71,7 +71,8 @@ def draw_strain_profiles(predictions: Sequence[Path], baselines: Path, path: str
         handles, labels = panels[0].get_legend_handles_labels()
         told = f"{PAPER}; brackets: RMS e$_{{xx}}$ and e$_{{yy}}$ of scored places, here"
         drawing.legend(handles, labels, loc="outside lower center", ncols=3, title=told, title_fontsize=8.5)
-        drawing.suptitle(f"{title} ({opened.told.replace('mean prediction', 'median')})" if seeds else title, fontsize=11)
+        networks = opened.told.replace("mean prediction", "median")
+        drawing.suptitle(f"{title} ({networks})" if seeds else title, fontsize=11)
 
 
 def _draw_profile(
@@ -149,7 +150,8 @@ def _rms_told(tables: Sequence[pd.DataFrame], way: str) -> str:
     """RMS of e_xx and e_yy over scored places, median over networks, and how many fits have failed."""
     told: list[str] = []
     for component in ("xx", "yy"):
-        rms = [np.sqrt(t[f"{way}_square_{component}"].sum() / max(float(t[f"{way}_places"].sum()), 1.0)) for t in tables]
+        sums = [(table[f"{way}_square_{component}"].sum(), table[f"{way}_places"].sum()) for table in tables]
+        rms = [np.sqrt(squares / places) if places else np.nan for squares, places in sums]
         told.append(f"{np.median(rms):.3f}")
     failed: Any = np.median([table[f"{way}_failed"].sum() for table in tables])
     scored = int(tables[0][SCORED].sum())
