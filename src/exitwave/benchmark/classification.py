@@ -48,7 +48,7 @@ def axes(name: str, values: NDArray[Any], pixel_size: float) -> tuple[Axis, ...]
     return lateral(pixel_size) if name == "image" else (Axis("class"),)
 
 
-def truths(task: ClassificationTask, arrays: Mapping[str, Any], rows: pd.DataFrame) -> Sequence[Any]:
+def truths(task: ClassificationTask, arrays: Mapping[str, Any], rows: pd.DataFrame) -> Sequence[Any] | NDArray[Any]:
     """Places of classes that networks learn."""
     return task.targets(arrays, rows)
 

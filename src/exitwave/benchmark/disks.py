@@ -69,7 +69,7 @@ SUMMARY = (
 
 def is_map(prediction: NDArray[Any]) -> bool:
     """Whether a prediction is an image [H, W], and no list of disks [n, 3]."""
-    return prediction.shape[-1] != 3
+    return bool(prediction.shape[-1] != 3)
 
 
 def disks_of(prediction: NDArray[Any], threshold: float, gamma: float = 1.0) -> FloatArray:
@@ -103,10 +103,9 @@ def axes(name: str, values: NDArray[Any], pixel_size: float) -> tuple[Axis, ...]
     return Axis("q_y", pixel_size, "1/Å"), Axis("q_x", pixel_size, "1/Å")
 
 
-def truths(task: DisksTask, arrays: Mapping[str, Any], rows: pd.DataFrame) -> Sequence[Any]:
+def truths(task: DisksTask, arrays: Mapping[str, Any], rows: pd.DataFrame) -> Sequence[Any] | NDArray[Any]:
     """Lists of reflections."""
-    lists: Sequence[Any] = arrays[REFLECTIONS]
-    return lists
+    return list(arrays[REFLECTIONS])
 
 
 def threshold(network: LoadedNetwork, block: Benchmark) -> float:
@@ -188,4 +187,4 @@ def fitted(task: DisksTask) -> Mapping[str, Fit]:
 
 def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: DisksTask) -> NDArray[Any]:
     """Image of structure factors of a pattern [H, W]."""
-    return structure_factor_maps(network, case.image[None], case.beside[PROBE][None])[0]
+    return np.asarray(structure_factor_maps(network, case.image[None], case.beside[PROBE][None])[0])

@@ -32,7 +32,7 @@ class Scoring(Protocol):
         """Axes of what is kept of a case: its ``image``, its ``truth`` or a ``prediction``."""
         ...
 
-    def truths(self, task: Any, arrays: Mapping[str, Any], rows: pd.DataFrame) -> Sequence[Any]:
+    def truths(self, task: Any, arrays: Mapping[str, Any], rows: pd.DataFrame) -> Sequence[Any] | NDArray[Any]:
         """What predictions are held against, of each image, from the stored arrays that the task reads."""
         ...
 

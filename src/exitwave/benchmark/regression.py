@@ -41,7 +41,7 @@ def axes(name: str, values: NDArray[Any], pixel_size: float) -> tuple[Axis, ...]
     return lateral(pixel_size)
 
 
-def truths(task: RegressionTask, arrays: Mapping[str, Any], rows: pd.DataFrame) -> Sequence[Any]:
+def truths(task: RegressionTask, arrays: Mapping[str, Any], rows: pd.DataFrame) -> Sequence[Any] | NDArray[Any]:
     """Maps that networks learn."""
     return task.targets(arrays, rows)
 
