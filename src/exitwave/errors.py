@@ -29,6 +29,10 @@ class MicrographError(ExitwaveError):
     """A micrograph or its mask cannot be used."""
 
 
+class LatticeError(ExitwaveError):
+    """No lattice can be fitted: too few disks, or all in a line."""
+
+
 class WriteError(ExitwaveError):
     """A file cannot be written: disk full, quota, permissions."""
 
