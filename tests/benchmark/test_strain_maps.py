@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from exitwave.benchmark.multilayers import REFERENCE, SCORED, STRAINS
-from exitwave.benchmark.strain_maps import COMPONENTS, lattices_of, metric, true_strain
+from exitwave.benchmark.strain_maps import COMPONENTS, lattices_of, metric, spot_width, true_strain
 from exitwave.benchmark.summary import summarise
 from exitwave.config.disks import Disks
 from exitwave.training.disks import DisksTask
@@ -112,6 +112,15 @@ def test_without_a_reference_everything_has_failed():
     _, row = summed_up(predictions, scan(STRAINED))
     assert row["fit_failures"] == row["map_failures"] == 3
     assert np.isnan(row["fit_rms_yy"])
+
+
+@pytest.mark.parametrize("width", [0.8, 1.0, 2.5])
+def test_the_width_of_spots_is_that_of_their_gaussians(width):
+    y, x = np.mgrid[:SIZE, :SIZE]
+    spots = disks(np.eye(2), (0.3, -0.2))
+    spots = spots[np.hypot(*(spots[:, :2] - MIDDLE).T) < 30]
+    drawn = np.max([w * np.exp(-((x - a) ** 2 + (y - b) ** 2) / (2 * width**2)) for a, b, w in spots], axis=0)
+    assert spot_width([drawn.astype(np.float32)], [spots]) == pytest.approx(width, rel=0.05)
 
 
 def test_the_lattice_is_looked_for_where_there_are_most_disks():

@@ -53,7 +53,7 @@ def truths(task: ClassificationTask, arrays: Mapping[str, Any], rows: pd.DataFra
     return task.targets(arrays, rows)
 
 
-def threshold(network: LoadedNetwork, block: Benchmark) -> float:
+def threshold(network: LoadedNetwork | None, block: Benchmark) -> float:
     """That of the benchmark: the class with the largest probability is found, whatever it is."""
     return block.threshold
 

@@ -108,9 +108,9 @@ def truths(task: DisksTask, arrays: Mapping[str, Any], rows: pd.DataFrame) -> Se
     return list(arrays[REFLECTIONS])
 
 
-def threshold(network: LoadedNetwork, block: Benchmark) -> float:
-    """Least height of a peak, which was chosen on validation patterns."""
-    return network.threshold
+def threshold(network: LoadedNetwork | None, block: Benchmark) -> float:
+    """Least height of a peak, which was chosen on validation patterns; maps of classical methods are in units of it."""
+    return 1.0 if network is None else network.threshold
 
 
 def metric(task: DisksTask, threshold: float) -> Metric:
@@ -182,7 +182,7 @@ def rules(task: DisksTask) -> dict[str, Rule]:
 
 def fitted(task: DisksTask) -> Mapping[str, Fit]:
     """Classical methods, tuned on examples."""
-    return disk_methods(task)
+    return disk_methods(RADIUS)
 
 
 def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: DisksTask) -> NDArray[Any]:

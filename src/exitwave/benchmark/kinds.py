@@ -36,8 +36,8 @@ class Scoring(Protocol):
         """What predictions are held against, of each image, from the stored arrays that the task reads."""
         ...
 
-    def threshold(self, network: LoadedNetwork, block: Benchmark) -> float:
-        """From which value on what a network predicts is found; it is kept with the predictions."""
+    def threshold(self, network: LoadedNetwork | None, block: Benchmark) -> float:
+        """From which value on what a network predicts is found, or a baseline; it is kept with predictions."""
         ...
 
     def metric(self, task: Any, threshold: float) -> Metric:

@@ -46,7 +46,7 @@ def truths(task: RegressionTask, arrays: Mapping[str, Any], rows: pd.DataFrame) 
     return task.targets(arrays, rows)
 
 
-def threshold(network: LoadedNetwork, block: Benchmark) -> float:
+def threshold(network: LoadedNetwork | None, block: Benchmark) -> float:
     """That of the benchmark; the thresholds of maps are those of the task."""
     return block.threshold
 

@@ -135,7 +135,7 @@ def truths(task: Task, arrays: Mapping[str, Any], rows: pd.DataFrame) -> Sequenc
     return task.targets(arrays, rows)
 
 
-def threshold(network: LoadedNetwork, block: Benchmark) -> float:
+def threshold(network: LoadedNetwork | None, block: Benchmark) -> float:
     """Probability from which a pixel is particle: that of the benchmark."""
     return block.threshold
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from exitwave.benchmark.cases import Fit, Rule
 from exitwave.benchmark.classical_disks import scan_methods
-from exitwave.benchmark.disks import BESIDE, KEPT, axes, disks_of, is_map, predict, threshold, truths
+from exitwave.benchmark.disks import BESIDE, KEPT, RADIUS, axes, disks_of, is_map, predict, threshold, truths
 from exitwave.benchmark.lattice import Lattice, find_lattice, fit_lattice, refine_lattice
 from exitwave.benchmark.metrics import Metric, Score, ratio
 from exitwave.benchmark.multilayers import REFERENCE, SCORED, STRAINS
@@ -34,6 +34,10 @@ WAYS = {"fit": "lattice fitted to disks", "map": "lattice fitted to the map"}
 """Ways from a prediction to a lattice, with the heading of their table."""
 TRIED = 8
 """Places of the reference, those with most disks first, in which a first lattice is looked for."""
+_LEAST = 1e-6
+"""Value of a map below which there is nothing."""
+_WIDTHS = (0.7, 6.0)
+"""Standard deviations that spots may have [px]."""
 FloatArray = NDArray[np.float64]
 NOTE = (
     "Root of the mean square of measured minus true strain over all scored places in which a lattice was found, "
@@ -52,11 +56,14 @@ def metric(task: DisksTask, threshold: float) -> Metric:
 
     def together(predictions: Sequence[NDArray[Any]], table: pd.DataFrame) -> list[dict[str, Any]]:
         reference = table[REFERENCE].to_numpy(bool)
-        fits = lattices_of([disks_of(prediction, threshold) for prediction in predictions], reference)
+        lists = [disks_of(prediction, threshold) for prediction in predictions]
+        fits = lattices_of(lists, reference)
         counted = {f"true_{name}": values for name, values in true_strain(table).items()}
         counted |= _counted("fit", fits, table, counted)
         if all(map(is_map, predictions)):
-            counted |= _counted("map", refined(predictions, fits, reference, task.model.target.sigma), table, counted)
+            there = np.flatnonzero(reference)
+            spread = spot_width([predictions[at] for at in there], [lists[at] for at in there])
+            counted |= _counted("map", refined(predictions, fits, reference, spread), table, counted)
         else:  # of lists there is no map, which is no failure
             counted |= dict.fromkeys((f"map_{name}" for name in (*per_way, *COMPONENTS)), np.zeros(len(table)))
             counted |= dict.fromkeys((f"map_{name}" for name in COMPONENTS), np.full(len(table), np.nan))
@@ -154,6 +161,25 @@ def refined(
     return found
 
 
+def spot_width(maps: Sequence[NDArray[Any]], lists: Sequence[FloatArray]) -> float:
+    """Standard deviation [px] of the spots of maps, the median of what their curvature says at their tops.
+
+    Parameters
+    ----------
+    maps : sequence of float [H, W]
+    lists : sequence of float64 [n, 3]
+        Places of their spots, not at an edge.
+    """
+    curvatures: list[float] = []
+    for image, spots in zip(maps, lists, strict=True):
+        logarithm = np.log(np.maximum(image.astype(np.float64), _LEAST))
+        for x, y in np.rint(spots[:, :2]).astype(int).tolist():
+            beside = logarithm[y, x - 1] + logarithm[y, x + 1] + logarithm[y - 1, x] + logarithm[y + 1, x]
+            curvatures.append((4 * logarithm[y, x] - beside) / 2)
+    bent = [curvature for curvature in curvatures if curvature > 0]
+    return float(np.clip(1 / np.sqrt(np.median(bent)), *_WIDTHS)) if bent else 1.0
+
+
 def _fitted(disks: FloatArray, start: Lattice) -> Lattice | None:
     try:
         return fit_lattice(disks, start)
@@ -210,4 +236,4 @@ def rules(task: DisksTask) -> Mapping[str, Rule]:
 
 def fitted(task: DisksTask) -> Mapping[str, Fit]:
     """Classical methods, tuned on examples."""
-    return scan_methods(task)
+    return scan_methods(RADIUS)

@@ -152,7 +152,7 @@ def score_baselines(
     block = description.of(Benchmark)
     cases = cases_of(block).cases(block, model, manifests)
     scoring = scoring_of(cases.task.model, kind_of_benchmark(block))
-    metric = scoring.metric(cases.task, block.threshold)
+    metric = scoring.metric(cases.task, scoring.threshold(None, block))
     rules: dict[str, Rule] = dict(scoring.rules(cases.task))
     fitted = scoring.fitted(cases.task)
     examples = cases.examples() if fitted else None
