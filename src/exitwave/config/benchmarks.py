@@ -30,8 +30,8 @@ class Benchmark(Block):
     LAPTOP = {"bootstrap": 200}
     trainings: Annotated[list[str], Field(min_length=1)] | None = Field(
         None,
-        description="trainings blocks scored; if left out all that can be: on micrographs those that segment, on "
-        "others those that learn what the first of them learns",
+        description="trainings blocks scored; if left out all that can be: on micrographs those that segment, of strain "
+        "those that find disks, on others those that learn what the first of them learns",
     )
     threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.5, description="probability from which a pixel is particle"
