@@ -87,8 +87,13 @@ def binned(values: pd.Series[Any], bins: int) -> tuple[pd.Series[int], list[tupl
         edges = np.unique(np.quantile(there, np.linspace(0, 1, bins + 1)))
         places = np.clip(np.searchsorted(edges, values.to_numpy(float), side="right") - 1, 0, len(edges) - 2)
         numbers = pd.Series(places, values.index).where(values.notna())
-        told = [(f"{low:.3g} to {high:.3g}", float(low), float(high)) for low, high in pairwise(edges)]
+        told = [(f"{_short(low)} to {_short(high)}", float(low), float(high)) for low, high in pairwise(edges)]
     if len(there) < len(values):
         numbers = numbers.fillna(len(told))
         told = [*told, (NONE, float("nan"), float("nan"))]
     return numbers.astype(int), told
+
+
+def _short(value: float) -> str:
+    """Three digits; of large numbers whole ones."""
+    return f"{float(f'{value:.3g}'):.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.3g}"

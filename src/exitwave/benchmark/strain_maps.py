@@ -34,6 +34,8 @@ WAYS = {"fit": "lattice fitted to disks", "map": "lattice fitted to the map"}
 """Ways from a prediction to a lattice, with the heading of their table."""
 TRIED = 8
 """Places of the reference, those with most disks first, in which a first lattice is looked for."""
+FARTHEST = 0.1
+"""Strain, and rotation [rad], against the reference beyond which a fit has failed."""
 _LEAST = 1e-6
 """Value of a map below which there is nothing."""
 _WIDTHS = (0.7, 6.0)
@@ -94,13 +96,13 @@ def metric(task: DisksTask, threshold: float) -> Metric:
 
 def _summary(way: str, heading: str) -> list[Score]:
     """Scores of a way, first what a method makes of the direction without strain, as in the paper."""
-    labels = {name: f"RMS e_{name} [%]" for name in ("yy", "xx", "xy")} | {"rotation": "RMS rotation [°]"}
-    names = {name: f"{way}_rms_{name}" for name in labels}
-    shown = [
-        Score(names[name], names[name], label, f"{label}, {heading}", heading, foremost=name in ("yy", "xx"))
-        for name, label in labels.items()
-    ]
-    return [*shown, Score(f"{way}_failures", f"{way}_failures", "failed", group=heading, whole=True)]
+    shown = []
+    for name in ("yy", "xx", "xy", "rotation"):
+        label, score = ("rotation [°]" if name == "rotation" else f"e_{name} [%]"), f"{way}_rms_{name}"
+        foremost = name in ("yy", "xx")
+        group = f"{'strain' if foremost else 'shear and rotation'}, {heading}"
+        shown.append(Score(score, score, label, f"RMS error of {label}, {heading}", group, foremost))
+    return [*shown, Score(f"{way}_failures", f"{way}_failures", "failed", group=shown[-1].group, whole=True)]
 
 
 def lattices_of(lists: Sequence[FloatArray], reference: NDArray[np.bool_]) -> list[Lattice | None]:
@@ -155,9 +157,11 @@ def refined(
     start, found = mean_lattice(there), list[Lattice | None]()
     for image, fit in zip(maps, fits, strict=True):
         try:
-            found.append(refine_lattice(image.astype(np.float32), fit or start, spread))
+            lattice = refine_lattice(image.astype(np.float32), fit or start, spread)
         except LatticeError:
             found.append(None)
+        else:
+            found.append(lattice if _is_near(lattice, start) else None)
     return found
 
 
@@ -168,12 +172,13 @@ def spot_width(maps: Sequence[NDArray[Any]], lists: Sequence[FloatArray]) -> flo
     ----------
     maps : sequence of float [H, W]
     lists : sequence of float64 [n, 3]
-        Places of their spots, not at an edge.
+        Places of their spots.
     """
     curvatures: list[float] = []
     for image, spots in zip(maps, lists, strict=True):
         logarithm = np.log(np.maximum(image.astype(np.float64), _LEAST))
-        for x, y in np.rint(spots[:, :2]).astype(int).tolist():
+        last = np.array(image.shape[::-1]) - 2
+        for x, y in np.clip(np.rint(spots[:, :2]).astype(int), 1, last).tolist():
             beside = logarithm[y, x - 1] + logarithm[y, x + 1] + logarithm[y - 1, x] + logarithm[y + 1, x]
             curvatures.append((4 * logarithm[y, x] - beside) / 2)
     bent = [curvature for curvature in curvatures if curvature > 0]
@@ -182,9 +187,16 @@ def spot_width(maps: Sequence[NDArray[Any]], lists: Sequence[FloatArray]) -> flo
 
 def _fitted(disks: FloatArray, start: Lattice) -> Lattice | None:
     try:
-        return fit_lattice(disks, start)
+        lattice = fit_lattice(disks, start)
     except LatticeError:
         return None
+    return lattice if _is_near(lattice, start) else None
+
+
+def _is_near(lattice: Lattice, start: Lattice) -> bool:
+    """Whether a fit has not run away to another lattice."""
+    strain = strain_of(lattice.vectors, start.vectors)
+    return bool(max(abs(strain.xx), abs(strain.yy), abs(strain.xy), abs(strain.rotation)) <= FARTHEST)
 
 
 def _disks(lattices: Sequence[Lattice | None]) -> int:

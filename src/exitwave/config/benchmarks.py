@@ -30,8 +30,8 @@ class Benchmark(Block):
     LAPTOP = {"bootstrap": 200}
     trainings: Annotated[list[str], Field(min_length=1)] | None = Field(
         None,
-        description="trainings blocks scored; if left out all that can be: on micrographs those that segment, of strain "
-        "those that find disks, on others those that learn what the first of them learns",
+        description="trainings blocks scored; if left out all that can be: on micrographs those that segment, of "
+        "strain those that find disks, on others those that learn what the first of them learns",
     )
     threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.5, description="probability from which a pixel is particle"
@@ -69,8 +69,8 @@ class StrainBenchmark(Benchmark):
     )
     reference: str = Field(
         "layer == 0",
-        description="condition on metadata columns: places whose median lattice counts as unstrained, by default those in "
-        "the substrate; they are not scored",
+        description="condition on metadata columns: places whose median lattice counts as unstrained, by default those "
+        "in the substrate; they are not scored",
     )
     interface: NonNegative = Field(
         0.0, description="places nearer than this to an interface are shown, but not scored [Å]"

@@ -20,8 +20,8 @@ MOST = 4
 """Methods of each kind shown at the most, the best of all images."""
 SPREAD = 0.5
 """Width over which the methods of a bin stand side by side."""
-LONGEST = 14
-"""Letters of the labels of bins above which they are turned."""
+LONGEST = 40
+"""Letters of the labels of all bins above which they are turned."""
 
 
 def draw_breakdown(broken_down: pd.DataFrame, summary: pd.DataFrame, path: str | Path, title: str = "") -> None:
@@ -106,8 +106,10 @@ def _panel(axes: Axes, rows: pd.DataFrame, score: Score, looks: dict[tuple[str, 
         known = np.isfinite(value) & np.isfinite(low) & np.isfinite(high)
         ends = np.clip([value - low, high - value], 0, None)[:, known]
         axes.errorbar(x[known], value[known], ends, fmt="none", ecolor=look["color"], elinewidth=0.9, capsize=0)
-    turned = bins["label"].str.len().max() * len(bins) > 3 * LONGEST
-    axes.set_xticks(bins["bin"], bins["label"], rotation=30 if turned else 0, ha="right" if turned else "center")
+    labels = bins["label"].str.replace(" to ", "\nto ")
+    longest = max(len(line) for label in labels for line in label.split("\n"))
+    turned = longest * len(bins) > LONGEST
+    axes.set_xticks(bins["bin"], labels, rotation=30 if turned else 0, ha="right" if turned else "center")
     axes.set_xlim(bins["bin"].min() - 0.6, bins["bin"].max() + 0.6)
     if score.limits is not None:
         axes.set_ylim(*score.limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def draw_disks(predictions: Predictions, baselines: pd.DataFrame | None, path: s
                 picture(axis)
             column[0].imshow(brightness(pattern), cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
             scale_bar(column[0], float(row["pixel_size"]), pattern.shape, "1/Å")
-            column[0].set_title(str(row["image"]), fontsize=7.5, pad=3)
+            column[0].set_title("\n".join([str(row["image"]), *_conditions(row)]), fontsize=7.5, pad=3)
             column[1].imshow(mean, cmap="magma", vmin=0, vmax=1, interpolation="antialiased")
             column[1].set_title("output of the network", fontsize=8, pad=3)
             scores = metric.of_image(mean, truth, float(row["pixel_size"]))
@@ -84,6 +85,16 @@ def best_of(baselines: pd.DataFrame | None) -> tuple[str, pd.DataFrame | None]:
     sums = baselines.groupby("method", sort=False)[["tp", "fp", "fn"]].sum()
     name = str((2 * sums["tp"] / (2 * sums["tp"] + sums["fp"] + sums["fn"])).idxmax())
     return name, baselines[baselines["method"] == name].set_index("image")
+
+
+def _conditions(row: Mapping[Any, Any]) -> list[str]:
+    """Semiangle and thickness, where the benchmark has kept them, in one line."""
+    told = []
+    if np.isfinite(row.get("semiangle", np.nan)):
+        told.append(f"{row['semiangle']:.3g} mrad")
+    if np.isfinite(row.get("specimen_thickness", np.nan)):
+        told.append(f"{row['specimen_thickness'] / 10:g} nm")
+    return [", ".join(told)] if told else []
 
 
 def _told(scores: Any) -> str:
