@@ -13,6 +13,7 @@ from exitwave.benchmark.blobfinder import find_blobs, installed
 from exitwave.benchmark.cases import Case, Fit, Rule
 from exitwave.benchmark.correlation import Correlation, correlate, disk_radius, find_disks, peaks_of
 from exitwave.benchmark.lattice import on_lattice
+from exitwave.benchmark.strain_tuning import tuned_for_strain
 from exitwave.benchmark.tuning import tuned, tuned_blobs, tuned_on_lattice
 from exitwave.data.patterns import without_hot_pixels
 from exitwave.training.disks import PROBE
@@ -35,7 +36,12 @@ def disk_methods(radius: float) -> dict[str, Fit]:
         how = peaks.on_lattice(examples)
         return lambda case: on_lattice(find_disks(*_seen(case), how))
 
-    return {"correlation": correlation, "correlation + lattice": lattice, **_blobfinder(radius)}
+    def places(examples: Sequence[Case]) -> Rule:
+        how = peaks.for_strain(examples)
+        return lambda case: find_disks(*_seen(case), how)
+
+    methods = {"correlation": correlation, "correlation + lattice": lattice, "correlation for strain": places}
+    return methods | _blobfinder(radius)
 
 
 def scan_methods(radius: float) -> dict[str, Fit]:
@@ -43,14 +49,15 @@ def scan_methods(radius: float) -> dict[str, Fit]:
     peaks = _Tuned(radius)
 
     def correlation(examples: Sequence[Case]) -> Rule:
-        how = peaks.on_lattice(examples)
+        how = peaks.for_strain(examples)
         return lambda case: find_disks(*_seen(case), how)
 
     def correlation_map(examples: Sequence[Case]) -> Rule:
-        how = peaks.on_lattice(examples)
+        how = peaks.for_strain(examples)
         return lambda case: _in_units_of_the_least(*_seen(case), how)
 
-    return {"correlation": correlation, "correlation map": correlation_map, **_blobfinder(radius)}
+    methods = {"correlation": correlation, "correlation map": correlation_map}
+    return methods | _blobfinder(radius)
 
 
 def _blobfinder(radius: float) -> dict[str, Fit]:
@@ -88,6 +95,13 @@ class _Tuned:
         start = self.of(examples)
         return self._once(
             "correlation + lattice", examples, lambda: tuned_on_lattice(*_examples(examples, self._radius), start)
+        )
+
+    def for_strain(self, examples: Sequence[Case]) -> Correlation:
+        """With the best places."""
+        start = self.of(examples)
+        return self._once(
+            "correlation for strain", examples, lambda: tuned_for_strain(*_examples(examples, self._radius), start)
         )
 
     def _once(self, name: str, examples: Sequence[Case], tune: Callable[[], Correlation]) -> Correlation:

@@ -19,6 +19,7 @@ from exitwave.benchmark.disk_maps import structure_factor_maps
 from exitwave.benchmark.matching import match_disks
 from exitwave.benchmark.metrics import SHARE, Metric, Score, f1_of, ratio
 from exitwave.benchmark.peaks import find_peaks
+from exitwave.benchmark.strain_tuning import strain_error
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.patterns import REFLECTIONS
 from exitwave.items import Axis
@@ -120,7 +121,7 @@ def metric(task: DisksTask, threshold: float) -> Metric:
             "distance": float(matched.errors.sum()),
             "undefined": float(np.isnan(strain.xx)),
             "accuracy": matched.accuracy,
-            "strain_error": 100 * float(np.sqrt((strain.xx**2 + strain.yy**2 + strain.xy**2) / 3)),
+            "strain_error": 100 * strain_error(strain),
             "ssim": similarity(prediction, truth, task) if is_map(prediction) else float("nan"),
             "disks": found.ravel().tolist(),
         }
