@@ -1,0 +1,339 @@
+"""Lattices of diffraction patterns: found from nothing, fitted to the places of disks, or fitted straight to a map.
+
+A disk with indices h, k lies at ``q0 + h g1 + k g2``: six numbers. Strain maps need them far more finely than a disk is
+measured, and with the same indices at each position of a scan. So a lattice is found once (:func:`find_lattice`) and
+then followed (:func:`fit_lattice`, :func:`refine_lattice`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from exitwave.benchmark.affine import Held, deviation, in_two_directions, robust_fit, solve, trust
+from exitwave.benchmark.cells import DEVIATION, cells, evened, likelihoods
+from exitwave.errors import LatticeError
+
+FloatArray = NDArray[np.float64]
+
+_COLLAPSED = 0.2
+"""Area of a cell over that at the start below which a fit has failed."""
+_STRONGEST, _FITTED = 32, 12
+"""Of a lattice from nothing: peaks whose differences are taken, and lattices that are fitted."""
+_MARGIN = 3.0
+"""By how much the logarithm of the probability must grow for half a cell, lest a stray peak halves it."""
+_HALVES = np.array([[[0.5, 0], [0, 1]], [[1, 0], [0, 0.5]], [[1, 0.5], [0, 0.5]]])
+"""From the vectors of a lattice to those of the three with half its cell."""
+_NEAR, _FARTHER = 2.4, 1.6
+"""Distance from the origin at which a fit begins, in longer vectors, and how much farther each step goes."""
+_HOLD = 0.1
+"""Change of a vector in those steps that counts as much as a disk that is off by 1 px, as a share of its length."""
+_LOOSE = 1e-4
+"""Weight of the start in the last steps of a fit to a map, over that in the first."""
+_LEVEL, _SHOWN = 0.5, 0.2
+"""Heights over the third highest at a lattice point: where the weight in a fit to a map is a third of the most there
+can be, and above which a spot is there."""
+_SPEED = 1.9
+"""Step over the mean shift, of which 2 meets a spot as wide as the Gaussian at once."""
+_STEPS, _STILL = 15, 2e-3
+"""Of a fit to a map: largest number of steps, and the change [px] that ends them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """A lattice in a pattern.
+
+    Attributes
+    ----------
+    origin : float64 [2]
+        Place of a lattice point, x and y [px].
+    vectors : float64 [2, 2]
+        Its vectors g1 and g2 as columns [px].
+    residual : float
+        Deviation of the disks from it, the root of the weighted mean square [px].
+    used : int
+        Number of disks.
+    """
+
+    origin: FloatArray
+    vectors: FloatArray
+    residual: float
+    used: int
+
+
+def find_lattice(peaks: FloatArray) -> Lattice:
+    """Lattice of the places of disks, of which nothing is known before.
+
+    Differences of the strongest peaks that come often are paired. Of the lattices so made that one is taken under which
+    the peaks are the most probable: each is either a disk, within half a pixel of a lattice point, or stray, anywhere.
+    By that a lattice with a smaller cell, which explains any peaks, is the worse one.
+
+    Parameters
+    ----------
+    peaks : float64 [n, 3]
+        Places x, y [px] and weights.
+
+    Returns
+    -------
+    Lattice
+        With the shortest vectors, see :func:`reduced`, and the origin at the strongest disk.
+
+    Raises
+    ------
+    LatticeError
+        If there are fewer than three peaks, or all lie in a line.
+    """
+    peaks = _checked(peaks)
+    strong = peaks[np.argsort(-peaks[:, 2], kind="stable")][:_STRONGEST]
+    weights = np.sqrt(evened(peaks[:, 2]))
+    candidates = cells(strong)
+    if not len(candidates):
+        raise LatticeError(f"all {len(peaks)} disks lie in a line; allowed: disks in two directions")
+    rough = likelihoods(candidates, peaks[:, :2], weights, 2 * DEVIATION)
+    candidates = candidates[np.argsort(-rough, kind="stable")][:_FITTED]
+    best, likelihood = None, -np.inf
+    while len(candidates):
+        better, least = None, likelihood + (0.0 if best is None else _MARGIN)
+        for vectors in candidates:
+            try:
+                fitted = fit_lattice(peaks, Lattice(strong[0, :2], vectors, 0.0, 0))
+                fitted = fit_lattice(peaks, fitted)
+            except LatticeError:
+                continue
+            found = likelihoods(fitted.vectors[None], peaks[:, :2], weights, DEVIATION)[0]
+            if found > max(least, likelihood):
+                better, likelihood = fitted, found
+        # What came often may be every other disk.
+        best, candidates = better or best, np.empty((0, 2, 2)) if better is None else better.vectors @ _HALVES
+    if best is None:
+        raise LatticeError(f"no lattice has three of the {len(peaks)} disks that do not lie in a line")
+    vectors = reduced(best.vectors)[0]
+    index = np.rint(np.linalg.solve(vectors, strong[0, :2] - best.origin))
+    return Lattice(best.origin + vectors @ index, vectors, best.residual, best.used)
+
+
+def fit_lattice(peaks: FloatArray, start: Lattice, tolerance: float = 0.25) -> Lattice:
+    """Fit a lattice to the places of disks.
+
+    The origin is looked for first, by the mean phase of the peaks in the cell, so that a pattern may be shifted. Then
+    the fit goes outwards from it, so that far disks get the right indices though the start is strained.
+
+    Parameters
+    ----------
+    peaks : float64 [n, 3]
+        Places x, y [px] and weights.
+    start : Lattice
+        The result has its indices.
+    tolerance : float
+        Largest distance of a peak from its lattice point, as a share of the shortest lattice vector. What is farther is
+        left out.
+
+    Returns
+    -------
+    Lattice
+        By least squares with the weights of the peaks, of which none counts more than the third highest, since the
+        direct beam would rule. Those that deviate more than the others count less, see
+        :func:`exitwave.benchmark.affine.robust_fit`.
+
+    Raises
+    ------
+    LatticeError
+        If fewer than three peaks are near lattice points, or all of them lie in a line.
+    """
+    peaks = _checked(peaks)
+    basis, change = reduced(start.vectors)
+    held, area, residual = _held(basis), abs(np.linalg.det(basis)), 0.0
+    within = tolerance * float(np.linalg.norm(basis[:, 0]))
+    places, weights = peaks[:, :2], evened(peaks[:, 2])
+    turns = np.exp(2j * np.pi * np.linalg.solve(basis, (places - start.origin).T))
+    origin = start.origin + basis @ (np.angle(turns @ weights) / (2 * np.pi))
+    distance = np.linalg.norm(places - origin, axis=1)
+    radius, furthest = _NEAR * float(np.linalg.norm(basis[:, 1])), float(distance.max())
+    while True:
+        index = np.rint(np.linalg.solve(basis, (places - origin).T)).T
+        off = np.linalg.norm(places - origin - index @ basis.T, axis=1)
+        kept = _one_of_each(index, off, np.flatnonzero((distance <= radius) & (off <= within)))
+        last = radius >= furthest
+        if in_two_directions(index[kept]):
+            affine, residual = robust_fit(index[kept], places[kept], weights[kept], None if last else held)
+            origin, basis = affine[0], affine[1:].T
+        elif last:
+            raise LatticeError(
+                f"{len(kept)} of {len(peaks)} disks are near lattice points; allowed: three or more, not in a line"
+            )
+        if abs(np.linalg.det(basis)) < _COLLAPSED * area:
+            raise LatticeError(f"the {len(kept)} disks near lattice points make no lattice like that at the start")
+        if last:
+            return Lattice(origin, basis @ np.linalg.inv(change), residual, len(kept))
+        radius *= _FARTHER
+
+
+def refine_lattice(image: NDArray[np.floating], start: Lattice, spread: float = 1.0) -> Lattice:
+    """Fit a lattice straight to a map that is high where disks are: the output of a network, or a correlation.
+
+    What is maximised is ``Σ log(1 + S(q0 + h g1 + k g2) / ε)`` over all lattice points on the map, with S, the map
+    smoothed by a Gaussian, and a level ε. So no peak is looked for: a weak disk at the right place counts, a spot
+    beside the lattice hardly does. Each step moves the lattice, by weighted least squares, towards the centres of mass
+    about its points (the mean shift; Y. Cheng, IEEE Trans. PAMI 17, 790 (1995)), with outliers weighted down as in
+    :func:`fit_lattice`. The first steps take what lies about the origin only, and more blurred.
+
+    Parameters
+    ----------
+    image : float [H, W]
+        What is below 0, or not finite, counts as 0.
+    start : Lattice
+        The result has its indices. It may be shifted, and strained by two per cent.
+    spread : float
+        Standard deviation of the Gaussian [px], best that of the spots.
+
+    Returns
+    -------
+    Lattice
+        ``used`` counts lattice points with a spot.
+
+    Raises
+    ------
+    LatticeError
+        If the map shows fewer than three spots at lattice points, or all in a line.
+    """
+    image = np.where((image > 0) & np.isfinite(image), image, 0).astype(np.float32)
+    basis, change = reduced(start.vectors)
+    origin = start.origin + basis @ _phase(image, start.origin, basis)
+    begun, hold = _held(basis)
+    near = _NEAR * float(np.linalg.norm(basis[:, 1]))
+    # What no spot determines stays at the start, and is seen below.
+    for radius, sigma, held in ((near, 2 * spread, hold), (np.inf, spread, _LOOSE * hold)):
+        index = _points(origin, basis, image.shape)
+        index = index[np.linalg.norm(index @ basis.T, axis=1) <= radius]
+        if not in_two_directions(index):
+            raise LatticeError("the lattice has no three points on the map; allowed: shorter vectors")
+        factor = np.ones(len(index))
+        for _ in range(_STEPS):
+            heights, towards = _towards(image, origin + index @ basis.T, sigma)
+            third = float(np.partition(heights, -3)[-3])
+            if not third > 0:
+                raise LatticeError("the map shows fewer than three spots at lattice points")
+            weights = heights / (heights + _LEVEL * third)
+            affine, squares = solve(index, _SPEED * towards, weights * factor, (begun - basis.T, held))
+            factor = trust(squares, weights)
+            origin, basis = origin + affine[0], basis + affine[1:].T
+            if np.abs(affine[0]).max() + np.abs(index).max() * np.abs(affine[1:]).max() < _STILL:
+                break
+    shown = heights > _SHOWN * third
+    if not in_two_directions(index[shown]):
+        raise LatticeError("the spots at lattice points lie in a line; allowed: spots in two directions")
+    return Lattice(origin, basis @ np.linalg.inv(change), deviation(squares, weights * factor), int(shown.sum()))
+
+
+def reduced(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Shortest vectors of a lattice (the reduction of Lagrange and Gauss).
+
+    Parameters
+    ----------
+    vectors : float64 [2, 2]
+        Vectors as columns.
+
+    Returns
+    -------
+    vectors : float64 [2, 2]
+        The shorter one first and towards positive x, and the second such that the determinant is positive.
+    change : float64 [2, 2]
+        Whole numbers of the old vectors in the new ones: ``new = old @ change``.
+
+    Raises
+    ------
+    LatticeError
+        If the vectors are parallel.
+    """
+    lengths = np.linalg.norm(vectors, axis=0)
+    if not abs(np.linalg.det(vectors)) > 1e-6 * lengths[0] * lengths[1]:
+        raise LatticeError("the vectors of a lattice are parallel; allowed: two directions")
+    change = np.eye(2)
+    while True:
+        basis = vectors @ change
+        if np.linalg.norm(basis[:, 0]) > np.linalg.norm(basis[:, 1]):
+            change, basis = change[:, ::-1], basis[:, ::-1]
+        times = np.rint(basis[:, 0] @ basis[:, 1] / (basis[:, 0] @ basis[:, 0]))
+        if times == 0:
+            break
+        change = change @ np.array([[1.0, -times], [0.0, 1.0]])
+    if basis[0, 0] < 0 or (basis[0, 0] == 0 and basis[1, 0] < 0):
+        change = change * np.array([-1.0, 1.0])
+    if np.linalg.det(vectors @ change) < 0:
+        change = change * np.array([1.0, -1.0])
+    return vectors @ change, change
+
+
+def _checked(peaks: FloatArray) -> FloatArray:
+    """Peaks with a place and a weight."""
+    peaks = peaks[np.isfinite(peaks).all(axis=1)]
+    if len(peaks) < 3:
+        raise LatticeError(f"found {len(peaks)} disks; allowed: three or more")
+    return peaks
+
+
+def _held(basis: FloatArray) -> Held:
+    """Vectors of the start, with weights by which a few disks change them little."""
+    return basis.T, 1 / (_HOLD**2 * (basis**2).sum(axis=0))
+
+
+def _one_of_each(index: FloatArray, off: FloatArray, kept: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Of peaks at the same lattice point the nearest."""
+    ordered = kept[np.argsort(off[kept], kind="stable")]
+    return ordered[np.unique(index[ordered], axis=0, return_index=True)[1]]
+
+
+def _phase(image: NDArray[np.float32], origin: FloatArray, basis: FloatArray) -> FloatArray:
+    """Where in the cell [2] the map is high, in the mean."""
+    above = image - image.mean()
+    angles = [
+        2 * np.pi * np.outer(frequency, np.arange(edge) - start)
+        for frequency, edge, start in zip(np.linalg.inv(basis).T, image.shape[::-1], origin, strict=True)
+    ]
+    # Products of real matrices are much the faster ones.
+    (cos_x, sin_x), (cos_y, sin_y) = (
+        (np.cos(one).astype(np.float32), np.sin(one).astype(np.float32)) for one in angles
+    )
+    cos, sin = cos_y @ above, sin_y @ above
+    real, imaginary = (cos * cos_x - sin * sin_x).sum(axis=1), (cos * sin_x + sin * cos_x).sum(axis=1)
+    return np.asarray(np.arctan2(imaginary, real) / (2 * np.pi), np.float64)
+
+
+def _points(origin: FloatArray, basis: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    """Indices [n, 2] of the lattice points on a map, but for its outermost two pixels."""
+    height, width = shape
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) - origin
+    at = np.linalg.solve(basis, corners.T)
+    along = [
+        np.arange(np.floor(low), np.ceil(high) + 1) for low, high in zip(at.min(axis=1), at.max(axis=1), strict=True)
+    ]
+    index = np.stack(np.meshgrid(*along, indexing="ij"), axis=-1).reshape(-1, 2)
+    places = origin + index @ basis.T
+    return np.asarray(index[((places >= 2) & (places <= np.array([width - 3, height - 3]))).all(axis=1)])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _towards(image: NDArray[np.float32], places: FloatArray, sigma: float) -> tuple[FloatArray, FloatArray]:
+    """Sum of a map about each place [n], with the weights of a Gaussian, and the way to the centre of mass [n, 2]."""
+    height, width = image.shape
+    reach = int(np.ceil(3.5 * sigma))
+    total, towards = np.zeros(len(places)), np.zeros((len(places), 2))
+    along = np.empty(2 * reach + 1)
+    for one in range(len(places)):
+        x, y = places[one, 0], places[one, 1]
+        left, top = int(np.rint(x)) - reach, int(np.rint(y)) - reach
+        for step in range(2 * reach + 1):
+            along[step] = np.exp(-((left + step - x) ** 2) / (2 * sigma**2))
+        for row in range(max(top, 0), min(top + 2 * reach + 1, height)):
+            weight = np.exp(-((row - y) ** 2) / (2 * sigma**2))
+            for column in range(max(left, 0), min(left + 2 * reach + 1, width)):
+                mass = weight * along[column - left] * image[row, column]
+                total[one] += mass
+                towards[one, 0] += mass * (column - x)
+                towards[one, 1] += mass * (row - y)
+        if total[one] > 0:
+            towards[one] /= total[one]
+    return total, towards
