@@ -31,6 +31,8 @@ class MicrographError(ExitwaveError):
 
 class ScanError(ExitwaveError):
     """A scan of diffraction patterns, or its probe, cannot be used."""
+
+
 class LatticeError(ExitwaveError):
     """No lattice can be fitted: too few disks, or all in a line."""
 
