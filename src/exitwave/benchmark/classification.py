@@ -131,7 +131,7 @@ def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: Classifi
     """
     import torch
 
-    preprocessing = network.model.preprocessing
+    preprocessing = network.preprocessing
     image, _ = without_artifacts(case.image, preprocessing.outliers)
     shape = (image.shape[0], image.shape[1])
     told = check_pixel(shape, case.pixel_size, network.pixel_size, max(shape), 0.0, block.any_pixel_size)

@@ -212,9 +212,9 @@ def predict_ensemble(
         If the networks do not see an image alike.
     """
     first, (height, width) = networks[0], image.shape
-    preprocessing, tile = first.model.preprocessing, tile_edge(first)
+    preprocessing, tile = first.preprocessing, tile_edge(first)
     for other in networks[1:]:
-        if (other.model.preprocessing, other.pixel_size, tile_edge(other)) != (preprocessing, first.pixel_size, tile):
+        if (other.preprocessing, other.pixel_size, tile_edge(other)) != (preprocessing, first.pixel_size, tile):
             raise TrainingError(
                 "the networks differ in preprocessing, pixel size or tile; allowed: those of one training"
             )
@@ -316,7 +316,7 @@ def network_predictor(network: LoadedNetwork) -> Predictor:
     import torch
 
     module, device, most = network.module.eval(), _device(network), 2**16
-    normalization = network.model.preprocessing.normalization
+    normalization = network.preprocessing.normalization
 
     def applied(batch: torch.Tensor) -> NDArray[np.float32]:
         """A batch that the device's memory does not hold is halved, and so are those after it."""

@@ -12,6 +12,7 @@ from exitwave.config.benchmarks import MicrographBenchmark, SimulatedBenchmark
 from exitwave.config.block import Block
 from exitwave.config.crystals import Crystals, Multilayer
 from exitwave.config.datasets import Dataset
+from exitwave.config.disks import Disks
 from exitwave.config.exit_waves import PlaneWave, Probe, ScatteringMatrix
 from exitwave.config.images import Hrtem, MicrographFields, StemConvolution
 from exitwave.config.models import Classification, Regression, Segmentation
@@ -34,7 +35,12 @@ STAGES: dict[str, dict[str, type[Block]]] = {
         "micrographs": MicrographFields,
     },
     "datasets": {"": Dataset},
-    "models": {"segmentation": Segmentation, "regression": Regression, "classification": Classification},
+    "models": {
+        "segmentation": Segmentation,
+        "regression": Regression,
+        "classification": Classification,
+        "disks": Disks,
+    },
     "trainings": {"": Training},
     "benchmarks": {"simulated": SimulatedBenchmark, "micrographs": MicrographBenchmark},
 }

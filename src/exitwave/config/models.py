@@ -107,12 +107,11 @@ class ColumnTarget(Block):
 
 
 class Network(Block):
-    """What all kinds of models have: what images go through first, and how the network is optimised."""
+    """What all kinds of models have: how the network is optimised."""
 
     VERSION = 2
     LAPTOP = {"epochs": 2}
     kind: str
-    preprocessing: Preprocessing = Field(Preprocessing(), description="image preprocessing")
     epochs: Whole = Field(
         25,
         ge=0,
@@ -146,10 +145,16 @@ class Network(Block):
         return self.model_dump(mode="json", include={"kind", "target"}, exclude_defaults=True)
 
 
-class PixelNetwork(Network):
+class ImageNetwork(Network):
+    """What the kinds of models have that see an image alone: what it goes through first."""
+
+    preprocessing: Preprocessing = Field(Preprocessing(), description="image preprocessing")
+
+
+class PixelNetwork(ImageNetwork):
     """What the kinds of models have that give a value for every pixel."""
 
-    LAPTOP = {**Network.LAPTOP, "encoder_depth": 3}
+    LAPTOP = {**ImageNetwork.LAPTOP, "encoder_depth": 3}
     architecture: Literal["unet", "unetplusplus", "fpn", "linknet"] = Field(
         "unet", description="architecture, from segmentation-models-pytorch"
     )
@@ -197,7 +202,7 @@ class Regression(PixelNetwork):
         return self.model_dump(mode="json", include={"kind", "target", "masks"}, exclude_defaults=True)
 
 
-class Classification(Network):
+class Classification(ImageNetwork):
     """A network that tells classes of images apart."""
 
     kind: Literal["classification"]

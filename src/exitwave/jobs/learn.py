@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from exitwave.config.datasets import Dataset
-from exitwave.config.models import Network
+from exitwave.config.models import ImageNetwork, Network
 from exitwave.config.trainings import Training
 from exitwave.data.batches import keep_open
 from exitwave.data.columns import PIXELS, pixel_column
@@ -230,7 +230,8 @@ def _tell_differences(before: LoadedNetwork, task: Task, pixel_size: float) -> N
         log.warning(
             "the network to start from knows pixels of %g Å, and these images have %g Å", before.pixel_size, pixel_size
         )
-    if before.model.preprocessing != task.model.preprocessing:
+    models = before.model, task.model
+    if len({repr(model.preprocessing) for model in models if isinstance(model, ImageNetwork)}) > 1:
         log.warning("the network to start from knows images of another preprocessing")
 
 

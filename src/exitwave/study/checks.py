@@ -5,6 +5,7 @@ from __future__ import annotations
 from exitwave.benchmark.kinds import cases_of
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.datasets import Dataset
+from exitwave.config.disks import Disks
 from exitwave.config.images import Images
 from exitwave.config.models import Network, PixelNetwork
 from exitwave.config.trainings import Training
@@ -16,6 +17,7 @@ from exitwave.images.kinds import groups_of, simulation_of
 from exitwave.study.member import Member, Study
 from exitwave.study.plan import SIMULATION
 from exitwave.training import kinds as task_kinds
+from exitwave.training.disks import check_size
 from exitwave.training.known import check_network
 from exitwave.training.pixels import check_edges
 from exitwave.training.record import read_record
@@ -80,6 +82,8 @@ def _check_training(member: Member) -> None:
         if isinstance(model, PixelNetwork):
             edge = images[0].of(Images).size
             check_edges(model, edge, edge)
+        if isinstance(model, Disks):
+            check_size(model, images[0].of(Images).size)
     except ExitwaveError as error:
         raise ConfigError(f"model: {error}") from error
     if member.of(Training).streaming:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from exitwave.config.disks import Disks
 from exitwave.config.models import Classification, ColumnTarget, Network, PixelNetwork, Segmentation
 from exitwave.training.known import recorded_work
 
@@ -76,12 +77,14 @@ def measured_work(model: Network) -> Work | None:
     if isinstance(model, PixelNetwork):
         keys = model.model_dump(include={"architecture", "encoder", "encoder_depth"})
         return _work_of(Segmentation(kind="segmentation", **keys))
+    if isinstance(model, Disks):
+        return _work_of(Disks(kind="disks", **model.model_dump(include={"inputs", *model.parts()})))
     assert isinstance(model, Classification)
     return _work_of(Classification(kind="classification", target=ColumnTarget(column=""), encoder=model.encoder))
 
 
 @cache
-def _work_of(model: Segmentation | Classification) -> Work | None:
+def _work_of(model: Segmentation | Classification | Disks) -> Work | None:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     for mode in (FakeTensorMode, nullcontext):  # a few encoders calculate while they are built, which takes numbers
@@ -89,14 +92,18 @@ def _work_of(model: Segmentation | Classification) -> Work | None:
             with mode():
                 network = _built(model)
                 for edge in _EDGES:
-                    if (work := _passed(network.eval(), edge)) is not None:
+                    if (work := _passed(network.eval(), edge, 2 if isinstance(model, Disks) else 1)) is not None:
                         return work
         except RuntimeError:
             continue
     return None
 
 
-def _built(model: Segmentation | Classification) -> torch.nn.Module:
+def _built(model: Segmentation | Classification | Disks) -> torch.nn.Module:
+    if isinstance(model, Disks):
+        from exitwave.training.disk_networks import build_disk_network
+
+        return build_disk_network(model)
     if isinstance(model, Segmentation):
         from exitwave.training.architectures import build_network
 
@@ -106,7 +113,7 @@ def _built(model: Segmentation | Classification) -> torch.nn.Module:
     return build_classifier(model, 2)
 
 
-def _passed(network: torch.nn.Module, edge: int) -> Work | None:
+def _passed(network: torch.nn.Module, edge: int, channels: int) -> Work | None:
     """Work of one pass forward of an image with this edge [px]; none if the network cannot take it."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -121,7 +128,7 @@ def _passed(network: torch.nn.Module, edge: int) -> Work | None:
     hooks = [layer.register_forward_hook(count) for layer in layers]
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            network(torch.zeros(1, 1, edge, edge))
+            network(torch.zeros(1, channels, edge, edge))
     except (RuntimeError, ValueError, AssertionError):
         return None
     finally:

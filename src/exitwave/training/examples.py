@@ -28,7 +28,7 @@ TOGETHER = 64
 
 
 class Examples(Protocol):
-    """Inputs [n, H, H] and targets [n, ...] of images."""
+    """Inputs [n, H, H] or [n, c, H, H] and targets [n, ...] of images."""
 
     @property
     def names(self) -> Sequence[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from exitwave.config.disks import Disks
 from exitwave.config.kinds import model_of
 from exitwave.config.models import Classification, Network, Regression, Segmentation
 from exitwave.training.task import Kind, Task
@@ -27,6 +28,10 @@ def kind_of(model: Network) -> Kind:
             from exitwave.training import classification
 
             return classification
+        case Disks():
+            from exitwave.training import disks
+
+            return disks
     raise TypeError(f"there is no task of {type(model).__name__}")
 
 

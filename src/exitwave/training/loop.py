@@ -85,8 +85,8 @@ def train(
     Parameters
     ----------
     training, validation : Examples
-        Preprocessed images float16 or float32 [n, H, H] and the targets of the task [n, ...]. Validation images are
-        never augmented. Held or made as needed, they give the same weights.
+        Preprocessed images float16 or float32 [n, H, H] or [n, c, H, H] and the targets of the task [n, ...].
+        Validation images are never augmented. Held or made as needed, they give the same weights.
     task : Task
         What is learned; its block says how.
     seed : int
@@ -233,7 +233,7 @@ def _step(
     inputs = inputs.float()
     if task.model.augmentation:
         inputs, aims = task.augment(inputs, aims, rng)
-    loss = task.objective(forward(inputs[:, None]), aims)
+    loss = task.objective(forward(_with_channels(inputs)), aims)
     value = float(loss.detach())
     if not math.isfinite(value):
         return value
@@ -241,6 +241,11 @@ def _step(
     fabric.backward(loss)
     optimiser.step()
     return value
+
+
+def _with_channels(inputs: torch.Tensor) -> torch.Tensor:
+    """Inputs [n, c, H, W] of images without channels [n, H, W], or as they are."""
+    return inputs[:, None] if inputs.ndim == 3 else inputs
 
 
 def _no_longer_finite(loss: float, inputs: torch.Tensor, names: list[str], history: pd.DataFrame) -> TrainingError:
@@ -269,7 +274,7 @@ def validate(
     sums = []
     for _, (inputs, aims) in in_order(examples, task.model.batch_size):
         with autocast():
-            outputs = network(inputs.float()[:, None])
+            outputs = network(_with_channels(inputs.float()))
         sums.append(task.sums(outputs, aims))
     return task.scores(reduce(add, sums))
 

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from exitwave.config.models import Network
+from exitwave.config.models import ImageNetwork, Network, Preprocessing
 from exitwave.data.whole import replace_file, sealed
 from exitwave.errors import TrainingError
 from exitwave.training.record import DESCRIPTION, WEIGHTS, read_record
@@ -26,7 +26,7 @@ class LoadedNetwork:
     """A trained network and what is needed to use it."""
 
     module: torch.nn.Module
-    """Maps images [n, 1, H, W] to the outputs of its task; in evaluation mode, on the CPU."""
+    """Maps images [n, 1, H, W], or what else its task sees, to its outputs; in evaluation mode, on the CPU."""
     task: Task
     """What it has learned, and what its outputs mean."""
     pixel_size: float
@@ -36,8 +36,19 @@ class LoadedNetwork:
 
     @property
     def model(self) -> Network:
-        """Its block in the config; ``model.preprocessing`` is what images must go through first."""
+        """Its block in the config."""
         return self.task.model
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What images must go through first, where it sees images alone."""
+        assert isinstance(self.model, ImageNetwork)
+        return self.model.preprocessing
+
+    @property
+    def threshold(self) -> float:
+        """Least height of a peak in its images of structure factors, chosen on validation images."""
+        return float(self.info["validation"]["validation_threshold"])
 
 
 def save_network(

@@ -21,6 +21,18 @@ def transform(field: torch.Tensor, symmetry: int) -> torch.Tensor:
     return turned if symmetry < 4 else turned.flip(-1)
 
 
+def transform_about_pixel(field: torch.Tensor, symmetry: int) -> torch.Tensor:
+    """As `transform`, but the pixel ``size // 2`` stays; of an even number the first row or column wraps around."""
+    turned = field
+    for _ in range(symmetry % 4):
+        turned = _flip_about_pixel(turned.transpose(-2, -1), -2)
+    return turned if symmetry < 4 else _flip_about_pixel(turned, -1)
+
+
+def _flip_about_pixel(field: torch.Tensor, axis: int) -> torch.Tensor:
+    return field.flip(axis).roll(1 - field.shape[axis] % 2, axis)
+
+
 def augment(images: torch.Tensor, masks: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Give every image and its mask the same random symmetry of the square.
 
@@ -43,6 +55,7 @@ def draw_symmetries(number: int, rng: np.random.Generator) -> list[int]:
     return symmetries
 
 
-def transform_each(fields: torch.Tensor, symmetries: list[int]) -> torch.Tensor:
-    """Give each of the fields [n, H, H] its own symmetry."""
-    return torch.stack([transform(field, symmetry) for field, symmetry in zip(fields, symmetries, strict=True)])
+def transform_each(fields: torch.Tensor, symmetries: list[int], about_pixel: bool = False) -> torch.Tensor:
+    """Give each of the fields [n, ..., H, H] its own symmetry, about their middle or the pixel ``size // 2``."""
+    each = transform_about_pixel if about_pixel else transform
+    return torch.stack([each(field, symmetry) for field, symmetry in zip(fields, symmetries, strict=True)])

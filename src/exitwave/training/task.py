@@ -47,7 +47,7 @@ class Task(Protocol):
     """What a kind of models is: a block, what had to be known of its images, and what follows from both.
 
     Inputs and targets are stacks, one an image. Outputs are what the network of :meth:`build` gives of inputs
-    [n, 1, H, W].
+    [n, 1, H, W], or [n, c, H, W] where a task sees several channels.
     """
 
     @property
@@ -75,7 +75,7 @@ class Task(Protocol):
         ...
 
     def inputs(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """What the network sees [n, H, H], from stacks of stored arrays."""
+        """What the network sees [n, H, H] or [n, c, H, H], from stacks of stored arrays."""
         ...
 
     def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[Any]:

@@ -1,0 +1,165 @@
+"""The task of finding Bragg disks: from a pattern and its vacuum probe an image of the structure factors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from exitwave.config.disks import Disks
+from exitwave.config.graph import Node
+from exitwave.config.patterns import REFLECTIONS, Diffraction
+from exitwave.data.columns import pixel_column
+from exitwave.data.patterns import scaled
+from exitwave.electron import wavelength
+from exitwave.errors import ConfigError, TrainingError
+from exitwave.labels.reflections import structure_factor_image
+from exitwave.training.task import INPUT, Curves
+
+if TYPE_CHECKING:
+    import torch
+
+    from exitwave.training.disk_losses import DiskSums
+
+PROBE = "probe"
+"""Stored array with the vacuum probe of a pattern."""
+
+
+@dataclass(frozen=True)
+class DisksTask:
+    """Images of structure factors; see :class:`exitwave.training.task.Task`."""
+
+    model: Disks
+    facts: ClassVar[dict[str, Any]] = {}
+    curves: ClassVar[Curves] = Curves(
+        "score of disks (validation)",
+        {"validation_f1": "F1 at the best threshold", "validation_threshold": "that threshold"},
+        (0.0, 1.0),
+    )
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Pattern, probe, and the list of reflections."""
+        return INPUT, PROBE, REFLECTIONS
+
+    def reads(self, rows: pd.DataFrame) -> tuple[str, ...]:
+        """The same of all patterns."""
+        return self.arrays
+
+    def inputs(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Amplitudes of patterns and probes [n, 2, H, H]; see :func:`exitwave.data.patterns.scaled`."""
+        return scaled(arrays[INPUT], arrays[PROBE])
+
+    def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.float32]:
+        """Images of structure factors [n, H, H]."""
+        size, aim = arrays[INPUT].shape[-1], self.model.target
+        return np.stack(
+            [structure_factor_image(each, size, aim.weight, aim.gamma, aim.sigma) for each in arrays[REFLECTIONS]]
+        )
+
+    def statistics(self, targets: NDArray[Any], rows: pd.DataFrame) -> dict[str, Any]:
+        """Mean of the images, and range of the radii of the disks [px]."""
+        told: dict[str, Any] = {"mean": float(targets.mean())}
+        pixel = pixel_column(rows.columns)
+        if {"semiangle", "energy"} <= set(rows.columns):
+            lengths = rows["energy"].map(wavelength)
+            radii = (1e-3 * rows["semiangle"] / lengths / rows[pixel]).dropna()
+            if len(radii):
+                told["disk_radius"] = {"min": float(radii.min()), "max": float(radii.max())}
+        return told
+
+    def build(self) -> torch.nn.Module:
+        """Network with one output a pixel."""
+        from exitwave.training.disk_networks import build_disk_network
+
+        return build_disk_network(self.model)
+
+    def check(self, network: torch.nn.Module, shape: Sequence[int]) -> None:
+        """Refuse patterns, so many with so many channels and pixels [n, 2, H, W], that do not fit the network.
+
+        Raises
+        ------
+        TrainingError
+        """
+        check_size(self.model, shape[-1])
+
+    def augment(
+        self, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Turn and flip patterns, probes and targets alike, about their middle pixel."""
+        from exitwave.training.symmetry import draw_symmetries, transform_each
+
+        symmetries = draw_symmetries(len(images), rng)
+        # The middle is a pixel: what turning an even number of pixels would move by one.
+        return transform_each(images, symmetries, about_pixel=True), transform_each(
+            targets, symmetries, about_pixel=True
+        )
+
+    def objective(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Loss of the model's choice."""
+        from exitwave.training.disk_losses import disk_loss
+
+        return disk_loss(outputs[:, 0].float(), targets.float(), self.model.loss).mean()
+
+    def sums(self, outputs: torch.Tensor, targets: torch.Tensor) -> DiskSums:
+        """Loss, and disks found and missed at several thresholds."""
+        from exitwave.training.disk_losses import DiskSums
+
+        return DiskSums.of(outputs[:, 0].float(), targets.float(), self.model.loss, self.model.target.gamma)
+
+    def scores(self, sums: DiskSums) -> dict[str, float]:
+        """Loss, F1 at the threshold that is best for it, and that threshold."""
+        threshold, best = sums.best()
+        return {
+            "validation_loss": float(sums.loss / sums.patterns),
+            "validation_f1": best,
+            "validation_threshold": threshold,
+        }
+
+    def predict(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Images of structure factors [n, H, W], not negative."""
+        return outputs[:, 0].float().clamp(min=0)
+
+
+def multiple_of(model: Disks) -> int:
+    """What the edges of patterns must be multiples of [px]."""
+    return int(model.merge * 2**model.depth)
+
+
+def check_size(model: Disks, size: int) -> None:
+    """Refuse patterns whose edge [px] cannot be halved as often as the network does.
+
+    Raises
+    ------
+    TrainingError
+    """
+    if size % multiple_of(model):
+        raise TrainingError(
+            f"patterns have {size} x {size} pixels; allowed: edges that are multiples of {multiple_of(model)}, as "
+            f"depth is {model.depth} and merge {model.merge}"
+        )
+
+
+def check(model: Disks, images: Sequence[Node]) -> None:
+    """Refuse images that are no diffraction patterns."""
+    for node in images:
+        if not isinstance(node.block, Diffraction):
+            kind = getattr(node.block, "kind", "")
+            raise ConfigError(
+                f"found a model that finds Bragg disks, and images '{node.name}' of kind {kind}; allowed: images of "
+                "kind diffraction"
+            )
+
+
+def facts(model: Disks, manifest: pd.DataFrame) -> dict[str, Any]:
+    """A target follows from list and block alone."""
+    return {}
+
+
+def task(model: Disks, facts: Mapping[str, Any]) -> DisksTask:
+    """The task of a block."""
+    return DisksTask(model)
