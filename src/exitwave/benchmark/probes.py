@@ -64,7 +64,7 @@ def read_probe(path: str | PurePath) -> NDArray[np.float32]:
         If it cannot be read, or does not hold one image or one stack of images.
     """
     path = Path(path)
-    arrays = [array for array in arrays_of(path) if array.dtype.kind in "buif" and math.prod(array.shape)]
+    arrays = [array for array in arrays_of(path) if array.dtype.kind in "buif" and 0 not in array.shape]
     for dimensions in (2, 3, 4):
         found = [array for array in arrays if len(array.shape) == dimensions]
         if len(found) > 1:

@@ -25,13 +25,12 @@ if TYPE_CHECKING:
     import h5py
 
 READERS = {
-    ".hspy": "hspy",
     ".mib": "quantumdetector",
     ".dm3": "digitalmicrograph",
     ".dm4": "digitalmicrograph",
 }
 """Suffix -> module of RosettaSciIO."""
-HDF5_SUFFIXES = frozenset({".h5", ".hdf5", ".emd"})
+HDF5_SUFFIXES = frozenset({".h5", ".hdf5", ".emd", ".hspy"})
 """Which programs tell apart by their content only."""
 SCAN_SUFFIXES = frozenset({*READERS, *HDF5_SUFFIXES, ".zspy", ".blo", ".npy", ".zarr"})
 PICTURES = frozenset({".tif", ".tiff", *PICTURE_SUFFIXES})
@@ -227,7 +226,8 @@ def _flat(
         if places.size and places.max() >= there:
             raise ScanError(f"{path} ends before pattern {places.max() + 1} of {number}")
         records = np.memmap(path, record, "r", offset, (there,))
-        return np.asarray(records["data"][places])[(..., *region[len(scan) :])]
+        height, width = region[len(scan) :]
+        return np.asarray(records["data"][places][..., height, width])
 
     told = (f"is cut off: it has {there} of {number} patterns",) if there < number else ()
     if not there:
@@ -259,7 +259,7 @@ def _npy(path: Path) -> list[StoredArray]:
 
 
 def _zarr(path: Path) -> list[StoredArray]:
-    """Arrays of Zarr: alone, in a group, or of HyperSpy, whose reader in RosettaSciIO needs an older Zarr."""
+    """Arrays of Zarr: alone, in a group, or of HyperSpy."""
     import zarr
 
     # A folder, or all of it in a zip.
@@ -267,21 +267,21 @@ def _zarr(path: Path) -> list[StoredArray]:
     if isinstance(top, zarr.Array):
         return [_zarr_array(top)]
     if "Experiments" in top:
-        return [_zspy(group) for _, group in top["Experiments"].groups()]
+        return [_hyperspy(group, _zarr_array(group["data"])) for _, group in top["Experiments"].groups()]
     return [_zarr_array(array) for _, array in top.arrays()]
 
 
-def _zspy(group: Any) -> StoredArray:
-    """A signal of HyperSpy."""
-    array, axes, energy = group["data"], [], None
-    for place in range(array.ndim):
+def _hyperspy(group: Any, array: StoredArray) -> StoredArray:
+    """A signal of HyperSpy, in HDF5 or Zarr, with what its group tells of its array."""
+    axes, energy = [], None
+    for place in range(len(array.shape)):
         told = dict(group[f"axis-{place}"].attrs) if f"axis-{place}" in group else {}
-        unit = told.get("units")
-        axes.append(Axis(float(told.get("scale", 1.0)), unit if isinstance(unit, str) else "", told.get("navigate")))
-    microscope = "metadata/Acquisition_instrument/TEM"
-    if microscope in group:
-        energy = group[microscope].attrs.get("beam_energy")
-    return replace(_zarr_array(array), axes=tuple(axes), energy=1e3 * float(energy) if energy else None)
+        unit, scanned = told.get("units"), told.get("navigate")
+        scale = float(told.get("scale", 1.0))
+        axes.append(Axis(scale, unit if isinstance(unit, str) else "", None if scanned is None else bool(scanned)))
+    if "metadata/Acquisition_instrument/TEM" in group:
+        energy = group["metadata/Acquisition_instrument/TEM"].attrs.get("beam_energy")
+    return replace(array, axes=tuple(axes), energy=1e3 * float(energy) if energy else None)
 
 
 def _zarr_array(array: Any) -> StoredArray:
@@ -314,13 +314,12 @@ def _hdf5(path: Path) -> list[StoredArray]:
     with h5py.File(path, "r") as file:
         kinds = {type(group.attrs.get("emd_group_type")) for group in file.values()}
         if "Experiments" in file:
-            reader = "hspy"
-        elif "4DSTEM_experiment" in file or str in kinds or not kinds - {type(None)}:
+            signals = file["Experiments"].values()
+            return [_hyperspy(group, _dataset(path, group["data"], ())) for group in signals if "data" in group]
+        if "4DSTEM_experiment" in file or str in kinds or not kinds - {type(None)}:
             # EMD 1.0, which has words for its groups, or none of these.
             return [*_py4dstem(path, file)] or [*_any_hdf5(path, file)]
-        else:
-            reader = "emd"
-    return _rosetta(path, reader, {})
+    return _rosetta(path, "emd", {})
 
 
 def _py4dstem(path: Path, file: h5py.File) -> Iterator[StoredArray]:
@@ -360,7 +359,7 @@ def _py4dstem(path: Path, file: h5py.File) -> Iterator[StoredArray]:
 
 
 def _first_of(array: StoredArray, region: Part) -> NDArray[Any]:
-    return array.read((slice(0, 1), *region))[0]
+    return np.asarray(array.read((slice(0, 1), *region))[0])
 
 
 def _any_hdf5(path: Path, file: h5py.File) -> Iterator[StoredArray]:
@@ -380,8 +379,7 @@ def _dataset(path: Path, dataset: h5py.Dataset, axes: tuple[Axis, ...]) -> Store
 
     def read(region: Part) -> NDArray[Any]:
         with h5py.File(path, "r") as file:
-            values: NDArray[Any] = file[name][region]
-        return values
+            return np.asarray(file[name][region])
 
     return StoredArray(dataset.shape, dataset.dtype, axes, read, dataset.chunks or (1,) * dataset.ndim)
 
@@ -403,7 +401,7 @@ def _calibration(file: h5py.File) -> dict[str, tuple[float, str]]:
             for letter in "QR":
                 if f"{letter}_pixel_size" in item and f"{letter}_pixel_units" in item:
                     size, unit = item[f"{letter}_pixel_size"][()], _text(item[f"{letter}_pixel_units"][()])
-                    if np.isscalar(size):
+                    if isinstance(size, np.number):
                         found[letter] = (float(size), unit)
 
     file.visititems(visit)

@@ -91,7 +91,7 @@ class StrainMaps:
     @property
     def good(self) -> NDArray[np.bool_]:
         """Where it is trusted."""
-        return self.trust == GOOD
+        return np.asarray(self.trust == GOOD)
 
 
 def vectors_of(values: FloatArray) -> FloatArray:
@@ -126,7 +126,7 @@ def reference_of(
     usable = mask & (read == GOOD) & np.isfinite(values[..., 2:6]).all(axis=-1)
     usable &= values[..., FIELDS.index("explained")] >= LEAST_EXPLAINED
     number = int(np.count_nonzero(usable))
-    if number < min(LEAST_FOR_REFERENCE, np.count_nonzero(mask)):
+    if number < min(LEAST_FOR_REFERENCE, int(mask.sum())):
         raise ScanError(
             f"reference: found a lattice at {number} of {np.count_nonzero(mask)} positions of {told}; allowed: a "
             f"part of the scan with {LEAST_FOR_REFERENCE} or more"

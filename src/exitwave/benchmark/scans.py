@@ -135,7 +135,7 @@ def scan_from(
             )
         if rows * columns > sizes[0]:
             told.append(f"has {sizes[0]} patterns of the {rows} x {columns} that were asked for")
-        shape = (rows, columns, *sizes[1:])
+        shape = (rows, columns, sizes[1], sizes[2])
         chunks = (1, stored.chunks[order[0]])
     else:
         if scan_shape is not None and tuple(sizes[:2]) != scan_shape:
@@ -176,7 +176,7 @@ def calibrated(scan: Scan, reciprocal_sampling: float | None, step: float | None
 def _chosen(path: Path, arrays: Sequence[StoredArray]) -> StoredArray:
     """The array of a file that is a scan."""
     for dimensions in (4, 3):
-        found = [array for array in arrays if len(array.shape) == dimensions and math.prod(array.shape)]
+        found = [array for array in arrays if len(array.shape) == dimensions and 0 not in array.shape]
         if len(found) == 1:
             return found[0]
         if found:
@@ -217,9 +217,7 @@ def _is_reciprocal(unit: str) -> bool:
     return _reciprocal_length(unit) is not None or _plain(unit) in _ANGLES
 
 
-def _reciprocal(
-    stored: StoredArray, order: Sequence[int], energy: float | None
-) -> tuple[float | None, str]:
+def _reciprocal(stored: StoredArray, order: Sequence[int], energy: float | None) -> tuple[float | None, str]:
     """Pixel of the patterns [1/Å], or why it is not known."""
     rows, columns = (stored.axes[axis] for axis in order[-2:])
     unit, energy = columns.unit, energy or stored.energy
@@ -251,7 +249,7 @@ def _step(stored: StoredArray, order: Sequence[int]) -> tuple[float | None, tupl
     steps = [
         abs(axis.scale) * length
         for axis in axes
-        if _plain(axis.unit) not in NO_UNITS and (length := length_of(axis.unit)) is not None and axis.scale
+        if (unit := _plain(axis.unit)) not in NO_UNITS and (length := length_of(unit)) is not None and axis.scale
     ]
     if len(steps) < len(axes):
         return None, ()

@@ -31,6 +31,7 @@ from exitwave.benchmark.scan_strain import (
 )
 from exitwave.benchmark.scan_survey import Survey, look_at
 from exitwave.benchmark.scans import Scan, calibrated, open_scan
+from exitwave.config.disks import Disks
 from exitwave.errors import ScanError
 from exitwave.hardware import resolve_device
 from exitwave.jobs.strain_folder import Lattices, Place, StrainFolder
@@ -46,6 +47,7 @@ from exitwave.jobs.strain_worker import (
     start_worker,
 )
 from exitwave.training.bundle import BUNDLED_DISKS, weights_told
+from exitwave.training.disks import multiple_of
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
@@ -174,12 +176,10 @@ def _method(how: Measuring, scan: Scan, probe: Probe, survey: Survey) -> Network
     """What finds disks."""
     if how.method == "correlation":
         return Correlation() if how.threshold is None else replace(Correlation(), least=how.threshold)
-    from exitwave.training.disks import multiple_of
-
     model, device = how.model or BUNDLED_DISKS, resolve_device(how.device)
     networks = load_disk_networks(model, device)
     low, high = _known_radii(networks[0].info)
-    multiple = max(multiple_of(network.model) for network in networks)  # type: ignore[arg-type]
+    multiple = math.lcm(*(multiple_of(network.model) for network in networks if isinstance(network.model, Disks)))
     frame = frame_of(scan.shape[2:], survey.centre, probe.radius, high, multiple)
     if probe.radius < SMALL_SHARE * low or probe.radius < 1.5:
         log.warning(

@@ -189,7 +189,7 @@ class StrainFolder:
             raise ScanError(f"{self.folder / LATTICES} is damaged ({error}); give --overwrite") from error
 
 
-def _save(path: Path, **arrays: NDArray[Any]) -> None:
+def _save(path: Path, **arrays: Any) -> None:
     with path.open("wb") as file:
         np.savez_compressed(file, **arrays)
 

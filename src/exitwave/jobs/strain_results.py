@@ -117,16 +117,15 @@ def _write_maps(folder: Path, results: Results) -> None:
         "disks": results.of("on_lattice"),
         "trust": maps.trust,
     }
-    unit = {} if step is None else {"unit": "nm"}
-    resolution = {} if step is None else {"resolution": (10 / step, 10 / step)}
+    sizes: dict[str, Any] = {} if step is None else {"metadata": {"unit": "nm"}, "resolution": (10 / step, 10 / step)}
     for name, values in files.items():
         kind = np.uint8 if values.dtype == np.uint8 else np.float32
 
         def write(path: Path, values: NDArray[Any] = values, kind: type = kind) -> None:
-            tifffile.imwrite(path, values.astype(kind), imagej=True, metadata=unit, **resolution)
+            tifffile.imwrite(path, values.astype(kind), imagej=True, **sizes)
 
         replace_file(folder / f"{name}.tif", write)
-    arrays = {
+    arrays: dict[str, Any] = {
         **{f"e_{name}" if name != "rotation" else name: getattr(maps, name) for name in COMPONENTS},
         **{f"error_{name}": maps.errors[name] for name in COMPONENTS},
         **{name: results.of(name) for name in FIELDS},

@@ -18,8 +18,10 @@ from exitwave.benchmark.scan_lattices import FIELDS, Fit, fit_position
 from exitwave.benchmark.scan_strain import EMPTY, GOOD, NOT_READ, SATURATED
 from exitwave.benchmark.scan_survey import clean, is_full, is_usable
 from exitwave.benchmark.scans import Scan, open_scan
+from exitwave.config.disks import Disks
 from exitwave.errors import ScanError, TrainingError
 from exitwave.hardware import Device
+from exitwave.training.bundle import load_networks
 
 if TYPE_CHECKING:
     from exitwave.training.networks import LoadedNetwork
@@ -110,9 +112,6 @@ def load_disk_networks(model: Path, device: Device) -> list[LoadedNetwork]:
     TrainingError
         If there is none, it is damaged, or does something else.
     """
-    from exitwave.config.disks import Disks
-    from exitwave.training.bundle import load_networks
-
     networks = load_networks(model)
     if not isinstance(networks[0].model, Disks):
         raise TrainingError(

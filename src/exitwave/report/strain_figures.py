@@ -240,33 +240,23 @@ def _draw_vectors(axes: Axes, maps: StrainMaps, origin: tuple[float, float], sha
     points = np.array(origin) + index @ vectors.T
     inside = ((points >= 0) & (points <= [width - 1, height - 1])).all(axis=1)
     axes.plot(*points[inside].T, ".", color=SKY, ms=2.5)
-    arrow: Any = {"arrowstyle": "->", "lw": 1.4}
-    rim = [withStroke(linewidth=2, foreground="black")]
-    for name, vector in zip(("g1", "g2"), vectors.T, strict=True):
-        axes.annotate("", np.array(origin) + vector, origin, arrowprops={**arrow, "color": ORANGE})
-        axes.text(
-            *(np.array(origin) + 1.25 * vector),
-            name,
-            color=ORANGE,
-            fontsize=8,
-            ha="center",
-            va="center",
-            path_effects=rim,
-        )
+    x, y = origin
+    for name, (along_x, along_y) in zip(("g1", "g2"), vectors.T.tolist(), strict=True):
+        _arrow(axes, origin, (x + along_x, y + along_y), name, ORANGE, 1.25)
     long = 0.38 * min(height, width)
-    for name, angle in (("xx", maps.axis), ("yy", maps.axis + math.pi / 2)):
-        end = np.array(origin) + long * np.array([math.cos(angle), math.sin(angle)])
-        axes.annotate("", end, origin, arrowprops={**arrow, "color": "white", "lw": 1.0})
-        axes.text(
-            *(np.array(origin) + 1.12 * (end - origin)),
-            f"e_{name}",
-            color="white",
-            fontsize=8,
-            ha="center",
-            va="center",
-            path_effects=rim,
-        )
+    for name, angle in (("e_xx", maps.axis), ("e_yy", maps.axis + math.pi / 2)):
+        _arrow(axes, origin, (x + long * math.cos(angle), y + long * math.sin(angle)), name, "white", 1.12)
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+
+
+def _arrow(
+    axes: Axes, start: tuple[float, float], end: tuple[float, float], name: str, colour: str, further: float
+) -> None:
+    """An arrow with its name beyond its end."""
+    axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "lw": 1.3, "color": colour})
+    x, y = (one + further * (other - one) for one, other in zip(start, end, strict=True))
+    rim = [withStroke(linewidth=2, foreground="black")]
+    axes.text(x, y, name, color=colour, fontsize=8, ha="center", va="center", path_effects=rim)
 
 
 def _map(
@@ -278,8 +268,8 @@ def _map(
     )
     picture(axes)
     extend: Any = "both" if symmetric else "max"
-    bar = drawing.colorbar(shown_map, ax=axes, shrink=0.85, aspect=18, pad=0.02, extend=extend)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar: Any = drawing.colorbar(shown_map, ax=axes, shrink=0.85, aspect=18, pad=0.02, extend=extend)
+    bar.outline.set_visible(False)
 
 
 def _line(axes: Axes, values: NDArray[Any], errors: NDArray[Any] | None, step: float | None) -> None:
@@ -303,7 +293,7 @@ def _histogram(axes: Axes, values: NDArray[Any], limits: tuple[float, float], na
     axes.set(xlim=limits, xlabel=name, yticklabels=[])
     if not there.size:
         return
-    axes.hist(np.clip(there, *limits), BINS, limits, color=BLUE)
+    axes.hist(np.clip(there, *limits), bins=BINS, range=limits, color=BLUE)
     low, middle, high = np.percentile(there, [5, 50, 95])
     axes.axvline(middle, color=VERMILLION, lw=1.2)
     axes.set_title(f"median {middle:.3f}, 90 % within {low:.2f} to {high:.2f}", fontsize=8, color=INK)
@@ -313,8 +303,9 @@ def _outline(axes: Axes, mask: NDArray[np.bool_]) -> None:
     """The box of the positions of the reference, where that is a part of the scan."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if rows.size and (len(rows), len(columns)) != mask.shape:
-        corner, size = (columns[0] - 0.5, rows[0] - 0.5), (np.ptp(columns) + 1, np.ptp(rows) + 1)
-        axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=INK, lw=1.2, linestyle="--"))
+        corner = float(columns[0]) - 0.5, float(rows[0]) - 0.5
+        width, height = float(np.ptp(columns)) + 1, float(np.ptp(rows)) + 1
+        axes.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=INK, lw=1.2, linestyle="--"))
 
 
 def _limit(values: NDArray[Any]) -> tuple[float, float]:
