@@ -22,7 +22,7 @@ def without_hot_pixels(patterns: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def scaled(
     patterns: NDArray[np.floating | np.integer], probes: NDArray[np.floating | np.integer]
-) -> NDArray[np.float32]:
+) -> NDArray[np.float16]:
     """Amplitudes of patterns and of their probes, in units of the brightest pixel of the probe.
 
     Both are shares of their electrons first, so that neither dose nor exposure counts. Amplitudes, since in intensities
@@ -35,8 +35,9 @@ def scaled(
 
     Returns
     -------
-    float32 [n, 2, H, W]
-        Pattern and probe; 0 where a pattern or a probe is empty.
+    float16 [n, 2, H, W]
+        Pattern and probe; 0 where a pattern or a probe is empty. In half precision, which is finer than the noise,
+        since a training holds them in memory.
     """
     both = []
     for images in (patterns, probes):
@@ -47,4 +48,4 @@ def scaled(
     brightest = probe.max(axis=(1, 2), keepdims=True)
     unit = np.where(brightest > 0, brightest, 1.0)
     seen = [shares / unit, np.broadcast_to(probe / unit, shares.shape)]
-    return np.sqrt(np.stack(seen, axis=1)).astype(np.float32)
+    return np.sqrt(np.stack(seen, axis=1)).astype(np.float16)

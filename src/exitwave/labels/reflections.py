@@ -16,6 +16,7 @@ import math
 from typing import Literal
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from exitwave.structures.unit_cell import UnitCell
@@ -105,19 +106,32 @@ def structure_factor_image(
     float32 [y, x]
         Where Gaussians overlap, the largest.
     """
-    image = np.zeros((size, size), np.float32)
     heights = weights(reflections, weight)
     centre = (reflections[:, 2:5] == 0).all(axis=1)
     largest = heights[~centre].max(initial=0.0)
     heights = np.minimum(heights / largest if largest > 0 else centre.astype(np.float64), 1.0) ** gamma
-    reach = int(np.ceil(4 * sigma))
-    for x, y, height in zip(reflections[:, 0], reflections[:, 1], heights, strict=True):
-        rows = np.arange(max(0, round(float(y)) - reach), min(size, round(float(y)) + reach + 1))
-        columns = np.arange(max(0, round(float(x)) - reach), min(size, round(float(x)) + reach + 1))
-        if len(rows) and len(columns):
-            along_y, along_x = (np.exp(-((at - c) ** 2) / (2 * sigma**2)) for at, c in ((rows, y), (columns, x)))
-            part = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            np.maximum(part, (height * np.outer(along_y, along_x)).astype(np.float32), out=part)
+    image: NDArray[np.float32] = _highest_of_gaussians(
+        np.ascontiguousarray(reflections[:, :2], np.float64), heights, size, sigma
+    )
     if thickness is not None:
         image *= np.float32(thickness)
+    return image
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _highest_of_gaussians(
+    places: NDArray[np.float64], heights: NDArray[np.float64], size: int, sigma: float
+) -> NDArray[np.float32]:
+    """Image of Gaussians of these heights at places (x, y) [px]; where they overlap, the highest."""
+    image = np.zeros((size, size), np.float32)
+    reach = math.ceil(4 * sigma)
+    for number in range(len(places)):
+        x, y = places[number]
+        column, row = round(x), round(y)
+        for i in range(max(0, row - reach), min(size, row + reach + 1)):
+            along_y = heights[number] * math.exp(-((i - y) ** 2) / (2 * sigma**2))
+            for j in range(max(0, column - reach), min(size, column + reach + 1)):
+                value = np.float32(along_y * math.exp(-((j - x) ** 2) / (2 * sigma**2)))
+                if value > image[i, j]:
+                    image[i, j] = value
     return image

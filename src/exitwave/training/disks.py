@@ -50,16 +50,15 @@ class DisksTask:
         """The same of all patterns."""
         return self.arrays
 
-    def inputs(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    def inputs(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float16]:
         """Amplitudes of patterns and probes [n, 2, H, H]; see :func:`exitwave.data.patterns.scaled`."""
         return scaled(arrays[INPUT], arrays[PROBE])
 
-    def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.float32]:
+    def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.float16]:
         """Images of structure factors [n, H, H]."""
         size, aim = arrays[INPUT].shape[-1], self.model.target
-        return np.stack(
-            [structure_factor_image(each, size, aim.weight, aim.gamma, aim.sigma) for each in arrays[REFLECTIONS]]
-        )
+        drawn = [structure_factor_image(each, size, aim.weight, aim.gamma, aim.sigma) for each in arrays[REFLECTIONS]]
+        return np.stack(drawn).astype(np.float16)
 
     def statistics(self, targets: NDArray[Any], rows: pd.DataFrame) -> dict[str, Any]:
         """Mean of the images, and range of the radii of the disks [px]."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Places = NDArray[np.int64]
 Batch = tuple[torch.Tensor, torch.Tensor]
-Made = tuple[NDArray[np.float32], NDArray[Any]]
+Made = tuple[NDArray[np.floating], NDArray[Any]]
 TOGETHER = 64
 """Images of which inputs and targets are made at a time where all are held."""
 
@@ -162,7 +162,7 @@ class StoredImages:
         self._rows = rows.reset_index(drop=True)
         self._task = task
         self._opened = opened
-        self._kept: dict[int, tuple[NDArray[np.float32], NDArray[Any]]] = {}
+        self._kept: dict[int, tuple[NDArray[np.floating], NDArray[Any]]] = {}
         self._room = kept_bytes
         self._lock = threading.Lock()
 

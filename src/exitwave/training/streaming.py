@@ -114,7 +114,7 @@ class Stream:
         self._open = keep_open(_OPEN)
         self._table = lru_cache(_OPEN)(_table)
 
-    def draw(self, epoch: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    def draw(self, epoch: int) -> tuple[NDArray[np.floating], NDArray[Any]]:
         """Inputs and targets of an epoch, in the order of the manifest.
 
         Parameters
@@ -136,7 +136,7 @@ class Stream:
         with ThreadPoolExecutor(self._threads) as pool:
             return _joined(structures, pool.map(partial(self.make, epoch), structures))
 
-    def make(self, epoch: int, places: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    def make(self, epoch: int, places: NDArray[np.int64]) -> tuple[NDArray[np.floating], NDArray[Any]]:
         """Inputs and targets of the images of an epoch at some places of the manifest, at least one.
 
         The same as in :meth:`draw`, which see.
@@ -144,7 +144,7 @@ class Stream:
         structures = _structures(self._rows.iloc[places])
         return _joined(structures, (self._of(self._rows.iloc[places[within]], epoch) for within in structures))
 
-    def _of(self, rows: pd.DataFrame, epoch: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    def _of(self, rows: pd.DataFrame, epoch: int) -> tuple[NDArray[np.floating], NDArray[Any]]:
         """Those of one structure."""
         identity, path, item = str(rows["images_hash"].iloc[0]), Path(rows["shard"].iloc[0]), int(rows["item"].iloc[0])
         source = self._sources[identity]
@@ -232,11 +232,11 @@ def _structures(rows: pd.DataFrame) -> list[NDArray[np.int64]]:
 
 
 def _joined(
-    places: Sequence[NDArray[np.int64]], made: Iterable[tuple[NDArray[np.float32], NDArray[Any]]]
-) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    places: Sequence[NDArray[np.int64]], made: Iterable[tuple[NDArray[np.floating], NDArray[Any]]]
+) -> tuple[NDArray[np.floating], NDArray[Any]]:
     """Inputs and targets of some structures, each at its places."""
     number = sum(map(len, places))
-    inputs: NDArray[np.float32] = np.empty(0, np.float32)
+    inputs: NDArray[np.floating] = np.empty(0, np.float32)
     targets: NDArray[Any] = np.empty(0)
     for of_structure, (seen, aimed) in zip(places, made, strict=True):
         if not inputs.size:

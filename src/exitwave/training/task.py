@@ -74,7 +74,7 @@ class Task(Protocol):
         """Scores that :meth:`scores` gives beside ``validation_loss``."""
         ...
 
-    def inputs(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    def inputs(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.floating]:
         """What the network sees [n, H, H] or [n, c, H, H], from stacks of stored arrays."""
         ...
 
