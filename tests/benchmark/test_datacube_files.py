@@ -12,6 +12,11 @@ import h5py
 import numpy as np
 import pytest
 import zarr
+
+from exitwave.benchmark.probes import parts
+from exitwave.benchmark.scans import calibrated, open_scan
+from exitwave.electron import wavelength
+from exitwave.errors import ScanError
 from scan_writers import (
     write_blo,
     write_dm4,
@@ -21,11 +26,6 @@ from scan_writers import (
     write_rosetta,
     write_zspy,
 )
-
-from exitwave.benchmark.probes import parts
-from exitwave.benchmark.scans import calibrated, open_scan
-from exitwave.electron import wavelength
-from exitwave.errors import ScanError
 
 
 def as_hspy(path, data, **options):

@@ -84,7 +84,12 @@ def write_py4dstem(path: Path, data: np.ndarray) -> None:
         bundle.attrs["emd_group_type"] = "metadatabundle"
         calibration = bundle.create_group("calibration")
         calibration.attrs.update(emd_group_type="metadata", python_class="Calibration")
-        for name, value in (("Q_pixel_size", 0.02), ("Q_pixel_units", "A^-1"), ("R_pixel_size", 5), ("R_pixel_units", "A")):
+        for name, value in (
+            ("Q_pixel_size", 0.02),
+            ("Q_pixel_units", "A^-1"),
+            ("R_pixel_size", 5),
+            ("R_pixel_units", "A"),
+        ):
             calibration[name] = value
 
 
@@ -151,5 +156,7 @@ def write_dm4(path: Path, data: np.ndarray, units: Sequence[str] = UNITS, scales
         group("Dimensions", *(whole("", size) for size in data.shape[::-1])),
         whole("PixelDepth", 2),
     )
-    tree = struct.pack(">BBQ", 1, 0, 1) + group("ImageList", group("", content, group("ImageTags"), text("Name", "scan")))
+    tree = struct.pack(">BBQ", 1, 0, 1) + group(
+        "ImageList", group("", content, group("ImageTags"), text("Name", "scan"))
+    )
     path.write_bytes(struct.pack(">IQI", 4, len(tree), 1) + tree + bytes(8))

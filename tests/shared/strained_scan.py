@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ def deformed(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.linalg.inv(np.array([[c, -s], [s, c]]) @ (np.eye(2) + STRAIN)).T @ vectors
 
 
+@cache
 def strained_scan(rows: int = 6, columns: int = 8, counts: float = 4000.0, seed: int = 0) -> StrainedScan:
     """A scan whose right half is strained, with Poisson noise, and the direct beam somewhat beside the middle."""
     rng = np.random.default_rng(seed)
@@ -50,6 +52,8 @@ def strained_scan(rows: int = 6, columns: int = 8, counts: float = 4000.0, seed:
                     height = 1.0 if h == k == 0 else rng.uniform(0.05, 0.4) * math.exp(-(h * h + k * k) / 8)
                     expected += height * disk(x, y)
             patterns[row, column] = rng.poisson(counts * expected)
+    # The same for all tests.
+    patterns.setflags(write=False)
     return StrainedScan(patterns, counts * disk(*middle), strained)
 
 

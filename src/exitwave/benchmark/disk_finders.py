@@ -26,6 +26,8 @@ CENTRED = 2.0
 """Distance [px] of the direct beam from the middle that networks have seen."""
 MOST_DISKS = 300
 """Of a pattern."""
+CORRELATION = Correlation(power=1.0, sigma=1.0, least=0.05, spacing=0.8, scale="sqrt")
+"""What needs no validation patterns: with smaller powers, places of disks near the edge are biased."""
 FloatArray = NDArray[np.float64]
 
 
@@ -72,7 +74,7 @@ class CorrelationFinder:
         return [
             Found(
                 find_disks(pattern, self.probe.image, self.how)[:MOST_DISKS],
-                correlate(pattern, self.probe.image, self.how).astype(np.float32),
+                correlate(pattern, self.probe.image, self.how),
                 1.0,
                 nothing,
             )

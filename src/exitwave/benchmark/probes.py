@@ -164,12 +164,13 @@ def centred_probe(image: NDArray[np.floating], told: str) -> Probe:
     ScanError
         If it shows no disk.
     """
-    from scipy.ndimage import label, median_filter, shift
+    from scipy.ndimage import binary_dilation, center_of_mass, label, median_filter, shift
 
     values = np.where(np.isfinite(image), image, 0).astype(np.float64)
     smooth = median_filter(values, 3)
-    level = np.median(smooth)
-    height = np.percentile(smooth[smooth > level + 0.2 * (smooth.max() - level)], 75) - level if np.ptp(smooth) else 0.0
+    # Below the quarter is no disk that fits into the pattern.
+    level = np.percentile(smooth, 25)
+    height = np.percentile(smooth[smooth >= level + 0.2 * (smooth.max() - level)], 75) - level
     if not height > 0:
         raise ScanError(f"{told} shows no disk: it is the same everywhere; allowed: an image of the beam in vacuum")
     # Hot pixels are what their neighbours know nothing of, more than at the edge of a disk.
@@ -178,11 +179,13 @@ def centred_probe(image: NDArray[np.floating], told: str) -> Probe:
     disk = regions == np.bincount(regions.ravel())[1:].argmax() + 1
     radius = math.sqrt(np.count_nonzero(disk) / math.pi)
     _check_radius(radius, disk.shape, told)
-    (y, x), (rows, columns) = np.nonzero(disk), values.shape
-    y_off, x_off = rows // 2 - y.mean(), columns // 2 - x.mean()
     if disk[0].any() or disk[-1].any() or disk[:, 0].any() or disk[:, -1].any():
         raise ScanError(f"{told} shows a disk that the edge cuts; allowed: a whole one")
-    moved = shift(cleaned, (y_off, x_off), order=1)
+    # Its rim counts by how bright it is, so that the middle is found finer than to pixels.
+    share = np.clip(cleaned / height, 0, 1) * binary_dilation(disk, iterations=2)
+    rows, columns = values.shape
+    y, x = center_of_mass(share)
+    moved = shift(cleaned, (rows // 2 - y, columns // 2 - x), order=1)
     away = np.hypot(*np.ogrid[-(rows // 2) : rows - rows // 2, -(columns // 2) : columns - columns // 2])
     kept = np.clip(moved, 0, None) * (away <= BEYOND * radius + 2)
     return Probe(kept.astype(np.float32), radius, told)

@@ -99,8 +99,8 @@ def start_lattice(found: Sequence[FloatArray]) -> Lattice:
             f"no lattice was found in {len(found)} patterns that were looked at, of at most {most} disks; allowed: "
             "three disks that do not lie in a line, in some patterns; a lower --threshold finds weaker ones"
         )
-    # A lattice with too small a cell explains anything: of those alike the largest cell is right.
-    scores = [_score(candidate, found) * math.sqrt(abs(np.linalg.det(candidate.vectors))) for candidate in candidates]
+    # Too small a cell explains anything, and one that is too large by half explains half.
+    scores = [_score(candidate, found) * abs(np.linalg.det(candidate.vectors)) ** 0.25 for candidate in candidates]
     return candidates[int(np.argmax(scores))]
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from exitwave.benchmark.correlation import Correlation
-from exitwave.benchmark.disk_finders import Finder, frame_of
+from exitwave.benchmark.disk_finders import CORRELATION, Finder, frame_of
 from exitwave.benchmark.lattice import Lattice
 from exitwave.benchmark.probes import Probe, centred_probe, disk_probe, mean_pattern, parts, read_probe
 from exitwave.benchmark.scan_lattices import start_lattice
@@ -175,7 +175,7 @@ def _probe(scan: Scan, how: Measuring) -> Probe:
 def _method(how: Measuring, scan: Scan, probe: Probe, survey: Survey) -> Networks | Correlation:
     """What finds disks."""
     if how.method == "correlation":
-        return Correlation() if how.threshold is None else replace(Correlation(), least=how.threshold)
+        return CORRELATION if how.threshold is None else replace(CORRELATION, least=how.threshold)
     model, device = how.model or BUNDLED_DISKS, resolve_device(how.device)
     networks = load_disk_networks(model, device)
     low, high = _known_radii(networks[0].info)
