@@ -119,7 +119,7 @@ def test_patterns_that_are_empty_or_not_finite_are_passed_over(tmp_path):
     found = look_at(scan_of(tmp_path, patterns), probe())
     assert len(found.patterns) == 48 - 1 - 8
     assert np.isfinite(found.patterns).all()
-    with pytest.raises(ScanError, match="scan.npy has nothing but patterns that are empty or not finite"):
+    with pytest.raises(ScanError, match=r"scan.npy has nothing but patterns that are empty or not finite"):
         look_at(scan_of(tmp_path, np.full((2, 2, SIZE, SIZE), np.nan)), probe())
 
 

@@ -110,7 +110,8 @@ def write_mib(path: Path, data: np.ndarray, wanted: int | None = None) -> None:
     rows, columns, height, width = data.shape
     frames = b""
     for number, frame in enumerate(data.reshape(-1, height, width), 1):
-        fields = f"MQ1,{number:06d},00384,01,{width:04d},{height:04d},U16,   1x1,01,0,0,2024-05-18T16:51:49.971626178Z,555000ns,0,12"
+        camera = f"MQ1,{number:06d},00384,01,{width:04d},{height:04d},U16,   1x1,01"
+        fields = f"{camera},0,0,2024-05-18T16:51:49.971626178Z,555000ns,0,12"
         # The reader turns frames upside down, as the camera records them.
         frames += fields.encode().ljust(384, b" ") + frame[::-1].astype(">u2").tobytes()
     path.write_bytes(frames)

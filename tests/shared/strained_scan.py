@@ -40,11 +40,11 @@ def strained_scan(rows: int = 6, columns: int = 8, counts: float = 4000.0, seed:
     strained = np.zeros((rows, columns), bool)
     strained[:, columns // 2 :] = True
     patterns = np.zeros((rows, columns, SIZE, SIZE))
-    middle = np.array([SIZE // 2, SIZE // 2])
+    middle = (SIZE // 2, SIZE // 2)
     for row in range(rows):
         for column in range(columns):
             vectors = deformed(VECTORS) if strained[row, column] else VECTORS
-            origin = middle + [0.6, -0.4] + rng.normal(0, 0.1, 2)
+            origin = np.add(middle, (0.6, -0.4)) + rng.normal(0, 0.1, 2)
             expected = np.full((SIZE, SIZE), 0.002)
             for h in range(-3, 4):
                 for k in range(-3, 4):

@@ -193,7 +193,7 @@ class NetworkFinder:
         total = np.zeros_like(framed)
         step = max(1, AT_ONCE // framed[0].size) if len(framed) else 1
         for first in range(0, len(framed), step):
-            inputs = torch.from_numpy(scaled(framed[first : first + step], self.probe))
+            inputs = torch.from_numpy(scaled(framed[first : first + step], self.probe)).float()
             for network in self.networks:
                 device = next(network.module.parameters()).device
                 with torch.inference_mode():
