@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial import cKDTree
-from strained_scan import RADIUS, SIZE, VECTORS, strained_scan
 
 from exitwave.benchmark.disk_finders import (
     CORRELATION,
@@ -19,6 +18,7 @@ from exitwave.benchmark.disk_finders import (
     frame_of,
 )
 from exitwave.benchmark.probes import centred_probe
+from strained_scan import RADIUS, SIZE, VECTORS, strained_scan
 
 MIDDLE = (SIZE // 2, SIZE // 2)
 

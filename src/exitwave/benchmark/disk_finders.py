@@ -24,6 +24,8 @@ AT_ONCE = 2**18
 """Pixels that a network sees at once: enough to be fast, few enough for any memory."""
 CENTRED = 2.0
 """Distance [px] of the direct beam from the middle that networks have seen."""
+FAINT = 1e-3
+"""Of the highest peak of a correlation, below which nothing is a disk."""
 MOST_DISKS = 300
 """Of a pattern."""
 CORRELATION = Correlation(power=1.0, sigma=1.0, least=0.05, spacing=0.8, scale="sqrt")
@@ -70,16 +72,16 @@ class CorrelationFinder:
 
     def find(self, patterns: NDArray[np.float32]) -> list[Found]:
         """See :class:`Finder`."""
-        nothing = np.zeros(2)
-        return [
-            Found(
-                find_disks(pattern, self.probe.image, self.how)[:MOST_DISKS],
-                correlate(pattern, self.probe.image, self.how),
-                1.0,
-                nothing,
-            )
-            for pattern in patterns
-        ]
+        corner, radius = np.zeros(2), self.probe.radius
+        last = np.array(patterns.shape[:0:-1]) - 1
+        found = []
+        for pattern in patterns:
+            peaks = find_disks(pattern, self.probe.image, self.how)[:MOST_DISKS]
+            # A disk that the edge cuts has its peak elsewhere; and the direct beam has ripples.
+            whole = ((peaks[:, :2] >= radius) & (peaks[:, :2] <= last - radius)).all(axis=1)
+            peaks = peaks[whole & (peaks[:, 2] >= FAINT * peaks[:1, 2].max(initial=0.0))]
+            found.append(Found(peaks, correlate(pattern, self.probe.image, self.how), 1.0, corner))
+        return found
 
 
 @dataclass(frozen=True)

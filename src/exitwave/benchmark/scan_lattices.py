@@ -16,8 +16,12 @@ from exitwave.errors import LatticeError, ScanError
 
 FloatArray = NDArray[np.float64]
 Fit = Literal["disks", "map"]
-CANDIDATES = 16
-"""Lattices of single patterns among which that of the scan is chosen."""
+CANDIDATES = 12
+"""Patterns, those with most disks, among whose lattices that of the scan is chosen."""
+ALIKE = 0.05
+"""Difference of two lattices, as a share of a vector, below which they are candidates for the same."""
+SEVERAL = 3
+"""Patterns that the lattice of a scan must explain."""
 NEAR = 0.25
 """Of the shortest lattice vector, within which a disk belongs to a lattice point."""
 EXPLAINED = 0.6
@@ -84,34 +88,52 @@ def start_lattice(found: Sequence[FloatArray]) -> Lattice:
     ScanError
         If no pattern has a lattice.
     """
-    ordered = sorted(found, key=len, reverse=True)
-    candidates = []
-    for peaks in ordered[: 2 * CANDIDATES]:
+    candidates: list[Lattice] = []
+    for peaks in sorted(found, key=len, reverse=True)[:CANDIDATES]:
         try:
-            candidates.append(find_lattice(peaks))
+            lattice = find_lattice(peaks)
         except LatticeError:
             continue
-        if len(candidates) == CANDIDATES:
-            break
-    if not candidates:
+        if not any(_alike(lattice, other) for other in candidates):
+            candidates.append(lattice)
+    scores = [_score(candidate, found) for candidate in candidates]
+    # One pattern of noise may have a lattice; that of a scan is in several.
+    scores = [score for score in scores if score.patterns >= min(SEVERAL, len(found))]
+    if not scores:
         most = max((len(peaks) for peaks in found), default=0)
         raise ScanError(
             f"no lattice was found in {len(found)} patterns that were looked at, of at most {most} disks; allowed: "
-            "three disks that do not lie in a line, in some patterns; a lower --threshold finds weaker ones"
+            "three disks that do not lie in a line, in several patterns; --threshold says what is a disk"
         )
-    # Too small a cell explains anything, and one that is too large by half explains half.
-    scores = [_score(candidate, found) * abs(np.linalg.det(candidate.vectors)) ** 0.25 for candidate in candidates]
-    return candidates[int(np.argmax(scores))]
+    return max(scores, key=lambda score: score.value).lattice
 
 
-def _score(candidate: Lattice, found: Sequence[FloatArray]) -> float:
-    total = 0.0
+def _alike(one: Lattice, other: Lattice) -> bool:
+    """Whether two reduced lattices differ by a few percent at most."""
+    off = np.linalg.norm(one.vectors - other.vectors, axis=0).max()
+    return bool(off < ALIKE * np.linalg.norm(one.vectors, axis=0).min())
+
+
+@dataclass(frozen=True)
+class _Score:
+    """How well a lattice explains some patterns, and how many of them it explains."""
+
+    lattice: Lattice
+    value: float
+    patterns: int
+
+
+def _score(candidate: Lattice, found: Sequence[FloatArray]) -> _Score:
+    total, patterns = 0.0, 0
     for peaks in found:
         try:
-            total += _explained(peaks, fit_lattice(peaks, candidate))[0]
+            explained, _, near = _explained(peaks, fit_lattice(peaks, candidate))
         except LatticeError:
             continue
-    return total
+        total += explained
+        patterns += explained >= EXPLAINED and np.count_nonzero(near) > 3
+    # Too small a cell explains anything, and one that is too large by half explains half.
+    return _Score(candidate, total * float(abs(np.linalg.det(candidate.vectors))) ** 0.25, patterns)
 
 
 def fit_position(found: Found, start: Lattice, fit: Fit) -> Fitted:
