@@ -131,7 +131,7 @@ def _score(candidate: Lattice, found: Sequence[FloatArray]) -> _Score:
         except LatticeError:
             continue
         total += explained
-        patterns += explained >= EXPLAINED and np.count_nonzero(near) > 3
+        patterns += bool(explained >= EXPLAINED and np.count_nonzero(near) > 3)
     # Too small a cell explains anything, and one that is too large by half explains half.
     return _Score(candidate, total * float(abs(np.linalg.det(candidate.vectors))) ** 0.25, patterns)
 
