@@ -13,6 +13,7 @@ from skimage.metrics import structural_similarity as reference_similarity
 
 from exitwave.config.disks import Disks
 from exitwave.data.patterns import scaled, without_hot_pixels
+from exitwave.labels.reflections import places_image
 from exitwave.training.complex_layers import (
     ComplexBlock,
     ComplexConvolution,
@@ -21,7 +22,15 @@ from exitwave.training.complex_layers import (
     spectral_half,
     to_complex,
 )
-from exitwave.training.disk_losses import STRONG, THRESHOLDS, DiskSums, disk_loss, structural_similarity
+from exitwave.training.disk_losses import (
+    STRONG,
+    THRESHOLDS,
+    DiskSums,
+    disk_loss,
+    gathered,
+    places_loss,
+    structural_similarity,
+)
 from exitwave.training.disk_networks import channels
 from exitwave.training.disks import DisksTask
 from exitwave.training.symmetry import SQUARE_SYMMETRIES, transform_about_pixel
@@ -85,11 +94,34 @@ def disk(x: float, y: float, radius: float = 4.0, size: int = 32) -> np.ndarray:
 
 def test_the_correlation_is_highest_where_the_disk_is() -> None:
     seen = torch.from_numpy(np.stack([disk(11, 20), disk(16, 16)])[None])
-    pattern, probe, correlation = channels(seen, ["pattern", "probe", "correlation"])[0]
-    assert torch.equal(pattern, seen[0, 0])
-    assert torch.equal(probe, seen[0, 1])
-    assert np.unravel_index(int(correlation.argmax()), (32, 32)) == (20, 11)
+    pattern, probe, correlation, hybrid, edges = channels(
+        seen, ["pattern", "probe", "correlation", "hybrid", "edges"], 0.5
+    )[0]
+    torch.testing.assert_close(pattern, seen[0, 0])
+    torch.testing.assert_close(probe, seen[0, 1])
     assert float(correlation.max()) == pytest.approx(1.0, abs=1e-5)
+    for found in (correlation, hybrid, edges):
+        assert np.unravel_index(int(found.argmax()), (32, 32)) == (20, 11)
+    # The less of the size of the spectrum is left, the sharper is the peak.
+    widths = [int((found > found.max() / 2).sum()) for found in (correlation, hybrid, edges)]
+    assert widths[0] > widths[1] > widths[2]
+
+
+def test_evened_correlations_are_those_of_numpy() -> None:
+    seen = np.stack([disk(11, 20) + 0.1 * disk(20, 9), disk(16, 16)])[None]
+    found = channels(torch.from_numpy(seen), ["hybrid"], 0.5)[0, 0].numpy()
+    pattern, probe = seen[0].astype(np.float64)
+    spectrum = np.fft.fft2(pattern) * np.conj(np.fft.fft2(np.fft.ifftshift(probe)))
+    size = np.maximum(np.abs(spectrum) / np.abs(spectrum).max(), 1e-5)
+    expected = np.fft.ifft2(spectrum / np.sqrt(size)).real
+    np.testing.assert_allclose(found, expected / (5 * expected.std(ddof=1)), atol=2e-4)
+
+
+def test_contrast_does_not_depend_on_how_bright_a_disk_is() -> None:
+    pattern = disk(9, 16) + 0.05 * disk(23, 16)
+    contrast = channels(torch.from_numpy(np.stack([pattern, disk(16, 16)])[None]), ["contrast"], 0.5)[0, 0]
+    assert float(contrast[16, 23]) == pytest.approx(float(contrast[16, 9]), rel=0.1)
+    assert float(contrast[2, 16]) == 0
 
 
 def test_amplitudes_depend_neither_on_dose_nor_on_exposure() -> None:
@@ -148,6 +180,7 @@ def test_all_eight_symmetries_about_a_pixel_differ() -> None:
         {"inputs": ["correlation"]},
         {"architecture": "fcunet"},
         {"architecture": "fcunet", "inputs": ["pattern", "probe"]},
+        {"places": False},
     ],
 )
 def test_every_network_gives_an_image_of_the_size_of_the_pattern(keys: dict[str, Any]) -> None:
@@ -156,21 +189,21 @@ def test_every_network_gives_an_image_of_the_size_of_the_pattern(keys: dict[str,
     network = task.build().eval()
     seen = torch.rand(2, 2, 32, 48)
     found = network(seen)
-    assert found.shape == (2, 1, 32, 48)
+    assert found.shape == (2, 1 if keys.get("places") is False else 4, 32, 48)
+    assert task.predict(found).shape == (2, 32, 48)
     assert (task.predict(found) >= 0).all()
     if keys.get("inputs") == ["correlation"]:
         # Blind to all but the correlation: a constant pattern shifts that by a constant alone.
         assert len(network.inputs) == 1
 
 
-def test_a_fourier_network_moves_its_disks_with_the_pattern() -> None:
-    """A shift multiplies the spectrum by a phase; what is convolved there is not exactly shifted, but its place is."""
+def test_a_fourier_network_sees_the_spectrum_over_its_power() -> None:
     torch.manual_seed(0)
-    network = disks(architecture="fcunet", width=2, depth=1).build().eval()
+    network = disks(architecture="fcunet", width=2, depth=1, power=0.5).build().eval()
     pattern, probe = disk(16, 16), disk(16, 16)
     still = network(torch.from_numpy(np.stack([pattern, probe])[None])).detach()
     again = network(torch.from_numpy(np.stack([2 * pattern, 2 * probe])[None])).detach()
-    np.testing.assert_allclose(again, still, atol=1e-5)  # normalised by power
+    np.testing.assert_allclose(again, still, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +224,7 @@ def test_dropout_is_off_once_trained() -> None:
     torch.manual_seed(0)
     seen = torch.rand(1, 2, 16, 16)
     for architecture in ("unet", "fcunet"):
-        network = disks(dropout=0.5, architecture=architecture).build()
+        network = disks(width=12, dropout=0.3, architecture=architecture).build()
         assert not torch.equal(network(seen), network(seen))
         network.eval()
         assert torch.equal(network(seen), network(seen))
@@ -208,15 +241,59 @@ def test_the_structural_similarity_is_that_of_scikit_image() -> None:
 
 
 def test_losses_are_what_they_say() -> None:
-    outputs, targets = torch.rand(2, 16, 16), torch.rand(2, 16, 16)
-    error = outputs - targets
-    weighted = ((1 + 5 * targets) * error**2).mean(dim=(1, 2))
+    outputs, targets = torch.rand(2, 1, 16, 16), torch.rand(2, 1, 16, 16)
+    error = (outputs - targets)[:, 0]
+    weighted = ((1 + 5 * targets[:, 0]) * error**2).mean(dim=(1, 2))
     torch.testing.assert_close(disk_loss(outputs, targets, "weighted_mse"), weighted)
     torch.testing.assert_close(disk_loss(outputs, targets, "l1"), error.abs().mean(dim=(1, 2)))
     mixed = disk_loss(outputs, targets, "ssim_l1") - disk_loss(outputs, targets, "l1")
-    torch.testing.assert_close(mixed, 1 - structural_similarity(outputs, targets))
+    torch.testing.assert_close(mixed, 1 - structural_similarity(outputs[:, 0], targets[:, 0]))
     for loss in ("weighted_mse", "l1", "ssim_l1"):
         torch.testing.assert_close(disk_loss(targets, targets, loss), torch.zeros(2), atol=1e-5, rtol=0)
+
+
+def test_the_uncertainty_that_costs_least_is_the_mean_error() -> None:
+    targets = torch.from_numpy(places_image(reflection(16, 16), 32))[None]
+    errors = torch.from_numpy(np.random.default_rng(0).laplace(0, 0.3, (1, 2, 32, 32)))
+    costs = {}
+    for scale in (0.1, 0.2, 0.3, 0.45, 0.9):
+        unsure = torch.full((1, 1, 32, 32), np.log(scale))
+        costs[scale] = float(places_loss(torch.cat([targets[:, :1], targets[:, 1:] + errors, unsure], 1), targets))
+    assert min(costs, key=lambda scale: costs[scale]) in (0.2, 0.3, 0.45)
+
+
+def reflection(*places: float) -> np.ndarray:
+    """List of reflections at places x, y, all as strong, with 000 in the corner."""
+    pairs = np.reshape(places, (-1, 2))
+    listed = np.zeros((1 + len(pairs), 9))
+    listed[0, :2], listed[0, 5], listed[1:, :2], listed[1:, 2], listed[1:, 5] = -50, 1, pairs, 1, 1
+    return listed
+
+
+def test_pixels_that_point_to_the_middle_of_a_spot_put_it_exactly_there() -> None:
+    target = torch.from_numpy(places_image(reflection(10.3, 12.8, 21.45, 20.1), 32))[None]
+    # A spot in the wrong place, whose pixels know the right one.
+    blurred = torch.from_numpy(places_image(reflection(10.0, 13.0, 21.0, 20.0), 32))[None, 0:1]
+    found = gathered(blurred[:, 0], target[:, 1:], 1.0)[0]
+    truth = target[0, 0]
+    assert float(found.max()) == pytest.approx(float(truth.max()), rel=0.15)
+    for x, y in ((10.3, 12.8), (21.45, 20.1)):
+        near = found[round(y) - 3 : round(y) + 4, round(x) - 3 : round(x) + 4]
+        rows, columns = np.mgrid[round(y) - 3 : round(y) + 4, round(x) - 3 : round(x) + 4]
+        centre = [float((near * at).sum() / near.sum()) for at in (columns, rows)]
+        np.testing.assert_allclose(centre, (x, y), atol=0.02)
+
+
+def test_turned_ways_still_point_to_the_disk() -> None:
+    task = disks()
+    target = torch.from_numpy(places_image(reflection(9.3, 20.8), 32))[None]
+    images = torch.zeros(1, 2, 32, 32)
+    for seed in range(12):
+        _, moved = task.augment(images, target, np.random.default_rng(seed))
+        rows, columns = np.nonzero(moved[0, 0].numpy() > 0.3)
+        places = np.stack([columns, rows]) + moved[0, 1:, rows, columns].numpy()
+        np.testing.assert_allclose(places, places[:, :1].repeat(len(rows), axis=1), atol=1e-5)
+        assert moved[0, 0].max() == target[0, 0].max()
 
 
 def spots(*places: tuple[int, int, float]) -> torch.Tensor:
@@ -224,14 +301,14 @@ def spots(*places: tuple[int, int, float]) -> torch.Tensor:
     image = np.zeros((32, 32))
     for x, y, height in places:
         image = np.maximum(image, height * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 2))
-    return torch.from_numpy(image[None]).float()
+    return torch.from_numpy(image[None, None]).float()
 
 
 def test_validation_counts_found_false_and_missed_disks() -> None:
     weak = 0.5 * STRONG**0.5
     truth = spots((8, 8, 1.0), (20, 8, 0.6), (8, 24, weak))
     found = spots((9, 8, 0.9), (8, 24, 0.4), (26, 26, 0.3))
-    sums = DiskSums.of(found, truth, "l1", 0.5)
+    sums = DiskSums.of(found, truth, found[:, 0], "l1", 0.5)
     counts = dict(zip(THRESHOLDS, sums.found.tolist(), strict=True))
     assert counts[0.2] == [1, 1, 1]  # the weak one that was found is neither right nor wrong
     assert counts[0.35] == [1, 0, 1]

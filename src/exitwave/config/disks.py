@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from exitwave.config.block import Block, Positive, Whole
 from exitwave.config.models import Network
 
-CHANNELS = ("pattern", "probe", "correlation")
+Channel = Literal["pattern", "probe", "correlation", "contrast", "hybrid", "edges"]
+CHANNELS: tuple[Channel, ...] = get_args(Channel)
 """What a network may see of a pattern."""
 
 
@@ -38,10 +39,19 @@ class Disks(Network):
         description="unet: a U-Net on what `inputs` names; fcunet: a complex U-Net on the Fourier transform of the "
         "pattern times the conjugate one of the probe (Munshi et al. 2022)",
     )
-    inputs: list[Literal["pattern", "probe", "correlation"]] | None = Field(
+    inputs: list[Channel] | None = Field(
         None,
-        description="what a unet sees, all three if left out; [correlation] is the published rival. Of a fcunet what "
-        "its last layers see beside the complex maps: nothing if left out, as published",
+        description="what a unet sees, all if left out: pattern, probe, their correlation; contrast: the pattern over "
+        "its mean around; hybrid and edges: the correlation with its spectrum evened out halfway or further, so that "
+        "rims of disks count. [correlation] is the published rival. Of a fcunet what its last layers see beside the "
+        "complex maps: nothing if left out, as published",
+    )
+    power: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.25, description="exponent of the intensities that are seen; 0.5: amplitudes; lower: weak disks show as well"
+    )
+    places: bool = Field(
+        True,
+        description="whether the network also says how far every pixel is from the middle of its disk, and how surely",
     )
     width: Whole = Field(16, ge=2, le=256, description="filters of the first stage, doubled in each further one")
     depth: Whole = Field(4, ge=1, le=6, description="downsampling stages")
@@ -78,7 +88,7 @@ class Disks(Network):
         return self
 
     @property
-    def seen(self) -> list[str]:
+    def seen(self) -> list[Channel]:
         """What the network sees, or its last layers."""
         if self.inputs is None:
             return list(CHANNELS) if self.architecture == "unet" else []
@@ -86,7 +96,7 @@ class Disks(Network):
 
     def parts(self) -> dict[str, Any]:
         """See :meth:`exitwave.config.models.Network.parts`."""
-        keys = {"architecture", "width", "depth", "pooling", "merge"}
+        keys = {"architecture", "width", "depth", "pooling", "merge", "power", "places"}
         return {**self.model_dump(include=keys), "inputs": "+".join(self.seen)}
 
     def columns(self) -> tuple[str, ...]:

@@ -106,24 +106,39 @@ def structure_factor_image(
     float32 [y, x]
         Where Gaussians overlap, the largest.
     """
+    image: NDArray[np.float32] = places_image(reflections, size, weight, gamma, sigma)[0]
+    if thickness is not None:
+        image *= np.float32(thickness)
+    return image
+
+
+def places_image(
+    reflections: NDArray[np.floating], size: int, weight: Weight = "ewald", gamma: float = 0.5, sigma: float = 1.0
+) -> NDArray[np.float32]:
+    """Image of structure factors, and for each of its pixels the way to the reflection that it shows.
+
+    Parameters are those of :func:`structure_factor_image`.
+
+    Returns
+    -------
+    float32 [3, y, x]
+        The image, and the way along x and y [px]; 0 where there is no reflection.
+    """
     heights = weights(reflections, weight)
     centre = (reflections[:, 2:5] == 0).all(axis=1)
     largest = heights[~centre].max(initial=0.0)
     heights = np.minimum(heights / largest if largest > 0 else centre.astype(np.float64), 1.0) ** gamma
-    image: NDArray[np.float32] = _highest_of_gaussians(
-        np.ascontiguousarray(reflections[:, :2], np.float64), heights, size, sigma
-    )
-    if thickness is not None:
-        image *= np.float32(thickness)
-    return image
+    places = np.ascontiguousarray(reflections[:, :2], np.float64)
+    found: NDArray[np.float32] = _highest_of_gaussians(places, heights, size, sigma)
+    return found
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _highest_of_gaussians(
     places: NDArray[np.float64], heights: NDArray[np.float64], size: int, sigma: float
 ) -> NDArray[np.float32]:
-    """Image of Gaussians of these heights at places (x, y) [px]; where they overlap, the highest."""
-    image = np.zeros((size, size), np.float32)
+    """Gaussians of these heights at places (x, y) [px], the highest in each pixel, and the way to its place."""
+    image = np.zeros((3, size, size), np.float32)
     reach = math.ceil(4 * sigma)
     for number in range(len(places)):
         x, y = places[number]
@@ -132,6 +147,6 @@ def _highest_of_gaussians(
             along_y = heights[number] * math.exp(-((i - y) ** 2) / (2 * sigma**2))
             for j in range(max(0, column - reach), min(size, column + reach + 1)):
                 value = np.float32(along_y * math.exp(-((j - x) ** 2) / (2 * sigma**2)))
-                if value > image[i, j]:
-                    image[i, j] = value
+                if value > image[0, i, j]:
+                    image[0, i, j], image[1, i, j], image[2, i, j] = value, x - j, y - i
     return image

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import torch
-from torch.nn.functional import avg_pool2d, max_pool2d
+from torch.nn.functional import avg_pool2d, conv2d, max_pool2d
 
 THRESHOLDS = (0.05, 0.08, 0.11, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
 """Least heights of a peak, of which validation finds the best."""
@@ -17,6 +18,12 @@ REACH = 5
 """Edge of the square within which a found and a true disk are the same [px]: about 0.05 1/Å at the usual pixel."""
 TRUTH_WEIGHT = 5.0
 """How much more an error counts where the truth is 1."""
+PLACES_WEIGHT = 0.01
+"""Of the ways to disks in the loss."""
+NEAR, DIM = 2.5, 0.1
+"""What is learned of ways: of pixels up to this way from the middle along an axis [px], and of this height at least."""
+FINEST, COARSEST = 0.01, 4.0
+"""Limits of the uncertainty of a place [px]."""
 _WINDOW = 7
 """Edge of the window of the structural similarity [px]."""
 _C1, _C2 = 0.01**2, 0.03**2
@@ -41,19 +48,74 @@ def structural_similarity(first: torch.Tensor, second: torch.Tensor) -> torch.Te
 
 
 def disk_loss(outputs: torch.Tensor, targets: torch.Tensor, loss: str) -> torch.Tensor:
-    """Loss [n] of images [n, H, W].
+    """Loss [n] of images, and of the ways to disks where they are given.
 
     Parameters
     ----------
-    outputs, targets : torch.Tensor [n, H, W]
+    outputs : torch.Tensor [n, 1 or 4, H, W]
+        Image; with places also the way to the middle of a disk (x, y) [px], and the logarithm of its uncertainty.
+    targets : torch.Tensor [n, 1 or 3, H, W]
+        Image and way.
     loss : {"weighted_mse", "l1", "ssim_l1"}
-        Mean of ``(1 + 5 y) (y' - y)²``; of ``|y' - y|``; the latter plus one minus the structural similarity.
+        Of images the mean of ``(1 + 5 y) (y' - y)²``; of ``|y' - y|``; the latter plus one minus the structural
+        similarity. To that comes :func:`places_loss`.
     """
-    errors = outputs - targets
+    image, true = outputs[:, 0], targets[:, 0]
+    errors = image - true
     if loss == "weighted_mse":
-        return ((1 + TRUTH_WEIGHT * targets) * errors.square()).mean(dim=(1, 2))
-    absolute = errors.abs().mean(dim=(1, 2))
-    return absolute if loss == "l1" else absolute + 1 - structural_similarity(outputs, targets)
+        result = ((1 + TRUTH_WEIGHT * true) * errors.square()).mean(dim=(1, 2))
+    else:
+        result = errors.abs().mean(dim=(1, 2))
+    if loss == "ssim_l1":
+        result = result + 1 - structural_similarity(image, true)
+    return result if outputs.shape[1] == 1 else result + PLACES_WEIGHT * places_loss(outputs, targets)
+
+
+def places_loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Negative logarithm of the probability of the ways to disks [n], mean over the pixels of disks.
+
+    The errors of both components have a Laplace distribution whose scale is the network's own. So a disk that cannot
+    be seen costs little, and one that can be seen is to be told to a fraction of a pixel (A. Kendall and Y. Gal, What
+    Uncertainties Do We Need, NeurIPS 2017).
+    """
+    near = (targets[:, 1:].abs().amax(dim=1) < NEAR) & (targets[:, 0] > DIM)
+    weights = targets[:, 0] * near
+    errors = (outputs[:, 1:3] - targets[:, 1:]).abs().sum(dim=1)
+    scale = laplace_scale(outputs[:, 3])
+    surprise = errors / scale + 2 * scale.log()
+    return (weights * surprise).sum(dim=(1, 2)) / weights.sum(dim=(1, 2)).clamp(min=1e-3)
+
+
+def laplace_scale(logarithm: torch.Tensor) -> torch.Tensor:
+    """Scale of a Laplace distribution [px] of its logarithm, within what a place can be known to."""
+    return logarithm.clamp(math.log(FINEST), math.log(COARSEST)).exp()
+
+
+def gathered(image: torch.Tensor, ways: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Images [n, H, W] in which each pixel is added where it points to, and spots are Gaussians again.
+
+    A Gaussian of this deviation whose pixels all point to its middle comes out as it was, but exactly in place.
+    """
+    number, height, width = image.shape
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    x = (columns.to(image) + ways[:, 0].clamp(-NEAR, NEAR)).clamp(0, width - 1.001)
+    y = (rows.to(image) + ways[:, 1].clamp(-NEAR, NEAR)).clamp(0, height - 1.001)
+    left, top = x.floor(), y.floor()
+    right, below = x - left, y - top
+    total = torch.zeros(number, height * width, device=image.device)
+    corner = (top * width + left).long().flatten(1)
+    for step, share in (
+        (0, (1 - right) * (1 - below)),
+        (1, right * (1 - below)),
+        (width, (1 - right) * below),
+        (width + 1, right * below),
+    ):
+        total.scatter_add_(1, corner + step, (share * image).flatten(1))
+    reach = math.ceil(4 * sigma)
+    kernel = torch.exp(-(torch.arange(-reach, reach + 1, device=image.device) ** 2) / (2 * sigma**2))
+    kernel = kernel / kernel.sum()
+    spread = conv2d(total.view(number, 1, height, width), kernel.view(1, 1, 1, -1), padding=(0, reach))
+    return conv2d(spread, kernel.view(1, 1, -1, 1), padding=(reach, 0))[:, 0]
 
 
 @dataclass(frozen=True)
@@ -77,17 +139,18 @@ class DiskSums:
         return DiskSums(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
     @classmethod
-    def of(cls, outputs: torch.Tensor, targets: torch.Tensor, loss: str, gamma: float) -> DiskSums:
-        """Sums of images [n, H, W].
+    def of(cls, outputs: torch.Tensor, targets: torch.Tensor, image: torch.Tensor, loss: str, gamma: float) -> DiskSums:
+        """Sums of outputs and targets, see :func:`disk_loss`, and of the images [n, H, W] that disks are found in.
 
         Peaks are whole pixels here. The direct beam is found always and counts as any other.
         """
-        peaks = _local_maxima(outputs)
-        strong = _local_maxima(targets) & (targets > 0.9 * STRONG**gamma)
-        near_strong, near_any = _spread(strong), _spread(targets > FAINT**gamma)
+        true = targets[:, 0]
+        peaks = _local_maxima(image)
+        strong = _local_maxima(true) & (true > 0.9 * STRONG**gamma)
+        near_strong, near_any = _spread(strong), _spread(true > FAINT**gamma)
         found = []
         for threshold in THRESHOLDS:
-            there = peaks & (outputs > threshold)
+            there = peaks & (image > threshold)
             found.append(
                 torch.stack([(there & near_strong).sum(), (there & ~near_any).sum(), (strong & ~_spread(there)).sum()])
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -11,6 +12,15 @@ from torch.nn import functional
 from exitwave.config.disks import Disks
 from exitwave.training.complex_layers import ComplexBlock, SpectralPooling, from_complex, joined, to_complex
 
+EVENED = {"hybrid": 0.5, "edges": 0.25}
+"""Exponent of the size of the spectrum of a correlation; 1 leaves it, 0 is a phase correlation."""
+FAINTEST = 1e-5
+"""Of the largest, size of a component of that spectrum below which it is not amplified further."""
+SPREAD = 5.0
+"""Standard deviations of an evened correlation that are one unit."""
+AROUND, DARK, CONTRAST = 9, 3e-3, 3.0
+"""Of the contrast: edge of the square in which the mean is taken [px], amplitude that is added to it, and unit."""
+TINY = 1e-12
 CONVOLUTIONS = 2
 """Complex convolutions in each block; four are published, at twice the cost."""
 
@@ -23,17 +33,35 @@ def correlation(pattern: torch.Tensor, probe: torch.Tensor) -> torch.Tensor:
     return spectrum
 
 
-def channels(seen: torch.Tensor, names: list[str]) -> torch.Tensor:
-    """What a network sees [n, len(names), H, W] of patterns and probes [n, 2, H, W].
+def channels(seen: torch.Tensor, names: Sequence[str], power: float) -> torch.Tensor:
+    """What a network sees [n, len(names), H, W] of patterns and probes.
 
-    The correlation is in units of that of the probe with itself.
+    Parameters
+    ----------
+    seen : torch.Tensor [n, 2, H, W]
+        Amplitudes, as from :func:`exitwave.data.patterns.scaled`.
+    names : sequence of str
+        See :class:`exitwave.config.disks.Disks`.
+    power : float
+        Exponent of intensities.
     """
-    pattern, probe = seen[:, 0], seen[:, 1]
+    amplitude = seen.float().clamp(min=0)
+    pattern, probe = (amplitude ** (2 * power)).unbind(dim=1)
     maps = {"pattern": pattern, "probe": probe}
-    if "correlation" in names:
-        with torch.autocast(seen.device.type, enabled=False):
-            power = probe.float().square().sum(dim=(-2, -1), keepdim=True).clamp(min=1e-12)
-            maps["correlation"] = torch.fft.ifft2(correlation(pattern, probe)).real / power
+    with torch.autocast(seen.device.type, enabled=False):
+        if {"correlation", "hybrid", "edges"} & set(names):
+            spectrum = correlation(pattern, probe)
+            energy = probe.square().sum(dim=(-2, -1), keepdim=True).clamp(min=TINY)
+            maps["correlation"] = torch.fft.ifft2(spectrum).real / energy
+            size = spectrum.abs() / spectrum.abs().amax(dim=(-2, -1), keepdim=True).clamp(min=TINY)
+            for name in EVENED.keys() & set(names):
+                evened = torch.fft.ifft2(spectrum * size.clamp(min=FAINTEST) ** (EVENED[name] - 1)).real
+                maps[name] = evened / (SPREAD * evened.std(dim=(-2, -1), keepdim=True).clamp(min=TINY))
+        if "contrast" in names:
+            mean = functional.avg_pool2d(
+                amplitude[:, :1].square(), AROUND, 1, AROUND // 2, count_include_pad=False
+            ).sqrt()[:, 0]
+            maps["contrast"] = amplitude[:, 0] / (mean + DARK) / CONTRAST
     return torch.stack([maps[name] for name in names], dim=1)
 
 
@@ -54,18 +82,18 @@ class DiskUnet(nn.Module):
     def __init__(self, model: Disks) -> None:
         super().__init__()
         widths = [model.width * 2**stage for stage in range(model.depth + 1)]
-        self.inputs = model.seen
+        self.inputs, self.power = model.seen, model.power
         self.merge = model.merge
         pixels = model.merge**2
         incoming = [len(model.seen) * pixels, *widths[:-1]]
         self.down = nn.ModuleList(RealBlock(*pair, model.dropout) for pair in zip(incoming, widths, strict=True))
         self.up = nn.ModuleList(RealBlock(wide + narrow, narrow) for narrow, wide in pairwise(widths))
         self.pool = SpectralPooling(of_complex=False) if model.pooling == "spectral" else nn.MaxPool2d(2)
-        self.last = nn.Conv2d(widths[0], pixels, 1)
+        self.last = nn.Conv2d(widths[0], maps_of(model) * pixels, 1)
 
     def forward(self, seen: torch.Tensor) -> torch.Tensor:
-        """Images [n, 1, H, W] of patterns and probes [n, 2, H, W]."""
-        maps = functional.pixel_unshuffle(channels(seen, self.inputs), self.merge)
+        """Images [n, 1, H, W], or four maps with places, of patterns and probes [n, 2, H, W]."""
+        maps = functional.pixel_unshuffle(channels(seen, self.inputs, self.power), self.merge)
         skips = []
         for place, block in enumerate(self.down):
             maps = block(maps if place == 0 else self.pool(maps))
@@ -88,7 +116,7 @@ class FourierUnet(nn.Module):
     def __init__(self, model: Disks) -> None:
         super().__init__()
         widths = [model.width * 2**stage for stage in range(model.depth + 1)]
-        self.inputs = model.seen
+        self.inputs, self.power = model.seen, model.power
         self.down = nn.ModuleList(
             ComplexBlock(*pair, CONVOLUTIONS, model.dropout) for pair in zip([1, *widths[:-1]], widths, strict=True)
         )
@@ -97,12 +125,13 @@ class FourierUnet(nn.Module):
         )
         self.pool = SpectralPooling(of_complex=True)
         self.real = RealBlock(2 * widths[0] + len(model.seen), 2 * widths[0])
-        self.last = nn.Conv2d(2 * widths[0], 1, 1)
+        self.last = nn.Conv2d(2 * widths[0], maps_of(model), 1)
 
     def forward(self, seen: torch.Tensor) -> torch.Tensor:
-        """Images [n, 1, H, W] of patterns and probes [n, 2, H, W]."""
+        """Images [n, 1, H, W], or four maps with places, of patterns and probes [n, 2, H, W]."""
         with torch.autocast(seen.device.type, enabled=False):
-            spectrum = torch.fft.fftshift(correlation(seen[:, 0], seen[:, 1]), dim=(-2, -1))
+            pattern, probe = (seen.float().clamp(min=0) ** (2 * self.power)).unbind(dim=1)
+            spectrum = torch.fft.fftshift(correlation(pattern, probe), dim=(-2, -1))
             power = spectrum.abs().square().mean(dim=(-2, -1), keepdim=True).clamp(min=1e-12)
             maps = from_complex((spectrum / power.sqrt())[:, None])
         skips = []
@@ -115,9 +144,14 @@ class FourierUnet(nn.Module):
             inverse = torch.fft.ifft2(torch.fft.ifftshift(to_complex(maps), dim=(-2, -1)), norm="ortho")
             found = from_complex(inverse)
         if self.inputs:
-            found = torch.cat([found, channels(seen, self.inputs)], dim=1)
+            found = torch.cat([found, channels(seen, self.inputs, self.power)], dim=1)
         output: torch.Tensor = self.last(self.real(found))
         return output
+
+
+def maps_of(model: Disks) -> int:
+    """Maps that a network gives: the image; with places also the way to the middle of a disk (x, y), and how unsure."""
+    return 4 if model.places else 1
 
 
 def build_disk_network(model: Disks) -> nn.Module:

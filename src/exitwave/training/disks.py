@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,7 +18,7 @@ from exitwave.data.columns import pixel_column
 from exitwave.data.patterns import scaled
 from exitwave.electron import wavelength
 from exitwave.errors import ConfigError, TrainingError
-from exitwave.labels.reflections import structure_factor_image
+from exitwave.labels.reflections import places_image
 from exitwave.training.task import INPUT, Curves
 
 if TYPE_CHECKING:
@@ -55,14 +56,14 @@ class DisksTask:
         return scaled(arrays[INPUT], arrays[PROBE])
 
     def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.float16]:
-        """Images of structure factors [n, H, H]."""
+        """Images of structure factors [n, 1, H, H]; with places also the way to the reflection [n, 3, H, H]."""
         size, aim = arrays[INPUT].shape[-1], self.model.target
-        drawn = [structure_factor_image(each, size, aim.weight, aim.gamma, aim.sigma) for each in arrays[REFLECTIONS]]
-        return np.stack(drawn).astype(np.float16)
+        drawn = [places_image(each, size, aim.weight, aim.gamma, aim.sigma) for each in arrays[REFLECTIONS]]
+        return np.stack(drawn).astype(np.float16)[:, : 3 if self.model.places else 1]
 
     def statistics(self, targets: NDArray[Any], rows: pd.DataFrame) -> dict[str, Any]:
         """Mean of the images, and range of the radii of the disks [px]."""
-        told: dict[str, Any] = {"mean": float(targets.mean())}
+        told: dict[str, Any] = {"mean": float(targets[:, 0].mean(dtype=np.float64))}
         pixel = pixel_column(rows.columns)
         if {"semiangle", "energy"} <= set(rows.columns):
             lengths = rows["energy"].map(wavelength)
@@ -72,7 +73,7 @@ class DisksTask:
         return told
 
     def build(self) -> torch.nn.Module:
-        """Network with one output a pixel."""
+        """Network with one map, or four."""
         from exitwave.training.disk_networks import build_disk_network
 
         return build_disk_network(self.model)
@@ -90,25 +91,30 @@ class DisksTask:
         self, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Turn and flip patterns, probes and targets alike, about their middle pixel."""
-        from exitwave.training.symmetry import draw_symmetries, transform_each
+        import torch
+
+        from exitwave.training.symmetry import draw_symmetries, transform_each, turned
 
         symmetries = draw_symmetries(len(images), rng)
         # The middle is a pixel: what turning an even number of pixels would move by one.
-        return transform_each(images, symmetries, about_pixel=True), transform_each(
-            targets, symmetries, about_pixel=True
-        )
+        seen = transform_each(images, symmetries, about_pixel=True)
+        aims = transform_each(targets, symmetries, about_pixel=True)
+        if self.model.places:
+            aims[:, 1:] = torch.stack([turned(way, one) for way, one in zip(aims[:, 1:], symmetries, strict=True)])
+        return seen, aims
 
     def objective(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Loss of the model's choice."""
         from exitwave.training.disk_losses import disk_loss
 
-        return disk_loss(outputs[:, 0].float(), targets.float(), self.model.loss).mean()
+        return disk_loss(outputs.float(), targets.float(), self.model.loss).mean()
 
     def sums(self, outputs: torch.Tensor, targets: torch.Tensor) -> DiskSums:
         """Loss, and disks found and missed at several thresholds."""
         from exitwave.training.disk_losses import DiskSums
 
-        return DiskSums.of(outputs[:, 0].float(), targets.float(), self.model.loss, self.model.target.gamma)
+        model = self.model
+        return DiskSums.of(outputs.float(), targets.float(), self.predict(outputs), model.loss, model.target.gamma)
 
     def scores(self, sums: DiskSums) -> dict[str, float]:
         """Loss, F1 at the threshold that is best for it, and that threshold."""
@@ -120,8 +126,17 @@ class DisksTask:
         }
 
     def predict(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Images of structure factors [n, H, W], not negative."""
-        return outputs[:, 0].float().clamp(min=0)
+        """Images of structure factors [n, H, W], not negative; with places, each pixel is taken where it points to."""
+        from exitwave.training.disk_losses import gathered
+
+        image = outputs[:, 0].float().clamp(min=0)
+        return gathered(image, outputs[:, 1:3].float(), self.model.target.sigma) if self.model.places else image
+
+    def deviations(self, outputs: torch.Tensor) -> torch.Tensor | None:
+        """Standard deviation of the place of a disk along an axis, in each of its pixels [n, H, W] [px]."""
+        from exitwave.training.disk_losses import laplace_scale
+
+        return math.sqrt(2) * laplace_scale(outputs[:, 3].float()) if self.model.places else None
 
 
 def multiple_of(model: Disks) -> int:

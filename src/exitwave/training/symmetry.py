@@ -29,6 +29,14 @@ def transform_about_pixel(field: torch.Tensor, symmetry: int) -> torch.Tensor:
     return turned if symmetry < 4 else _flip_about_pixel(turned, -1)
 
 
+def turned(ways: torch.Tensor, symmetry: int) -> torch.Tensor:
+    """Components along x and y [2, H, W] of vectors in a field that was transformed."""
+    x, y = ways
+    for _ in range(symmetry % 4):
+        x, y = y, -x
+    return torch.stack([x if symmetry < 4 else -x, y])
+
+
 def _flip_about_pixel(field: torch.Tensor, axis: int) -> torch.Tensor:
     return field.flip(axis).roll(1 - field.shape[axis] % 2, axis)
 
