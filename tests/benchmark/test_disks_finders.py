@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
+from correlators import Correlator, First
 from exitwave.benchmark.disk_finders import (
     CORRELATION,
     CorrelationFinder,
@@ -21,27 +22,6 @@ from exitwave.benchmark.probes import centred_probe
 from strained_scan import RADIUS, SIZE, VECTORS, strained_scan
 
 MIDDLE = (SIZE // 2, SIZE // 2)
-
-
-class Correlator(torch.nn.Module):
-    """In place of a trained network: what it sees correlated, high where disks are."""
-
-    def __init__(self):
-        super().__init__()
-        self.one = torch.nn.Parameter(torch.ones(1))
-        self.seen = []
-
-    def forward(self, inputs):
-        self.seen.append(tuple(inputs.shape))
-        pattern, probe = (torch.fft.rfft2(one) for one in (inputs[:, :1], torch.fft.ifftshift(inputs[:, 1:], (2, 3))))
-        return torch.fft.irfft2(pattern * probe.conj(), inputs.shape[2:]) / (inputs[:, 1:] ** 2).sum((2, 3), True)
-
-
-class First:
-    """In place of its task."""
-
-    def predict(self, outputs):
-        return outputs[:, 0].clamp(min=0)
 
 
 @dataclass
@@ -82,7 +62,7 @@ def check(found, places, shape, within, margin):
 
 
 def network_finder(probe, shape, centre, largest=9.5, multiple=16, networks=1):
-    modules = [Network(Correlator(), First()) for _ in range(networks)]
+    modules = [Network(Correlator(), First(None)) for _ in range(networks)]
     frame = frame_of(shape, centre, probe.radius, largest, multiple)
     return NetworkFinder(modules, probe, frame, 0.1), modules
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -18,13 +19,19 @@ import tifffile
 import zarr
 from typer.testing import CliRunner
 
+from correlators import Correlator, First
 from exitwave.benchmark.scan_strain import EMPTY, GOOD, NOT_READ, SATURATED
 from exitwave.cli import app
+from exitwave.config.disks import Disks
+from exitwave.config.models import Segmentation
+from exitwave.data.whole import sealed, unsealed
 from exitwave.electron import wavelength
-from exitwave.errors import ScanError
+from exitwave.errors import ScanError, TrainingError
 from exitwave.jobs import strain, strain_folder, strain_results, strain_worker
 from exitwave.jobs.strain import measure_strain
 from exitwave.jobs.strain_how import Box, Given, Measuring
+from exitwave.training.kinds import task_of
+from exitwave.training.networks import save_network
 from scan_writers import write_rosetta
 from strained_scan import RADIUS, SAMPLING, SIZE, STRAIN, TURN, strained_scan
 
@@ -331,6 +338,57 @@ def test_a_probe_of_another_size_is_refused(tmp_path, how):
     np.save(tmp_path / "probe.npy", np.pad(small().probe, 32))
     with pytest.raises(ScanError, match=r"probe.npy has 128 x 128 px, and patterns of .*scan.npy have 64 x 64"):
         measure_strain(scan_of(tmp_path), tmp_path / "out", how)
+
+
+@pytest.fixture
+def network(tmp_path, monkeypatch):
+    """Folder of a network that is not trained, and correlates what it sees once it is loaded."""
+    model = Disks(kind="disks", width=2, depth=2)
+    task = task_of(model, {})
+    info = {"validation": {"validation_threshold": 0.1}, "data": {"target": {"disk_radius": {"min": 2.0, "max": 4.0}}}}
+    save_network(tmp_path / "network", task.build(), task, pixel_size=1.0, info=info)
+    original = strain_worker.load_networks
+
+    def loaded(path):
+        return [replace(one, module=Correlator(), task=First(one.model)) for one in original(path)]
+
+    monkeypatch.setattr(strain_worker, "load_networks", loaded)
+    return tmp_path / "network"
+
+
+def test_networks_find_disks_in_a_scan(tmp_path, how, network, caplog):
+    out = tmp_path / "out"
+    networks = replace(how, method="network", model=network, device="cpu")
+    measure_strain(scan_of(tmp_path), out, networks)
+    maps = arrays(out)
+    assert (maps["trust"] == GOOD).all()
+    assert maps["e_xx"][:, 3:].mean() == pytest.approx(STRAIN[0, 0], abs=1e-3)
+    settings = json.loads((out / "strain.json").read_text())
+    assert settings["threshold"] == 0.1
+    assert settings["weights"].startswith("sha256:")
+    assert "radius" not in caplog.text
+    with pytest.raises(ScanError, match=r"made otherwise \(threshold: 0.1, now 0.2\)"):
+        measure_strain(tmp_path / "scan.npy", out, replace(networks, threshold=0.2))
+
+
+def test_disks_that_a_network_does_not_know_are_told(tmp_path, how, network, caplog):
+    text = (network / "network.json").read_text()
+    for least, most, told in (
+        (8.0, 9.0, "the networks know 8 to 9 px"),
+        (0.5, 1.7, "blocks of 2 x 2 pixels are added"),
+    ):
+        content = unsealed(json.loads(text))
+        content["info"]["data"]["target"]["disk_radius"] = {"min": least, "max": most}
+        (network / "network.json").write_text(json.dumps(sealed(content)))
+        measure_strain(scan_of(tmp_path), tmp_path / str(most), replace(how, method="network", model=network))
+        assert told in caplog.text
+
+
+def test_networks_that_do_something_else_are_refused(tmp_path, how):
+    task = task_of(Segmentation(kind="segmentation", encoder_depth=3), {})
+    save_network(tmp_path / "other", task.build(), task, pixel_size=1.0, info={})
+    with pytest.raises(TrainingError, match=r"other: holds networks of kind segmentation; allowed: .* kind disks"):
+        measure_strain(scan_of(tmp_path), tmp_path / "out", replace(how, method="network", model=tmp_path / "other"))
 
 
 def run(*arguments):

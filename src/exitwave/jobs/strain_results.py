@@ -19,7 +19,14 @@ from exitwave.errors import ScanError
 from exitwave.jobs.strain_folder import DISKS, POINTS, STATE, Lattices
 from exitwave.report.strain_figures import COMPONENTS, Example, draw_lattice, draw_quality, draw_strain, shown
 from exitwave.report.strain_page import write_strain_page
-from exitwave.report.strain_words import axis_told, components_told, pace_told, reference_told, trust_told
+from exitwave.report.strain_words import (
+    axis_told,
+    components_told,
+    number_told,
+    pace_told,
+    reference_told,
+    trust_told,
+)
 
 PAGE, ARRAYS = "summary.html", "strain.npz"
 PICTURES = {"strain": "strain.png", "quality": "quality.png", "patterns": "patterns.png"}
@@ -154,7 +161,7 @@ def _examples(folder: Path, results: Results) -> Iterator[Example]:
         table = pq.read_table(folder / DISKS, filters=[("row", "=", row), ("column", "=", column)])
         disks = np.column_stack([table["x"].to_numpy(), table["y"].to_numpy()])
         near = ~np.isnan(table["h"].to_numpy().astype(float))
-        yield Example(pattern, disks, near, f"{title} (x {column}, y {row})")
+        yield Example(pattern, disks, near, f"{title}\nx {column}, y {row}")
 
 
 def _chosen(results: Results) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -185,7 +192,7 @@ def _write_page(folder: Path, results: Results, found: Sequence[str], paths: Map
     ):
         values = shown(maps, name)
         unit = "°" if name == "rotation" else " %"
-        headline[told] = f"{np.nanmedian(values):.3f}{unit}" if maps.good.any() else "none"
+        headline[told] = f"{number_told(np.nanmedian(values))}{unit}" if maps.good.any() else "none"
     error = np.where(maps.good, maps.errors["xx"], np.nan)
     headline["standard error of e_xx, median"] = f"{100 * np.nanmedian(error):.3f} %" if maps.good.any() else "none"
     pictures = {

@@ -64,6 +64,7 @@ CODES = {
 WIDTH = 12.0
 """Of a picture [inch]."""
 BINS = 60
+LEGEND_COLUMNS = 4
 LINE = 4
 """Rows, or columns, of a scan from which it is a map; fewer are drawn as lines."""
 
@@ -146,7 +147,7 @@ def draw_quality(maps: StrainMaps, disks: NDArray[Any], residual: NDArray[Any], 
     thin = _is_line(shape)
     height = 1.6 if thin else _map_height(shape, 4)
     there = [code for code in TRUST if (maps.trust == code).any()]
-    with figure(path, WIDTH, height + 0.55 + 0.2 * len(there)) as drawing:
+    with figure(path, WIDTH, height + 0.6 + 0.2 * math.ceil(len(there) / LEGEND_COLUMNS)) as drawing:
         axes = drawing.subplots(1, 4)
         for axis, values, title in (
             (axes[0], disks, "disks on the lattice"),
@@ -156,7 +157,9 @@ def draw_quality(maps: StrainMaps, disks: NDArray[Any], residual: NDArray[Any], 
             if thin:
                 _line(axis, values, None, step)
             else:
-                _map(drawing, axis, values, _top(values), "viridis", symmetric=False)
+                # What is not trusted would rule the colours.
+                known = values[maps.good] if maps.good.any() else values
+                _map(drawing, axis, values, _top(known), "viridis", symmetric=False)
             axis.set_title(title)
         colours = ListedColormap([CODES[code] for code in TRUST])
         axes[3].imshow(
@@ -177,7 +180,7 @@ def draw_quality(maps: StrainMaps, disks: NDArray[Any], residual: NDArray[Any], 
             )
             for code in there
         ]
-        drawing.legend(handles=legend, loc="outside lower right", fontsize=8, ncols=1)
+        drawing.legend(handles=legend, loc="outside lower center", fontsize=8, ncols=LEGEND_COLUMNS)
 
 
 def draw_lattice(
@@ -212,7 +215,7 @@ def draw_lattice(
     with figure(path, WIDTH, edge * mean.shape[0] / mean.shape[1] + 0.5) as drawing:
         axes = drawing.subplots(1, number)
         _pattern(axes[0], mean, sampling)
-        axes[0].set_title("mean of some patterns, lattice, axes")
+        axes[0].set_title("mean, lattice, axes")
         _draw_vectors(axes[0], maps, origin, mean.shape)
         _pattern(axes[1], probe, None)
         axes[1].set_title(f"probe, radius {radius:.3g} px")

@@ -16,6 +16,11 @@ NORMAL = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
 
+def number_told(value: float) -> str:
+    """A number with three decimals, of which none is below 0 that is shown as 0."""
+    return f"{round(float(value), 3) + 0.0:.3f}"
+
+
 def pace_told(positions: int, seconds: float, held: int) -> str:
     """How long it took, for how many positions now and in calls before."""
     if not positions:
@@ -77,9 +82,9 @@ def components_told(maps: StrainMaps) -> Iterator[str]:
         there = values[np.isfinite(values)]
         if not there.size:
             continue
-        low, middle, high = np.percentile(there, [5, 50, 95])
+        low, middle, high = map(number_told, np.percentile(there, [5, 50, 95]))
         unit = UNITS[name]
-        told = f"{TOLD[name]}: median {middle:.3f}{unit}, 90 % of the positions within {low:.3f} and {high:.3f}{unit}"
+        told = f"{TOLD[name]}: median {middle}{unit}, 90 % of the positions within {low} and {high}{unit}"
         if np.count_nonzero(within) > 2 and not within.all():
             scatter = NORMAL * float(np.median(np.abs(values[within] - np.median(values[within]))))
             told += f"; in the reference it scatters by {scatter:.3f}{unit}"
