@@ -25,7 +25,7 @@ STATE = "strain.json"
 """What the results are of, and made with."""
 PARTS = ".parts"
 """Hidden folder of what is measured, until all is."""
-DISKS, LATTICES, POINTS = "disks.parquet", "lattices.npz", "disks.h5"
+DISKS, LATTICES, POINTS = "disks.parquet", ".lattices.npz", "disks.h5"
 Place = tuple[slice, slice]
 
 
