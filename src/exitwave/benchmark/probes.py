@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.benchmark.pages import in_words
-from exitwave.benchmark.scan_files import arrays_of, reading
+from exitwave.benchmark.scan_files import arrays_of
 from exitwave.benchmark.scans import Scan, scan_from
+from exitwave.benchmark.stored_arrays import reading
 from exitwave.electron import wavelength
 from exitwave.errors import ScanError
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.benchmark.pages import in_words
-from exitwave.benchmark.scan_files import Axis, Part, StoredArray, arrays_of, reading
+from exitwave.benchmark.scan_files import arrays_of
+from exitwave.benchmark.stored_arrays import Axis, Part, StoredArray, reading
 from exitwave.benchmark.units import NO_UNITS, length_of
 from exitwave.electron import wavelength
 from exitwave.errors import ScanError

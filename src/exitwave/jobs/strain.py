@@ -266,7 +266,7 @@ def _measure(
         if progress is not None:
             progress(done, total)
 
-    workers = min(how.workers or min(MOST_WORKERS, len(os.sched_getaffinity(0))), len(todo) // 2)
+    workers = min(how.workers or min(MOST_WORKERS, _cores()), len(todo) // 2)
     on_gpu = isinstance(setup.finder, Networks) and setup.finder.device == "cuda"
     if workers < 2 or on_gpu:
         worker = Worker(setup, scan, finder)
@@ -289,6 +289,11 @@ def _measure(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return number
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _reference(lattices: Lattices, scan: Scan, how: Measuring, box: Place | None) -> Reference:
