@@ -28,8 +28,8 @@ FAINT = 1e-3
 """Of the highest peak of a correlation, below which nothing is a disk."""
 MOST_DISKS = 300
 """Of a pattern."""
-CORRELATION = Correlation(power=1.0, sigma=1.0, least=0.05, spacing=0.8, scale="sqrt")
-"""What needs no validation patterns: with smaller powers, places of disks near the edge are biased."""
+CORRELATION = Correlation(power=1.0, sigma=1.0, least=0.14, spacing=1.0, scale="log", trench=1.4)
+"""What needs no examples to be tuned on; smaller powers move disks near the edge of a pattern."""
 FloatArray = NDArray[np.float64]
 
 
