@@ -152,8 +152,12 @@ def segment(
         overwrite=overwrite,
     )
     places, done, failed = {path: number for number, path in enumerate(found, 1)}, 0, []
-    with _tiles_told(len(found)) as progress:
-        for outcome in segment_files(found, model or BUNDLED, output, how, progress):
+    with _progress_told("tiles") as progress:
+
+        def of_image(number: int, name: str, tiles: int, total: int) -> None:
+            progress(f"{number}/{len(found)} {name}", tiles, total)
+
+        for outcome in segment_files(found, model or BUNDLED, output, how, of_image):
             told = outcome.told if outcome.done else f"skipped: {outcome.told}"
             typer.echo(f"{places[outcome.image]}/{len(found)} {told}", err=not outcome.done)
             done += outcome.done
@@ -174,39 +178,133 @@ def _frame(text: str | None) -> int | Literal["all"] | None:
 
 
 @contextmanager
-def _tiles_told(files: int) -> Iterator[Callable[[int, str, int, int], None]]:
-    """Tells on stderr how far an image is: a bar on a terminal, else a line every ``TOLD_EVERY`` seconds."""
+def _progress_told(unit: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Tells on stderr how far something is: a bar on a terminal, else a line every ``TOLD_EVERY`` seconds."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("tiles"))
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
     # What goes to another place than the bar does not pass through it.
     bar = Progress(
         *columns, TimeRemainingColumn(), console=console, transient=True, redirect_stdout=sys.stdout.isatty()
     )
-    task, current, begun, told = bar.add_task("", total=None, visible=False), (0, ""), 0.0, 0.0
+    task, current, begun, told, first = bar.add_task("", total=None, visible=False), "", 0.0, 0.0, 0
 
-    def progress(number: int, name: str, tiles: int, total: int) -> None:
-        nonlocal current, begun, told
-        now, start = time.monotonic(), current != (number, name)
+    def progress(text: str, done: int, total: int) -> None:
+        nonlocal current, begun, told, first
+        now, start = time.monotonic(), current != text
         if start:
-            current, begun, told = (number, name), now, now
-        text = f"{number}/{files} {name}"
+            current, begun, told, first = text, now, now, done
         if console.is_terminal:
             if start:
                 bar.reset(task, description=text)
-            bar.update(task, total=total, completed=tiles, visible=tiles < total)
-        elif now - told >= TOLD_EVERY and tiles < total:
+            bar.update(task, total=total, completed=done, visible=done < total)
+        elif now - told >= TOLD_EVERY and first < done < total:
             told = now
-            left = (now - begun) / tiles * (total - tiles)
-            typer.echo(f"{text}: {tiles} of {total} tiles, about {left:.0f} s left", err=True)
+            left = (now - begun) / (done - first) * (total - done)
+            typer.echo(f"{text}: {done} of {total} {unit}, about {left:.0f} s left", err=True)
 
     if console.is_terminal:
         with bar:
             yield progress
     else:
         yield progress
+
+
+@app.command()
+def strain(
+    scan: Annotated[Path, typer.Argument(help="4D scan: HSPY, ZSPY, EMD, H5 of py4DSTEM, MIB, BLO, DM4, NPY, Zarr")],
+    probe: Annotated[
+        Path | None, typer.Option(help="image of the probe in vacuum, or a scan of vacuum; as the scan, or TIFF")
+    ] = None,
+    vacuum: Annotated[
+        str | None,
+        typer.Option(metavar="X0:X1,Y0:Y1", help="columns and rows of the scan beside the specimen, for the probe"),
+    ] = None,
+    semiangle: Annotated[
+        float | None, typer.Option(help="convergence [mrad], where there is no image of the probe: an even disk")
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="file of networks that find disks, or folder of a training or a network; several are averaged. If "
+            "left out, the networks that come with exitwave"
+        ),
+    ] = None,
+    method: Annotated[
+        Literal["network", "correlation"], typer.Option(help="what finds disks; correlation needs no network")
+    ] = "network",
+    output: Annotated[
+        Path | None, typer.Option(help="folder for maps, disks and a page; NAME_strain if left out")
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X0:X1,Y0:Y1",
+            help="unstrained columns and rows of the scan; or a known lattice, LENGTH,LENGTH,ANGLE of g1 and g2 in 1/Å "
+            "and degrees. If left out, the median of the scan",
+        ),
+    ] = None,
+    axis: Annotated[
+        str, typer.Option(help="direction of e_xx: degrees from x of the patterns (right) to y (down), or g1, or g2")
+    ] = "0",
+    fit: Annotated[
+        Literal["map", "disks"],
+        typer.Option(help="disks: fit lattices to the places of disks; map: and then straight to the map of disks"),
+    ] = "map",
+    threshold: Annotated[
+        float | None, typer.Option(min=0.0, help="least height of a disk, in place of the method's own")
+    ] = None,
+    energy: Annotated[
+        float | None, typer.Option(min=1.0, help="of the electrons [keV], where pixels are in mrad or with --semiangle")
+    ] = None,
+    reciprocal_sampling: Annotated[
+        float | None, typer.Option(help="pixel of the patterns [1/Å], in place of what the file says")
+    ] = None,
+    step: Annotated[float | None, typer.Option(help="step of the scan [Å], in place of what the file says")] = None,
+    scan_shape: Annotated[
+        str | None, typer.Option(metavar="COLUMNSxROWS", help="of the scan, where the file has a stack of patterns")
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="where the networks run; auto: on a GPU if there is one")
+    ] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="processes at the same time; if left out, one a core, up to 8")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="replace results that were made otherwise")] = False,
+) -> None:
+    """Measure the strain of a 4D scan: disks, strain maps, where to trust them, and a page to look at."""
+    import logging
+
+    from exitwave.jobs.strain import measure_strain
+    from exitwave.jobs.strain_how import Measuring, parsed_axis, parsed_box, parsed_reference, parsed_shape
+
+    logging.basicConfig(format="warning: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    how = Measuring(
+        method=method,
+        model=model,
+        probe=probe,
+        vacuum=None if vacuum is None else parsed_box(vacuum, "--vacuum"),
+        semiangle=semiangle,
+        energy=None if energy is None else 1e3 * energy,
+        reciprocal_sampling=reciprocal_sampling,
+        step=step,
+        scan_shape=None if scan_shape is None else parsed_shape(scan_shape),
+        threshold=threshold,
+        fit=fit,
+        reference=None if reference is None else parsed_reference(reference),
+        axis=parsed_axis(axis),
+        device=device,
+        workers=workers,
+        overwrite=overwrite,
+    )
+    folder = output or Path(f"{scan.stem}_strain")
+    with _progress_told("positions") as progress:
+        found = measure_strain(scan, folder, how, lambda done, total: progress(scan.name, done, total))
+    for told in found:
+        typer.echo(told)
+    typer.echo(f"results in {folder}; look at {folder / 'summary.html'}")
 
 
 @app.command()

@@ -29,6 +29,10 @@ class MicrographError(ExitwaveError):
     """A micrograph or its mask cannot be used."""
 
 
+class ScanError(ExitwaveError):
+    """A scan of diffraction patterns, or its probe, cannot be used."""
+
+
 class LatticeError(ExitwaveError):
     """No lattice can be fitted: too few disks, or all in a line."""
 

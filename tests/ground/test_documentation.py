@@ -38,6 +38,7 @@ RUN_ELSEWHERE = {
     "docs/structures.md": "tests/structures/test_page.py",
     "docs/add_a_kind.md": "tests/contract/test_add_a_kind.py",
     "docs/diffraction.md": "tests/images/test_page.py",
+    "docs/strain.md": "tests/jobs/test_strain_page.py",
 }
 """Pages whose snippets are run by tests of their own."""
 EACH_BY_ITSELF = {"docs/artifacts.md"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -27,8 +26,7 @@ from exitwave.errors import ConfigError, MicrographError, TrainingError
 from exitwave.hardware import resolve_device
 from exitwave.jobs.results_folder import ResultsFolder, Segmented
 from exitwave.jobs.results_table import IMAGES, KEY, RESULTS
-from exitwave.training.bundle import find_convention, is_bundle, load_networks
-from exitwave.training.record import network_folders, read_record
+from exitwave.training.bundle import find_convention, is_bundle, load_networks, weights_told
 
 if TYPE_CHECKING:
     from exitwave.training.networks import LoadedNetwork
@@ -195,15 +193,10 @@ def segment_files(
 
 def _settings(model: Path, how: Applying) -> dict[str, Any]:
     """What results depend on beside the image, by heading of the tables."""
-    if is_bundle(model):
-        convention = find_convention(model, how.convention)
-        name, digests = convention.name, convention.weights_sha256
-    else:
-        name, digests = "", "".join(read_record(folder).weights_sha256 for folder in network_folders(model))
     return {
         "model": str(_absolute(model)),
-        "convention": name,
-        "weights": f"sha256:{hashlib.sha256(digests.encode()).hexdigest()[:12]}",
+        "convention": find_convention(model, how.convention).name if is_bundle(model) else "",
+        "weights": weights_told(model, how.convention),
         "exitwave": version("exitwave"),
         "threshold": how.threshold,
         "smallest [nm]": how.particles.smallest / 10,

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from exitwave.data.whole import replace_file
 from exitwave.errors import TrainingError
 from exitwave.training.kinds import task_from
-from exitwave.training.record import DESCRIPTION, MALFORMED, network_folders, record_from
+from exitwave.training.record import DESCRIPTION, MALFORMED, network_folders, read_record, record_from
 from exitwave.training.task import Task
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 BUNDLED = Path(__file__).parents[3] / "resources" / "models" / "particles.safetensors"
 """The networks that come with exitwave, and are used where no others are named."""
+BUNDLED_DISKS = BUNDLED.with_name("disks.safetensors")
+"""The same of networks that find Bragg disks."""
 KEY = "bundle"
 """Of the metadata of the file."""
 OF_THE_DATASET = ("dataset", "data", "image_size")
@@ -284,3 +286,18 @@ def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
         digest.update(name.encode())
         digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def weights_told(path: Path, convention: str | None = None) -> str:
+    """Digest of the weights of networks that belong together, short enough for a table.
+
+    Raises
+    ------
+    TrainingError
+        If there is no network, or it is damaged.
+    """
+    if is_bundle(path):
+        digests = find_convention(path, convention).weights_sha256
+    else:
+        digests = "".join(read_record(folder).weights_sha256 for folder in network_folders(path))
+    return f"sha256:{hashlib.sha256(digests.encode()).hexdigest()[:12]}"

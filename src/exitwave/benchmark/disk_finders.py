@@ -1,0 +1,210 @@
+"""Disks of patterns, by networks or by correlation with the probe."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exitwave.benchmark.correlation import Correlation, correlate, find_disks
+from exitwave.benchmark.peaks import find_peaks
+from exitwave.benchmark.probes import Probe, centred_probe
+from exitwave.data.patterns import scaled
+
+if TYPE_CHECKING:
+    from exitwave.training.networks import LoadedNetwork
+
+log = logging.getLogger(__name__)
+AT_ONCE = 2**18
+"""Pixels that a network sees at once: enough to be fast, few enough for any memory."""
+CENTRED = 2.0
+"""Distance [px] of the direct beam from the middle that networks have seen."""
+FAINT = 1e-3
+"""Of the highest peak of a correlation, below which nothing is a disk."""
+MOST_DISKS = 300
+"""Of a pattern."""
+CORRELATION = Correlation(power=1.0, sigma=1.0, least=0.14, spacing=1.0, scale="log", trench=1.4)
+"""What needs no examples to be tuned on; smaller powers move disks near the edge of a pattern."""
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Disks of a pattern.
+
+    Attributes
+    ----------
+    peaks : float64 array [n, 3]
+        Place x, y [px of the pattern] and weight, the strongest first.
+    image : float32 array [h, w]
+        Map that is high where disks are.
+    scale : float
+        Pixel of the map in pixels of the pattern.
+    corner : float64 array [2]
+        Place x, y of the first pixel of the map in the pattern.
+    """
+
+    peaks: FloatArray
+    image: NDArray[np.float32]
+    scale: float
+    corner: FloatArray
+
+
+class Finder(Protocol):
+    """Finds disks in the patterns of a scan."""
+
+    def find(self, patterns: NDArray[np.float32]) -> list[Found]:
+        """Disks of patterns [n, H, W], which are clean."""
+        ...
+
+
+@dataclass(frozen=True)
+class CorrelationFinder:
+    """By correlation with the probe."""
+
+    probe: Probe
+    how: Correlation
+
+    def find(self, patterns: NDArray[np.float32]) -> list[Found]:
+        """See :class:`Finder`."""
+        corner, radius = np.zeros(2), self.probe.radius
+        last = np.array(patterns.shape[:0:-1]) - 1
+        found = []
+        for pattern in patterns:
+            peaks = find_disks(pattern, self.probe.image, self.how)[:MOST_DISKS]
+            # A disk that the edge cuts has its peak elsewhere; and the direct beam has ripples.
+            whole = ((peaks[:, :2] >= radius) & (peaks[:, :2] <= last - radius)).all(axis=1)
+            peaks = peaks[whole & (peaks[:, 2] >= FAINT * peaks[:1, 2].max(initial=0.0))]
+            found.append(Found(peaks, correlate(pattern, self.probe.image, self.how), 1.0, corner))
+        return found
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How patterns are brought into the square that a network sees.
+
+    Attributes
+    ----------
+    binned : int
+        Edge of the pixels that are added up.
+    size : int
+        Edge of the square [px of it].
+    corner : (int, int)
+        Place x, y of the first binned pixel in the square; below 0 where the square is the smaller one.
+    """
+
+    binned: int
+    size: int
+    corner: tuple[int, int]
+
+    def fit(self, patterns: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Patterns [n, H, W] in the square [n, size, size], with nothing beside them."""
+        small = binned(patterns, self.binned)
+        framed = np.zeros((len(small), self.size, self.size), np.float32)
+        (to_x, from_x), (to_y, from_y) = (
+            _overlap(corner, edge, self.size) for corner, edge in zip(self.corner, small.shape[:0:-1], strict=True)
+        )
+        framed[:, to_y, to_x] = small[:, from_y, from_x]
+        return framed
+
+    @property
+    def origin(self) -> FloatArray:
+        """Place x, y of the first pixel of the square in the pattern [px of it]."""
+        return (self.binned - 1) / 2 - self.binned * np.array(self.corner, np.float64)
+
+
+def frame_of(
+    shape: tuple[int, int], centre: tuple[float, float], radius: float, largest: float, multiple: int
+) -> Frame:
+    """The frame for patterns of a scan.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Of the patterns, (H, W).
+    centre : (float, float)
+        Place of the direct beam, x and y [px].
+    radius : float
+        Of the disks [px].
+    largest : float
+        Radius of the largest disks that the network knows [px].
+    multiple : int
+        What the edge of the square must be a multiple of.
+    """
+    bins = max(1, math.ceil(radius / largest - 0.05))
+    size = max(1, math.ceil(max(shape) / bins / multiple)) * multiple
+    corner = []
+    for place, edge in zip(centre, shape[::-1], strict=True):
+        at, small = (place - (bins - 1) / 2) / bins, edge // bins
+        resting = size // 2 - small // 2
+        off = at + resting - size // 2
+        corner.append(resting - round(off) if abs(off) > CENTRED else resting)
+    return Frame(bins, size, (corner[0], corner[1]))
+
+
+def binned(patterns: NDArray[np.float32], edge: int) -> NDArray[np.float32]:
+    """Patterns [n, H, W] with blocks of pixels added up; what is left at the right and below is cut."""
+    if edge == 1:
+        return patterns
+    number, height, width = patterns.shape
+    rows, columns = height // edge, width // edge
+    blocks = patterns[:, : rows * edge, : columns * edge].reshape(number, rows, edge, columns, edge)
+    return np.asarray(blocks.sum(axis=(2, 4)), np.float32)
+
+
+class NetworkFinder:
+    """By networks, of whose maps the mean is taken.
+
+    Parameters
+    ----------
+    networks : sequence of LoadedNetwork
+        Of kind ``disks``, on the device where they are to run.
+    probe : Probe
+    frame : Frame
+        As of :func:`frame_of`.
+    threshold : float
+        Least height of a disk in the mean map.
+    """
+
+    def __init__(self, networks: Sequence[LoadedNetwork], probe: Probe, frame: Frame, threshold: float) -> None:
+        self.networks, self.frame, self.threshold = networks, frame, threshold
+        small = centred_probe(binned(probe.image[None], frame.binned)[0], probe.told)
+        middle = tuple(frame.size // 2 - edge // 2 for edge in small.image.shape[::-1])
+        self.probe = Frame(1, frame.size, (middle[0], middle[1])).fit(small.image[None])
+
+    def find(self, patterns: NDArray[np.float32]) -> list[Found]:
+        """See :class:`Finder`."""
+        frame, (height, width) = self.frame, patterns.shape[1:]
+        found = []
+        for image in self._maps(frame.fit(patterns)):
+            peaks = find_peaks(image, self.threshold, most=MOST_DISKS)
+            peaks[:, :2] = frame.origin + frame.binned * peaks[:, :2]
+            inside = (peaks[:, :2] >= 0).all(axis=1) & (peaks[:, 0] <= width - 1) & (peaks[:, 1] <= height - 1)
+            found.append(Found(peaks[inside], image, float(frame.binned), frame.origin))
+        return found
+
+    def _maps(self, framed: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Mean maps [n, size, size]."""
+        import torch
+
+        total = np.zeros_like(framed)
+        step = max(1, AT_ONCE // framed[0].size) if len(framed) else 1
+        for first in range(0, len(framed), step):
+            inputs = torch.from_numpy(scaled(framed[first : first + step], self.probe)).float()
+            for network in self.networks:
+                device = next(network.module.parameters()).device
+                with torch.inference_mode():
+                    outputs = network.task.predict(network.module(inputs.to(device)))
+                total[first : first + step] += outputs.float().cpu().numpy()
+        return np.asarray(total / np.float32(len(self.networks)))
+
+
+def _overlap(corner: int, edge: int, size: int) -> tuple[slice, slice]:
+    """Pixels of a square that a line of pixels covers, and pixels of this line there."""
+    start, stop = max(0, corner), min(size, corner + edge)
+    return slice(start, stop), slice(start - corner, stop - corner)

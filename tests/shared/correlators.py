@@ -1,0 +1,33 @@
+"""In place of a trained network that finds disks: one that correlates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+class Correlator(torch.nn.Module):
+    """What it sees correlated, high where disks are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = torch.nn.Parameter(torch.ones(1))
+        self.seen: list[tuple[int, ...]] = []
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.seen.append(tuple(inputs.shape))
+        probe = inputs[:, 1:]
+        spectra = torch.fft.rfft2(inputs[:, :1]) * torch.fft.rfft2(torch.fft.ifftshift(probe, (2, 3))).conj()
+        return torch.fft.irfft2(spectra, inputs.shape[2:]) / (probe**2).sum((2, 3), True)
+
+
+@dataclass
+class First:
+    """Its task."""
+
+    model: Any
+
+    def predict(self, outputs: torch.Tensor) -> torch.Tensor:
+        return outputs[:, 0].clamp(min=0)
