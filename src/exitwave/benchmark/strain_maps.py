@@ -20,7 +20,7 @@ from exitwave.benchmark.classical_disks import scan_methods
 from exitwave.benchmark.disks import BESIDE, KEPT, RADIUS, axes, disks_of, is_map, predict, threshold, truths
 from exitwave.benchmark.lattice import Lattice, find_lattice, fit_lattice, refine_lattice
 from exitwave.benchmark.metrics import Metric, Score, ratio
-from exitwave.benchmark.multilayers import REFERENCE, SCORED, STRAINS
+from exitwave.benchmark.scan_columns import REFERENCE, SCORED, STRAINS
 from exitwave.benchmark.strain import Strain, mean_lattice, strain_of
 from exitwave.errors import LatticeError
 from exitwave.training.disks import DisksTask
