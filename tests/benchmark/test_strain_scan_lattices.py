@@ -47,7 +47,7 @@ def found(peaks):
     image = np.zeros((64, 64))
     for x, y, weight in peaks:
         image += weight * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 2)
-    return Found(peaks, image.astype(np.float32), 1.0, np.zeros(2))
+    return Found(np.column_stack([peaks, np.full(len(peaks), np.nan)]), image.astype(np.float32), 1.0, np.zeros(2))
 
 
 def turned(degrees):
@@ -194,7 +194,8 @@ def test_a_map_with_other_pixels_than_the_pattern_gives_the_same_lattice():
     inside = peaks.copy()
     # A map of half as many pixels along either edge, of which the first is at (-3.5, 2.5) of the pattern.
     inside[:, :2] = (peaks[:, :2] - [-3.5, 2.5]) / 2
-    smaller = replace(found(inside), peaks=peaks, scale=2.0, corner=np.array([-3.5, 2.5]))
+    unknown = np.full(len(peaks), np.nan)
+    smaller = replace(found(inside), peaks=np.column_stack([peaks, unknown]), scale=2.0, corner=np.array([-3.5, 2.5]))
     fitted = fit_position(smaller, START, "map")
     np.testing.assert_allclose(fitted.lattice.vectors, VECTORS, atol=0.02)
     np.testing.assert_allclose(fitted.lattice.origin, [32.3, 31.8], atol=0.02)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from exitwave.benchmark.cases import Case, Fit, Rule
 from exitwave.benchmark.classical_disks import disk_methods
-from exitwave.benchmark.disk_maps import structure_factor_maps
+from exitwave.benchmark.disk_maps import disk_maps, image_of
 from exitwave.benchmark.matching import match_disks
 from exitwave.benchmark.metrics import SHARE, Metric, Score, f1_of, ratio
 from exitwave.benchmark.peaks import find_peaks
@@ -34,6 +34,8 @@ KEPT = np.float16
 BESIDE: tuple[str, ...] = (PROBE,)
 RADIUS = 0.05
 """Distance within which a disk is taken for a reflection [1/Å], as in Munshi et al. 2022."""
+MAPS = ("structure_factors", "deviation")
+"""What a network makes of a pattern."""
 COUNTS = ("tp", "fp", "fn", "distance", "undefined")
 FloatArray = NDArray[np.float64]
 NOTE = (
@@ -61,7 +63,7 @@ SUMMARY = (
 
 
 def is_map(prediction: NDArray[Any]) -> bool:
-    """Whether a prediction is an image [H, W], and no list of disks [n, 3]."""
+    """Whether a prediction is an image [H, W], or maps [k, H, W], and no list of disks [n, 3]."""
     return bool(prediction.shape[-1] != 3)
 
 
@@ -70,8 +72,8 @@ def disks_of(prediction: NDArray[Any], threshold: float, gamma: float = 1.0) -> 
 
     Parameters
     ----------
-    prediction : array [H, W] or [n, 3]
-        Image of structure factors, or list of disks.
+    prediction : array [k, H, W], [H, W] or [n, 3]
+        Maps with the image of structure factors, that alone, or list of disks.
     threshold : float
         Least height of a peak of an image.
     gamma : float
@@ -84,7 +86,7 @@ def disks_of(prediction: NDArray[Any], threshold: float, gamma: float = 1.0) -> 
     """
     if not is_map(prediction):
         return np.asarray(prediction, np.float64)
-    found = find_peaks(np.asarray(prediction, np.float32), threshold)
+    found = find_peaks(np.asarray(image_of(prediction), np.float32), threshold)
     found[:, 2] **= 1 / gamma
     return found
 
@@ -93,7 +95,8 @@ def axes(name: str, values: NDArray[Any], pixel_size: float) -> tuple[Axis, ...]
     """Of a pattern or an image of structure factors, or of the list of reflections."""
     if name == "truth":
         return Axis("reflection"), Axis("field", labels=FIELDS)
-    return Axis("q_y", pixel_size, "1/Å"), Axis("q_x", pixel_size, "1/Å")
+    lateral = Axis("q_y", pixel_size, "1/Å"), Axis("q_x", pixel_size, "1/Å")
+    return lateral if values.ndim == 2 else (Axis("map", labels=MAPS[: len(values)]), *lateral)
 
 
 def truths(task: DisksTask, arrays: Mapping[str, Any], rows: pd.DataFrame) -> Sequence[Any] | NDArray[Any]:
@@ -179,7 +182,7 @@ def fitted(task: DisksTask) -> Mapping[str, Fit]:
 
 
 def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: DisksTask) -> NDArray[Any]:
-    """Image of structure factors of a pattern [H, W]."""
-    found = structure_factor_maps(network, case.image[None], case.beside[PROBE][None])[0]
-    # Scored as it is kept, so that a network and the mean of several are judged alike.
+    """Maps of a pattern [k, H, W], see :meth:`exitwave.training.disks.DisksTask.maps`."""
+    found = disk_maps(network, case.image[None], case.beside[PROBE][None])[0]
+    # Scored as they are kept, so that a network and the mean of several are judged alike.
     return np.asarray(found, KEPT)

@@ -1,9 +1,9 @@
 """How networks that find disks are judged by the strain that they show of a scan.
 
-The disks of each place are fitted by a lattice; its strain is taken relative to the median lattice of a reference, as
-of a real scan. What is true is the projected strain, relative to that of the same places. So errors that are the same
-everywhere do not count, as they do not in an experiment. Beside that a lattice is fitted straight to the map that a
-network gives, without disks.
+The disks of each place are fitted by a lattice, those that are placed more surely with more weight. Its strain is taken
+relative to the median lattice of a reference, as of a real scan. What is true is the projected strain, relative to that
+of the same places. So errors that are the same everywhere do not count, as they do not in an experiment. Beside that a
+lattice is fitted straight to the map that a network gives, without disks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from exitwave.benchmark.cases import Fit, Rule
 from exitwave.benchmark.classical_disks import scan_methods
-from exitwave.benchmark.disks import BESIDE, KEPT, RADIUS, axes, disks_of, is_map, predict, threshold, truths
+from exitwave.benchmark.disk_maps import image_of, placed_disks, weighted
+from exitwave.benchmark.disks import BESIDE, KEPT, RADIUS, axes, is_map, predict, threshold, truths
 from exitwave.benchmark.lattice import Lattice, find_lattice, fit_lattice, refine_lattice
 from exitwave.benchmark.metrics import Metric, Score, ratio
 from exitwave.benchmark.scan_columns import REFERENCE, SCORED, STRAINS
@@ -58,14 +59,18 @@ def metric(task: DisksTask, threshold: float) -> Metric:
 
     def together(predictions: Sequence[NDArray[Any]], table: pd.DataFrame) -> list[dict[str, Any]]:
         reference = table[REFERENCE].to_numpy(bool)
-        lists = [disks_of(prediction, threshold) for prediction in predictions]
+        lists = [
+            weighted(placed_disks(prediction, threshold)) if is_map(prediction) else np.asarray(prediction, np.float64)
+            for prediction in predictions
+        ]
         fits = lattices_of(lists, reference)
         counted = {f"true_{name}": values for name, values in true_strain(table).items()}
         counted |= _counted("fit", fits, table, counted)
         if all(map(is_map, predictions)):
             there: list[int] = np.flatnonzero(reference).tolist()
-            spread = spot_width([predictions[at] for at in there], [lists[at] for at in there])
-            counted |= _counted("map", refined(predictions, fits, reference, spread), table, counted)
+            images = [image_of(prediction) for prediction in predictions]
+            spread = spot_width([images[at] for at in there], [lists[at] for at in there])
+            counted |= _counted("map", refined(images, fits, reference, spread), table, counted)
         else:  # of lists there is no map, which is no failure
             counted |= dict.fromkeys((f"map_{name}" for name in (*per_way, *COMPONENTS)), np.zeros(len(table)))
             counted |= dict.fromkeys((f"map_{name}" for name in COMPONENTS), np.full(len(table), np.nan))

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from exitwave.benchmark.disk_maps import image_of
 from exitwave.benchmark.disks import disks_of
 from exitwave.benchmark.ensemble import Predictions
 from exitwave.benchmark.scorings import metric_of
@@ -60,7 +61,7 @@ def draw_disks(predictions: Predictions, baselines: pd.DataFrame | None, path: s
             column[0].imshow(brightness(pattern), cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
             scale_bar(column[0], float(row["pixel_size"]), pattern.shape, "1/Å")
             column[0].set_title("\n".join([str(row["image"]), *_conditions(row)]), fontsize=7.5, pad=3)
-            column[1].imshow(mean, cmap="magma", vmin=0, vmax=1, interpolation="antialiased")
+            column[1].imshow(image_of(mean), cmap="magma", vmin=0, vmax=1, interpolation="antialiased")
             column[1].set_title("output of the network", fontsize=8, pad=3)
             scores = metric.of_image(mean, truth, float(row["pixel_size"]))
             found = disks_of(mean, threshold, task.model.target.gamma)
