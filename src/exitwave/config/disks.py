@@ -39,7 +39,7 @@ class Disks(Network):
         description="unet: a U-Net on what `inputs` names; fcunet: a complex U-Net on the Fourier transform of the "
         "pattern times the conjugate one of the probe (Munshi et al. 2022)",
     )
-    inputs: list[Channel] | None = Field(
+    inputs: tuple[Channel, ...] | None = Field(
         None,
         description="what a unet sees, all if left out: pattern, probe, their correlation; contrast: the pattern over "
         "its mean around; hybrid and edges: the correlation with its spectrum evened out halfway or further, so that "
@@ -77,7 +77,7 @@ class Disks(Network):
     @model_validator(mode="after")
     def _consistent(self) -> Disks:
         if len(set(self.seen)) < len(self.seen):
-            raise ValueError(f"inputs is {self.inputs}; allowed: each once")
+            raise ValueError(f"inputs is {list(self.seen)}; allowed: each once")
         if self.architecture == "unet" and not self.seen:
             raise ValueError("inputs is empty with architecture: unet; allowed: one at least")
         if self.architecture == "fcunet":
