@@ -7,22 +7,23 @@ then followed (:func:`fit_lattice`, :func:`refine_lattice`).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from exitwave.benchmark.affine import Held, deviation, in_two_directions, robust_fit, solve, trust
 from exitwave.benchmark.cells import DEVIATION, cells, evened, likelihoods
+from exitwave.benchmark.lattice_maps import centres_of_mass, mean_phase, points_on
 from exitwave.errors import LatticeError
 
 FloatArray = NDArray[np.float64]
 
 _COLLAPSED = 0.2
 """Area of a cell over that at the start below which a fit has failed."""
-_STRONGEST, _FITTED = 32, 12
-"""Of a lattice from nothing: peaks whose differences are taken, and lattices that are fitted."""
+_STRONGEST, _FITTED, _AGAIN = 32, 12, 3
+"""Of a lattice from nothing: peaks whose differences are taken, and lattices that are fitted, once and again."""
 _MARGIN = 3.0
 """By how much the logarithm of the probability must grow for half a cell, lest a stray peak halves it."""
 _HALVES = np.array([[[0.5, 0], [0, 1]], [[1, 0], [0, 0.5]], [[1, 0.5], [0, 0.5]]])
@@ -96,20 +97,28 @@ def find_lattice(peaks: FloatArray) -> Lattice:
         raise LatticeError(f"all {len(peaks)} disks lie in a line; allowed: disks in two directions")
     rough = likelihoods(candidates, peaks[:, :2], weights, 2 * DEVIATION)
     candidates = candidates[np.argsort(-rough, kind="stable")][:_FITTED]
-    best, likelihood = None, -np.inf
-    while len(candidates):
-        better, least = None, likelihood + (0.0 if best is None else _MARGIN)
-        for vectors in candidates:
+
+    def fits(starts: Iterable[Lattice]) -> list[tuple[float, Lattice]]:
+        """Lattices fitted, the most probable first."""
+        found = []
+        for start in starts:
             try:
-                fitted = fit_lattice(peaks, Lattice(strong[0, :2], vectors, 0.0, 0))
-                fitted = fit_lattice(peaks, fitted)
+                fitted = fit_lattice(peaks, start)
             except LatticeError:
                 continue
-            found = likelihoods(fitted.vectors[None], peaks[:, :2], weights, DEVIATION)[0]
-            if found > max(least, likelihood):
-                better, likelihood = fitted, found
+            found.append((float(likelihoods(fitted.vectors[None], peaks[:, :2], weights, DEVIATION)[0]), fitted))
+        return sorted(found, key=lambda one: -one[0])
+
+    best, likelihood = None, -np.inf
+    while len(candidates):
+        once = fits(Lattice(strong[0, :2], vectors, 0.0, 0) for vectors in candidates)
+        # A difference of two disks may be wrong by so much that far disks get their indices the second time only.
+        found = fits(lattice for _, lattice in once[:_AGAIN])
+        if not found or found[0][0] <= likelihood + (0.0 if best is None else _MARGIN):
+            break
+        likelihood, best = found[0]
         # What came often may be every other disk.
-        best, candidates = better or best, np.empty((0, 2, 2)) if better is None else better.vectors @ _HALVES
+        candidates = best.vectors @ _HALVES
     if best is None:
         raise LatticeError(f"no lattice has three of the {len(peaks)} disks that do not lie in a line")
     vectors = reduced(best.vectors)[0]
@@ -203,18 +212,18 @@ def refine_lattice(image: NDArray[np.floating], start: Lattice, spread: float = 
     """
     image = np.where((image > 0) & np.isfinite(image), image, 0).astype(np.float32)
     basis, change = reduced(start.vectors)
-    origin = start.origin + basis @ _phase(image, start.origin, basis)
+    origin = start.origin + basis @ mean_phase(image, start.origin, basis)
     begun, hold = _held(basis)
     near = _NEAR * float(np.linalg.norm(basis[:, 1]))
     # What no spot determines stays at the start, and is seen below.
     for radius, sigma, held in ((near, 2 * spread, hold), (np.inf, spread, _LOOSE * hold)):
-        index = _points(origin, basis, image.shape)
+        index = points_on(origin, basis, image.shape)
         index = index[np.linalg.norm(index @ basis.T, axis=1) <= radius]
         if not in_two_directions(index):
             raise LatticeError("the lattice has no three points on the map; allowed: shorter vectors")
         factor = np.ones(len(index))
         for _ in range(_STEPS):
-            heights, towards = _towards(image, origin + index @ basis.T, sigma)
+            heights, towards = centres_of_mass(image, origin + index @ basis.T, sigma)
             third = float(np.partition(heights, -3)[-3])
             if not third > 0:
                 raise LatticeError("the map shows fewer than three spots at lattice points")
@@ -299,56 +308,3 @@ def _one_of_each(index: FloatArray, off: FloatArray, kept: NDArray[np.intp]) -> 
     """Of peaks at the same lattice point the nearest."""
     ordered = kept[np.argsort(off[kept], kind="stable")]
     return ordered[np.unique(index[ordered], axis=0, return_index=True)[1]]
-
-
-def _phase(image: NDArray[np.float32], origin: FloatArray, basis: FloatArray) -> FloatArray:
-    """Where in the cell [2] the map is high, in the mean."""
-    above = image - image.mean()
-    angles = [
-        2 * np.pi * np.outer(frequency, np.arange(edge) - start)
-        for frequency, edge, start in zip(np.linalg.inv(basis).T, image.shape[::-1], origin, strict=True)
-    ]
-    # Products of real matrices are much the faster ones.
-    (cos_x, sin_x), (cos_y, sin_y) = (
-        (np.cos(one).astype(np.float32), np.sin(one).astype(np.float32)) for one in angles
-    )
-    cos, sin = cos_y @ above, sin_y @ above
-    real, imaginary = (cos * cos_x - sin * sin_x).sum(axis=1), (cos * sin_x + sin * cos_x).sum(axis=1)
-    return np.asarray(np.arctan2(imaginary, real) / (2 * np.pi), np.float64)
-
-
-def _points(origin: FloatArray, basis: FloatArray, shape: tuple[int, ...]) -> FloatArray:
-    """Indices [n, 2] of the lattice points on a map, but for its outermost two pixels."""
-    height, width = shape
-    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) - origin
-    at = np.linalg.solve(basis, corners.T)
-    along = [
-        np.arange(np.floor(low), np.ceil(high) + 1) for low, high in zip(at.min(axis=1), at.max(axis=1), strict=True)
-    ]
-    index = np.stack(np.meshgrid(*along, indexing="ij"), axis=-1).reshape(-1, 2)
-    places = origin + index @ basis.T
-    return np.asarray(index[((places >= 2) & (places <= np.array([width - 3, height - 3]))).all(axis=1)])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _towards(image: NDArray[np.float32], places: FloatArray, sigma: float) -> tuple[FloatArray, FloatArray]:
-    """Sum of a map about each place [n], with the weights of a Gaussian, and the way to the centre of mass [n, 2]."""
-    height, width = image.shape
-    reach = int(np.ceil(3.5 * sigma))
-    total, towards = np.zeros(len(places)), np.zeros((len(places), 2))
-    along = np.empty(2 * reach + 1)
-    for one in range(len(places)):
-        x, y = places[one, 0], places[one, 1]
-        left, top = int(np.rint(x)) - reach, int(np.rint(y)) - reach
-        for step in range(2 * reach + 1):
-            along[step] = np.exp(-((left + step - x) ** 2) / (2 * sigma**2))
-        for row in range(max(top, 0), min(top + 2 * reach + 1, height)):
-            weight = np.exp(-((row - y) ** 2) / (2 * sigma**2))
-            for column in range(max(left, 0), min(left + 2 * reach + 1, width)):
-                mass = weight * along[column - left] * image[row, column]
-                total[one] += mass
-                towards[one, 0] += mass * (column - x)
-                towards[one, 1] += mass * (row - y)
-        if total[one] > 0:
-            towards[one] /= total[one]
-    return total, towards
