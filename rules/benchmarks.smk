@@ -65,6 +65,7 @@ rule benchmark_summary:
     output:
         summary="results/report/{study}/benchmarks/{benchmark}/summary.parquet",
         per_image="results/report/{study}/benchmarks/{benchmark}/per_image.parquet",
+        by="results/report/{study}/benchmarks/{benchmark}/by.parquet",
     log:
         "results/logs/benchmarks/{study}/{benchmark}/summary.log",
     benchmark:

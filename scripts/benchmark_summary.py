@@ -14,4 +14,5 @@ with job(f"scores on {snakemake.wildcards.benchmark}", snakemake.log[0]):
         [Path(path) for path in snakemake.input.networks],
         Path(snakemake.output.summary),
         Path(snakemake.output.per_image),
+        Path(snakemake.output.by),
     )

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from correlators import Correlator, First
+from correlators import ONE_MAP, Correlator
 from exitwave.benchmark.disk_finders import (
     CORRELATION,
     CorrelationFinder,
@@ -62,7 +62,7 @@ def check(found, places, shape, within, margin):
 
 
 def network_finder(probe, shape, centre, largest=9.5, multiple=16, networks=1):
-    modules = [Network(Correlator(), First(None)) for _ in range(networks)]
+    modules = [Network(Correlator(), ONE_MAP) for _ in range(networks)]
     frame = frame_of(shape, centre, probe.radius, largest, multiple)
     return NetworkFinder(modules, probe, frame, 0.1), modules
 

@@ -10,14 +10,16 @@ import pandas as pd
 import pytest
 import torch
 
-from exitwave.benchmark.kinds import cases_of, metric_of, scoring_of
+from exitwave.benchmark.kinds import cases_of
 from exitwave.benchmark.metrics import Metric
+from exitwave.benchmark.scorings import metric_of, scoring_of
 from exitwave.benchmark.summary import summarise
 from exitwave.config.kinds import STAGES
 from exitwave.data.batches import load_arrays
 from exitwave.data.columns import COLUMNS
 from exitwave.data.shards import open_shard
 from exitwave.data.tables import join_tables, write_table
+from exitwave.labels.reflections import weights
 from exitwave.report.figures import figures
 from exitwave.study.artifacts import before_the_report
 from exitwave.training.examples import StoredImages
@@ -32,9 +34,16 @@ def model(made: Any, request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-def rows(made: Any) -> pd.DataFrame:
-    """Images of the dataset of the examples, with a text column of two values."""
-    (images,) = made.study.members["datasets"]["images"].upstream["images"]
+def images(made: Any, model: Any) -> Any:
+    """Images that the model of the examples is trained on."""
+    training = next(m for m in made.study.stage("trainings") if m.source("model").block.kind == model.kind)
+    (images,) = training.source("datasets").upstream["images"]
+    return images
+
+
+@pytest.fixture
+def rows(made: Any, images: Any) -> pd.DataFrame:
+    """Images of a dataset of the examples, with a text column of two values."""
     table = join_tables([str(made.shard(images))])
     return table.assign(split=["train", "validation", "test", "train"] * 2, shape=["sphere", "cube"] * 4)
 
@@ -57,7 +66,11 @@ def outputs(task: Any, examples: tuple[Any, Any]) -> tuple[torch.Tensor, torch.T
     network = task.build().eval()
     task.check(network, examples[0].shape)
     with torch.inference_mode():
-        return network(torch.as_tensor(examples[0])[:, None]), torch.as_tensor(examples[1])
+        return network(with_channels(torch.as_tensor(examples[0]))), torch.as_tensor(examples[1])
+
+
+def with_channels(inputs: torch.Tensor) -> torch.Tensor:
+    return inputs[:, None] if inputs.ndim == 3 else inputs
 
 
 def metric(task: Any) -> Metric:
@@ -72,9 +85,8 @@ def test_a_task_is_described_in_plain_values_and_comes_back(task: Any) -> None:
     assert model_from(task.model.aim()).aim() == task.model.aim()
 
 
-def test_a_task_reads_what_is_there(made: Any, task: Any, rows: pd.DataFrame) -> None:
+def test_a_task_reads_what_is_there(made: Any, task: Any, images: Any, rows: pd.DataFrame) -> None:
     assert set(task.model.columns()) <= set(rows) & set(COLUMNS)
-    (images,) = made.study.members["datasets"]["images"].upstream["images"]
     assert set(task.arrays) <= set(made.open(images).names())
 
 
@@ -112,7 +124,7 @@ def test_a_few_steps_make_the_objective_smaller(task: Any, examples: tuple[Any, 
     inputs, targets = (torch.as_tensor(array) for array in examples)
     losses = []
     for _ in range(6):
-        loss = task.objective(network(inputs[:, None]), targets)
+        loss = task.objective(network(with_channels(inputs)), targets)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -153,6 +165,8 @@ def test_counts_add_up_and_a_perfect_prediction_is_the_best(
 
 def perfect(task: Any, truth: Any) -> Any:
     """The prediction that says what is true."""
+    if task.model.kind == "disks":
+        return np.column_stack([truth[:, :2], weights(truth, task.model.target.weight)])
     if truth.ndim == 2:
         return truth.astype(np.float64)
     given = np.zeros(len(task.facts["classes"]) + 1)

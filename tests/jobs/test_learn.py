@@ -133,9 +133,9 @@ def test_networks_are_scored_on_the_held_out_images_alone(learned):
 
 @pytest.fixture(scope="module")
 def summary(jobs, learned):
-    path = learned.folder / "summary.parquet"
-    per_image = learned.folder / "per_image.parquet"
-    summarise_benchmark(jobs.describe("benchmarks"), learned.task, learned.baselines, learned.scores, path, per_image)
+    path, per_image, by = (learned.folder / f"{name}.parquet" for name in ("summary", "per_image", "by"))
+    described = jobs.describe("benchmarks")
+    summarise_benchmark(described, learned.task, learned.baselines, learned.scores, path, per_image, by)
     return read_table(path), read_table(per_image)
 
 

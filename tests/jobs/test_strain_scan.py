@@ -19,7 +19,7 @@ import tifffile
 import zarr
 from typer.testing import CliRunner
 
-from correlators import Correlator, First
+from correlators import ONE_MAP, Correlator
 from exitwave.benchmark.scan_strain import EMPTY, GOOD, NOT_READ, SATURATED
 from exitwave.cli import app
 from exitwave.config.disks import Disks
@@ -113,8 +113,8 @@ def test_strain_of_a_scan_is_measured_and_written_in_every_form(tmp_path, pictur
             assert file.pages[0].tags["XResolution"].value == (1, 1)
 
     disks = pd.read_parquet(out / "disks.parquet")
-    assert list(disks.columns) == ["row", "column", "x", "y", "weight", "h", "k"]
-    one = disks[(disks["row"] == 2) & (disks["column"] == 5)].dropna()
+    assert list(disks.columns) == ["row", "column", "x", "y", "weight", "deviation", "h", "k"]
+    one = disks[(disks["row"] == 2) & (disks["column"] == 5)].dropna(subset=["h"])
     origin, g1, g2 = ([maps[f"{name}_{axis}"][2, 5] for axis in "xy"] for name in ("origin", "g1", "g2"))
     expected = np.array(origin) + np.outer(one["h"].astype(float), g1) + np.outer(one["k"].astype(float), g2)
     assert np.abs(expected - one[["x", "y"]]).to_numpy().max() < 0.2
@@ -350,7 +350,7 @@ def network(tmp_path, monkeypatch):
     original = strain_worker.load_networks
 
     def loaded(path):
-        return [replace(one, module=Correlator(), task=First(one.model)) for one in original(path)]
+        return [replace(one, module=Correlator(), task=ONE_MAP) for one in original(path)]
 
     monkeypatch.setattr(strain_worker, "load_networks", loaded)
     return tmp_path / "network"
@@ -385,7 +385,7 @@ def test_disks_that_a_network_does_not_know_are_told(tmp_path, how, network, cap
 
 
 def test_networks_that_do_something_else_are_refused(tmp_path, how, network, monkeypatch):
-    other = replace(load_network(network), task=First(Segmentation(kind="segmentation")))
+    other = replace(load_network(network), task=task_of(Segmentation(kind="segmentation"), {}))
     monkeypatch.setattr(strain_worker, "load_networks", lambda path: [other])
     with pytest.raises(TrainingError, match=r"network: holds networks of kind segmentation; allowed: .* kind disks"):
         measure_strain(scan_of(tmp_path), tmp_path / "out", replace(how, method="network", model=network))

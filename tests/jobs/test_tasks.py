@@ -96,11 +96,12 @@ def run(study, benchmark):
             shards.append(folder / "scores" / training.name / f"seed-{seed}.zarr.zip")
             score_network(described, aim, [study.manifest], network, training.name, seed, 1, shards[-1])
     paths = [
-        folder / name for name in ("baselines.parquet", "skipped.csv", "task.json", "summary.parquet", "all.parquet")
+        folder / name
+        for name in ("baselines.parquet", "skipped.csv", "task.json", "summary.parquet", "all.parquet", "by.parquet")
     ]
-    baselines, skipped, task, summary, images = paths
+    baselines, skipped, task, summary, images, by = paths
     score_baselines(described, aim, [study.manifest], baselines, skipped, task)
-    summarise_benchmark(described, task, baselines, shards, summary, images)
+    summarise_benchmark(described, task, baselines, shards, summary, images, by)
     return SimpleNamespace(
         folder=folder, networks=networks, shards=shards, summary=read_table(summary), images=read_table(images)
     )
@@ -263,7 +264,7 @@ def test_one_network_of_two_that_diverges_is_left_out_and_counted(masks, study, 
             network = masks.networks[name][seed]
             score_network(described, aim, [study.manifest], network, "mask", seed, 1, shards[seed])
     assert "no scores: the training has diverged: the" in caplog.text
-    paths = tmp_path / "summary.parquet", tmp_path / "all.parquet"
+    paths = [tmp_path / f"{name}.parquet" for name in ("summary", "all", "by")]
     summarise_benchmark(described, masks.folder / "task.json", masks.folder / "baselines.parquet", shards, *paths)
     row = read_table(paths[0]).set_index("kind").loc["network"]
     assert (row["seeds"], row["diverged"]) == (1, 1)

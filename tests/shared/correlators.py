@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import torch
+
+from exitwave.config.disks import Disks
+from exitwave.training.disks import DisksTask
 
 
 class Correlator(torch.nn.Module):
@@ -23,11 +23,5 @@ class Correlator(torch.nn.Module):
         return torch.fft.irfft2(spectra, inputs.shape[2:]) / (probe**2).sum((2, 3), True)
 
 
-@dataclass
-class First:
-    """Its task."""
-
-    model: Any
-
-    def predict(self, outputs: torch.Tensor) -> torch.Tensor:
-        return outputs[:, 0].clamp(min=0)
+ONE_MAP = DisksTask(Disks(kind="disks", places=False, depth=4))
+"""The task of networks that give an image alone."""

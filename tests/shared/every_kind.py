@@ -58,6 +58,7 @@ exit_waves:
     largest_angle: 15
     frozen_phonons: 1
     storage_error: 1.0e-3
+  layers: {structures: multilayer, kind: probe, semiangle: 2, sampling: 0.4, largest_angle: 15, frozen_phonons: 1}
 images:
   cbed:
     exit_waves: matrices
@@ -68,6 +69,8 @@ images:
     shift: {uniform: [-2, 2]}
     background: {weight: {uniform: [0, 0.3]}}
     dose: {loguniform: [1.0e+5, 1.0e+7]}
+  scan: {exit_waves: layers, kind: diffraction, size: 32, reciprocal_sampling: 0.05, semiangle: 2, dose: 1.0e+6}
+  disks: {like: cbed, size: 32, reciprocal_sampling: 0.05}
   hrtem:
     exit_waves: waves
     kind: hrtem
@@ -88,18 +91,23 @@ images:
   real: {kind: micrographs, path: MICROGRAPHS, per_structure: 2, pixel_size: 0.8, size: 64}
 datasets:
   images: {images: hrtem, validation: 0.3, test: 0.3}
+  patterns: {images: disks, validation: 0.3, test: 0.3}
 models:
   masks: {kind: segmentation, encoder_depth: 3, preprocessing: {median: 1}}
   thickness: {kind: regression, target: {map: thickness}, scale: 20, masks: [5], encoder_depth: 3}
   shapes: {kind: classification, target: {column: shape}}
+  disks: {kind: disks, width: 4, depth: 2}
 trainings:
   masks: {datasets: images, model: masks, seeds: 2}
   thickness: {datasets: images, model: thickness, streaming: true}
   shapes: {datasets: images, model: shapes}
+  disks: {datasets: patterns, model: disks}
 benchmarks:
   masks: {kind: simulated, datasets: [images], trainings: [masks]}
   thickness: {kind: simulated, datasets: [images], trainings: [thickness]}
   shapes: {kind: simulated, datasets: [images], trainings: [shapes]}
+  disks: {kind: simulated, datasets: [patterns], trainings: [disks], by: [semiangle, specimen_thickness, prototype]}
+  strain: {kind: strain, images: scan, tuned_on: patterns, trainings: [disks]}
   real: {kind: micrographs, path: ROOT/resources/micrographs/scottlab_hrtem_patches, trainings: [masks]}
 """
 

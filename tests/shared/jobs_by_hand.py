@@ -33,19 +33,21 @@ class Job:
     run: Callable[[], None]
 
 
-def jobs_of(study: Study, name: str) -> list[Job]:
-    """The first job of every kind of every stage, its figures, and the catalog of a study."""
+def jobs_of(study: Study, name: str, every_block: bool = False) -> list[Job]:
+    """The first job of every kind of every stage, or of every block, its figures, and the catalog of a study."""
     jobs: dict[str, Job] = {}
     for stage in SIMULATION:
         for member in study.stage(stage):
-            jobs.setdefault(f"{stage}/{kind_of(member)}", _simulation(member))
+            which = member.name if every_block else kind_of(member)
+            jobs.setdefault(f"{stage}/{which}", _simulation(member))
     for member in study.stage("datasets"):
         jobs.setdefault("datasets", _dataset(member))
     for member in study.stage("trainings"):
         jobs.setdefault(f"trainings/{kind_of(member)}", _training(member))
     for member in study.stage("benchmarks"):
+        which = member.name if every_block else kind_of(member)
         for job in _benchmark(member, name):
-            jobs.setdefault(f"benchmarks/{kind_of(member)}/{job.cell}", job)
+            jobs.setdefault(f"benchmarks/{which}/{job.cell}", job)
     for path, figure in figures(study).items():
         cell = f"figures/{figure.member.stage}/{kind_of(figure.member)}/{figure.figure.file}"
         if cell not in jobs:
@@ -120,7 +122,7 @@ def _benchmark(member: Member, name: str) -> list[Job]:
     scores, skipped, task = folder / "baselines.parquet", folder / "skipped.csv", folder / "task.json"
     shard, summary = Path(artifacts.predictions(member, training)[0]), Path(artifacts.summary(member, name))
     predicted = [Path(path) for path in artifacts.predictions_of_benchmark(member)]
-    per_image = summary.with_name("per_image.parquet")
+    per_image, by = (summary.with_name(f"{table}.parquet") for table in ("per_image", "by"))
     return [
         Job(
             "network",
@@ -137,8 +139,8 @@ def _benchmark(member: Member, name: str) -> list[Job]:
         Job(
             "summary",
             (str(scores), str(task), *_with_tables(*map(str, predicted))),
-            (str(summary), str(per_image)),
-            lambda: summarise_benchmark(description, task, scores, predicted, summary, per_image),
+            (str(summary), str(per_image), str(by)),
+            lambda: summarise_benchmark(description, task, scores, predicted, summary, per_image, by),
         ),
     ]
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 
-from exitwave.benchmark.cases import Case, Examples
+from exitwave.benchmark.cases import Case
 from exitwave.benchmark.classification import most_frequent, nearest_spectrum
 from exitwave.config.graph import Node
 from exitwave.config.models import Classification
@@ -61,7 +61,7 @@ def test_textures_are_told_apart_better_than_by_any_baseline(data, tmp_path):
     assert reached == pytest.approx(best["validation_accuracy"])
     scores = {}
     for fit in (most_frequent, nearest_spectrum):
-        rule = fit(Examples(list(images + 5), list(places)), 3)
+        rule = fit([Case("a", i + 5, np.array([p]), 1.0, "a") for i, p in zip(images, places, strict=True)], 3)
         found = [int(rule(Case("a", image + 5, np.array([0]), 1.0, "a")).argmax()) for image in held]
         scores[fit.__name__] = (np.array(found) == truths).mean()
     assert scores["most_frequent"] == pytest.approx(1 / 3)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import huber_loss
 
-from exitwave.benchmark.cases import Case, Examples
+from exitwave.benchmark.cases import Case
 from exitwave.benchmark.regression import constant, line
 from exitwave.config.models import Regression
 from exitwave.errors import TrainingError
@@ -64,7 +64,7 @@ def test_a_map_is_learned_in_its_unit_and_better_than_by_any_baseline(data, trai
     assert error == pytest.approx(trained.history["validation_mae"].min(), rel=0.05)
     assert trained.history["validation_mae"].iloc[-1] < trained.history["validation_mae"].iloc[0]
     for fit in (constant, line):
-        rule = fit(Examples(list(images), list(heights)))
+        rule = fit([Case("a", i, h, 1.0, "a") for i, h in zip(images, heights, strict=True)])
         baseline = [rule(Case("a", image, truth, 1.0, "a")) for image, truth in zip(held, truths, strict=True)]
         assert error < 0.5 * errors(np.stack(baseline), truths)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -29,11 +29,16 @@ class Case:
     image : float32 array [H, W]
         As it was taken, before any preprocessing.
     truth : ndarray
-        What a network should give: a mask or a map [H, W], or the place [1] of a class among those of the task.
+        What predictions are held against: a mask or a map [H, W], the place [1] of a class among those of the task, or
+        the reflections [n, 9] of a pattern.
     pixel_size : float
-        [Å]
+        [Å]; of a pattern [1/Å]
     group : str
         Images of one group, such as those of one structure, are not independent of each other.
+    beside : mapping of ndarray
+        Further arrays that are stored with the image and that its kind of networks sees, by their names.
+    columns : mapping
+        Metadata of the image that its scores are broken down by.
     """
 
     name: str
@@ -41,25 +46,14 @@ class Case:
     truth: NDArray[Any]
     pixel_size: float
     group: str
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Images that a baseline may learn from, and their truths.
-
-    Attributes
-    ----------
-    images : list of float32 array [H, W]
-    truths : list
-        A mask or a map [H, W], or the place of a class, of each.
-    """
-
-    images: list[NDArray[np.float32]]
-    truths: list[Any]
+    beside: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 Rule = Callable[[Case], NDArray[Any]]
 """From a case to its prediction, without a look at the truth."""
+Fit = Callable[[Sequence[Case]], Rule]
+"""From examples to a rule that has learned from them."""
 
 
 class Cases(Protocol):
@@ -76,7 +70,7 @@ class Cases(Protocol):
         """Files that cannot be used: columns ``file`` and ``reason``."""
         ...
 
-    def examples(self) -> Examples | None:
+    def examples(self) -> Sequence[Case] | None:
         """Images that were not held out, for baselines that learn; none where all are held out."""
         ...
 

@@ -7,20 +7,22 @@ is wrong, as is every image of a class that they do not know.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from exitwave.benchmark.areas import without_artifacts
-from exitwave.benchmark.cases import Case, Examples, Rule
+from exitwave.benchmark.cases import Case, Fit, Rule
 from exitwave.benchmark.metrics import SHARE, Metric, Score
 from exitwave.benchmark.tiling import check_pixel, resample, resampled_shape
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.models import Preprocessing
 from exitwave.data.fingerprint import power_spectrum
 from exitwave.data.preprocess import filter_median, normalize
+from exitwave.items import Axis, lateral
 from exitwave.training.classification import ClassificationTask
 from exitwave.training.confusion import accuracy, macro_f1
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 KEPT = np.float32
 """Precision in which predictions are kept."""
+BESIDE: tuple[str, ...] = ()
 ANOTHER = "another"
 """Stands for all classes that the benchmark does not have."""
 NOTE = (
@@ -38,6 +41,21 @@ NOTE = (
     "networks the median over seeds is given, with the smallest and the largest seed; an ensemble is the mean "
     "prediction of all seeds. Baselines are fitted to training images."
 )
+
+
+def axes(name: str, values: NDArray[Any], pixel_size: float) -> tuple[Axis, ...]:
+    """Of an image, or one number for each class."""
+    return lateral(pixel_size) if name == "image" else (Axis("class"),)
+
+
+def truths(task: ClassificationTask, arrays: Mapping[str, Any], rows: pd.DataFrame) -> Sequence[Any] | NDArray[Any]:
+    """Places of classes that networks learn."""
+    return task.targets(arrays, rows)
+
+
+def threshold(network: LoadedNetwork | None, block: Benchmark) -> float:
+    """That of the benchmark: the class with the largest probability is found, whatever it is."""
+    return block.threshold
 
 
 def metric(task: ClassificationTask, threshold: float) -> Metric:
@@ -75,7 +93,7 @@ def rules(task: ClassificationTask) -> Mapping[str, Rule]:
     return {}
 
 
-def fitted(task: ClassificationTask) -> Mapping[str, Callable[[Examples], Rule]]:
+def fitted(task: ClassificationTask) -> Mapping[str, Fit]:
     """What is reached without a look at the image, and by its power spectrum alone."""
     number = len(task.classes)
     return {
@@ -84,26 +102,30 @@ def fitted(task: ClassificationTask) -> Mapping[str, Callable[[Examples], Rule]]
     }
 
 
-def most_frequent(examples: Examples, classes: int) -> Rule:
+def most_frequent(examples: Sequence[Case], classes: int) -> Rule:
     """The class with most training images, always."""
-    place = int(np.bincount(np.asarray(examples.truths), minlength=classes).argmax())
+    place = int(np.bincount(_places(examples), minlength=classes).argmax())
     return lambda case: _certain(place, classes)
 
 
-def nearest_spectrum(examples: Examples, classes: int) -> Rule:
+def nearest_spectrum(examples: Sequence[Case], classes: int) -> Rule:
     """The class whose mean logarithmic radial power spectrum is nearest, each ring in units of its spread."""
-    spectra = np.stack([_spectrum(image) for image in examples.images])
+    spectra = np.stack([_spectrum(example.image) for example in examples])
     spread = spectra.std(axis=0)
     spread[spread == 0] = 1
-    truths = np.asarray(examples.truths)
-    places = np.unique(truths)
-    centres = np.stack([spectra[truths == place].mean(axis=0) for place in places])
+    true = _places(examples)
+    places = np.unique(true)
+    centres = np.stack([spectra[true == place].mean(axis=0) for place in places])
 
     def rule(case: Case) -> NDArray[Any]:
         distance = (((centres - _spectrum(case.image)) / spread) ** 2).sum(axis=1)
         return _certain(int(places[distance.argmin()]), classes)
 
     return rule
+
+
+def _places(examples: Sequence[Case]) -> NDArray[np.int64]:
+    return np.concatenate([example.truth for example in examples]).astype(np.int64)
 
 
 def _spectrum(image: NDArray[np.float32]) -> NDArray[np.float64]:

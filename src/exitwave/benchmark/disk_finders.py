@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.benchmark.correlation import Correlation, correlate, find_disks
-from exitwave.benchmark.peaks import find_peaks
+from exitwave.benchmark.disk_maps import disk_maps, placed_disks, weighted
 from exitwave.benchmark.probes import Probe, centred_probe
-from exitwave.data.patterns import scaled
 
 if TYPE_CHECKING:
     from exitwave.training.networks import LoadedNetwork
@@ -39,8 +38,9 @@ class Found:
 
     Attributes
     ----------
-    peaks : float64 array [n, 3]
-        Place x, y [px of the pattern] and weight, the strongest first.
+    peaks : float64 array [n, 4]
+        Place x, y [px of the pattern], weight, and standard deviation of the place along an axis [px], NaN where that
+        is not known; the strongest first.
     image : float32 array [h, w]
         Map that is high where disks are.
     scale : float
@@ -53,6 +53,11 @@ class Found:
     image: NDArray[np.float32]
     scale: float
     corner: FloatArray
+
+    @property
+    def weighted(self) -> FloatArray:
+        """Disks [n, 3] with weights for a fit, see :func:`exitwave.benchmark.disk_maps.weighted`."""
+        return weighted(self.peaks)
 
 
 class Finder(Protocol):
@@ -80,7 +85,9 @@ class CorrelationFinder:
             # A disk that the edge cuts has its peak elsewhere; and the direct beam has ripples.
             whole = ((peaks[:, :2] >= radius) & (peaks[:, :2] <= last - radius)).all(axis=1)
             peaks = peaks[whole & (peaks[:, 2] >= FAINT * peaks[:1, 2].max(initial=0.0))]
-            found.append(Found(peaks, correlate(pattern, self.probe.image, self.how), 1.0, corner))
+            unknown = np.full(len(peaks), np.nan)
+            image = correlate(pattern, self.probe.image, self.how)
+            found.append(Found(np.column_stack([peaks, unknown]), image, 1.0, corner))
         return found
 
 
@@ -181,27 +188,24 @@ class NetworkFinder:
         """See :class:`Finder`."""
         frame, (height, width) = self.frame, patterns.shape[1:]
         found = []
-        for image in self._maps(frame.fit(patterns)):
-            peaks = find_peaks(image, self.threshold, most=MOST_DISKS)
+        for maps in self._maps(frame.fit(patterns)):
+            image, peaks = maps[0], placed_disks(maps, self.threshold, most=MOST_DISKS)
             peaks[:, :2] = frame.origin + frame.binned * peaks[:, :2]
+            peaks[:, 3] *= frame.binned
             inside = (peaks[:, :2] >= 0).all(axis=1) & (peaks[:, 0] <= width - 1) & (peaks[:, 1] <= height - 1)
             found.append(Found(peaks[inside], image, float(frame.binned), frame.origin))
         return found
 
     def _maps(self, framed: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Mean maps [n, size, size]."""
-        import torch
-
-        total = np.zeros_like(framed)
+        """Mean maps [n, k, size, size]; how surely disks are placed is there where all networks say it."""
+        total: list[NDArray[np.float32]] = []
         step = max(1, AT_ONCE // framed[0].size) if len(framed) else 1
         for first in range(0, len(framed), step):
-            inputs = torch.from_numpy(scaled(framed[first : first + step], self.probe)).float()
-            for network in self.networks:
-                device = next(network.module.parameters()).device
-                with torch.inference_mode():
-                    outputs = network.task.predict(network.module(inputs.to(device)))
-                total[first : first + step] += outputs.float().cpu().numpy()
-        return np.asarray(total / np.float32(len(self.networks)))
+            part = framed[first : first + step]
+            each = [disk_maps(network, part, self.probe) for network in self.networks]
+            fewest = min(maps.shape[1] for maps in each)
+            total.append(np.mean([maps[:, :fewest] for maps in each], axis=0, dtype=np.float32))
+        return np.concatenate(total) if total else framed[:, None]
 
 
 def _overlap(corner: int, edge: int, size: int) -> tuple[slice, slice]:

@@ -40,6 +40,13 @@ class Predictions:
         """What they were scored against."""
         return task_from(self.shards[0].attributes["task"])
 
+    def threshold(self, otherwise: float) -> float:
+        """From which value on their mean counts: the mean of the thresholds of the networks.
+
+        Earlier versions have not kept them: then the given one.
+        """
+        return float(np.mean([shard.attributes.get("threshold", otherwise) for shard in self.shards]))
+
     @property
     def told(self) -> str:
         """Whose mean they are, in words."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import difflib
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from exitwave.benchmark.cases import Case, Examples, N, check_pixel_sizes, datasets_learned
+from exitwave.benchmark.cases import Case, N, check_pixel_sizes, datasets_learned
+from exitwave.benchmark.scorings import scoring_of
 from exitwave.config.benchmarks import SimulatedBenchmark
 from exitwave.config.datasets import Dataset
 from exitwave.config.graph import Node
 from exitwave.config.images import Images
 from exitwave.config.models import DEFAULT_AIM, Network
-from exitwave.data.columns import PIXELS, pixel_column
+from exitwave.data.columns import PIXELS, columns_made, pixel_column
 from exitwave.data.tables import read_table
 from exitwave.errors import ConfigError
 from exitwave.training.kinds import kind_of, model_from, task_on
@@ -46,31 +48,52 @@ class HeldOut:
             rows = _spread(table.drop_duplicates("image_id"), -(-left // (len(self.manifests) - number)))
             left -= len(rows)
             seen.update(rows["image_id"])
-            yield from self._read(rows)
-
-    def _read(self, table: pd.DataFrame) -> Iterator[Case]:
-        for rows, arrays in read_examples(self.task, table, TOGETHER):
-            truths = self.task.targets(arrays, rows)
-            columns = (rows[name] for name in ("image_id", pixel_column(map(str, rows)), "group"))
-            for place, (name, pixel_size, group) in enumerate(zip(*columns, strict=True)):
-                image = arrays[INPUT][place].astype(np.float32)
-                yield Case(str(name), image, np.atleast_1d(truths[place]), float(pixel_size), str(group))
+            yield from stored_cases(self.task, rows, self.block.by)
 
     def skipped(self) -> pd.DataFrame:
         """None."""
         return pd.DataFrame(columns=["file", "reason"])
 
-    def examples(self) -> Examples:
+    def examples(self) -> list[Case]:
         """Training images of all datasets, evenly spaced."""
-        numbered = [manifest.assign(dataset_number=number) for number, manifest in enumerate(self.manifests)]
-        joined = pd.concat([manifest[manifest["split"] == "train"] for manifest in numbered])
-        examples = Examples([], [])
-        # One dataset after another: only within one do all images have the same size.
-        for _, rows in _spread(joined.drop_duplicates("image_id"), EXAMPLES).groupby("dataset_number"):
-            for part, arrays in read_examples(self.task, rows, EXAMPLES):
-                examples.images.extend(arrays[INPUT].astype(np.float32))
-                examples.truths.extend(self.task.targets(arrays, part))
-        return examples
+        return training_cases(self.task, self.manifests)
+
+
+def training_cases(task: Task, manifests: Sequence[pd.DataFrame]) -> list[Case]:
+    """Training images of datasets, evenly spaced, so few that baselines can learn from them."""
+    numbered = [manifest.assign(dataset_number=number) for number, manifest in enumerate(manifests)]
+    joined = pd.concat([manifest[manifest["split"] == "train"] for manifest in numbered])
+    # One dataset after another: only within one do all images have the same size.
+    datasets = _spread(joined.drop_duplicates("image_id"), EXAMPLES).groupby("dataset_number")
+    return [case for _, rows in datasets for case in stored_cases(task, rows)]
+
+
+def stored_cases(task: Task, table: pd.DataFrame, columns: Collection[str] = ()) -> Iterator[Case]:
+    """Images that are stored in shards, one after another.
+
+    Parameters
+    ----------
+    task : Task
+    table : DataFrame
+        Rows of a manifest.
+    columns : collection of str
+        Metadata that goes with each.
+    """
+    scoring = scoring_of(task.model)
+    for rows, arrays in read_examples(task, table, TOGETHER):
+        truths = scoring.truths(task, arrays, rows)
+        named = (rows[name] for name in ("image_id", pixel_column(map(str, rows)), "group"))
+        told = rows[list(columns)].to_dict("records")
+        for place, (name, pixel_size, group) in enumerate(zip(*named, strict=True)):
+            yield Case(
+                str(name),
+                arrays[INPUT][place].astype(np.float32),
+                np.atleast_1d(truths[place]),
+                float(pixel_size),
+                str(group),
+                {beside: arrays[beside][place] for beside in scoring.BESIDE},
+                {str(column): value for column, value in told[place].items()},
+            )
 
 
 def _spread(table: pd.DataFrame, most: int) -> pd.DataFrame:
@@ -92,14 +115,8 @@ def check(node: Node) -> None:
             f"datasets: these and those of the trainings keep shares {shares} of their structures for the test; "
             "allowed: one share for all, above 0"
         )
-    models = {training.name: training.source("model").of(Network) for training in trainings}
-    for name, model in models.items():
-        first = next(iter(models))
-        if model.aim() != models[first].aim():
-            raise ConfigError(
-                f"trainings: '{first}' learns {_told(models[first])} and '{name}' {_told(model)}; allowed: "
-                "trainings of one target; list them, with a benchmark for each"
-            )
+    check_one_aim(trainings)
+    check_by(node.of(SimulatedBenchmark).by, [image for dataset in datasets for image in dataset.upstream["images"]])
     if not node.of(SimulatedBenchmark).any_pixel_size:
         images = {image.name: image.of(Images) for dataset in datasets for image in dataset.upstream["images"]}
         check_pixel_sizes({f"datasets: '{name}'": block.pixel()[0] for name, block in images.items()}, trainings)
@@ -109,6 +126,28 @@ def check(node: Node) -> None:
             kind_of(model).check(model, dataset.upstream["images"])
         except ConfigError as error:
             raise ConfigError(f"datasets: {error}") from error
+
+
+def check_one_aim(trainings: Sequence[Node]) -> None:
+    """Refuse trainings whose networks cannot be scored against the same truth."""
+    models = {training.name: training.source("model").of(Network) for training in trainings}
+    for name, model in models.items():
+        first = next(iter(models))
+        if model.aim() != models[first].aim():
+            raise ConfigError(
+                f"trainings: '{first}' learns {_told(models[first])} and '{name}' {_told(model)}; allowed: "
+                "trainings of one target; list them, with a benchmark for each"
+            )
+
+
+def check_by(by: Sequence[str], images: Sequence[Node]) -> None:
+    """Refuse columns to break scores down by that not all images have, or that tables of scores have themselves."""
+    made = [set(columns_made(node)) for node in images]
+    there = set.intersection(*made) - {"seed", "group"}
+    for name in by:
+        if name not in there:
+            near = difflib.get_close_matches(name, there, 3) or sorted(there)
+            raise ConfigError(f"by: found '{name}'; allowed: columns of all these images, such as {', '.join(near)}")
 
 
 def _simulated(dataset: Node) -> bool:
@@ -139,5 +178,5 @@ def files(block: SimulatedBenchmark) -> list[str]:
 
 def cases(block: SimulatedBenchmark, model: Network, manifests: Sequence[Path]) -> HeldOut:
     """Held-out images of the datasets with these manifests."""
-    tables = [read_table(manifest, COLUMNS | {*model.columns()}) for manifest in manifests]
+    tables = [read_table(manifest, COLUMNS | {*model.columns(), *block.by}) for manifest in manifests]
     return HeldOut(block, task_on(model, pd.concat(tables, ignore_index=True)), tables)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from exitwave.errors import MicrographError
@@ -36,6 +37,8 @@ class Score:
         Whether it stands in figures, and with its intervals in tables.
     mean : bool
         Whether it is the mean over the selected images, not the score of the summed counts of all images.
+    median : bool
+        Whether it is the median over the images for which it is defined.
     of_rules : bool
         Whether it says something of predictions without degrees, such as those of baselines.
     whole : bool
@@ -51,6 +54,7 @@ class Score:
     group: str = ""
     foremost: bool = False
     mean: bool = False
+    median: bool = False
     of_rules: bool = True
     whole: bool = False
     limits: tuple[float, float] | None = None
@@ -118,6 +122,11 @@ class Metric:
         Needed where a score is a mean over images.
     distances : tuple of Distance
         Scores that follow from lists of values, not from counts; NaN where a list is empty.
+    same_shape : bool
+        Whether a prediction must have the shape of its truth where that has two axes.
+    together : callable, optional
+        What is counted of an image where that depends on the others: from the predictions of all images and the table
+        of their rows to the counts of each. ``count`` then says nothing.
     """
 
     counts: tuple[str, ...]
@@ -130,6 +139,23 @@ class Metric:
     higher_is_better: bool = True
     selection: Selection | None = None
     distances: tuple[Distance, ...] = ()
+    same_shape: bool = True
+    together: Callable[[Sequence[NDArray[Any]], pd.DataFrame], list[dict[str, Any]]] | None = None
+
+    def of_images(self, predictions: Sequence[NDArray[Any]], table: pd.DataFrame) -> pd.DataFrame:
+        """The table with counts and scores that depend on all images; as it is if there are none.
+
+        Parameters
+        ----------
+        predictions : sequence of ndarray
+            Of all images, in the order of the rows.
+        table : DataFrame
+            Rows of the images, with what :meth:`of_image` says of each.
+        """
+        if self.together is None or table.empty:
+            return table
+        rows = [counts | self._scores(counts) for counts in self.together(predictions, table)]
+        return table.assign(**pd.DataFrame(rows, index=table.index))
 
     def of_image(self, prediction: NDArray[Any], truth: NDArray[Any], pixel_size: float) -> dict[str, Any]:
         """Description, counts and scores of one image.
@@ -146,17 +172,23 @@ class Metric:
         MicrographError
             If prediction and truth are maps of different shapes.
         """
-        if truth.ndim == 2 and prediction.shape != truth.shape:
+        if self.same_shape and truth.ndim == 2 and prediction.shape != truth.shape:
             raise MicrographError(
                 f"a prediction has the shape {prediction.shape}; allowed: {truth.shape}, as its truth"
             )
         counts = self.count(prediction, truth, pixel_size)
+        if self.together is not None:
+            return self.describe(prediction, truth) | counts
+        return self.describe(prediction, truth) | counts | self._scores(counts)
+
+    def _scores(self, counts: dict[str, Any]) -> dict[str, float]:
+        """Scores that follow from the counts of an image."""
         scores = self.scores(np.array([counts[name] for name in self.counts], dtype=np.float64))
         for distance in self.distances:
             lists = [counts[distance.first], counts[distance.second]]
             first = np.repeat([1.0, 0.0], [len(values) for values in lists])
             scores[distance.name] = wasserstein(np.concatenate(lists), first, 1 - first)
-        return self.describe(prediction, truth) | counts | {name: float(value) for name, value in scores.items()}
+        return {name: float(value) for name, value in scores.items()}
 
 
 def f1_of(tp: NDArray[np.float64], fp: NDArray[np.float64], fn: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from exitwave.benchmark.areas import without_artifacts
-from exitwave.benchmark.cases import Case, Examples, Rule
+from exitwave.benchmark.cases import Case, Fit, Rule
 from exitwave.benchmark.metrics import Metric, Score, f1_of
 from exitwave.benchmark.prediction import predict_map
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.models import Preprocessing
+from exitwave.items import Axis, lateral
 from exitwave.labels.mask import mask_of
 from exitwave.training.regression import RegressionTask
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 KEPT = np.float32
 """Precision in which predictions are kept."""
+BESIDE: tuple[str, ...] = ()
 BLUR = 3.0
 """Standard deviation of the blur before a line is laid through intensities [px]."""
 NOTE = (
@@ -31,6 +34,21 @@ NOTE = (
     "seeds is given, with the smallest and the largest seed; an ensemble is the mean prediction of all seeds. "
     "Baselines are fitted to training images."
 )
+
+
+def axes(name: str, values: NDArray[Any], pixel_size: float) -> tuple[Axis, ...]:
+    """Of images and maps."""
+    return lateral(pixel_size)
+
+
+def truths(task: RegressionTask, arrays: Mapping[str, Any], rows: pd.DataFrame) -> Sequence[Any] | NDArray[Any]:
+    """Maps that networks learn."""
+    return task.targets(arrays, rows)
+
+
+def threshold(network: LoadedNetwork | None, block: Benchmark) -> float:
+    """That of the benchmark; the thresholds of maps are those of the task."""
+    return block.threshold
 
 
 def metric(task: RegressionTask, threshold: float) -> Metric:
@@ -89,23 +107,23 @@ def rules(task: RegressionTask) -> Mapping[str, Rule]:
     return {}
 
 
-def fitted(task: RegressionTask) -> Mapping[str, Callable[[Examples], Rule]]:
+def fitted(task: RegressionTask) -> Mapping[str, Fit]:
     """What is reached without a look at the image, and by its local brightness alone."""
     return {"mean of the training images": constant, "line through blurred intensity": line}
 
 
-def constant(examples: Examples) -> Rule:
+def constant(examples: Sequence[Case]) -> Rule:
     """The mean value of the training targets everywhere."""
-    value = _mean(np.concatenate([truth.ravel() for truth in examples.truths]))
+    value = _mean(np.concatenate([example.truth.ravel() for example in examples]))
     return lambda case: np.full(case.image.shape, value, np.float32)
 
 
-def line(examples: Examples) -> Rule:
+def line(examples: Sequence[Case]) -> Rule:
     """The line through blurred intensity, in units of the mean of the image, with the smallest squared error."""
     moments = np.zeros(5)
-    for image, truth in zip(examples.images, examples.truths, strict=True):
-        valid = np.isfinite(truth)
-        x, y = _blurred(image)[valid], truth[valid].astype(np.float64)
+    for example in examples:
+        valid = np.isfinite(example.truth)
+        x, y = _blurred(example.image)[valid], example.truth[valid].astype(np.float64)
         moments += [x.size, x.sum(), y.sum(), (x * x).sum(), (x * y).sum()]
     n, x, y, xx, xy = moments
     spread = n * xx - x * x

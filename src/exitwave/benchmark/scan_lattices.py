@@ -147,7 +147,7 @@ def fit_position(found: Found, start: Lattice, fit: Fit) -> Fitted:
     fit : {'disks', 'map'}
         Whether to the places of the disks, or after that straight to the map.
     """
-    peaks = found.peaks
+    peaks = found.weighted
     lattice = _nearest(peaks, start)
     if lattice is not None and fit == "map":
         try:

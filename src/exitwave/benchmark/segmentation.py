@@ -11,20 +11,22 @@ npj Comput. Mater. 10, 165 (2024).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from exitwave.benchmark import objects
 from exitwave.benchmark.areas import without_artifacts
 from exitwave.benchmark.baselines import BASELINES
-from exitwave.benchmark.cases import Case, Examples, Rule
+from exitwave.benchmark.cases import Case, Fit, Rule
 from exitwave.benchmark.metrics import SHARE, Metric, Score, Selection, f1_of, ratio
 from exitwave.benchmark.prediction import predict_map
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.models import Preprocessing
+from exitwave.items import Axis, lateral
 from exitwave.training.task import Task
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ EMPTY_FRACTION = 1e-3
 """An image of which less than this fraction is marked holds no particle."""
 KEPT = np.float16
 """Precision in which predictions are kept."""
+BESIDE: tuple[str, ...] = ()
 NOTE = (
     "F1 of the particle class. Pooled: of the summed pixels of all images; mean: over the images with particles. "
     "Brackets: 95 % bootstrap interval over images, of which those of one structure or group are drawn together. Of "
@@ -122,6 +125,21 @@ def describe(prediction: NDArray[Any], truth: NDArray[Any]) -> dict[str, Any]:
     return {"pixels": float(truth.size), "particle_fraction": float(truth.mean())}
 
 
+def axes(name: str, values: NDArray[Any], pixel_size: float) -> tuple[Axis, ...]:
+    """Of images and maps."""
+    return lateral(pixel_size)
+
+
+def truths(task: Task, arrays: Mapping[str, Any], rows: pd.DataFrame) -> Sequence[Any] | NDArray[Any]:
+    """Masks that networks learn."""
+    return task.targets(arrays, rows)
+
+
+def threshold(network: LoadedNetwork | None, block: Benchmark) -> float:
+    """Probability from which a pixel is particle: that of the benchmark."""
+    return block.threshold
+
+
 def metric(task: Task, threshold: float) -> Metric:
     """Metric of masks, of probabilities at a threshold: of their pixels and of their particles."""
 
@@ -160,7 +178,7 @@ def rules(task: Task) -> dict[str, Rule]:
     return {name: _rule(baseline) for name, baseline in BASELINES.items()}
 
 
-def fitted(task: Task) -> Mapping[str, Callable[[Examples], Rule]]:
+def fitted(task: Task) -> Mapping[str, Fit]:
     """No baseline learns from images."""
     return {}
 

@@ -35,15 +35,15 @@ def summarise(table: pd.DataFrame, metric: Metric, resamples: int, rng: np.rando
         ``seeds``, ``images``, ``groups``, the number of images selected for means, and for each score of the metric's
         summary the median over seeds, its 95 % bootstrap interval over groups (``_low``, ``_high``; NaN with one group)
         and the range over seeds (``_seed_min``, ``_seed_max``). A score is that of the summed counts of all images, or
-        the mean over the selected images for which it is defined (NaN where there are none). A distance is that of the
-        values of all images.
+        the mean over the selected images for which it is defined (NaN where there are none), or the median. A distance
+        is that of the values of all images.
     """
     seeds = [group for _, group in table.groupby("seed")]
     counts = np.stack([group[list(metric.counts)].to_numpy(dtype=float) for group in seeds])
     means = {
         score.of: np.stack([group[score.of].to_numpy(dtype=float) for group in seeds])
         for score in metric.summary
-        if score.mean
+        if score.mean or score.median
     }
     selected: NDArray[np.float64] = np.ones(counts.shape[1])
     if metric.selection is not None:
@@ -63,6 +63,8 @@ def summarise(table: pd.DataFrame, metric: Metric, resamples: int, rng: np.rando
                 total = kept @ defined.T.astype(float)
                 undefined = np.full(total.shape, np.nan)
                 columns.append(np.divide(kept @ np.where(defined, values, 0).T, total, out=undefined, where=total > 0))
+            elif score.median:
+                columns.append(np.stack([_median(weights, of_seed) for of_seed in means[score.of]], axis=-1))
             else:
                 columns.append(pooled[score.of])
         return np.stack(columns, axis=-1)
@@ -80,6 +82,19 @@ def summarise(table: pd.DataFrame, metric: Metric, resamples: int, rng: np.rando
         row[f"{score.name}_seed_min"] = float(values[:, k].min())
         row[f"{score.name}_seed_max"] = float(values[:, k].max())
     return row
+
+
+def _median(weights: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median [resamples] of values [images] counted ``weights`` [resamples, images] times; NaN is left out."""
+    defined = np.flatnonzero(~np.isnan(values))
+    order = defined[np.argsort(values[defined], kind="stable")]
+    if not len(order):
+        return np.full(len(weights), np.nan)
+    below = np.cumsum(weights[:, order], axis=1)
+    half, found = below[:, -1:] / 2, values[order]
+    # Of an even number the mean of the two in the middle.
+    low, high = (np.minimum((below < half + step).sum(axis=1), len(order) - 1) for step in (0.0, 1e-9))
+    return np.where(half[:, 0] > 0, (found[low] + found[high]) / 2, np.nan)
 
 
 def _distance(weights: NDArray[np.float64], table: pd.DataFrame, distance: Distance) -> NDArray[np.float64]:

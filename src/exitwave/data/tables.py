@@ -23,7 +23,7 @@ from exitwave.errors import ShardError
 _OF_ITEMS = re.compile(r"(?:^|/)([a-z_]+)/[^/]+-([0-9a-f]{8})/shard-(\d+)-(\d+)\.[a-z.]+$")
 _OF_DATASET = re.compile(r"(?:^|/)datasets/[^/]+-([0-9a-f]{8})/manifest\.parquet$")
 _OF_BENCHMARK = re.compile(
-    r"(?:^|/)benchmarks/[^/]+-([0-9a-f]{8})/(?:baselines|summary|per_image|[^/]+/seed-(\d+))\.[a-z.]+$"
+    r"(?:^|/)benchmarks/[^/]+-([0-9a-f]{8})/(?:baselines|summary|per_image|by|[^/]+/seed-(\d+))\.[a-z.]+$"
 )
 """Where the results of the stages stand."""
 _LATER = ("benchmark_hash", "seed")

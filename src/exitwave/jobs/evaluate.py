@@ -12,18 +12,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from exitwave.benchmark.breakdown import break_down
 from exitwave.benchmark.cases import Case, Rule
 from exitwave.benchmark.ensemble import Predictions, open_predictions
-from exitwave.benchmark.kinds import cases_of, scoring_of
+from exitwave.benchmark.kinds import cases_of
 from exitwave.benchmark.metrics import Metric
+from exitwave.benchmark.scorings import Scoring, kind_of_benchmark, scoring_of
 from exitwave.benchmark.summary import summarise
-from exitwave.config.benchmarks import Benchmark
+from exitwave.config.benchmarks import Benchmark, SimulatedBenchmark, StrainBenchmark
 from exitwave.config.models import Network
 from exitwave.data.shards import open_shard, shard_writer
 from exitwave.data.tables import read_table, table_path, write_table
 from exitwave.data.whole import replace_file, sealed, unsealed
 from exitwave.errors import MicrographError, ShardError
-from exitwave.items import Array, Axis, Item, item_rng, lateral
+from exitwave.items import Array, Item, item_rng
 from exitwave.study.description import Description
 from exitwave.training.kinds import described, task_from
 from exitwave.training.record import read_record
@@ -39,6 +41,7 @@ def _row(
         "image": case.name,
         "group": case.group,
         "pixel_size": case.pixel_size,
+        **case.columns,
         **metric.of_image(prediction, case.truth, case.pixel_size),
         "benchmark": description.name,
         "benchmark_hash": description.hash,
@@ -92,10 +95,12 @@ def score_network(
     block = description.of(Benchmark)
     loaded = load_network(network)
     cases = cases_of(block).cases(block, model, manifests)
-    scoring = scoring_of(cases.task.model)
-    metric = scoring.metric(cases.task, block.threshold)
+    scoring = scoring_of(cases.task.model, kind_of_benchmark(block))
+    threshold = scoring.threshold(loaded, block)
+    metric = scoring.metric(cases.task, threshold)
     columns = {"method": training, "kind": "network", "seed": seed}
-    items: list[Item] = []
+    predicted: list[Mapping[str, Array]] = []
+    rows: list[dict[str, Any]] = []
     refused: MicrographError | None = None
     for case in cases:
         try:
@@ -106,20 +111,22 @@ def score_network(
             continue
         truth = case.truth.astype(np.uint8) if case.truth.dtype == bool else case.truth
         arrays = {"prediction": prediction.astype(scoring.KEPT), "image": case.image, "truth": truth}
-        row = _row(description, case, metric, prediction, columns)
-        items.append(Item({name: _array(values, case.pixel_size) for name, values in arrays.items()}, row))
+        rows.append(_row(description, case, metric, prediction, columns))
+        predicted.append({name: _array(scoring, name, values, case.pixel_size) for name, values in arrays.items()})
     for file in cases.skipped().itertuples():
         log.warning("skipped: %s", file.reason)
-    if refused is not None and not items:
+    if refused is not None and not rows:
         raise refused
-    with shard_writer(output, len(items), {**attributes, "task": described(cases.task)}) as writer:
-        for item in items:
-            writer.add(item)
+    table = metric.of_images([arrays["prediction"].values for arrays in predicted], pd.DataFrame(rows))
+    attributes |= {"task": described(cases.task), "threshold": threshold}
+    with shard_writer(output, len(rows), attributes) as writer:
+        for item, row in zip(predicted, table.to_dict("records"), strict=True):
+            writer.add(Item(item, {str(name): value for name, value in row.items()}))
 
 
-def _array(values: NDArray[Any], pixel_size: float) -> Array:
-    """A map of a case, or one number for each class."""
-    return Array(values, lateral(pixel_size) if values.ndim == 2 else (Axis("class"),), ragged=True)
+def _array(scoring: Scoring, name: str, values: NDArray[Any], pixel_size: float) -> Array:
+    """Image, truth or prediction of a case, as it is kept."""
+    return Array(values, scoring.axes(name, values, pixel_size), ragged=True)
 
 
 def score_baselines(
@@ -145,51 +152,81 @@ def score_baselines(
     """
     block = description.of(Benchmark)
     cases = cases_of(block).cases(block, model, manifests)
-    scoring = scoring_of(cases.task.model)
-    metric = scoring.metric(cases.task, block.threshold)
+    scoring = scoring_of(cases.task.model, kind_of_benchmark(block))
+    metric = scoring.metric(cases.task, scoring.threshold(None, block))
     rules: dict[str, Rule] = dict(scoring.rules(cases.task))
     fitted = scoring.fitted(cases.task)
     examples = cases.examples() if fitted else None
     if examples is not None:
         rules |= {name: fit(examples) for name, fit in fitted.items()}
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in rules}
+    predictions: dict[str, list[NDArray[Any]]] = {name: [] for name in rules}
     for case in cases:
         for name, rule in rules.items():
             columns = {"method": name, "kind": "baseline", "seed": 0}
-            rows[name].append(_row(description, case, metric, np.asarray(rule(case)), columns))
+            prediction = np.asarray(rule(case))
+            rows[name].append(_row(description, case, metric, prediction, columns))
+            if metric.together is not None:  # else masks of many large images would be held for nothing
+                predictions[name].append(prediction)
     for file in cases.skipped().itertuples():
         log.warning("skipped: %s", file.reason)
     skipped = cases.skipped()
     replace_file(skipped_files, lambda unfinished: skipped.to_csv(unfinished, index=False))
-    write_table(output, pd.DataFrame([row for method in rows.values() for row in method]))
+    methods = [metric.of_images(predictions[name], pd.DataFrame(found)) for name, found in rows.items()]
+    write_table(output, pd.concat(methods, ignore_index=True) if methods else pd.DataFrame())
     text = json.dumps(sealed(described(cases.task)), sort_keys=True, ensure_ascii=False) + "\n"
     replace_file(task_file, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
 
 
 def summarise_benchmark(
-    description: Description, task_file: Path, baselines: Path, networks: list[Path], summary: Path, per_image: Path
+    description: Description,
+    task_file: Path,
+    baselines: Path,
+    networks: list[Path],
+    summary: Path,
+    per_image: Path,
+    by: Path,
 ) -> None:
     """Sum up a benchmark: for each method the scores with intervals over groups of images and the range over seeds.
 
     A training with several seeds is given by the median over its networks, and once more by the mean of their
     predictions ("ensemble"), which is one predictor that anyone can use, and not the best of several. Networks that
     have diverged are counted in the column ``diverged``; a training of which all have is a row without scores.
+
+    The same scores are broken down by the conditions that the benchmark names; see
+    :func:`exitwave.benchmark.breakdown.break_down`.
+
+    Parameters
+    ----------
+    description : Description
+        The benchmark's block.
+    task_file, baselines : path
+        Description of the task, and scores of the baselines.
+    networks : list of path
+        Predictions of all networks.
+    summary, per_image, by : path
+        Tables to write: one row a method; one row an image and method; one row a bin and method, none where the
+        benchmark names no conditions.
     """
     block = description.of(Benchmark)
     trainings = _by_training(networks)
     told = _read_task(task_file, trainings)
     task = task_from(told)
-    metric = scoring_of(task.model).metric(task, block.threshold)
+    kind = kind_of_benchmark(block)
+    scoring = scoring_of(task.model, kind)
+    metric = scoring.metric(task, block.threshold)
     tables = [read_table(baselines)]
     for predictions in trainings.values():
         tables += [read_table(table_path(shard.path)) for shard in predictions.shards]
-    tables += [_ensemble(metric, predictions) for predictions in trainings.values() if len(predictions.shards) > 1]
+    for predictions in trainings.values():
+        if len(predictions.shards) > 1:
+            tables.append(_ensemble(scoring.metric(task, predictions.threshold(block.threshold)), predictions))
     scores = pd.concat(tables, ignore_index=True)
     rows = []
-    for (kind, method), group in scores.groupby(["kind", "method"], sort=False):
+    for (made, method), group in scores.groupby(["kind", "method"], sort=False):
         rng = item_rng(0, "bootstrap", description.hash)
-        names = {"benchmark": description.name, "method": method, "kind": kind, "benchmark_hash": description.hash}
-        lost = trainings[str(method)].diverged if kind == "network" else 0
+        names = {"benchmark": description.name, "method": method, "kind": made, "benchmark_hash": description.hash}
+        lost = trainings[str(method)].diverged if made == "network" else 0
         rows.append({**names, **summarise(group, metric, block.bootstrap, rng), "diverged": lost})
     for name, predictions in trainings.items():
         if not predictions.shards:
@@ -200,7 +237,12 @@ def summarise_benchmark(
     table = pd.DataFrame(rows)
     counted = dict.fromkeys(("images", "groups", *([metric.selection.name] if metric.selection else [])), int)
     table = table.fillna(dict.fromkeys(counted, 0)).astype(counted)
-    write_table(summary, table.assign(task=json.dumps(told, sort_keys=True, ensure_ascii=False)))
+    task_told = json.dumps(told, sort_keys=True, ensure_ascii=False)
+    write_table(summary, table.assign(task=task_told, benchmark_kind=kind))
+    conditions, bins = (block.by, block.bins) if isinstance(block, SimulatedBenchmark | StrainBenchmark) else ([], 1)
+    binned = break_down(scores, metric, conditions, bins, block.bootstrap, description.hash)
+    told_of = {"benchmark": description.name, "benchmark_hash": description.hash, "benchmark_kind": kind}
+    write_table(by, binned.assign(**told_of))
     write_table(per_image, scores)
 
 
@@ -230,6 +272,10 @@ def _by_training(networks: Sequence[Path]) -> dict[str, Predictions]:
 def _ensemble(metric: Metric, predictions: Predictions) -> pd.DataFrame:
     """Scores of the mean prediction of several networks."""
     table = predictions.table
-    pixels = table["pixel_size"].tolist()
-    rows = [metric.of_image(predictions.mean(i), predictions.truth(i), pixel) for i, pixel in enumerate(pixels)]
-    return table.assign(**pd.DataFrame(rows), kind="ensemble", seed=-1)
+    rows, means = [], []
+    for place, pixel in enumerate(table["pixel_size"].tolist()):
+        mean = predictions.mean(place)
+        rows.append(metric.of_image(mean, predictions.truth(place), pixel))
+        if metric.together is not None:
+            means.append(mean)
+    return metric.of_images(means, table.assign(**pd.DataFrame(rows))).assign(kind="ensemble", seed=-1)

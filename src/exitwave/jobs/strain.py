@@ -102,12 +102,14 @@ def measure_strain(path: Path, output: Path, how: Measuring, progress: Progress 
     for told in warnings:
         log.warning("%s %s", path, told)
     method = _method(how, scan, probe, survey)
-    folder = StrainFolder(output, _settings(scan, probe, survey, how, method), how.overwrite)
+    # Where it is known how surely each disk is placed, nothing is gained from the map of them.
+    fit = how.fit or ("disks" if isinstance(method, Networks) and method.placed else "map")
+    folder = StrainFolder(output, {**_settings(scan, probe, survey, how, method), "fit": fit}, how.overwrite)
     places = list(parts(scan, slice(None), slice(None), min(HELD, 4 * PART * math.prod(scan.shape[2:]))))
     measured = 0
     if not folder.joined:
         finder = finder_of(probe, method)
-        setup = Setup(path, how.scan_shape, probe, method, _start(finder, survey), how.fit, survey.full)
+        setup = Setup(path, how.scan_shape, probe, method, _start(finder, survey), fit, survey.full)
         measured = _measure(setup, scan, finder, folder, places, how, progress)
         folder.join(places, scan.shape, scan.reciprocal_sampling)
     lattices = folder.lattices()
@@ -200,7 +202,8 @@ def _method(how: Measuring, scan: Scan, probe: Probe, survey: Survey) -> Network
             frame.binned,
         )
     threshold = float(np.mean([network.threshold for network in networks])) if how.threshold is None else how.threshold
-    return Networks(model, device, frame, threshold)
+    placed = all(isinstance(network.model, Disks) and network.model.places for network in networks)
+    return Networks(model, device, frame, threshold, placed)
 
 
 def _known_radii(info: dict[str, Any]) -> tuple[float, float]:
@@ -221,7 +224,6 @@ def _settings(
         "probe": probe.told,
         "probe checksum": f"crc32:{zlib.crc32(probe.image.tobytes()):08x}",
         "method": how.method,
-        "fit": how.fit,
     }
     if isinstance(method, Networks):
         settings |= {
@@ -237,7 +239,7 @@ def _settings(
 
 def _start(finder: Finder, survey: Survey) -> Lattice:
     """Lattice of the scan, whose origin is the direct beam."""
-    lattice = start_lattice([found.peaks for found in finder.find(survey.patterns)])
+    lattice = start_lattice([found.weighted for found in finder.find(survey.patterns)])
     centre = np.array(survey.centre)
     steps = np.rint(np.linalg.solve(lattice.vectors, centre - lattice.origin))
     return Lattice(lattice.origin + lattice.vectors @ steps, lattice.vectors, lattice.residual, lattice.used)

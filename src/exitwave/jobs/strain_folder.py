@@ -210,8 +210,12 @@ class _DiskTable:
         import pyarrow.parquet as pq
 
         whole, real = pa.int32(), pa.float32()
-        kinds = {"row": whole, "column": whole, "x": real, "y": real, "weight": real, "h": pa.int16(), "k": pa.int16()}
-        told = {b"places": b"x, y in px from the middle of the first pixel; row, column of the scan, from 0"}
+        names = ("x", "y", "weight", "deviation")
+        kinds = {"row": whole, "column": whole, **dict.fromkeys(names, real), "h": pa.int16(), "k": pa.int16()}
+        told = {
+            b"places": b"x, y in px from the middle of the first pixel; row, column of the scan, from 0",
+            b"deviation": b"standard deviation of x and of y in px, where the network says it",
+        }
         if sampling is not None:
             told[b"reciprocal_sampling [1/A]"] = str(sampling).encode()
         self.schema = pa.schema(list(kinds.items()), metadata=told)
@@ -228,9 +232,9 @@ class _DiskTable:
 
         row, column = _positions(part, measured)
         off = ~measured.near
-        x, y, weight = np.ascontiguousarray(measured.disks.T)
+        x, y, weight, deviation = np.ascontiguousarray(measured.disks.T)
         h, k = (pa.array(index, mask=off) for index in np.ascontiguousarray(measured.indices.T))
-        columns = [row, column, x, y, weight, h, k]
+        columns = [row, column, x, y, weight, pa.array(deviation, from_pandas=True), h, k]
         self.writer.write_table(pa.table(columns, schema=self.schema))
 
 
@@ -279,7 +283,7 @@ class _BraggVectors:
     def add(self, part: Place, measured: Measured) -> None:
         rows, columns = part
         size = (rows.stop - rows.start, columns.stop - columns.start)
-        x, y, weight = measured.disks.T
+        x, y, weight = measured.disks.T[:3]
         points = np.zeros(len(measured.disks), self.kind)
         points["qx"], points["qy"], points["intensity"] = y, x, weight
         ends = np.searchsorted(measured.owners, np.arange(size[0] * size[1] + 1))

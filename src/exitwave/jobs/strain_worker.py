@@ -40,12 +40,15 @@ class Networks:
     device : {'cpu', 'cuda'}
     frame : Frame
     threshold : float
+    placed : bool
+        Whether they say how surely disks are placed.
     """
 
     model: Path
     device: Device
     frame: Frame
     threshold: float
+    placed: bool
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,8 @@ class Measured:
         As `exitwave.benchmark.scan_strain.TRUST`.
     owners : int32 array [m]
         Position of each disk in this part.
-    disks : float32 array [m, 3]
-        x, y [px], and weight.
+    disks : float32 array [m, 4]
+        As the peaks of `exitwave.benchmark.disk_finders.Found`.
     indices : int16 array [m, 2]
         h and k.
     near : bool array [m]
@@ -171,7 +174,7 @@ class Worker:
             values,
             read,
             np.concatenate([*owners, np.zeros(0, np.int32)]),
-            np.concatenate([*disks, np.zeros((0, 3), np.float32)]),
+            np.concatenate([*disks, np.zeros((0, 4), np.float32)]),
             np.concatenate([*indices, np.zeros((0, 2), np.int16)]),
             np.concatenate([*near, np.zeros(0, bool)]),
         )

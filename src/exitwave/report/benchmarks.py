@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from exitwave.benchmark.kinds import scoring_of
 from exitwave.benchmark.metrics import Metric, Score
+from exitwave.benchmark.scorings import scoring_of
 from exitwave.training.kinds import task_from
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ LABELS = {
 def metric_of_summary(summary: pd.DataFrame) -> Metric:
     """Metric of the scores in a summary."""
     task = task_from(json.loads(summary["task"].iloc[0]))
-    return scoring_of(task.model).metric(task, THRESHOLD)
+    kind = str(summary["benchmark_kind"].iloc[0]) if "benchmark_kind" in summary else ""
+    return scoring_of(task.model, kind).metric(task, THRESHOLD)
 
 
 def tables_of_summary(summary: pd.DataFrame) -> dict[str, list[Score]]:

@@ -38,7 +38,8 @@ class Figure:
         What is said of it, in reStructuredText.
     reads : str
         What it is drawn from: the first shard, all shards or the tables of the block, the histories of its networks,
-        the predictions of the networks of one training, or the summary of a benchmark.
+        the predictions of the networks of one training and the scores of the baselines, the summary of a benchmark, or
+        its scores in bins of conditions and the summary.
     draw : function
         Draws it from these files into its own, told what :meth:`FigureOf.about` says.
     about : function
@@ -59,7 +60,7 @@ class Figure:
     category: str
     label: str
     caption: str
-    reads: Literal["shard", "shards", "tables", "histories", "predictions", "summary"]
+    reads: Literal["shard", "shards", "tables", "histories", "predictions", "summary", "breakdown"]
     draw: Draw
     about: Callable[[Study, Member], dict[str, Any]] = _nothing
     needed: Callable[[Study, Member], bool] = _always

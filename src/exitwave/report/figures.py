@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exitwave.config.benchmarks import Benchmark
+from exitwave.config.benchmarks import Benchmark, SimulatedBenchmark, StrainBenchmark
 from exitwave.config.images import Hrtem, MicrographFields
 from exitwave.config.models import MaskTarget, Segmentation
 from exitwave.report import diffraction_figures
@@ -71,7 +71,9 @@ class FigureOf:
                 return [artifacts.summary(self.member, study_name)]
             case "predictions":
                 assert self.training is not None
-                return artifacts.predictions(self.member, self.training)
+                return [*artifacts.predictions(self.member, self.training), artifacts.baselines(self.member)]
+            case "breakdown":
+                return [artifacts.breakdown(self.member, study_name), artifacts.summary(self.member, study_name)]
 
     def about(self) -> str:
         """What its job is told, as canonical JSON."""
@@ -181,6 +183,12 @@ def _threshold(study: Study, benchmark: Member) -> dict[str, Any]:
     return {"threshold": benchmark.of(Benchmark).threshold}
 
 
+def _is_broken_down(study: Study, benchmark: Member) -> bool:
+    block = benchmark.block
+    assert isinstance(block, SimulatedBenchmark | StrainBenchmark)
+    return bool(block.by)
+
+
 def _has_two_masks(study: Study, images: Member) -> bool:
     return "atoms" in images.of(Hrtem).labels and getattr(mask_shown(study, images), "by", "") in MaskTarget.LEAST
 
@@ -288,10 +296,29 @@ def _forest_plot(files: Sequence[Path], path: Path, about: About) -> None:
 def _predictions(files: Sequence[Path], path: Path, about: About) -> None:
     from exitwave.report.predictions import draw_predictions
 
-    draw_predictions(files, path, about["threshold"], real=about["kind"] == "micrographs", title=about["title"])
+    *shards, baselines = files
+    real = about["kind"] == "micrographs"
+    draw_predictions(shards, path, about["threshold"], real=real, title=about["title"], baselines=baselines)
 
 
-SCORED = {"micrographs": "Real micrographs with expert masks.", "simulated": "Held-out simulated images."}
+def _breakdown(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.data.tables import read_table
+    from exitwave.report.breakdown import draw_breakdown
+
+    draw_breakdown(read_table(files[0]), read_table(files[1]), path, about["title"])
+
+
+def _strain_profiles(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report.strain_profiles import draw_strain_profiles
+
+    draw_strain_profiles(files[:-1], files[-1], path, about["title"])
+
+
+SCORED = {
+    "micrographs": "Real micrographs with expert masks.",
+    "simulated": "Held-out simulated images.",
+    "strain": "Strain of a simulated multilayer.",
+}
 """What each kind of benchmark scores."""
 
 
@@ -327,6 +354,17 @@ def _predicted(shown: str) -> Figure:
         minutes=20,
     )
 
+
+_BREAKDOWN = Figure(
+    "conditions.png",
+    "6 Benchmarks",
+    "scores against conditions",
+    "The foremost scores in bins of the conditions that the benchmark names, of the best methods of each kind. "
+    "Networks are given by the median over their seeds; bars cover 95 % of resamples of the images.",
+    reads="breakdown",
+    draw=_breakdown,
+    needed=_is_broken_down,
+)
 
 _PARAMETERS = Figure(
     "parameters.png",
@@ -459,6 +497,24 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "Simulated: images of structures kept out of training and validation, with their labels and what was "
             "predicted."
         ),
+        _BREAKDOWN,
+    ),
+    ("benchmarks", "strain"): (
+        *_scores(
+            "Simulated patterns of a multilayer that no network has learned from, scored against its projected strain."
+        ),
+        Figure(
+            "predictions/{training}.png",
+            "6 Benchmarks",
+            "strain by {training}",
+            "Simulated: strain along the growth (e_xx) and across it (e_yy), shear and rotation at every place of the "
+            "scan, relative to the median of the reference: what is true, what the networks show, with the range of "
+            "their seeds, and what template matching shows. Of a scan of several rows means over rows, and maps below.",
+            reads="predictions",
+            draw=_strain_profiles,
+            each_training=True,
+        ),
+        _BREAKDOWN,
     ),
     **diffraction_figures.FIGURES,
 }

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from exitwave.benchmark.ensemble import Predictions
+from exitwave.config.disks import Disks
 from exitwave.config.models import Classification, Regression, Segmentation
 
 
-def draw_beside_truth(predictions: Predictions, path: str | Path, threshold: float, real: bool, title: str) -> None:
+def draw_beside_truth(
+    predictions: Predictions, path: str | Path, threshold: float, real: bool, title: str, baselines: pd.DataFrame | None
+) -> None:
     """Draw predictions beside the truth; parameters as of :func:`exitwave.report.predictions.draw_predictions`."""
     match predictions.task.model:
         case Segmentation():
@@ -23,5 +28,9 @@ def draw_beside_truth(predictions: Predictions, path: str | Path, threshold: flo
             from exitwave.report.confusion import draw_confusion
 
             draw_confusion(predictions, path, title)
+        case Disks():
+            from exitwave.report.disks import draw_disks
+
+            draw_disks(predictions, baselines, path, title)
         case model:
             raise TypeError(f"there is no drawing of {type(model).__name__}")

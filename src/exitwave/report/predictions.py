@@ -6,11 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exitwave.benchmark.ensemble import open_predictions
+from exitwave.data.tables import read_table
 from exitwave.report.kinds import draw_beside_truth
 
 
 def draw_predictions(
-    predictions: Sequence[str | Path], path: str | Path, threshold: float, real: bool = True, title: str = ""
+    predictions: Sequence[str | Path],
+    path: str | Path,
+    threshold: float,
+    real: bool = True,
+    title: str = "",
+    baselines: str | Path | None = None,
 ) -> None:
     """Draw the mean prediction of the networks of a training beside the truth.
 
@@ -26,10 +32,12 @@ def draw_predictions(
         The images are real, not simulated.
     title : str
         Names of benchmark and training.
+    baselines : path, optional
+        Scores of the baselines, for kinds that show what these have found.
     """
     opened = open_predictions(predictions)
     if opened.shards:
-        draw_beside_truth(opened, path, threshold, real, title)
+        draw_beside_truth(opened, path, threshold, real, title, None if baselines is None else read_table(baselines))
     else:
         _draw_nothing(path, title)
 

@@ -95,19 +95,31 @@ def files_of_benchmark(benchmark: Member) -> list[str]:
 
 
 def manifests_of_benchmark(benchmark: Member) -> list[str]:
-    """Manifests of the datasets of a benchmark."""
-    return [manifest(dataset) for dataset in benchmark.upstream.get("datasets", ())]
+    """Tables of the images of a benchmark: those of its scan, and the manifests of its datasets."""
+    scan = [path for images in benchmark.upstream.get("images", ()) for path in tables(images)]
+    return scan + [manifest(dataset) for dataset in _datasets_of(benchmark)]
 
 
 def shards_of_benchmark(benchmark: Member) -> list[str]:
-    """Shards of images of the datasets of a benchmark."""
-    datasets = benchmark.upstream.get("datasets", ())
-    return [path for dataset in datasets for paths in shards_of_dataset(dataset).values() for path in paths]
+    """Shards of the images of a benchmark: of its scan, and of its datasets."""
+    scan = [path for images in benchmark.upstream.get("images", ()) for path in shards(images)]
+    datasets = _datasets_of(benchmark)
+    return scan + [path for dataset in datasets for paths in shards_of_dataset(dataset).values() for path in paths]
+
+
+def baselines(benchmark: Member) -> str:
+    """Scores of the classical methods on the images of a benchmark."""
+    return f"results/{benchmark.folder}/baselines.parquet"
 
 
 def summary(benchmark: Member, study_name: str) -> str:
     """Scores of all methods on a benchmark; of the networks of one study."""
     return f"results/report/{study_name}/{benchmark.folder}/summary.parquet"
+
+
+def breakdown(benchmark: Member, study_name: str) -> str:
+    """Scores of all methods on a benchmark in bins of conditions."""
+    return f"results/report/{study_name}/{benchmark.folder}/by.parquet"
 
 
 def before_the_report(study: Study, study_name: str) -> list[str]:
@@ -126,6 +138,10 @@ def folders_of(study: Study) -> list[str]:
 def name_in_paths(member: Member) -> str:
     """Name of the folder of a member, without that of its stage."""
     return member.folder.partition("/")[2]
+
+
+def _datasets_of(benchmark: Member) -> list[Member]:
+    return [dataset for key in ("datasets", "tuned_on") for dataset in benchmark.upstream.get(key, ())]
 
 
 def _networks(training: Member) -> list[str]:

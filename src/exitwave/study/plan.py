@@ -10,7 +10,7 @@ from typing import Any
 
 from exitwave.benchmark.kinds import cases_of
 from exitwave.benchmark.micrographs import check_benchmark_folder
-from exitwave.config.benchmarks import Benchmark, MicrographBenchmark, SimulatedBenchmark
+from exitwave.config.benchmarks import Benchmark, MicrographBenchmark, SimulatedBenchmark, StrainBenchmark
 from exitwave.config.datasets import Dataset
 from exitwave.config.images import Images
 from exitwave.config.models import Network
@@ -231,6 +231,10 @@ def _pixels_scored(benchmark: Member, images: Images) -> tuple[float, float]:
         ]
         held = sum(test * pool_size(member) for member, test in pools)
         pixels = min(block.size, held) * images.size**2
+        return pixels, pixels
+    if isinstance(block, StrainBenchmark):
+        scan = benchmark.source("images")
+        pixels = float(pool_size(scan) * scan.of(Images).size ** 2)
         return pixels, pixels
     assert isinstance(block, MicrographBenchmark)
     pixels = sum(_pixels_of(path) * (size / images.pixel()[0]) ** 2 for path, size in _micrographs(block, images))

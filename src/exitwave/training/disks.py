@@ -132,11 +132,19 @@ class DisksTask:
         image = outputs[:, 0].float().clamp(min=0)
         return gathered(image, outputs[:, 1:3].float(), self.model.target.sigma) if self.model.places else image
 
-    def deviations(self, outputs: torch.Tensor) -> torch.Tensor | None:
-        """Standard deviation of the place of a disk along an axis, in each of its pixels [n, H, W] [px]."""
+    def maps(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Images of structure factors, and with places how surely disks are placed [n, 1 or 2, H, W].
+
+        The second is the standard deviation of the place of a disk along an axis, in each of its pixels [px].
+        """
+        import torch
+
         from exitwave.training.disk_losses import laplace_scale
 
-        return math.sqrt(2) * laplace_scale(outputs[:, 3].float()) if self.model.places else None
+        image = self.predict(outputs)
+        if not self.model.places:
+            return image[:, None]
+        return torch.stack([image, math.sqrt(2) * laplace_scale(outputs[:, 3].float())], dim=1)
 
 
 def multiple_of(model: Disks) -> int:

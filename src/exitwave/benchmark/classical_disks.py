@@ -1,0 +1,130 @@
+"""Classical methods of finding disks, tuned on training patterns: what a network has to beat."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exitwave.benchmark.blobfinder import find_blobs, installed
+from exitwave.benchmark.cases import Case, Fit, Rule
+from exitwave.benchmark.correlation import Correlation, correlate, disk_radius, find_disks, peaks_of
+from exitwave.benchmark.lattice import on_lattice
+from exitwave.benchmark.strain_tuning import tuned_for_strain
+from exitwave.benchmark.tuning import tuned, tuned_blobs, tuned_on_lattice
+from exitwave.data.patterns import without_hot_pixels
+from exitwave.training.disks import PROBE
+
+log = logging.getLogger(__name__)
+MOST = 128
+"""Patterns that a method is tuned on, at the most."""
+FloatArray = NDArray[np.float64]
+
+
+def disk_methods(radius: float) -> dict[str, Fit]:
+    """Methods that give lists of disks, which are right within ``radius`` [1/Å]."""
+    peaks = _Tuned(radius)
+
+    def correlation(examples: Sequence[Case]) -> Rule:
+        how = peaks.of(examples)
+        return lambda case: find_disks(*_seen(case), how)
+
+    def lattice(examples: Sequence[Case]) -> Rule:
+        how = peaks.on_lattice(examples)
+        return lambda case: on_lattice(find_disks(*_seen(case), how))
+
+    def places(examples: Sequence[Case]) -> Rule:
+        how = peaks.for_strain(examples)
+        return lambda case: find_disks(*_seen(case), how)
+
+    methods = {"correlation": correlation, "correlation + lattice": lattice, "correlation for strain": places}
+    return methods | _blobfinder(radius)
+
+
+def scan_methods(radius: float) -> dict[str, Fit]:
+    """Methods for the strain of a scan: lists of disks, and the correlation itself, for a lattice to be fitted to."""
+    peaks = _Tuned(radius)
+
+    def correlation(examples: Sequence[Case]) -> Rule:
+        how = peaks.for_strain(examples)
+        return lambda case: find_disks(*_seen(case), how)
+
+    def correlation_map(examples: Sequence[Case]) -> Rule:
+        how = peaks.for_strain(examples)
+        return lambda case: _in_units_of_the_least(*_seen(case), how)
+
+    methods = {"correlation": correlation, "correlation map": correlation_map}
+    return methods | _blobfinder(radius)
+
+
+def _blobfinder(radius: float) -> dict[str, Fit]:
+    """LiberTEM-blobfinder, where it is installed."""
+
+    def blobs(examples: Sequence[Case]) -> Rule:
+        how = _told("LiberTEM-blobfinder", tuned_blobs(*_examples(examples, radius)))
+        return lambda case: find_blobs(*_seen(case), how)
+
+    return {"LiberTEM-blobfinder": blobs} if installed() else {}
+
+
+def _in_units_of_the_least(
+    pattern: NDArray[np.float32], probe: NDArray[np.floating], how: Correlation
+) -> NDArray[np.float32]:
+    """Correlation of a pattern with its probe, in units of the lowest peak that counts."""
+    image = correlate(pattern, probe, how)
+    peaks = peaks_of(image, how, disk_radius(probe))
+    return np.asarray(image / peaks[-1, 2] if len(peaks) else np.zeros_like(image), np.float32)
+
+
+class _Tuned:
+    """Correlations that are tuned once for all methods that need them."""
+
+    def __init__(self, radius: float) -> None:
+        self._radius = radius
+        self._known: dict[str, tuple[Sequence[Case], Correlation]] = {}
+
+    def of(self, examples: Sequence[Case]) -> Correlation:
+        """With the best disks."""
+        return self._once("correlation", examples, lambda: tuned(*_examples(examples, self._radius)))
+
+    def on_lattice(self, examples: Sequence[Case]) -> Correlation:
+        """With the best disks once they are put on a lattice."""
+        start = self.of(examples)
+        return self._once(
+            "correlation + lattice", examples, lambda: tuned_on_lattice(*_examples(examples, self._radius), start)
+        )
+
+    def for_strain(self, examples: Sequence[Case]) -> Correlation:
+        """With the best places."""
+        start = self.of(examples)
+        return self._once(
+            "correlation for strain", examples, lambda: tuned_for_strain(*_examples(examples, self._radius), start)
+        )
+
+    def _once(self, name: str, examples: Sequence[Case], tune: Callable[[], Correlation]) -> Correlation:
+        if name not in self._known or self._known[name][0] is not examples:
+            self._known[name] = examples, _told(name, tune())
+        return self._known[name][1]
+
+
+def _told(name: str, how: Any) -> Any:
+    log.info("%s tuned: %s", name, how)
+    return how
+
+
+def _seen(case: Case) -> tuple[NDArray[np.float32], NDArray[np.floating]]:
+    """Pattern without hot pixels, as networks see it, and its probe."""
+    return without_hot_pixels(case.image[None])[0], case.beside[PROBE]
+
+
+def _examples(
+    examples: Sequence[Case], radius: float
+) -> tuple[list[NDArray[np.floating]], list[NDArray[np.floating]], list[NDArray[Any]], float]:
+    """Patterns, probes, reflections and the radius of a match [px] of some examples, evenly spaced."""
+    chosen = [examples[place] for place in np.unique(np.linspace(0, len(examples) - 1, MOST).astype(int)).tolist()]
+    seen = [_seen(case) for case in chosen]
+    patterns, probes = [pattern for pattern, _ in seen], [probe for _, probe in seen]
+    return [*patterns], probes, [case.truth for case in chosen], radius / chosen[0].pixel_size

@@ -1,0 +1,184 @@
+"""Benchmarks of disks and of strain, from the simulation to tables and figures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import yaml
+from matplotlib.image import imread
+
+from exitwave.data.shards import open_shard
+from exitwave.data.tables import read_table, table_path
+from exitwave.jobs.evaluate import score_network, summarise_benchmark
+from exitwave.report.benchmarks import print_table
+from exitwave.study import artifacts
+from exitwave.study.description import Description, describe
+from exitwave.study.link import study_from
+from exitwave.study.plan import aim_of_benchmark
+from exitwave.training.kinds import model_from
+from jobs_by_hand import jobs_of
+
+STUDY = """
+seed: 2
+structures:
+  library:
+    kind: crystals
+    crystals: 12
+    count: 16
+    orientations: {zone_axes: 2, random: 1, mistilt: {uniform: [0, 10]}}
+  layers:
+    kind: multilayer
+    count: 8
+    field_of_view: 24
+    layers: [{width: 40, strain: 0.01}, {width: 60, strain: -0.01}]
+    thickness: 40
+    scan: {start: -20, columns: 8, step: 12}
+exit_waves:
+  bloch:
+    structures: library
+    kind: scattering_matrix
+    semiangle: 2
+    thickness: 60
+    g_max: 1.2
+    rms_displacement_of_others: 0.08
+  probes: {structures: layers, kind: probe, semiangle: 2, sampling: 0.4, largest_angle: 15, frozen_phonons: 1}
+images:
+  cbed:
+    exit_waves: bloch
+    kind: diffraction
+    per_structure: 2
+    size: 48
+    reciprocal_sampling: 0.05
+    semiangle: {choice: [1, 2]}
+    dose: 1.0e+6
+  scan: {exit_waves: probes, kind: diffraction, size: 48, reciprocal_sampling: 0.05, semiangle: 2, dose: 1.0e+7}
+datasets:
+  disks: {images: cbed, validation: 0.2, test: 0.3}
+models:
+  unet: {kind: disks, width: 4, depth: 2, epochs: 3, batch_size: 4}
+trainings:
+  unet: {datasets: disks, model: unet, seeds: 1}
+benchmarks:
+  held_out: {kind: simulated, datasets: [disks], by: [semiangle, prototype], bootstrap: 100}
+  strain: {kind: strain, images: scan, tuned_on: disks, bootstrap: 100, interface: 4}
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The study with all its artifacts, below the folder of its run."""
+    folder = tmp_path_factory.mktemp("disks")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        study = study_from(yaml.safe_load(STUDY), "disks.yaml")
+        for job in jobs_of(study, "disks", every_block=True):
+            job.run()
+        yield SimpleNamespace(study=study, folder=folder)
+    finally:
+        os.chdir(before)
+
+
+def table(run, benchmark, name):
+    member = run.study.members["benchmarks"][benchmark]
+    return read_table(run.folder / f"results/report/disks/{member.folder}/{name}.parquet")
+
+
+def test_held_out_disks_are_those_of_whole_prototypes(run):
+    manifest = read_table(run.folder / artifacts.manifest(run.study.members["datasets"]["disks"]))
+    held = manifest.query("split == 'test'").set_index("image_id")
+    images = table(run, "held_out", "per_image")
+    assert set(images["image"]) == set(held.index)
+    assert not set(held["prototype"]) & set(manifest.query("split == 'train'")["prototype"])
+    assert images["group"].tolist() == held.loc[images["image"], "group"].tolist()
+    assert images["semiangle"].tolist() == held.loc[images["image"], "semiangle"].tolist()
+    assert set(images["method"]) == {"unet", "blank map", "correlation", "correlation + lattice"}
+
+
+def test_the_table_of_disks_has_correlation_tuned_and_a_blank_map(run):
+    summary = table(run, "held_out", "summary").set_index("method")
+    assert summary.loc["correlation", "f1"] > 0.2
+    assert summary.loc["blank map", "f1"] == 0
+    assert summary.loc["blank map", "ssim"] > 0
+    assert np.isnan(summary.loc["correlation", "ssim"])
+    assert 0 < summary.loc["correlation", "position_error"] < 1
+
+
+def test_scores_are_broken_down_by_the_columns_named(run):
+    broken_down = table(run, "held_out", "by")
+    images = table(run, "held_out", "per_image")
+    assert set(broken_down["by"]) == {"semiangle", "prototype"}
+    for (label, method), rows in broken_down.query("by == 'semiangle'").groupby(["label", "method"]):
+        own = images[(images["semiangle"] == float(label)) & (images["method"] == method)]
+        assert rows["images"].tolist() == [len(own)]
+        tp, fp, fn = own[["tp", "fp", "fn"]].sum()
+        assert rows["f1"].iloc[0] == pytest.approx(2 * tp / (2 * tp + fp + fn))
+
+
+def test_every_place_of_a_scan_is_scored_but_reference_and_interfaces(run):
+    images = table(run, "strain", "per_image").query("method == 'correlation'")
+    assert len(images) == 8
+    reference = images["layer"] == 0
+    assert (images["is_reference"] == reference).all()
+    assert (images["is_scored"] == (~reference & (images["interface_distance"] >= 4))).all()
+    truth = images.set_index("layer")["true_xx"]
+    assert truth[0].abs().max() == pytest.approx(0, abs=1e-6)
+    assert truth[1].iloc[0] == pytest.approx(1.0)
+    summary = table(run, "strain", "summary").set_index("method")
+    assert summary.loc["correlation", "fit_failures"] == 0
+    assert summary.loc["correlation", "fit_rms_yy"] < 0.5
+    assert summary.loc["correlation map", "map_failures"] == 0
+    assert summary.loc["correlation", "groups"] == images["layer"].nunique()
+
+
+def test_the_mean_of_equal_networks_scores_as_they_do(run, tmp_path):
+    for name in ("held_out", "strain"):
+        member = run.study.members["benchmarks"][name]
+        training = member.upstream["trainings"][0]
+        described, model = Description.parse(describe(member)), model_from(aim_of_benchmark(member))
+        manifests = [run.folder / path for path in artifacts.manifests_of_benchmark(member)]
+        weights = run.folder / artifacts.weights(training)[0]
+        shards = [tmp_path / name / f"seed-{seed}.zarr.zip" for seed in range(2)]
+        for seed, shard in enumerate(shards):
+            score_network(described, model, manifests, weights, training.name, seed, 1, shard)
+        folder = run.folder / "results" / member.folder
+        paths = [tmp_path / f"{name}-{which}.parquet" for which in ("summary", "images", "by")]
+        summarise_benchmark(described, folder / "task.json", folder / "baselines.parquet", shards, *paths)
+        rows = read_table(paths[0]).set_index("kind")
+        scores = [column for column in rows if f"{column}_low" in rows]
+        one, mean = (rows.loc[kind, scores].to_numpy(float) for kind in ("network", "ensemble"))
+        np.testing.assert_allclose(one, mean, rtol=1e-6)
+        assert len(scores) == (8 if name == "held_out" else 10)
+
+
+def test_predictions_keep_the_threshold_and_the_list_of_reflections(run):
+    member = run.study.members["benchmarks"]["held_out"]
+    shard = open_shard(run.folder / artifacts.predictions(member, member.upstream["trainings"][0])[0])
+    assert 0 < shard.attributes["threshold"] < 1
+    truth, map_ = shard.read("truth", 0), shard.read("prediction", 0)
+    assert truth.shape[1] == 9
+    assert map_.shape == (48, 48)
+    rows = read_table(table_path(shard.path))
+    found = np.reshape(rows["disks"].iloc[0], (-1, 3))
+    assert len(found) >= rows["tp"].iloc[0] + rows["fp"].iloc[0]
+
+
+@pytest.mark.parametrize("name", ["held_out", "strain"])
+@pytest.mark.parametrize("file", ["scores.png", "conditions.png", "predictions"])
+def test_figures_of_disks_and_strain_are_drawn(run, name, file):
+    member = run.study.members["benchmarks"][name]
+    (path,) = (run.folder / "results/report/disks" / member.folder).glob(f"{file}{'/*.png' if '.' not in file else ''}")
+    picture = imread(path)[..., :3]
+    assert (picture.min(axis=2) < 0.9).mean() > 0.01
+    assert picture.shape[0] > 150
+
+
+def test_strain_is_printed_in_the_terminal(run, capsys):
+    print_table([table(run, "strain", "summary")])
+    told = capsys.readouterr().out
+    assert "strain, lattice" in told
+    assert "correlation map" in told
