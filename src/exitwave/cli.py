@@ -250,12 +250,9 @@ def strain(
         str, typer.Option(help="direction of e_xx: degrees from x of the patterns (right) to y (down), or g1, or g2")
     ] = "0",
     fit: Annotated[
-        Literal["map", "disks"] | None,
-        typer.Option(
-            help="disks: fit lattices to the places of disks; map: and then straight to the map of disks. If left out, "
-            "disks where a network says how surely each is placed, else map"
-        ),
-    ] = None,
+        Literal["disks", "map"],
+        typer.Option(help="disks: fit lattices to the places of disks; map: and then straight to the map of disks"),
+    ] = "disks",
     threshold: Annotated[
         float | None, typer.Option(min=0.0, help="least height of a disk, in place of the method's own")
     ] = None,

@@ -217,8 +217,8 @@ def test_results_made_otherwise_are_refused_and_replaced_only_when_told_so(tmp_p
     scan, out = scan_of(tmp_path), tmp_path / "out"
     measure_strain(scan, out, how)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    with pytest.raises(ScanError, match=r"made otherwise \(fit: map, now disks\); allowed: another --output, or"):
-        measure_strain(scan, out, replace(how, fit="disks"))
+    with pytest.raises(ScanError, match=r"made otherwise \(fit: disks, now map\); allowed: another --output, or"):
+        measure_strain(scan, out, replace(how, fit="map"))
     other = scan_of(tmp_path, strained_scan(4, 6, seed=1).patterns.astype(np.uint16))
     with pytest.raises(ScanError, match=r"made otherwise \(scan checksum: "):
         measure_strain(other, out, how)

@@ -102,14 +102,12 @@ def measure_strain(path: Path, output: Path, how: Measuring, progress: Progress 
     for told in warnings:
         log.warning("%s %s", path, told)
     method = _method(how, scan, probe, survey)
-    # Where it is known how surely each disk is placed, nothing is gained from the map of them.
-    fit = how.fit or ("disks" if isinstance(method, Networks) and method.placed else "map")
-    folder = StrainFolder(output, {**_settings(scan, probe, survey, how, method), "fit": fit}, how.overwrite)
+    folder = StrainFolder(output, _settings(scan, probe, survey, how, method), how.overwrite)
     places = list(parts(scan, slice(None), slice(None), min(HELD, 4 * PART * math.prod(scan.shape[2:]))))
     measured = 0
     if not folder.joined:
         finder = finder_of(probe, method)
-        setup = Setup(path, how.scan_shape, probe, method, _start(finder, survey), fit, survey.full)
+        setup = Setup(path, how.scan_shape, probe, method, _start(finder, survey), how.fit, survey.full)
         measured = _measure(setup, scan, finder, folder, places, how, progress)
         folder.join(places, scan.shape, scan.reciprocal_sampling)
     lattices = folder.lattices()
@@ -202,8 +200,7 @@ def _method(how: Measuring, scan: Scan, probe: Probe, survey: Survey) -> Network
             frame.binned,
         )
     threshold = float(np.mean([network.threshold for network in networks])) if how.threshold is None else how.threshold
-    placed = all(isinstance(network.model, Disks) and network.model.places for network in networks)
-    return Networks(model, device, frame, threshold, placed)
+    return Networks(model, device, frame, threshold)
 
 
 def _known_radii(info: dict[str, Any]) -> tuple[float, float]:
@@ -224,6 +221,7 @@ def _settings(
         "probe": probe.told,
         "probe checksum": f"crc32:{zlib.crc32(probe.image.tobytes()):08x}",
         "method": how.method,
+        "fit": how.fit,
     }
     if isinstance(method, Networks):
         settings |= {

@@ -79,9 +79,8 @@ class Measuring:
         Rows and columns, where the file has a stack of patterns.
     threshold : float, optional
         Least height of a disk, in place of that of the networks or of the correlation.
-    fit : {'disks', 'map'}, optional
-        Whether lattices are fitted to the places of disks, or after that straight to the map; None: to disks where a
-        network says how surely each is placed, else to the map.
+    fit : {'disks', 'map'}
+        Whether lattices are fitted to the places of disks, or after that straight to the map.
     reference : Box or Given, optional
         What strain is relative to; the median of the whole scan if None.
     axis : float, 'g1' or 'g2'
@@ -103,7 +102,7 @@ class Measuring:
     step: float | None = None
     scan_shape: tuple[int, int] | None = None
     threshold: float | None = None
-    fit: Fit | None = None
+    fit: Fit = "disks"
     reference: Box | Given | None = None
     axis: Axis = 0.0
     device: Literal["auto", "cpu", "cuda"] = "auto"

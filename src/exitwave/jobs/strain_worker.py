@@ -40,15 +40,12 @@ class Networks:
     device : {'cpu', 'cuda'}
     frame : Frame
     threshold : float
-    placed : bool
-        Whether they say how surely disks are placed.
     """
 
     model: Path
     device: Device
     frame: Frame
     threshold: float
-    placed: bool
 
 
 @dataclass(frozen=True)
