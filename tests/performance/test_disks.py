@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from exitwave.benchmark import blobfinder
+from exitwave.benchmark.cepstrum import cepstral_lattice
 from exitwave.benchmark.correlation import Correlation, correlate, disk_radius, find_disks
 from exitwave.benchmark.lattice import find_lattice, fit_lattice, refine_lattice
 from exitwave.benchmark.peaks import find_peaks
@@ -80,6 +81,7 @@ def test_lattices_of_patterns(by_turns: Any, table: Any) -> None:
             "lattice from nothing": lambda: [find_lattice(one) for one in peaks],
             "lattice fitted to peaks": lambda: [fit_lattice(one, start) for one in peaks],
             "lattice fitted to a map": lambda: [refine_lattice(one, start) for one in maps],
+            "lattice fitted to the cepstrum": lambda: [cepstral_lattice(one, start) for one in taken],
         },
         rounds=5,
     )

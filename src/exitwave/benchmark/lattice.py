@@ -20,8 +20,10 @@ from exitwave.errors import LatticeError
 
 FloatArray = NDArray[np.float64]
 
-_COLLAPSED = 0.2
-"""Area of a cell over that at the start below which a fit has failed."""
+_FARTHEST = 0.25
+"""Change of a lattice from its start, in any direction, above which a fit has gone astray."""
+_SMOOTH = 4.0
+"""Standard deviation of a Gaussian, over that of spots, by which a map is blurred to what is no spot."""
 _STRONGEST, _FITTED, _AGAIN = 32, 12, 3
 """Of a lattice from nothing: peaks whose differences are taken, and lattices that are fitted, once and again."""
 _MARGIN = 3.0
@@ -156,7 +158,7 @@ def fit_lattice(peaks: FloatArray, start: Lattice, tolerance: float = _TOLERANCE
     """
     peaks = _checked(peaks)
     basis, change = reduced(start.vectors)
-    held, area, residual = _held(basis), abs(np.linalg.det(basis)), 0.0
+    begun, held, residual = basis, _held(basis), 0.0
     within = tolerance * float(np.linalg.norm(basis[:, 0]))
     places, weights = peaks[:, :2], evened(peaks[:, 2])
     turns = np.exp(2j * np.pi * np.linalg.solve(basis, (places - start.origin).T))
@@ -175,8 +177,7 @@ def fit_lattice(peaks: FloatArray, start: Lattice, tolerance: float = _TOLERANCE
             raise LatticeError(
                 f"{len(kept)} of {len(peaks)} disks are near lattice points; allowed: three or more, not in a line"
             )
-        if abs(np.linalg.det(basis)) < _COLLAPSED * area:
-            raise LatticeError(f"the {len(kept)} disks near lattice points make no lattice like that at the start")
+        _check_change(basis, begun)
         if last:
             return Lattice(origin, basis @ np.linalg.inv(change), residual, len(kept))
         radius *= _FARTHER
@@ -210,7 +211,11 @@ def refine_lattice(image: NDArray[np.floating], start: Lattice, spread: float = 
     LatticeError
         If the map shows fewer than three spots at lattice points, or all in a line.
     """
+    from scipy.ndimage import gaussian_filter
+
     image = np.where((image > 0) & np.isfinite(image), image, 0).astype(np.float32)
+    # What is smooth, such as the slope about the direct beam in a correlation, would draw the lattice along.
+    image = np.maximum(image - gaussian_filter(image, _SMOOTH * spread, mode="nearest"), 0)
     basis, change = reduced(start.vectors)
     origin = start.origin + basis @ mean_phase(image, start.origin, basis)
     begun, hold = _held(basis)
@@ -233,6 +238,7 @@ def refine_lattice(image: NDArray[np.floating], start: Lattice, spread: float = 
             origin, basis = origin + affine[0], basis + affine[1:].T
             if np.abs(affine[0]).max() + np.abs(index).max() * np.abs(affine[1:]).max() < _STILL:
                 break
+        _check_change(basis, begun.T)
     shown = heights > _SHOWN * third
     if not in_two_directions(index[shown]):
         raise LatticeError("the spots at lattice points lie in a line; allowed: spots in two directions")
@@ -304,7 +310,18 @@ def _held(basis: FloatArray) -> Held:
     return basis.T, 1 / (_HOLD**2 * (basis**2).sum(axis=0))
 
 
+def _check_change(basis: FloatArray, begun: FloatArray) -> None:
+    """Refuse a lattice that has become another one."""
+    stretch = np.linalg.svd(basis @ np.linalg.inv(begun), compute_uv=False)
+    if not (np.abs(stretch - 1) <= _FARTHEST).all():
+        raise LatticeError(
+            f"the fit has stretched the lattice by {stretch[1]:.2g} to {stretch[0]:.2g}; allowed: {1 - _FARTHEST:g} to "
+            f"{1 + _FARTHEST:g} of the start"
+        )
+
+
 def _one_of_each(index: FloatArray, off: FloatArray, kept: NDArray[np.intp]) -> NDArray[np.intp]:
     """Of peaks at the same lattice point the nearest."""
     ordered = kept[np.argsort(off[kept], kind="stable")]
-    return ordered[np.unique(index[ordered], axis=0, return_index=True)[1]]
+    # One number for both indices, which are far below 2¹⁶.
+    return ordered[np.unique(index[ordered] @ [2.0**16, 1.0], return_index=True)[1]]
