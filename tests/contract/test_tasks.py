@@ -12,7 +12,7 @@ import torch
 
 from exitwave.benchmark.kinds import cases_of
 from exitwave.benchmark.metrics import Metric
-from exitwave.benchmark.scorings import metric_of, scoring_of
+from exitwave.benchmark.scoring import metric_of, scoring_of
 from exitwave.benchmark.summary import summarise
 from exitwave.config.kinds import STAGES
 from exitwave.data.batches import load_arrays

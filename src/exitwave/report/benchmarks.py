@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from exitwave.benchmark.metrics import Metric, Score
-from exitwave.benchmark.scorings import scoring_of
+from exitwave.benchmark.scoring import scoring_of
 from exitwave.training.kinds import task_from
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from matplotlib.image import AxesImage
 
 from exitwave.benchmark.ensemble import Predictions
 from exitwave.benchmark.regression import KEPT
-from exitwave.benchmark.scorings import metric_of
+from exitwave.benchmark.scoring import metric_of
 from exitwave.report.style import figure, grey_range, picture, scale_bar, spread
 from exitwave.training.regression import RegressionTask
 
