@@ -45,7 +45,7 @@ def disk_methods(radius: float) -> dict[str, Fit]:
 
 
 def scan_methods(radius: float) -> dict[str, Fit]:
-    """Methods for the strain of a scan: lists of disks for a lattice, and the correlation that a lattice is fitted to."""
+    """Methods for the strain of a scan: lists of disks, and the correlation itself, for a lattice to be fitted to."""
     peaks = _Tuned(radius)
 
     def correlation(examples: Sequence[Case]) -> Rule:

@@ -63,7 +63,7 @@ def metric(task: DisksTask, threshold: float) -> Metric:
         counted = {f"true_{name}": values for name, values in true_strain(table).items()}
         counted |= _counted("fit", fits, table, counted)
         if all(map(is_map, predictions)):
-            there = np.flatnonzero(reference)
+            there: list[int] = np.flatnonzero(reference).tolist()
             spread = spot_width([predictions[at] for at in there], [lists[at] for at in there])
             counted |= _counted("map", refined(predictions, fits, reference, spread), table, counted)
         else:  # of lists there is no map, which is no failure

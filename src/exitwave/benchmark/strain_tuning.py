@@ -1,7 +1,8 @@
 """Correlation tuned for places instead of numbers of disks.
 
-The settings by which most disks are found are not those that say best where they are: strong smoothing finds weak disks,
-and shifts all of them towards the brighter side. Who measures strain chooses others; so must who compares with it.
+The settings by which most disks are found are not those that say best where they are: strong smoothing finds weak
+disks, and shifts all of them towards the brighter side. Who measures strain chooses others; so must who compares with
+it.
 """
 
 from __future__ import annotations
