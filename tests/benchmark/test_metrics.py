@@ -6,8 +6,8 @@ import pytest
 from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_score
 
 from exitwave.benchmark.intervals import bootstrap
-from exitwave.benchmark.kinds import metric_of
 from exitwave.benchmark.metrics import Score
+from exitwave.benchmark.scoring import metric_of
 from exitwave.benchmark.segmentation import COUNTS, SUMMARY, count_pixels, scores_from_counts
 from exitwave.benchmark.summary import summarise
 from exitwave.config.models import Segmentation

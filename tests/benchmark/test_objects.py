@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy.stats import wasserstein_distance
 
-from exitwave.benchmark.kinds import metric_of
 from exitwave.benchmark.metrics import wasserstein
 from exitwave.benchmark.objects import OBJECT_COUNTS, count_objects, cut, diameters, match, scores_from_counts
+from exitwave.benchmark.scoring import metric_of
 from exitwave.benchmark.summary import summarise
 from exitwave.config.models import Segmentation
 from exitwave.data.tables import read_table, write_table

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from exitwave.benchmark.multilayers import REFERENCE, SCORED, STRAINS
+from exitwave.benchmark.scan_columns import REFERENCE, SCORED, STRAINS
 from exitwave.benchmark.strain_maps import COMPONENTS, lattices_of, metric, spot_width, true_strain
 from exitwave.benchmark.summary import summarise
 from exitwave.config.disks import Disks

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 import torch
 
-from exitwave.benchmark.kinds import cases_of, metric_of, scoring_of
+from exitwave.benchmark.kinds import cases_of
 from exitwave.benchmark.metrics import Metric
+from exitwave.benchmark.scoring import metric_of, scoring_of
 from exitwave.benchmark.summary import summarise
 from exitwave.config.kinds import STAGES
 from exitwave.data.batches import load_arrays

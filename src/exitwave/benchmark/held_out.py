@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from exitwave.benchmark.cases import Case, N, check_pixel_sizes, datasets_learned
-from exitwave.benchmark.kinds import scoring_of
+from exitwave.benchmark.scoring import scoring_of
 from exitwave.config.benchmarks import SimulatedBenchmark
 from exitwave.config.datasets import Dataset
 from exitwave.config.graph import Node

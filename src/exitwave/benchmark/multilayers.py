@@ -11,6 +11,7 @@ import pandas as pd
 
 from exitwave.benchmark.cases import Case, N, check_pixel_sizes, datasets_learned
 from exitwave.benchmark.held_out import COLUMNS, check_by, check_one_aim, stored_cases, training_cases
+from exitwave.benchmark.scan_columns import PLACES, REFERENCE, SCORED, STRAINS
 from exitwave.config.benchmarks import StrainBenchmark
 from exitwave.config.crystals import Multilayer
 from exitwave.config.disks import Disks
@@ -23,13 +24,6 @@ from exitwave.data.tables import join_tables, read_table
 from exitwave.errors import ConfigError, DatasetError, ExitwaveError
 from exitwave.training.kinds import kind_of, task_on
 from exitwave.training.task import Task
-
-STRAINS = ("projected_xx", "projected_yy", "projected_xy", "projected_rotation")
-"""Columns with the strain that the places of disks show, and with the rotation [rad]."""
-PLACES = ("scan_column", "scan_row", "scan_x", "scan_y", "layer", "interface_distance", "mistilt")
-"""Columns that say where a place is."""
-REFERENCE, SCORED = "is_reference", "is_scored"
-"""Columns that say whether a place belongs to the reference, and whether it is scored."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from exitwave.benchmark.classical_disks import scan_methods
 from exitwave.benchmark.disks import BESIDE, KEPT, RADIUS, axes, disks_of, is_map, predict, threshold, truths
 from exitwave.benchmark.lattice import Lattice, find_lattice, fit_lattice, refine_lattice
 from exitwave.benchmark.metrics import Metric, Score, ratio
-from exitwave.benchmark.multilayers import REFERENCE, SCORED, STRAINS
+from exitwave.benchmark.scan_columns import REFERENCE, SCORED, STRAINS
 from exitwave.benchmark.strain import Strain, mean_lattice, strain_of
 from exitwave.errors import LatticeError
 from exitwave.training.disks import DisksTask
@@ -210,7 +210,7 @@ def true_strain(table: pd.DataFrame) -> dict[str, FloatArray]:
     Parameters
     ----------
     table : DataFrame
-        With the columns ``STRAINS`` and ``REFERENCE`` of :mod:`exitwave.benchmark.multilayers`.
+        With the columns ``STRAINS`` and ``REFERENCE`` of :mod:`exitwave.benchmark.scan_columns`.
     """
     xx, yy, xy, rotation = (table[name].to_numpy(np.float64) for name in STRAINS)
     deformation = np.stack([np.stack([1 + xx, xy - rotation], -1), np.stack([xy + rotation, 1 + yy], -1)], -2)

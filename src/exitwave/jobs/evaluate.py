@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from exitwave.benchmark.breakdown import break_down
 from exitwave.benchmark.cases import Case, Rule
 from exitwave.benchmark.ensemble import Predictions, open_predictions
-from exitwave.benchmark.kinds import Scoring, cases_of, kind_of_benchmark, scoring_of
+from exitwave.benchmark.kinds import cases_of
 from exitwave.benchmark.metrics import Metric
+from exitwave.benchmark.scoring import Scoring, kind_of_benchmark, scoring_of
 from exitwave.benchmark.summary import summarise
 from exitwave.config.benchmarks import Benchmark, SimulatedBenchmark, StrainBenchmark
 from exitwave.config.models import Network

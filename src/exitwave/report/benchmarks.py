@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from exitwave.benchmark.kinds import scoring_of
 from exitwave.benchmark.metrics import Metric, Score
+from exitwave.benchmark.scoring import scoring_of
 from exitwave.training.kinds import task_from
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from exitwave.benchmark.disks import disks_of
 from exitwave.benchmark.ensemble import Predictions
-from exitwave.benchmark.kinds import metric_of
+from exitwave.benchmark.scoring import metric_of
 from exitwave.labels.reflections import weights
 from exitwave.report.patterns import LARGEST_CIRCLE, LEAST_CIRCLE, SHOWN_AS, brightness
 from exitwave.report.style import BLUE, INK, figure, picture, scale_bar, spread

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from exitwave.benchmark.ensemble import Predictions
-from exitwave.benchmark.kinds import metric_of
 from exitwave.benchmark.regression import KEPT
+from exitwave.benchmark.scoring import metric_of
 from exitwave.report.style import figure, grey_range, picture, scale_bar, spread
 from exitwave.training.regression import RegressionTask
 

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from exitwave.benchmark.ensemble import Predictions
-from exitwave.benchmark.kinds import metric_of
+from exitwave.benchmark.scoring import metric_of
 from exitwave.benchmark.segmentation import EMPTY_FRACTION
 from exitwave.report.style import ORANGE, SKY, figure, grey_range, outline, picture, scale_bar, spread
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from exitwave.benchmark.ensemble import open_predictions
-from exitwave.benchmark.multilayers import REFERENCE, SCORED
+from exitwave.benchmark.scan_columns import REFERENCE, SCORED
 from exitwave.benchmark.strain_maps import COMPONENTS
 from exitwave.data.tables import read_table, table_path
 from exitwave.report.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, VERMILLION, figure
