@@ -144,8 +144,14 @@ def test_the_last_simulated_are_those_that_nothing_is_simulated_from(study):
         ),
         ("trainings/gold/learning_curves.png", [f"trainings/gold/seed-{seed}/history.csv" for seed in (0, 1)]),
         ("benchmarks/real/scores.html", ["report/tiny/benchmarks/real/summary.parquet"]),
-        ("benchmarks/real/predictions/gold.png", [f"benchmarks/real/gold/seed-{seed}.zarr.zip" for seed in (0, 1)]),
-        ("benchmarks/held_out/predictions/streamed.png", ["benchmarks/held_out/streamed/seed-0.zarr.zip"]),
+        (
+            "benchmarks/real/predictions/gold.png",
+            [*(f"benchmarks/real/gold/seed-{seed}.zarr.zip" for seed in (0, 1)), "benchmarks/real/baselines.parquet"],
+        ),
+        (
+            "benchmarks/held_out/predictions/streamed.png",
+            ["benchmarks/held_out/streamed/seed-0.zarr.zip", "benchmarks/held_out/baselines.parquet"],
+        ),
     ],
 )
 def test_a_figure_is_drawn_from_what_was_made_for_it(study, path, files):

@@ -21,6 +21,8 @@ from exitwave.training.disks import PROBE
 log = logging.getLogger(__name__)
 MOST = 128
 """Patterns that a method is tuned on, at the most."""
+MOST_FOR_STRAIN = 48
+"""The same where places are measured, which takes longer than to find peaks."""
 FloatArray = NDArray[np.float64]
 
 
@@ -101,7 +103,9 @@ class _Tuned:
         """With the best places."""
         start = self.of(examples)
         return self._once(
-            "correlation for strain", examples, lambda: tuned_for_strain(*_examples(examples, self._radius), start)
+            "correlation for strain",
+            examples,
+            lambda: tuned_for_strain(*_examples(examples, self._radius, MOST_FOR_STRAIN), start),
         )
 
     def _once(self, name: str, examples: Sequence[Case], tune: Callable[[], Correlation]) -> Correlation:
@@ -121,10 +125,10 @@ def _seen(case: Case) -> tuple[NDArray[np.float32], NDArray[np.floating]]:
 
 
 def _examples(
-    examples: Sequence[Case], radius: float
+    examples: Sequence[Case], radius: float, most: int = MOST
 ) -> tuple[list[NDArray[np.floating]], list[NDArray[np.floating]], list[NDArray[Any]], float]:
     """Patterns, probes, reflections and the radius of a match [px] of some examples, evenly spaced."""
-    chosen = [examples[place] for place in np.unique(np.linspace(0, len(examples) - 1, MOST).astype(int)).tolist()]
+    chosen = [examples[place] for place in np.unique(np.linspace(0, len(examples) - 1, most).astype(int)).tolist()]
     seen = [_seen(case) for case in chosen]
     patterns, probes = [pattern for pattern, _ in seen], [probe for _, probe in seen]
     return [*patterns], probes, [case.truth for case in chosen], radius / chosen[0].pixel_size

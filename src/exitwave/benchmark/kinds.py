@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from exitwave.benchmark.cases import Kind
 from exitwave.config.benchmarks import Benchmark, MicrographBenchmark, SimulatedBenchmark, StrainBenchmark
-
-if TYPE_CHECKING:
-    pass
 
 
 def cases_of(block: Benchmark) -> Kind:

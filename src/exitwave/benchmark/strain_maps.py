@@ -215,7 +215,7 @@ def true_strain(table: pd.DataFrame) -> dict[str, FloatArray]:
     Parameters
     ----------
     table : DataFrame
-        With the columns ``STRAINS`` and ``REFERENCE`` of :mod:`exitwave.benchmark.multilayers`.
+        With the columns ``STRAINS`` and ``REFERENCE`` of :mod:`exitwave.benchmark.scan_columns`.
     """
     xx, yy, xy, rotation = (table[name].to_numpy(np.float64) for name in STRAINS)
     deformation = np.stack([np.stack([1 + xx, xy - rotation], -1), np.stack([xy + rotation, 1 + yy], -1)], -2)

@@ -21,11 +21,11 @@ from exitwave.benchmark.strain import Strain
 Images = Sequence[NDArray[np.floating]]
 _ROUNDS = 2
 _GRID: dict[str, tuple[Any, ...]] = {
-    "power": (1.0, 0.9, 0.75, 0.6, 0.45, 0.3),
-    "sigma": (0.5, 0.8, 1.2, 1.7),
-    "trench": (0.0, 1.2, 1.4, 1.7),
-    "scale": ("sqrt", "log", "linear"),
-    "least": (0.02, 0.04, 0.075, 0.14, 0.28),
+    "power": (0.9, 0.75, 0.6, 0.45, 0.3),
+    "sigma": (0.5, 0.8, 1.2),
+    "trench": (0.0, 1.4),
+    "scale": ("sqrt", "log"),
+    "least": (0.04, 0.075, 0.14),
 }
 
 

@@ -1,0 +1,144 @@
+"""Figures of the kinds of benchmarks; part of the table in :mod:`exitwave.report.figures`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from exitwave.config.benchmarks import Benchmark, SimulatedBenchmark, StrainBenchmark
+from exitwave.report.figure import About, Figure
+from exitwave.study.member import Member, Study
+
+SCORED = {
+    "micrographs": "Real micrographs with expert masks.",
+    "simulated": "Held-out simulated images.",
+    "strain": "Strain of a simulated multilayer.",
+}
+"""What each kind of benchmark scores."""
+
+
+def _threshold(study: Study, benchmark: Member) -> dict[str, Any]:
+    return {"threshold": benchmark.of(Benchmark).threshold}
+
+
+def _is_broken_down(study: Study, benchmark: Member) -> bool:
+    block = benchmark.block
+    assert isinstance(block, SimulatedBenchmark | StrainBenchmark)
+    return bool(block.by)
+
+
+def _score_page(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.data.tables import read_table
+    from exitwave.report.benchmarks import score_page
+
+    score_page(read_table(files[0]), path, SCORED[about["kind"]], title=about["title"])
+
+
+def _forest_plot(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.data.tables import read_table
+    from exitwave.report.benchmarks import forest_plot
+
+    forest_plot(read_table(files[0]), path, SCORED[about["kind"]], title=about["title"])
+
+
+def _predictions(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report.predictions import draw_predictions
+
+    *shards, baselines = files
+    real = about["kind"] == "micrographs"
+    draw_predictions(shards, path, about["threshold"], real=real, title=about["title"], baselines=baselines)
+
+
+def _breakdown(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.data.tables import read_table
+    from exitwave.report.breakdown import draw_breakdown
+
+    draw_breakdown(read_table(files[0]), read_table(files[1]), path, about["title"])
+
+
+def _strain_profiles(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report.strain_profiles import draw_strain_profiles
+
+    draw_strain_profiles(files[:-1], files[-1], path, about["title"])
+
+
+def _scores(data: str) -> tuple[Figure, ...]:
+    """Page and forest plot of the scores on a benchmark, of which ``data`` is said."""
+    caption = (
+        f"{data} Intervals cover 95 % of resamples of the images. Networks are given by the median over their seeds, "
+        "and none was chosen by its score here."
+    )
+    more: dict[str, Any] = {"reads": "summary", "memory": 1000}
+    return (
+        Figure("scores.html", "6 Benchmarks", "table of scores", caption, draw=_score_page, **more),
+        Figure("scores.png", "6 Benchmarks", "scores with intervals", caption, draw=_forest_plot, **more),
+    )
+
+
+def _predicted(shown: str) -> Figure:
+    """Predictions on a benchmark, of which ``shown`` is said."""
+    return Figure(
+        "predictions/{training}.png",
+        "6 Benchmarks",
+        "predictions of {training}",
+        f"{shown} The prediction is the mean over the networks that differ in their seed; masks are cut at the "
+        "threshold of the benchmark.",
+        reads="predictions",
+        draw=_predictions,
+        about=_threshold,
+        each_training=True,
+        memory=2000,
+        minutes=20,
+    )
+
+
+_BREAKDOWN = Figure(
+    "conditions.png",
+    "6 Benchmarks",
+    "scores against conditions",
+    "The foremost scores in bins of the conditions that the benchmark names, of the best methods of each kind. "
+    "Networks are given by the median over their seeds; bars cover 95 % of resamples of the images.",
+    reads="breakdown",
+    draw=_breakdown,
+    needed=_is_broken_down,
+)
+
+FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
+    ("benchmarks", "micrographs"): (
+        *_scores(
+            "Experimental micrographs, scored against an expert's masks; the networks have learned from simulated "
+            "images alone."
+        ),
+        _predicted(
+            "Experimental: every micrograph of the benchmark, with the outlines that the expert drew and that networks "
+            "trained on simulated images predict."
+        ),
+    ),
+    ("benchmarks", "simulated"): (
+        *_scores("Simulated images of structures kept out of training and validation, scored against their labels."),
+        _predicted(
+            "Simulated: images of structures kept out of training and validation, with their labels and what was "
+            "predicted."
+        ),
+        _BREAKDOWN,
+    ),
+    ("benchmarks", "strain"): (
+        *_scores(
+            "Simulated patterns of a multilayer that no network has learned from, scored against its projected strain."
+        ),
+        Figure(
+            "predictions/{training}.png",
+            "6 Benchmarks",
+            "strain by {training}",
+            "Simulated: strain along the growth (e_xx) and across it (e_yy), shear and rotation at every place of the "
+            "scan, relative to the median of the reference: what is true, what the networks show, with the range of "
+            "their seeds, and what template matching shows. Of a scan of several rows means over rows, and maps below.",
+            reads="predictions",
+            draw=_strain_profiles,
+            each_training=True,
+        ),
+        _BREAKDOWN,
+    ),
+}
+"""Figures by stage and kind."""
