@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from exitwave.benchmark.cepstrum import cepstral_lattice, cepstrum
+from exitwave.benchmark.classical_disks import cepstral_disks
 from exitwave.benchmark.correlation import Correlation, find_disks
 from exitwave.benchmark.lattice import Lattice, fit_lattice
 from exitwave.benchmark.strain import strain_of
@@ -51,3 +52,14 @@ def test_strain_by_the_cepstrum_keeps_indices_and_origin_and_fails_where_nothing
     assert cepstrum(pattern).shape == (256, 256)
     with pytest.raises(LatticeError):
         cepstral_lattice(np.zeros((128, 128)), start)
+
+
+def test_the_lattice_of_a_cepstrum_goes_on_as_a_list_of_disks() -> None:
+    pattern = tilted_pattern(128, 128, VECTORS)
+    down, along = np.mgrid[:128, :128].astype(np.float64)
+    probe = np.clip(5.2 - np.hypot(along - 64, down - 64), 0, 1)
+    disks = find_disks(pattern, probe, Correlation(1.0, 1.0, 0.05, 1.0, "linear"))
+    found = fit_lattice(cepstral_disks(pattern, disks), Lattice(np.array([64.0, 64.0]), VECTORS, 0.0, 0))
+    np.testing.assert_allclose(found.vectors, cepstral_lattice(pattern, found).vectors, atol=1e-2)
+    np.testing.assert_allclose(found.vectors, VECTORS, atol=0.02)
+    assert cepstral_disks(pattern, disks[:2]).shape == (0, 3)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from exitwave.benchmark.blobfinder import find_blobs, installed
 from exitwave.benchmark.cases import Case, Fit, Rule
+from exitwave.benchmark.cepstrum import cepstral_lattice
 from exitwave.benchmark.correlation import Correlation, correlate, disk_radius, find_disks, peaks_of
-from exitwave.benchmark.lattice import on_lattice
+from exitwave.benchmark.lattice import find_lattice, on_lattice
 from exitwave.benchmark.strain_tuning import tuned_for_strain
 from exitwave.benchmark.tuning import tuned, tuned_blobs, tuned_on_lattice
 from exitwave.data.patterns import without_hot_pixels
@@ -24,6 +25,8 @@ MOST = 128
 MOST_FOR_STRAIN = 48
 """The same where places are measured, which takes longer than to find peaks."""
 FloatArray = NDArray[np.float64]
+_ABOUT = np.array([(h, k) for h in range(-2, 3) for k in range(-2, 3)])
+"""Indices of lattice points about the origin."""
 
 
 def disk_methods(radius: float) -> dict[str, Fit]:
@@ -58,8 +61,28 @@ def scan_methods(radius: float) -> dict[str, Fit]:
         how = peaks.for_strain(examples)
         return lambda case: _in_units_of_the_least(*_seen(case), how)
 
-    methods = {"correlation": correlation, "correlation map": correlation_map}
+    def cepstrum(examples: Sequence[Case]) -> Rule:
+        how = peaks.for_strain(examples)
+        return lambda case: cepstral_disks(case.image, find_disks(*_seen(case), how))
+
+    methods = {"correlation": correlation, "correlation map": correlation_map, "cepstrum": cepstrum}
     return methods | _blobfinder(radius)
+
+
+def cepstral_disks(pattern: NDArray[np.float32], disks: FloatArray) -> FloatArray:
+    """Points of the lattice of a cepstrum, as a list of disks [n, 3] about the origin; none where there is no lattice.
+
+    Parameters
+    ----------
+    pattern : float32 [H, W]
+    disks : float64 [n, 3]
+        Of the same pattern, whose lattice is that which the fit to the cepstrum starts from.
+    """
+    try:
+        lattice = cepstral_lattice(pattern, find_lattice(disks))
+    except LatticeError:
+        return np.zeros((0, 3))
+    return np.column_stack([lattice.origin + _ABOUT @ lattice.vectors.T, np.ones(len(_ABOUT))])
 
 
 def _blobfinder(radius: float) -> dict[str, Fit]:
