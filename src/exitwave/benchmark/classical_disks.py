@@ -17,6 +17,7 @@ from exitwave.benchmark.lattice import find_lattice, on_lattice
 from exitwave.benchmark.strain_tuning import tuned_for_strain
 from exitwave.benchmark.tuning import tuned, tuned_blobs, tuned_on_lattice
 from exitwave.data.patterns import without_hot_pixels
+from exitwave.errors import LatticeError
 from exitwave.training.disks import PROBE
 
 log = logging.getLogger(__name__)
