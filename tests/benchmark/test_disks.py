@@ -58,6 +58,14 @@ def test_the_image_that_is_learned_has_all_its_disks():
     np.testing.assert_allclose(strong[:, 2] / strong[0, 2], np.array(FACTORS[1:8])[: len(strong)] / 9, rtol=0.03)
 
 
+def test_what_a_network_says_of_its_places_changes_no_score_of_its_image():
+    image = structure_factor_image(reflections(), SIZE)
+    alone, both = judged(image), judged(np.stack([image, np.full_like(image, 0.1)]))
+    assert {name: both[name] for name in ("tp", "fp", "fn", "ssim", "strain_error")} == {
+        name: alone[name] for name in ("tp", "fp", "fn", "ssim", "strain_error")
+    }
+
+
 def test_peaks_below_the_threshold_of_a_network_are_no_disks():
     image = structure_factor_image(reflections(), SIZE)
     heights = np.sqrt(np.array(FACTORS[1:]) / FACTORS[1])

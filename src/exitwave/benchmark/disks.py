@@ -163,7 +163,7 @@ def similarity(prediction: NDArray[Any], truth: NDArray[np.floating], task: Disk
     """
     from skimage.metrics import structural_similarity
 
-    aim, given = task.model.target, np.asarray(prediction, np.float64)
+    aim, given = task.model.target, np.asarray(image_of(prediction), np.float64)
     true = structure_factor_image(truth, given.shape[-1], aim.weight, aim.gamma, aim.sigma).astype(np.float64)
     found = structural_similarity(
         true, given, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
