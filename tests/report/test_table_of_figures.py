@@ -164,8 +164,8 @@ def test_all_that_figures_read_is_made_before_the_report(study):
     read = {file for figure in figures(study).values() for file in figure.inputs("tiny")}
     beside = {".parquet": ".zarr.zip", "history.csv": "weights.safetensors"}
     for file in read:
-        if "/benchmarks/" in file and file.endswith(".zarr.zip"):
-            continue  # the summary is made from the same predictions
+        if "/benchmarks/" in file and file.endswith((".zarr.zip", "/baselines.parquet")):
+            continue  # the summary is made from the same predictions and baselines
         assert {file, *(file.replace(end, other) for end, other in beside.items())} & set(made), file
 
 
@@ -249,6 +249,7 @@ def artifacts(tmp_path, rng, samples):
     task = task_of(Segmentation(kind="segmentation"), {})
     save_network(tmp_path, torch.nn.Linear(1, 1), task, pixel_size=0.8, info={})
     samples.summary().to_parquet(tmp_path / "summary.parquet")
+    pd.DataFrame({"method": ["Otsu after blur"], "f1": [0.5]}).to_parquet(tmp_path / "baselines.parquet")
     images = samples.images(tmp_path / "images.zarr.zip", [2, 0, 1], rng)
     return {
         "structures": samples.structures(tmp_path / "structures.zarr.zip", [2, 0, 1], rng),
@@ -256,7 +257,7 @@ def artifacts(tmp_path, rng, samples):
         "images": images,
         "histories": [tmp_path / "history.csv"],
         "summary": [tmp_path / "summary.parquet"],
-        "predictions": samples.predictions(tmp_path, 2, 3, rng),
+        "predictions": [*samples.predictions(tmp_path, 2, 3, rng), tmp_path / "baselines.parquet"],
     }
 
 

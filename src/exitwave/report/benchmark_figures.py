@@ -97,8 +97,8 @@ _BREAKDOWN = Figure(
     "conditions.png",
     "6 Benchmarks",
     "scores against conditions",
-    "The foremost scores in bins of the conditions that the benchmark names, of the best methods of each kind. "
-    "Networks are given by the median over their seeds; bars cover 95 % of resamples of the images.",
+    "Simulated: the foremost scores in bins of the conditions that the benchmark names, of the best methods of each "
+    "kind. Networks are given by the median over their seeds; bars cover 95 % of resamples of the images.",
     reads="breakdown",
     draw=_breakdown,
     needed=_is_broken_down,
