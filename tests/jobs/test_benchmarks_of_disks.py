@@ -168,7 +168,7 @@ def test_predictions_keep_the_threshold_and_the_list_of_reflections(run):
     assert 0 < shard.attributes["threshold"] < 1
     truth, map_ = shard.read("truth", 0), shard.read("prediction", 0)
     assert truth.shape[1] == 9
-    assert map_.shape == (48, 48)
+    assert map_.shape == (2, 48, 48)  # structure factors, and how surely disks are placed
     rows = read_table(table_path(shard.path))
     found = np.reshape(rows["disks"].iloc[0], (-1, 3))
     assert len(found) >= rows["tp"].iloc[0] + rows["fp"].iloc[0]
