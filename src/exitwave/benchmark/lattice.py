@@ -7,6 +7,7 @@ then followed (:func:`fit_lattice`, :func:`refine_lattice`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -22,8 +23,8 @@ FloatArray = NDArray[np.float64]
 
 _FARTHEST = 0.25
 """Change of a lattice from its start, in any direction, above which a fit has gone astray."""
-_SMOOTH = 4.0
-"""Standard deviation of a Gaussian, over that of spots, by which a map is blurred to what is no spot."""
+_SMOOTH = 3.0
+"""Half edge of a square, over the deviation of spots, that no spot fills: what fills it is smooth."""
 _STRONGEST, _FITTED, _AGAIN = 32, 12, 3
 """Of a lattice from nothing: peaks whose differences are taken, and lattices that are fitted, once and again."""
 _MARGIN = 3.0
@@ -211,11 +212,11 @@ def refine_lattice(image: NDArray[np.floating], start: Lattice, spread: float = 
     LatticeError
         If the map shows fewer than three spots at lattice points, or all in a line.
     """
-    from scipy.ndimage import gaussian_filter
+    from scipy.ndimage import grey_opening
 
     image = np.where((image > 0) & np.isfinite(image), image, 0).astype(np.float32)
     # What is smooth, such as the slope about the direct beam in a correlation, would draw the lattice along.
-    image = np.maximum(image - gaussian_filter(image, _SMOOTH * spread, mode="nearest"), 0)
+    image = image - grey_opening(image, size=2 * math.ceil(_SMOOTH * spread) + 1)
     basis, change = reduced(start.vectors)
     origin = start.origin + basis @ mean_phase(image, start.origin, basis)
     begun, hold = _held(basis)
