@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import errno
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,8 +19,6 @@ config_app = typer.Typer(no_args_is_help=True, help="Look at a config before any
 app.add_typer(config_app, name="config")
 
 DEFAULT_CONFIG = Path("config/config.yaml")
-TOLD_EVERY = 10.0
-"""Seconds between two lines about an image that takes longer, where there is no terminal."""
 
 
 @config_app.command("show")
@@ -133,6 +128,7 @@ def segment(
     """Segment micrographs: masks, overlays and measured particles of each, and a page to look through them."""
     from exitwave.benchmark.instances import ParticleRules
     from exitwave.jobs.apply import Applying, find_images, segment_files
+    from exitwave.jobs.progress import progress_told
     from exitwave.training.bundle import BUNDLED
 
     found = find_images(images)
@@ -152,7 +148,7 @@ def segment(
         overwrite=overwrite,
     )
     places, done, failed = {path: number for number, path in enumerate(found, 1)}, 0, []
-    with _progress_told("tiles") as progress:
+    with progress_told("tiles") as progress:
 
         def of_image(number: int, name: str, tiles: int, total: int) -> None:
             progress(f"{number}/{len(found)} {name}", tiles, total)
@@ -177,41 +173,6 @@ def _frame(text: str | None) -> int | Literal["all"] | None:
     return int(text)
 
 
-@contextmanager
-def _progress_told(unit: str) -> Iterator[Callable[[str, int, int], None]]:
-    """Tells on stderr how far something is: a bar on a terminal, else a line every ``TOLD_EVERY`` seconds."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
-    # What goes to another place than the bar does not pass through it.
-    bar = Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, redirect_stdout=sys.stdout.isatty()
-    )
-    task, current, begun, told, first = bar.add_task("", total=None, visible=False), "", 0.0, 0.0, 0
-
-    def progress(text: str, done: int, total: int) -> None:
-        nonlocal current, begun, told, first
-        now, start = time.monotonic(), current != text
-        if start:
-            current, begun, told, first = text, now, now, done
-        if console.is_terminal:
-            if start:
-                bar.reset(task, description=text)
-            bar.update(task, total=total, completed=done, visible=done < total)
-        elif now - told >= TOLD_EVERY and first < done < total:
-            told = now
-            left = (now - begun) / (done - first) * (total - done)
-            typer.echo(f"{text}: {done} of {total} {unit}, about {left:.0f} s left", err=True)
-
-    if console.is_terminal:
-        with bar:
-            yield progress
-    else:
-        yield progress
-
-
 @app.command()
 def strain(
     scan: Annotated[Path, typer.Argument(help="4D scan: HSPY, ZSPY, EMD, H5 of py4DSTEM, MIB, BLO, DM4, NPY, Zarr")],
@@ -228,13 +189,10 @@ def strain(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="file of networks that find disks, or folder of a training or a network; several are averaged. If "
-            "left out, the networks that come with exitwave"
+            help="what finds disks: file of networks, or folder of a training or a network; several are averaged. If "
+            "left out, correlation with the probe"
         ),
     ] = None,
-    method: Annotated[
-        Literal["network", "correlation"], typer.Option(help="what finds disks; correlation needs no network")
-    ] = "network",
     output: Annotated[
         Path | None, typer.Option(help="folder for maps, disks and a page; NAME_strain if left out")
     ] = None,
@@ -277,12 +235,12 @@ def strain(
     """Measure the strain of a 4D scan: disks, strain maps, where to trust them, and a page to look at."""
     import logging
 
+    from exitwave.jobs.progress import progress_told
     from exitwave.jobs.strain import measure_strain
     from exitwave.jobs.strain_how import Measuring, parsed_axis, parsed_box, parsed_reference, parsed_shape
 
     logging.basicConfig(format="warning: %(message)s", level=logging.WARNING, stream=sys.stderr)
     how = Measuring(
-        method=method,
         model=model,
         probe=probe,
         vacuum=None if vacuum is None else parsed_box(vacuum, "--vacuum"),
@@ -300,7 +258,7 @@ def strain(
         overwrite=overwrite,
     )
     folder = output or Path(f"{scan.stem}_strain")
-    with _progress_told("positions") as progress:
+    with progress_told("positions") as progress:
         found = measure_strain(scan, folder, how, lambda done, total: progress(scan.name, done, total))
     for told in found:
         typer.echo(told)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from exitwave import cli
 from exitwave.errors import ConfigError, TrainingError
-from exitwave.jobs import apply
+from exitwave.jobs import apply, progress
 from exitwave.jobs.apply import Applying, segment_files
 
 
@@ -74,9 +74,9 @@ def test_colours_are_told_in_the_table(learned, tmp_path):
 def test_long_images_are_told_now_and_then_and_not_in_the_output(learned, tmp_path, monkeypatch):
     image = picture(tmp_path / "a.png", shape=(300, 300))
     options = ["segment", str(image), "--model", str(learned.networks[0]), "--pixel-size", "0.8", "--output"]
-    monkeypatch.setattr(cli, "TOLD_EVERY", 1e9)
+    monkeypatch.setattr(progress, "TOLD_EVERY", 1e9)
     assert " tiles" not in CliRunner().invoke(cli.app, [*options, str(tmp_path / "quiet")]).stderr
-    monkeypatch.setattr(cli, "TOLD_EVERY", 0.0)
+    monkeypatch.setattr(progress, "TOLD_EVERY", 0.0)
     told = CliRunner().invoke(cli.app, [*options, str(tmp_path / "told")])
     assert " tiles" not in told.stdout
     lines = [line for line in told.stderr.splitlines() if " tiles, about " in line]

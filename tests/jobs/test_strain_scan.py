@@ -68,7 +68,7 @@ def small():
 
 def correlation(folder, **more):
     np.save(folder / "probe.npy", small().probe)
-    return Measuring(method="correlation", probe=folder / "probe.npy", reference=LEFT, workers=1, **more)
+    return Measuring(probe=folder / "probe.npy", reference=LEFT, workers=1, **more)
 
 
 def scan_of(folder, patterns=None, name="scan.npy"):
@@ -358,7 +358,7 @@ def network(tmp_path, monkeypatch):
 
 def test_networks_find_disks_in_a_scan(tmp_path, how, network, caplog):
     out = tmp_path / "out"
-    networks = replace(how, method="network", model=network, device="cpu")
+    networks = replace(how, model=network, device="cpu")
     measure_strain(scan_of(tmp_path), out, networks)
     maps = arrays(out)
     assert (maps["trust"] == GOOD).all()
@@ -380,7 +380,7 @@ def test_disks_that_a_network_does_not_know_are_told(tmp_path, how, network, cap
         content = unsealed(json.loads(text))
         content["info"]["data"]["target"]["disk_radius"] = {"min": least, "max": most}
         (network / "network.json").write_text(json.dumps(sealed(content)))
-        measure_strain(scan_of(tmp_path), tmp_path / str(most), replace(how, method="network", model=network))
+        measure_strain(scan_of(tmp_path), tmp_path / str(most), replace(how, model=network))
         assert told in caplog.text
 
 
@@ -388,7 +388,7 @@ def test_networks_that_do_something_else_are_refused(tmp_path, how, network, mon
     other = replace(load_network(network), task=task_of(Segmentation(kind="segmentation"), {}))
     monkeypatch.setattr(strain_worker, "load_networks", lambda path: [other])
     with pytest.raises(TrainingError, match=r"network: holds networks of kind segmentation; allowed: .* kind disks"):
-        measure_strain(scan_of(tmp_path), tmp_path / "out", replace(how, method="network", model=network))
+        measure_strain(scan_of(tmp_path), tmp_path / "out", replace(how, model=network))
 
 
 def run(*arguments):
@@ -399,7 +399,7 @@ def test_the_command_tells_what_it_found_and_where(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     scan_of(tmp_path)
     correlation(tmp_path)
-    given = ("--probe", "probe.npy", "--method", "correlation", "--workers", 1, "--reciprocal-sampling", SAMPLING)
+    given = ("--probe", "probe.npy", "--workers", 1, "--reciprocal-sampling", SAMPLING)
     done = run("scan.npy", *given, "--reference", "0:3,0:4", "--axis", "-20.5", "--step", 8)
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
@@ -464,7 +464,7 @@ held = int(re.search(r"VmData:\\s+(\\d+)", Path("/proc/self/status").read_text()
 most = held + {4 * edge * edge * rows * columns // 4}
 resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 folder = Path({str(tmp_path)!r})
-how = Measuring(method="correlation", probe=folder / "probe.npy", workers=1)
+how = Measuring(probe=folder / "probe.npy", workers=1)
 print(*measure_strain(folder / "large.npy", folder / "out", how), sep="\\n")
 """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

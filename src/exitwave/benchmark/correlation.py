@@ -80,13 +80,7 @@ def correlate(pattern: NDArray[np.floating], probe: NDArray[np.floating], how: C
 
 
 def find_disks(pattern: NDArray[np.floating], probe: NDArray[np.floating], how: Correlation) -> FloatArray:
-    """Disks of a pattern by correlation.
-
-    Parameters
-    ----------
-    pattern, probe : float [H, W]
-        The probe has its middle at ``(H // 2, W // 2)``.
-    how : Correlation
+    """Disks of a pattern by correlation; parameters as of :func:`correlate`.
 
     Returns
     -------
@@ -161,8 +155,9 @@ def interpolated(spectrum: NDArray[np.complex128], peaks: FloatArray, shape: tup
 def _patches(spectrum: NDArray[np.complex128], places: FloatArray, shape: tuple[int, ...]) -> FloatArray:
     """Fourier interpolation on a net about each place [n, y, x]."""
     height, width = shape
+    # By place and by step of the net: exponentials of both would be most of the time.
     along_x, along_y = (
-        np.exp(2j * np.pi * (places[:, axis, None] + _NET)[..., None] * k)
+        np.exp(2j * np.pi * places[:, axis, None] * k)[:, None] * np.exp(2j * np.pi * _NET[:, None] * k)
         for axis, k in enumerate((rfftfreq(width), fftfreq(height)))
     )
     # What half of the spectrum leaves out is the conjugate of the rest, but for the first column and the last.

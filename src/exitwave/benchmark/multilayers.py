@@ -69,10 +69,11 @@ def check(node: Node) -> None:
             )
         for dataset in datasets_learned(training):
             for learned in dataset.upstream["images"]:
-                if learned.origin() == origin:
+                if _layers(learned.origin()) == _layers(origin):
                     raise ConfigError(
-                        f"images: '{images.name}' is of the multilayer '{origin.name}', which '{training.name}' has "
-                        "learned from; allowed: one that no network has seen"
+                        f"images: '{images.name}' is of the multilayer '{origin.name}', and '{training.name}' has "
+                        f"learned from '{learned.origin().name}', which has the same layers; allowed: layers that no "
+                        "network has seen"
                     )
     check_one_aim(trainings)
     try:
@@ -81,6 +82,13 @@ def check(node: Node) -> None:
         raise ConfigError(f"tuned_on: {error}") from error
     if not block.any_pixel_size:
         check_pixel_sizes({f"images: '{images.name}'": images.of(Images).pixel()[0]}, trainings)
+
+
+def _layers(origin: Node) -> dict[str, Any] | None:
+    """What a multilayer is made of, wherever it is scanned and however tilted; none of other structures."""
+    if not isinstance(origin.block, Multilayer):
+        return None
+    return origin.block.model_dump(exclude={"scan", "mistilt", "specimen", "count", "shard_size", "field_of_view"})
 
 
 def scorable(trainings: Sequence[N]) -> list[N]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import math
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from exitwave.benchmark.claims import CHECKS, check_claim, check_images
 from exitwave.benchmark.mrc import read_mrc
+from exitwave.benchmark.reading import failures_told
 from exitwave.benchmark.remedies import Remedies
 from exitwave.benchmark.tiff import TiffFacts, tiff_facts, tiff_plane
 from exitwave.benchmark.units import NO_UNITS, length_of
@@ -150,22 +150,8 @@ def pages_of(path: Path) -> list[Page]:
 
 def guarded(path: Path, reader: Callable[[], T]) -> T:
     """What a reader gives, whose failures become a `MicrographError` of one sentence."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return reader()
-    except MicrographError:
-        raise
-    except MemoryError as error:
-        raise MicrographError(f"{path} cannot be read: there is not enough memory for it") from error
-    except ImportError as error:
-        raise MicrographError(
-            f"{path} cannot be read: the format {path.suffix.lower()} needs the package {error.name}"
-        ) from error
-    except Exception as error:
-        # Damaged files make the readers fail in as many ways as there are readers.
-        reason = " ".join(str(error).split())
-        raise MicrographError(f"{path} cannot be read: {type(error).__name__}: {reason}") from error
+    with failures_told(path, MicrographError):
+        return reader()
 
 
 def _read_sections(path: Path) -> list[Page]:

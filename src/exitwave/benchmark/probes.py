@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.benchmark.pages import in_words
+from exitwave.benchmark.reading import failures_told
 from exitwave.benchmark.scan_files import arrays_of
 from exitwave.benchmark.scans import Scan, scan_from
-from exitwave.benchmark.stored_arrays import reading
 from exitwave.electron import wavelength
 from exitwave.errors import ScanError
 
@@ -72,7 +72,7 @@ def read_probe(path: str | PurePath) -> NDArray[np.float32]:
             shapes = ", ".join(in_words(array.shape) for array in found)
             raise ScanError(f"{path} holds {len(found)} arrays ({shapes}); allowed: one image of the probe")
         if found and dimensions == 2:
-            with reading(path):
+            with failures_told(path, ScanError):
                 return np.ascontiguousarray(found[0].read((slice(None), slice(None))), np.float32)
         if found:
             return mean_pattern(scan_from(path, found[0]), slice(None), slice(None))

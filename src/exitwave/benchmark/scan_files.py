@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from exitwave.benchmark.claims import CHECKS
 from exitwave.benchmark.pages import PICTURE_SUFFIXES, in_words, pages_of
+from exitwave.benchmark.reading import failures_told
 from exitwave.benchmark.scan_hdf5 import hdf5_arrays, hyperspy_array
-from exitwave.benchmark.stored_arrays import Axis, Part, StoredArray, reading
+from exitwave.benchmark.stored_arrays import Axis, Part, StoredArray
 from exitwave.errors import ScanError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def arrays_of(path: Path, scan_shape: tuple[int, int] | None = None) -> list[Sto
         raise ScanError(f"{path} does not exist")
     if suffix not in allowed:
         raise ScanError(f"{path} has the unknown format '{suffix}'; allowed: {', '.join(sorted(allowed))}")
-    with reading(path):
+    with failures_told(path, ScanError):
         if suffix in HDF5_SUFFIXES:
             arrays = hdf5_arrays(path)
             found = _rosetta(path, "emd", {}) if arrays is None else arrays

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.benchmark.pages import in_words
+from exitwave.benchmark.reading import failures_told
 from exitwave.benchmark.scan_files import arrays_of
-from exitwave.benchmark.stored_arrays import Axis, Part, StoredArray, reading
+from exitwave.benchmark.stored_arrays import Axis, Part, StoredArray
 from exitwave.benchmark.units import NO_UNITS, length_of
 from exitwave.electron import wavelength
 from exitwave.errors import ScanError
@@ -79,7 +80,7 @@ class Scan:
         height, width = self.shape[2:]
         tops = range(*rows.indices(self.shape[0]))
         lefts = range(*columns.indices(self.shape[1]))
-        with reading(self.path):
+        with failures_told(self.path, ScanError):
             if len(self.order) == 4:
                 asked: Part = (slice(tops.start, tops.stop), slice(lefts.start, lefts.stop), slice(None), slice(None))
                 region = tuple(asked[self.order.index(axis)] for axis in range(4))

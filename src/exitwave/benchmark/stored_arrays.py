@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from exitwave.errors import ExitwaveError, MicrographError, ScanError
 
 Part = tuple[slice, ...]
 
@@ -61,28 +56,3 @@ class StoredArray:
     chunks: tuple[int, ...]
     energy: float | None = None
     told: tuple[str, ...] = ()
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Failures of the body become a `ScanError` of one sentence."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except ScanError:
-        raise
-    except MicrographError as error:
-        raise ScanError(str(error)) from error
-    except ExitwaveError:
-        raise
-    except MemoryError as error:
-        raise ScanError(f"{path} cannot be read: there is not enough memory for it") from error
-    except ImportError as error:
-        raise ScanError(
-            f"{path} cannot be read: the format {path.suffix.lower()} needs the package {error.name}"
-        ) from error
-    except Exception as error:
-        # Damaged files make the readers fail in as many ways as there are readers.
-        reason = " ".join(str(error).split())
-        raise ScanError(f"{path} cannot be read: {type(error).__name__}: {reason}") from error

@@ -46,7 +46,7 @@ from exitwave.jobs.strain_worker import (
     measure_part,
     start_worker,
 )
-from exitwave.training.bundle import BUNDLED_DISKS, weights_told
+from exitwave.training.bundle import weights_told
 from exitwave.training.disks import multiple_of
 
 log = logging.getLogger(__name__)
@@ -174,9 +174,9 @@ def _probe(scan: Scan, how: Measuring) -> Probe:
 
 def _method(how: Measuring, scan: Scan, probe: Probe, survey: Survey) -> Networks | Correlation:
     """What finds disks."""
-    if how.method == "correlation":
+    if how.model is None:
         return CORRELATION if how.threshold is None else replace(CORRELATION, least=how.threshold)
-    model, device = how.model or BUNDLED_DISKS, resolve_device(how.device)
+    model, device = how.model, resolve_device(how.device)
     networks = load_disk_networks(model, device)
     low, high = _known_radii(networks[0].info)
     multiple = math.lcm(*(multiple_of(network.model) for network in networks if isinstance(network.model, Disks)))
@@ -220,7 +220,7 @@ def _settings(
         "reciprocal sampling [1/Å]": scan.reciprocal_sampling,
         "probe": probe.told,
         "probe checksum": f"crc32:{zlib.crc32(probe.image.tobytes()):08x}",
-        "method": how.method,
+        "method": "correlation" if how.model is None else "network",
         "fit": how.fit,
     }
     if isinstance(method, Networks):

@@ -59,10 +59,8 @@ class Measuring:
 
     Attributes
     ----------
-    method : {'network', 'correlation'}
-        What finds disks.
     model : path, optional
-        File of networks, or folder of a training or a network; those that come with exitwave if None.
+        What finds disks: file of networks, or folder of a training or a network; correlation with the probe if None.
     probe : path, optional
         Image of the probe in vacuum.
     vacuum : Box, optional
@@ -92,7 +90,6 @@ class Measuring:
         Whether results that were made otherwise are replaced.
     """
 
-    method: Literal["network", "correlation"] = "network"
     model: Path | None = None
     probe: Path | None = None
     vacuum: Box | None = None

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 BUNDLED = Path(__file__).parents[3] / "resources" / "models" / "particles.safetensors"
 """The networks that come with exitwave, and are used where no others are named."""
-BUNDLED_DISKS = BUNDLED.with_name("disks.safetensors")
-"""The same of networks that find Bragg disks."""
 KEY = "bundle"
 """Of the metadata of the file."""
 OF_THE_DATASET = ("dataset", "data", "image_size")
