@@ -13,7 +13,7 @@ from skimage.metrics import structural_similarity as reference_similarity
 
 from exitwave.config.disks import Disks
 from exitwave.data.patterns import scaled, without_hot_pixels
-from exitwave.labels.reflections import places_image
+from exitwave.labels.reflections import STRONG, places_image
 from exitwave.training.complex_layers import (
     ComplexBlock,
     ComplexConvolution,
@@ -23,7 +23,6 @@ from exitwave.training.complex_layers import (
     to_complex,
 )
 from exitwave.training.disk_losses import (
-    STRONG,
     THRESHOLDS,
     DiskSums,
     disk_loss,

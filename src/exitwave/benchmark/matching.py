@@ -15,12 +15,10 @@ from exitwave.benchmark.affine import in_two_directions, robust_fit
 from exitwave.benchmark.cells import evened
 from exitwave.benchmark.strain import Strain, strain_of
 from exitwave.errors import LatticeError
-from exitwave.labels.reflections import weights
+from exitwave.labels.reflections import STRONG, weights
 
 FloatArray = NDArray[np.float64]
 
-STRONG = 0.15
-"""Weight of a true reflection at least, as a share of the largest but that of 000."""
 UNRESOLVED = 2.0
 """Of two reflections closer than this [px] the weaker one is not asked for."""
 FEWEST = 5

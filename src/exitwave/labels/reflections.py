@@ -28,6 +28,8 @@ WIDTH = 0.05
 """Standard deviation of the weight about the Ewald sphere [1/Å]."""
 LEAST_WEIGHT = 1e-3
 """Reflections below this share of the largest weight but that of 000, by either of the two weights, are left out."""
+STRONG = 0.15
+"""Share of that largest weight from which a reflection must be found; below it may be."""
 _REACH = math.sqrt(-2 * math.log(LEAST_WEIGHT)) * WIDTH
 """Distance from the sphere, or from the plane, at which even the strongest reflection has the least weight [1/Å]."""
 Weight = Literal["ewald", "flat"]

@@ -8,12 +8,10 @@ from dataclasses import dataclass, fields
 import torch
 from torch.nn.functional import avg_pool2d, conv2d, max_pool2d
 
+from exitwave.labels.reflections import LEAST_WEIGHT, STRONG
+
 THRESHOLDS = (0.05, 0.08, 0.11, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
 """Least heights of a peak, of which validation finds the best."""
-STRONG = 0.15
-"""Share of the largest weight from which a reflection must be found; below it may be."""
-FAINT = 1e-3
-"""Share of the largest weight below which there is no reflection."""
 REACH = 5
 """Edge of the square within which a found and a true disk are the same [px]: about 0.05 1/Å at the usual pixel."""
 TRUTH_WEIGHT = 5.0
@@ -147,7 +145,7 @@ class DiskSums:
         true = targets[:, 0]
         peaks = _local_maxima(image)
         strong = _local_maxima(true) & (true > 0.9 * STRONG**gamma)
-        near_strong, near_any = _spread(strong), _spread(true > FAINT**gamma)
+        near_strong, near_any = _spread(strong), _spread(true > LEAST_WEIGHT**gamma)
         found = []
         for threshold in THRESHOLDS:
             there = peaks & (image > threshold)
