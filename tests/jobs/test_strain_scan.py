@@ -20,6 +20,7 @@ import zarr
 from typer.testing import CliRunner
 
 from correlators import ONE_MAP, Correlator
+from exitwave.benchmark.scan_parts import Box
 from exitwave.benchmark.scan_strain import EMPTY, GOOD, NOT_READ, SATURATED
 from exitwave.cli import app
 from exitwave.config.disks import Disks
@@ -29,7 +30,7 @@ from exitwave.electron import wavelength
 from exitwave.errors import ScanError, TrainingError
 from exitwave.jobs import strain, strain_folder, strain_results, strain_worker
 from exitwave.jobs.strain import measure_strain
-from exitwave.jobs.strain_how import Box, Given, Measuring
+from exitwave.jobs.strain_how import Given, Measuring
 from exitwave.training.kinds import task_of
 from exitwave.training.networks import load_network, save_network
 from scan_writers import write_rosetta

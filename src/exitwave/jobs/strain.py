@@ -23,6 +23,7 @@ from exitwave.benchmark.disk_finders import CORRELATION, Finder, frame_of
 from exitwave.benchmark.lattice import Lattice
 from exitwave.benchmark.probes import Probe, centred_probe, disk_probe, mean_pattern, parts, read_probe
 from exitwave.benchmark.scan_lattices import start_lattice
+from exitwave.benchmark.scan_parts import Box
 from exitwave.benchmark.scan_strain import (
     Reference,
     given_reference,
@@ -35,7 +36,7 @@ from exitwave.config.disks import Disks
 from exitwave.errors import ScanError
 from exitwave.hardware import resolve_device
 from exitwave.jobs.strain_folder import Lattices, Place, StrainFolder
-from exitwave.jobs.strain_how import Axis, Box, Given, Measuring
+from exitwave.jobs.strain_how import Axis, Given, Measuring
 from exitwave.jobs.strain_results import Results, write_results
 from exitwave.jobs.strain_worker import (
     Networks,

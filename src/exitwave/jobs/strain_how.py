@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from exitwave.benchmark.scan_lattices import Fit
+from exitwave.benchmark.scan_parts import Box
 from exitwave.errors import ScanError
 
 Axis = float | Literal["g1", "g2"]
@@ -22,35 +22,6 @@ class Given:
 
     lengths: tuple[float, float]
     angle: float
-
-
-@dataclass(frozen=True)
-class Box:
-    """A part of a scan: columns x0 to x1 and rows y0 to y1, the last ones not in it."""
-
-    x: tuple[int, int]
-    y: tuple[int, int]
-
-    def within(self, shape: Sequence[int], key: str) -> tuple[slice, slice]:
-        """Rows and columns of a scan.
-
-        Raises
-        ------
-        ScanError
-            If it is empty or not within the scan.
-        """
-        rows, columns = shape[:2]
-        if not (0 <= self.x[0] < self.x[1] <= columns and 0 <= self.y[0] < self.y[1] <= rows):
-            raise ScanError(
-                f"{key}: found {self.told}; allowed: x from 0 to {columns} and y from 0 to {rows}, the first "
-                "below the last"
-            )
-        return slice(*self.y), slice(*self.x)
-
-    @property
-    def told(self) -> str:
-        """As it is given."""
-        return f"{self.x[0]}:{self.x[1]},{self.y[0]}:{self.y[1]}"
 
 
 @dataclass(frozen=True)
