@@ -75,14 +75,14 @@ def test_a_disk_that_does_not_fit_is_refused():
 def test_a_probe_is_read_from_an_image_or_as_the_mean_of_a_scan(tmp_path):
     images = np.random.default_rng(0).poisson(50 * disk(30, 33), (2, 3, SIZE, SIZE)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "one.tif", images[0, 0])
-    np.testing.assert_array_equal(read_probe(tmp_path / "one.tif"), images[0, 0])
+    np.testing.assert_array_equal(read_probe(tmp_path / "one.tif", (SIZE, SIZE)), images[0, 0])
     tifffile.imwrite(tmp_path / "stack.tif", images[0], photometric="minisblack")
-    np.testing.assert_allclose(read_probe(tmp_path / "stack.tif"), images[0].mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(read_probe(tmp_path / "stack.tif", (SIZE, SIZE)), images[0].mean(axis=0), rtol=1e-6)
     write_rosetta(tmp_path / "scan.hspy", images, "hspy")
-    np.testing.assert_allclose(read_probe(tmp_path / "scan.hspy"), images.mean(axis=(0, 1)), rtol=1e-6)
+    np.testing.assert_allclose(read_probe(tmp_path / "scan.hspy", (SIZE, SIZE)), images.mean(axis=(0, 1)), rtol=1e-6)
     np.save(tmp_path / "line.npy", np.zeros(5))
     with pytest.raises(ScanError, match=r"line.npy holds no image"):
-        read_probe(tmp_path / "line.npy")
+        read_probe(tmp_path / "line.npy", (SIZE, SIZE))
 
 
 def test_the_probe_of_py4dstem_is_taken_without_its_kernel(tmp_path):
@@ -94,7 +94,7 @@ def test_the_probe_of_py4dstem_is_taken_without_its_kernel(tmp_path):
         group = root.create_group("probe")
         group.attrs.update(emd_group_type="array", python_class="Probe")
         group["data"] = np.stack([disk(32, 32), -disk(0, 0)])
-    np.testing.assert_allclose(read_probe(tmp_path / "probe.h5"), disk(32, 32), rtol=1e-6)
+    np.testing.assert_allclose(read_probe(tmp_path / "probe.h5", disk(32, 32).shape), disk(32, 32), rtol=1e-6)
 
 
 def test_the_mean_of_a_part_of_a_scan_is_that_of_its_patterns(scan):

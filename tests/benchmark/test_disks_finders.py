@@ -16,6 +16,7 @@ from exitwave.benchmark.disk_finders import (
     CorrelationFinder,
     NetworkFinder,
     binned,
+    bins_for,
     frame_of,
 )
 from exitwave.benchmark.probes import centred_probe
@@ -63,7 +64,7 @@ def check(found, places, shape, within, margin):
 
 def network_finder(probe, shape, centre, largest=9.5, multiple=16, networks=1):
     modules = [Network(Correlator(), ONE_MAP) for _ in range(networks)]
-    frame = frame_of(shape, centre, probe.radius, largest, multiple)
+    frame = frame_of(shape, centre, bins_for(probe.radius, largest), multiple)
     return NetworkFinder(modules, probe, frame, 0.1), modules
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from matplotlib.image import imread
 
 from exitwave.data.shards import open_shard
 from exitwave.data.tables import read_table, table_path
+from exitwave.errors import ConfigError
 from exitwave.jobs.evaluate import score_network, summarise_benchmark
 from exitwave.report.benchmarks import print_table
 from exitwave.study import artifacts
@@ -21,6 +23,7 @@ from exitwave.study.link import study_from
 from exitwave.study.plan import aim_of_benchmark
 from exitwave.training.kinds import model_from
 from jobs_by_hand import jobs_of
+from strained_scan import strained_scan
 
 STUDY = """
 seed: 2
@@ -65,6 +68,17 @@ trainings:
 benchmarks:
   held_out: {kind: simulated, datasets: [disks], by: [semiangle, prototype], bootstrap: 100}
   strain: {kind: strain, images: scan, tuned_on: disks, bootstrap: 100, interface: 4}
+  real:
+    kind: datacube
+    path: scan.npy
+    probe: probe.npy
+    reciprocal_sampling: 0.03
+    tuned_on: disks
+    reference: {columns: [0, 4], rows: [0, 6]}
+    known:
+      - {columns: [4, 8], rows: [0, 4], xx: 0.012, yy: -0.008, xy: 0.004, rotation: 26.18}
+      - {columns: [4, 8], rows: [4, 5], xx: 0.022, yy: -0.008, xy: 0.004, rotation: 26.18}
+    bootstrap: 100
 """
 
 
@@ -74,6 +88,10 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("disks")
     before = Path.cwd()
     os.chdir(folder)
+    patterns = strained_scan().patterns.copy()
+    patterns[1, 5] = np.nan
+    np.save("scan.npy", patterns)
+    np.save("probe.npy", strained_scan().probe)
     try:
         study = study_from(yaml.safe_load(STUDY), "disks.yaml")
         for job in jobs_of(study, "disks", every_block=True):
@@ -189,3 +207,51 @@ def test_strain_is_printed_in_the_terminal(run, capsys):
     told = capsys.readouterr().out
     assert "strain, lattice" in told
     assert "correlation map" in told
+
+
+def test_a_real_scan_is_scored_where_its_strain_is_known(run):
+    images = table(run, "real", "per_image").query("method == 'correlation'").set_index(["scan_row", "scan_column"])
+    assert len(images) == 6 * 8 - 1  # but for the place that cannot be read
+    assert images["part"].value_counts().to_dict() == {"reference": 24, "part 1": 15, "part 2": 4, "elsewhere": 4}
+    assert images.query("is_scored")["part"].unique().tolist() == ["part 1", "part 2"]
+    found = images.query("part == 'part 1'")
+    assert found["fit_xx"].median() == pytest.approx(1.2, abs=0.15)
+    assert found["fit_yy"].median() == pytest.approx(-0.8, abs=0.15)
+    assert found["fit_rotation"].median() == pytest.approx(1.5, abs=0.15)
+    by = table(run, "real", "by").query("method == 'correlation' and by == 'part'").set_index("label")
+    # What is said of the second part is wrong by 1 %, which counts as an error.
+    assert by.loc["part 1", "fit_rms_xx"] < 0.3
+    assert by.loc["part 2", "fit_rms_xx"] == pytest.approx(1.0, abs=0.3)
+    skipped = (run.folder / "results" / run.study.members["benchmarks"]["real"].folder / "skipped.csv").read_text()
+    assert "column 5, row 1 is empty, or not finite" in skipped
+
+
+def test_networks_show_the_strain_of_a_real_scan_in_maps(run):
+    member = run.study.members["benchmarks"]["real"]
+    summary = table(run, "real", "summary").set_index("method")
+    assert set(summary.index) == {"unet", "correlation", "correlation map", "cepstrum"}
+    assert summary["images"].tolist() == [47] * 4
+    (path,) = (run.folder / "results/report/disks" / member.folder / "predictions").glob("*.png")
+    picture = imread(path)
+    assert picture.shape[0] > 400
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"path": "gone.npy"}, "path: there is no file gone.npy; allowed: one that is there"),
+        ({"probe": None}, "found no probe; allowed: one of probe, vacuum and semiangle"),
+        ({"semiangle": 2}, "found probe and semiangle; allowed: one of probe, vacuum and semiangle"),
+        ({"reciprocal_sampling": None}, "path: scan.npy has no calibration of its patterns; give the key reciprocal_s"),
+        ({"reciprocal_sampling": 0.3}, "path: scan.npy has pixels of 0.3 1/Å, and 'unet' is trained on pixels of 0.05"),
+        ({"reference": {"columns": [0, 9], "rows": [0, 2]}}, "reference: found 0:9,0:2; allowed: x from 0 to 8"),
+        ({"known": [{"columns": [3, 3], "rows": [0, 2]}]}, "known: found 3:3,0:2; allowed: x from 0 to 8"),
+        ({"by": ["layer"]}, "by: found 'layer'; allowed: part, scan_row, scan_column"),
+    ],
+)
+def test_scans_that_cannot_be_scored_are_refused_before_the_first_job(run, monkeypatch, change, told):
+    monkeypatch.chdir(run.folder)
+    config = yaml.safe_load(STUDY)
+    config["benchmarks"]["real"] |= change
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        study_from(config, "disks.yaml")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+
+from strained_scan import strained_scan
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = """
@@ -109,15 +112,26 @@ benchmarks:
   disks: {kind: simulated, datasets: [patterns], trainings: [disks], by: [semiangle, specimen_thickness, prototype]}
   strain: {kind: strain, images: scan, tuned_on: patterns, trainings: [disks]}
   real: {kind: micrographs, path: ROOT/resources/micrographs/scottlab_hrtem_patches, trainings: [masks]}
+  scanned:
+    kind: datacube
+    path: MICROGRAPHS/scan.npy
+    probe: MICROGRAPHS/probe.npy
+    reciprocal_sampling: 0.03
+    tuned_on: patterns
+    trainings: [disks]
+    reference: {columns: [0, 3], rows: [0, 6]}
+    known: [{columns: [5, 8], rows: [0, 6], xx: 0.012, yy: -0.008, xy: 0.004, rotation: 26.18}]
 """
 
 
 def every_kind(folder: Path) -> dict[str, Any]:
-    """The study, with a folder of labelled micrographs that is written for it."""
+    """The study, with a folder of labelled micrographs and a scan that is written for it."""
     folder.mkdir(parents=True, exist_ok=True)
     patches = ROOT / "resources/micrographs/scottlab_hrtem_patches"
     names = ("Au2.2nm_0", "Au5nm_0", "Au10nm_0", "Ag5nm_patch")
     rows = [f"{patches}/images/{name}.png,{patches}/masks/{name}.png,0.7" for name in names]
     (folder / "index.csv").write_text("\n".join(["image,mask,pixel_size", *rows]))
+    np.save(folder / "scan.npy", strained_scan().patterns)
+    np.save(folder / "probe.npy", strained_scan().probe)
     study: dict[str, Any] = yaml.safe_load(EXAMPLES.replace("ROOT", str(ROOT)).replace("MICROGRAPHS", str(folder)))
     return study

@@ -119,15 +119,24 @@ class Frame:
         framed[:, to_y, to_x] = small[:, from_y, from_x]
         return framed
 
+    def fit_probe(self, probe: Probe) -> NDArray[np.float32]:
+        """A probe in the middle of the square [size, size]."""
+        small = centred_probe(binned(probe.image[None], self.binned)[0], probe.told)
+        middle = tuple(self.size // 2 - edge // 2 for edge in small.image.shape[::-1])
+        return np.asarray(Frame(1, self.size, (middle[0], middle[1])).fit(small.image[None])[0])
+
     @property
     def origin(self) -> FloatArray:
         """Place x, y of the first pixel of the square in the pattern [px of it]."""
         return (self.binned - 1) / 2 - self.binned * np.array(self.corner, np.float64)
 
 
-def frame_of(
-    shape: tuple[int, int], centre: tuple[float, float], radius: float, largest: float, multiple: int
-) -> Frame:
+def bins_for(radius: float, largest: float) -> int:
+    """Edge of the blocks of pixels to add up, so that disks are no larger than the largest that networks know [px]."""
+    return max(1, math.ceil(radius / largest - 0.05))
+
+
+def frame_of(shape: tuple[int, int], centre: tuple[float, float], bins: int, multiple: int) -> Frame:
     """The frame for patterns of a scan.
 
     Parameters
@@ -136,14 +145,11 @@ def frame_of(
         Of the patterns, (H, W).
     centre : (float, float)
         Place of the direct beam, x and y [px].
-    radius : float
-        Of the disks [px].
-    largest : float
-        Radius of the largest disks that the network knows [px].
+    bins : int
+        Edge of the blocks of pixels that are added up.
     multiple : int
         What the edge of the square must be a multiple of.
     """
-    bins = max(1, math.ceil(radius / largest - 0.05))
     size = max(1, math.ceil(max(shape) / bins / multiple)) * multiple
     corner = []
     for place, edge in zip(centre, shape[::-1], strict=True):
@@ -180,9 +186,7 @@ class NetworkFinder:
 
     def __init__(self, networks: Sequence[LoadedNetwork], probe: Probe, frame: Frame, threshold: float) -> None:
         self.networks, self.frame, self.threshold = networks, frame, threshold
-        small = centred_probe(binned(probe.image[None], frame.binned)[0], probe.told)
-        middle = tuple(frame.size // 2 - edge // 2 for edge in small.image.shape[::-1])
-        self.probe = Frame(1, frame.size, (middle[0], middle[1])).fit(small.image[None])
+        self.probe = frame.fit_probe(probe)[None]
 
     def find(self, patterns: NDArray[np.float32]) -> list[Found]:
         """See :class:`Finder`."""

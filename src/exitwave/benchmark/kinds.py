@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from exitwave.benchmark.cases import Kind
-from exitwave.config.benchmarks import Benchmark, MicrographBenchmark, SimulatedBenchmark, StrainBenchmark
+from exitwave.config.benchmarks import (
+    Benchmark,
+    DatacubeBenchmark,
+    MicrographBenchmark,
+    SimulatedBenchmark,
+    StrainBenchmark,
+)
 
 
 def cases_of(block: Benchmark) -> Kind:
@@ -21,4 +27,8 @@ def cases_of(block: Benchmark) -> Kind:
             from exitwave.benchmark import multilayers
 
             return multilayers
+        case DatacubeBenchmark():
+            from exitwave.benchmark import datacubes
+
+            return datacubes
     raise TypeError(f"there are no cases of {type(block).__name__}")

@@ -61,12 +61,8 @@ def check(node: Node) -> None:
         raise ConfigError(f"reference: {error}") from error
     check_by(block.by, [images])
     trainings = node.upstream["trainings"]
+    check_finders(trainings)
     for training in trainings:
-        model = training.source("model").of(Network)
-        if not isinstance(model, Disks):
-            raise ConfigError(
-                f"trainings: found '{training.name}', whose model is of kind {model.kind}; allowed: of kind disks"
-            )
         for dataset in datasets_learned(training):
             for learned in dataset.upstream["images"]:
                 if _layers(learned.origin()) == _layers(origin):
@@ -76,12 +72,27 @@ def check(node: Node) -> None:
                         "network has seen"
                     )
     check_one_aim(trainings)
+    check_tuned_on(node)
+    if not block.any_pixel_size:
+        check_pixel_sizes({f"images: '{images.name}'": images.of(Images).pixel()[0]}, trainings)
+
+
+def check_finders(trainings: Sequence[Node]) -> None:
+    """Refuse networks that find no disks."""
+    for training in trainings:
+        model = training.source("model").of(Network)
+        if not isinstance(model, Disks):
+            raise ConfigError(
+                f"trainings: found '{training.name}', whose model is of kind {model.kind}; allowed: of kind disks"
+            )
+
+
+def check_tuned_on(node: Node) -> None:
+    """Refuse datasets without disks for classical methods to be tuned on."""
     try:
         kind_of(Disks(kind="disks")).check(Disks(kind="disks"), node.source("tuned_on").upstream["images"])
     except ConfigError as error:
         raise ConfigError(f"tuned_on: {error}") from error
-    if not block.any_pixel_size:
-        check_pixel_sizes({f"images: '{images.name}'": images.of(Images).pixel()[0]}, trainings)
 
 
 def _layers(origin: Node) -> dict[str, Any] | None:

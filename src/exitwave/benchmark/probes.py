@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from exitwave.benchmark.pages import in_words
 from exitwave.benchmark.reading import failures_told
 from exitwave.benchmark.scan_files import arrays_of
+from exitwave.benchmark.scan_parts import Box
 from exitwave.benchmark.scans import Scan, scan_from
 from exitwave.electron import wavelength
 from exitwave.errors import ScanError
@@ -46,13 +47,57 @@ class Probe:
     told: str
 
 
-def read_probe(path: str | PurePath) -> NDArray[np.float32]:
+def probe_of(
+    scan: Scan,
+    probe: PurePath | None,
+    vacuum: Box | None,
+    semiangle: float | None,
+    energy: float | None,
+    prefix: str = "",
+) -> Probe:
+    """The probe of a scan, from the one place that is named.
+
+    Parameters
+    ----------
+    scan : Scan
+    probe : path, optional
+        Image of the probe in vacuum.
+    vacuum : Box, optional
+        Part of the scan without specimen, whose mean is the probe.
+    semiangle : float, optional
+        Of an even disk that is the probe [mrad].
+    energy : float, optional
+        Of the electrons [eV], where the scan does not say it.
+    prefix : str
+        What a person writes before the names of these keys.
+
+    Raises
+    ------
+    ScanError
+        If it cannot be read, shows no disk, or its semiangle cannot be told in pixels.
+    """
+    if vacuum is not None:
+        image = mean_pattern(scan, *vacuum.within(scan.shape, f"{prefix}vacuum"))
+        return centred_probe(image, f"the part {vacuum.told} of {scan.path.name}")
+    if semiangle is not None:
+        energy = energy or scan.energy
+        if energy is None or scan.reciprocal_sampling is None:
+            lacking = "energy" if energy is None else "reciprocal-sampling" if prefix else "reciprocal_sampling"
+            raise ScanError(f"{scan.path} does not say what {prefix}semiangle needs besides; give {prefix}{lacking}")
+        return disk_probe(scan.shape[2:], semiangle, energy, scan.reciprocal_sampling)
+    assert probe is not None  # the only one left
+    return centred_probe(read_probe(probe, scan.shape[2:]), str(probe))
+
+
+def read_probe(path: str | PurePath, shape: tuple[int, int]) -> NDArray[np.float32]:
     """Read the image of a probe; the mean where a file has several, such as a scan of vacuum.
 
     Parameters
     ----------
     path : path
         Any of the formats of a scan, TIFF or a picture.
+    shape : (int, int)
+        Of the patterns that it belongs to, (H, W).
 
     Returns
     -------
@@ -62,9 +107,18 @@ def read_probe(path: str | PurePath) -> NDArray[np.float32]:
     Raises
     ------
     ScanError
-        If it cannot be read, or does not hold one image or one stack of images.
+        If it cannot be read, does not hold one image or one stack of images, or has another size.
     """
-    path = Path(path)
+    image = _image_in(Path(path))
+    if image.shape != shape:
+        raise ScanError(
+            f"{path} has {in_words(image.shape)} px, and the patterns of the scan have {in_words(shape)}; allowed: a "
+            "probe of the same camera with as many"
+        )
+    return image
+
+
+def _image_in(path: Path) -> NDArray[np.float32]:
     arrays = [array for array in arrays_of(path) if array.dtype.kind in "buif" and 0 not in array.shape]
     for dimensions in (2, 3, 4):
         found = [array for array in arrays if len(array.shape) == dimensions]

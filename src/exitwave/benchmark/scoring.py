@@ -69,6 +69,10 @@ def scoring_of(model: Network, benchmark: str = "") -> Scoring:
             from exitwave.benchmark import strain_maps
 
             return strain_maps
+        case Disks() if benchmark == "datacube":
+            from exitwave.benchmark import datacube_maps
+
+            return datacube_maps
         case Disks():
             from exitwave.benchmark import disks
 

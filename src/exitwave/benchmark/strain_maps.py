@@ -241,8 +241,8 @@ def _counted(
     counted = {f"{way}_{name}": values for name, values in found.items()}
     counted |= {f"{way}_places": scored * measured, f"{way}_failed": scored * ~measured}
     for name, values in found.items():
-        square = np.where(measured, values - true[f"true_{name}"], 0.0) ** 2
-        counted[f"{way}_square_{name}"] = scored * square
+        # What is not scored may have no truth.
+        counted[f"{way}_square_{name}"] = np.where(measured & (scored > 0), values - true[f"true_{name}"], 0.0) ** 2
     return counted
 
 

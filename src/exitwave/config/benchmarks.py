@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from exitwave.config.block import Block, NonNegative, Positive, Whole
 from exitwave.config.patterns import Diffraction
-
-FARTHEST_PIXEL = 4.0
-"""Ratio of an image's pixel to a network's, either way, beyond which an image is refused unless it is meant so."""
-
 
 BY = (
     "columns of the metadata that scores are broken down by, such as [semiangle, specimen_thickness]; none: only those "
     "of all images"
 )
-BINS = "bins of equal counts of each of these columns; of text and of few different numbers each value is one"
+FARTHEST_PIXEL = 4.0
+"""Ratio of an image's pixel to a network's, either way, beyond which an image is refused unless it is meant so."""
 
 
 class Benchmark(Block):
@@ -43,7 +40,20 @@ class Benchmark(Block):
     threads: Whole = Field(1, ge=1, description="processor cores")
 
 
-class SimulatedBenchmark(Benchmark):
+class BrokenDown(Benchmark):
+    """Benchmarks whose scores are broken down by conditions."""
+
+    by: list[str] = Field([], description=BY)
+    bins: Whole = Field(
+        4,
+        ge=1,
+        le=20,
+        description="bins of equal counts of each of these columns; of text and of few different numbers each value is "
+        "one",
+    )
+
+
+class SimulatedBenchmark(BrokenDown):
     """Held-out simulated structures: the test split of datasets."""
 
     MADE_FROM = {**Benchmark.MADE_FROM, "datasets": "datasets"}
@@ -51,11 +61,9 @@ class SimulatedBenchmark(Benchmark):
     kind: Literal["simulated"]
     datasets: list[str] = Field(min_length=1, description="datasets blocks whose held-out images are scored together")
     size: Whole = Field(128, ge=1, description="images scored at the most")
-    by: list[str] = Field([], description=BY)
-    bins: Whole = Field(4, ge=1, le=20, description=BINS)
 
 
-class StrainBenchmark(Benchmark):
+class StrainBenchmark(BrokenDown):
     """Strain of a simulated multilayer, whose every place is known."""
 
     MADE_FROM = {**Benchmark.MADE_FROM, "images": "images", "tuned_on": "datasets"}
@@ -76,7 +84,68 @@ class StrainBenchmark(Benchmark):
         0.0, description="places nearer than this to an interface are shown, but not scored [Å]"
     )
     by: list[str] = Field(["layer"], description=BY)
-    bins: Whole = Field(4, ge=1, le=20, description=BINS)
+
+
+class ScanPart(Block):
+    """A part of a scan."""
+
+    columns: tuple[Annotated[Whole, Field(ge=0)], Whole] = Field(
+        description="first column of the part, and the first one after it"
+    )
+    rows: tuple[Annotated[Whole, Field(ge=0)], Whole] = Field(
+        description="first row of the part, and the first one after it"
+    )
+
+
+class KnownStrain(ScanPart):
+    """A part of a scan whose strain is known, relative to the reference, along x and y of the patterns."""
+
+    xx: float = Field(0.0, description="strain along x")
+    yy: float = Field(0.0, description="strain along y")
+    xy: float = Field(0.0, description="shear, half of the change of the angle between x and y [rad]")
+    rotation: float = Field(0.0, description="rotation, from x towards y [mrad]")
+
+
+class DatacubeBenchmark(BrokenDown):
+    """A real scan of diffraction patterns with its probe, of which parts have a known strain."""
+
+    MADE_FROM = {**Benchmark.MADE_FROM, "tuned_on": "datasets"}
+    LAPTOP = {**Benchmark.LAPTOP, "size": 100}
+    kind: Literal["datacube"]
+    path: PurePath = Field(
+        description="scan of four dimensions, or a stack of patterns, in any format that `exitwave strain` reads"
+    )
+    probe: PurePath | None = Field(
+        None, description="image of the probe in vacuum; one of probe, vacuum and semiangle is needed"
+    )
+    vacuum: ScanPart | None = Field(None, description="part of the scan beside the specimen, whose mean is the probe")
+    semiangle: Positive | None = Field(None, description="semiangle of an even disk that is the probe [mrad]")
+    energy: Positive | None = Field(None, description="of the electrons [eV], where the file does not say it")
+    reciprocal_sampling: Positive | None = Field(
+        None, description="pixel of the patterns [1/Å]; overrides what the file says"
+    )
+    scan_shape: tuple[Whole, Whole] | None = Field(
+        None, description="columns and rows of the scan, where the file has a stack of patterns"
+    )
+    binning: Whole = Field(
+        1, ge=1, description="edge of the blocks of pixels that are added up, where disks are larger than networks know"
+    )
+    tuned_on: str = Field(
+        description="datasets block of diffraction patterns, on whose training images the classical methods are tuned"
+    )
+    reference: ScanPart = Field(description="part of the scan whose median lattice counts as unstrained; not scored")
+    known: list[KnownStrain] = Field(
+        [], description="parts whose strain is known, which are scored; none: all outside the reference, as unstrained"
+    )
+    size: Whole = Field(1000, ge=4, description="places of the scan that are measured at the most, evenly spread")
+    by: list[str] = Field(["part"], description="what scores are broken down by: part, scan_row, scan_column; or none")
+
+    @model_validator(mode="after")
+    def _one_probe(self) -> Self:
+        named = [name for name in ("probe", "vacuum", "semiangle") if getattr(self, name) is not None]
+        if len(named) != 1:
+            raise ValueError(f"found {' and '.join(named) or 'no probe'}; allowed: one of probe, vacuum and semiangle")
+        return self
 
 
 class MicrographBenchmark(Benchmark):

@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from exitwave.config.benchmarks import MicrographBenchmark, SimulatedBenchmark, StrainBenchmark
+from exitwave.config.benchmarks import (
+    DatacubeBenchmark,
+    MicrographBenchmark,
+    SimulatedBenchmark,
+    StrainBenchmark,
+)
 from exitwave.config.block import Block
 from exitwave.config.crystals import Crystals, Multilayer
 from exitwave.config.datasets import Dataset
@@ -42,7 +47,12 @@ STAGES: dict[str, dict[str, type[Block]]] = {
         "disks": Disks,
     },
     "trainings": {"": Training},
-    "benchmarks": {"simulated": SimulatedBenchmark, "micrographs": MicrographBenchmark, "strain": StrainBenchmark},
+    "benchmarks": {
+        "simulated": SimulatedBenchmark,
+        "micrographs": MicrographBenchmark,
+        "strain": StrainBenchmark,
+        "datacube": DatacubeBenchmark,
+    },
 }
 """Registry of the stages in pipeline order: kind -> model ('' where a stage has one kind only)."""
 

@@ -19,7 +19,7 @@ from exitwave.benchmark.kinds import cases_of
 from exitwave.benchmark.metrics import Metric
 from exitwave.benchmark.scoring import Scoring, kind_of_benchmark, scoring_of
 from exitwave.benchmark.summary import summarise
-from exitwave.config.benchmarks import Benchmark, SimulatedBenchmark, StrainBenchmark
+from exitwave.config.benchmarks import Benchmark, BrokenDown
 from exitwave.config.models import Network
 from exitwave.data.shards import open_shard, shard_writer
 from exitwave.data.tables import read_table, table_path, write_table
@@ -239,7 +239,7 @@ def summarise_benchmark(
     table = table.fillna(dict.fromkeys(counted, 0)).astype(counted)
     task_told = json.dumps(told, sort_keys=True, ensure_ascii=False)
     write_table(summary, table.assign(task=task_told, benchmark_kind=kind))
-    conditions, bins = (block.by, block.bins) if isinstance(block, SimulatedBenchmark | StrainBenchmark) else ([], 1)
+    conditions, bins = (block.by, block.bins) if isinstance(block, BrokenDown) else ([], 1)
     binned = break_down(scores, metric, conditions, bins, block.bootstrap, description.hash)
     told_of = {"benchmark": description.name, "benchmark_hash": description.hash, "benchmark_kind": kind}
     write_table(by, binned.assign(**told_of))

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from exitwave.benchmark.correlation import Correlation
-from exitwave.benchmark.disk_finders import CORRELATION, Finder, frame_of
+from exitwave.benchmark.disk_finders import CORRELATION, Finder, bins_for, frame_of
 from exitwave.benchmark.lattice import Lattice
-from exitwave.benchmark.probes import Probe, centred_probe, disk_probe, mean_pattern, parts, read_probe
+from exitwave.benchmark.probes import Probe, parts, probe_of
 from exitwave.benchmark.scan_lattices import start_lattice
 from exitwave.benchmark.scan_parts import Box
 from exitwave.benchmark.scan_strain import (
@@ -154,23 +154,7 @@ def _probe(scan: Scan, how: Measuring) -> Probe:
             f"{scan.path}: found {found} for its probe; allowed: one of --probe FILE with an image in vacuum, --vacuum "
             "X0:X1,Y0:Y1 with a part of the scan beside the specimen, or --semiangle with its convergence in mrad"
         )
-    if how.semiangle is not None:
-        energy = how.energy or scan.energy
-        if energy is None or scan.reciprocal_sampling is None:
-            lacking = "--energy" if energy is None else "--reciprocal-sampling"
-            raise ScanError(f"{scan.path} does not say what --semiangle needs besides; give {lacking}")
-        return disk_probe(scan.shape[2:], how.semiangle, energy, scan.reciprocal_sampling)
-    if how.vacuum is not None:
-        image = mean_pattern(scan, *how.vacuum.within(scan.shape, "--vacuum"))
-        return centred_probe(image, f"the part {how.vacuum.told} of {scan.path.name}")
-    assert how.probe is not None  # the only one left
-    image = read_probe(how.probe)
-    if image.shape != scan.shape[2:]:
-        raise ScanError(
-            f"{how.probe} has {image.shape[0]} x {image.shape[1]} px, and patterns of {scan.path} have "
-            f"{scan.shape[2]} x {scan.shape[3]}; allowed: a probe of the same camera with as many"
-        )
-    return centred_probe(image, str(how.probe))
+    return probe_of(scan, how.probe, how.vacuum, how.semiangle, how.energy, "--")
 
 
 def _method(how: Measuring, scan: Scan, probe: Probe, survey: Survey) -> Networks | Correlation:
@@ -181,7 +165,7 @@ def _method(how: Measuring, scan: Scan, probe: Probe, survey: Survey) -> Network
     networks = load_disk_networks(model, device)
     low, high = _known_radii(networks[0].info)
     multiple = math.lcm(*(multiple_of(network.model) for network in networks if isinstance(network.model, Disks)))
-    frame = frame_of(scan.shape[2:], survey.centre, probe.radius, high, multiple)
+    frame = frame_of(scan.shape[2:], survey.centre, bins_for(probe.radius, high), multiple)
     if probe.radius < SMALL_SHARE * low or probe.radius < 1.5:
         log.warning(
             "%s has disks of a radius of %.2g px; the networks know %.2g to %.2g px, so that results are doubtful",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from exitwave.config.benchmarks import Benchmark, SimulatedBenchmark, StrainBenchmark
+from exitwave.config.benchmarks import Benchmark, BrokenDown
 from exitwave.report.figure import About, Figure
 from exitwave.study.member import Member, Study
 
@@ -14,6 +14,7 @@ SCORED = {
     "micrographs": "Real micrographs with expert masks.",
     "simulated": "Held-out simulated images.",
     "strain": "Strain of a simulated multilayer.",
+    "datacube": "Strain of a real scan, where it is known.",
 }
 """What each kind of benchmark scores."""
 
@@ -24,7 +25,7 @@ def _threshold(study: Study, benchmark: Member) -> dict[str, Any]:
 
 def _is_broken_down(study: Study, benchmark: Member) -> bool:
     block = benchmark.block
-    assert isinstance(block, SimulatedBenchmark | StrainBenchmark)
+    assert isinstance(block, BrokenDown)
     return bool(block.by)
 
 
@@ -63,6 +64,12 @@ def _strain_profiles(files: Sequence[Path], path: Path, about: About) -> None:
     draw_strain_profiles(files[:-1], files[-1], path, about["title"])
 
 
+def _scan_maps(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report.scan_maps import draw_scan_maps
+
+    draw_scan_maps(files[:-1], files[-1], path, about["title"])
+
+
 def _scores(data: str) -> tuple[Figure, ...]:
     """Page and forest plot of the scores on a benchmark, of which ``data`` is said."""
     caption = (
@@ -97,7 +104,7 @@ _BREAKDOWN = Figure(
     "conditions.png",
     "6 Benchmarks",
     "scores against conditions",
-    "Simulated: the foremost scores in bins of the conditions that the benchmark names, of the best methods of each "
+    "The foremost scores in bins of the conditions that the benchmark names, of the best methods of each "
     "kind. Networks are given by the median over their seeds; bars cover 95 % of resamples of the images.",
     reads="breakdown",
     draw=_breakdown,
@@ -136,6 +143,21 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "their seeds, and what template matching shows. Of a scan of several rows means over rows, and maps below.",
             reads="predictions",
             draw=_strain_profiles,
+            each_training=True,
+        ),
+        _BREAKDOWN,
+    ),
+    ("benchmarks", "datacube"): (
+        *_scores("Experimental scan of diffraction patterns, scored where its strain is known."),
+        Figure(
+            "predictions/{training}.png",
+            "6 Benchmarks",
+            "strain by {training}",
+            "Experimental: strain along x and y of the patterns, shear and rotation at every place that was measured, "
+            "relative to the median of the reference, as networks (median over their seeds) and template matching show "
+            "it.",
+            reads="predictions",
+            draw=_scan_maps,
             each_training=True,
         ),
         _BREAKDOWN,

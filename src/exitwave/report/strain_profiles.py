@@ -84,8 +84,8 @@ def _draw_profile(
         values = np.stack([_profile(table, f"{way}_{component}")[1] for table in tables])
         if not np.isfinite(values).any():
             continue
-        middle = _median(values)
-        axes.plot(x / 10, middle, ".-", color=colour, lw=1.0, ms=4, label=f"{name} {_rms_told(tables, way)}")
+        middle = median_of(values)
+        axes.plot(x / 10, middle, ".-", color=colour, lw=1.0, ms=4, label=f"{name} {rms_told(tables, way)}")
         if len(tables) > 1:
             low, high = np.fmin.reduce(values), np.fmax.reduce(values)
             axes.fill_between(x / 10, low, high, color=colour, alpha=0.25, lw=0)
@@ -115,13 +115,13 @@ def _draw_map(
     scan: pd.DataFrame,
     value: tuple[list[pd.DataFrame], str, str] | None,
 ) -> None:
-    true = _map(scan, f"true_{component}")
+    true = map_of(scan, f"true_{component}")
     limit = max(LEAST[component], float(np.abs(true).max()) * 1.5)
     if value is None:
         values = true
     else:
         tables, way, _ = value
-        values = _median(np.stack([_map(table, f"{way}_{component}") for table in tables]))
+        values = median_of(np.stack([map_of(table, f"{way}_{component}") for table in tables]))
     bar = axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest", aspect="auto")
     axes.set(xticks=[], yticks=[])
     axes.set_title(f"{LABELS[component]}: {name}, ±{limit:.2g}", fontsize=7.5, pad=2)
@@ -134,11 +134,12 @@ def _profile(table: pd.DataFrame, column: str) -> tuple[FloatArray, FloatArray]:
     return means.index.to_numpy(float), means.to_numpy(float)
 
 
-def _map(table: pd.DataFrame, column: str) -> FloatArray:
+def map_of(table: pd.DataFrame, column: str) -> FloatArray:
+    """A column as a map of the scan [rows, columns]; NaN where there is nothing."""
     return np.asarray(table.pivot_table(column, "scan_y", "scan_x", "mean", dropna=False).to_numpy(float))
 
 
-def _median(values: FloatArray) -> FloatArray:
+def median_of(values: FloatArray) -> FloatArray:
     """Median over the first axis of what is known; NaN where nothing is."""
     known = np.isfinite(values).any(axis=0)
     found = np.full(values.shape[1:], np.nan)
@@ -146,7 +147,7 @@ def _median(values: FloatArray) -> FloatArray:
     return found
 
 
-def _rms_told(tables: Sequence[pd.DataFrame], way: str) -> str:
+def rms_told(tables: Sequence[pd.DataFrame], way: str) -> str:
     """RMS of e_xx and e_yy over scored places, median over networks, and how many fits have failed."""
     told: list[str] = []
     for component in ("xx", "yy"):

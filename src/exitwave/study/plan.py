@@ -10,11 +10,19 @@ from typing import Any
 
 from exitwave.benchmark.kinds import cases_of
 from exitwave.benchmark.micrographs import check_benchmark_folder
-from exitwave.config.benchmarks import Benchmark, MicrographBenchmark, SimulatedBenchmark, StrainBenchmark
+from exitwave.benchmark.scans import open_scan
+from exitwave.config.benchmarks import (
+    Benchmark,
+    DatacubeBenchmark,
+    MicrographBenchmark,
+    SimulatedBenchmark,
+    StrainBenchmark,
+)
 from exitwave.config.datasets import Dataset
 from exitwave.config.images import Images
 from exitwave.config.models import Network
 from exitwave.config.trainings import Training
+from exitwave.errors import ScanError
 from exitwave.images.kinds import simulation_of
 from exitwave.items import BYTES_OF_A_ROW
 from exitwave.study.member import Member, Study, pool_size
@@ -236,9 +244,21 @@ def _pixels_scored(benchmark: Member, images: Images) -> tuple[float, float]:
         scan = benchmark.source("images")
         pixels = float(pool_size(scan) * scan.of(Images).size ** 2)
         return pixels, pixels
+    if isinstance(block, DatacubeBenchmark):
+        pixels = _pixels_of_scan(block)
+        return pixels, pixels
     assert isinstance(block, MicrographBenchmark)
     pixels = sum(_pixels_of(path) * (size / images.pixel()[0]) ** 2 for path, size in _micrographs(block, images))
     return pixels, pixels * (8 if block.symmetry_average else 1) / (1 - block.overlap) ** 2
+
+
+def _pixels_of_scan(block: DatacubeBenchmark) -> float:
+    """Pixels of all patterns that are measured; none of a scan that is no longer there."""
+    try:
+        rows, columns, height, width = open_scan(block.path, block.energy).shape
+    except ScanError:
+        return 0.0
+    return min(block.size, rows * columns) * height * width / block.binning**2
 
 
 def _micrographs(block: MicrographBenchmark, images: Images) -> Iterator[tuple[Path, float]]:
