@@ -84,8 +84,9 @@ convergence: $(STAMP)  ## draw the convergence figures of docs/physics.md; minut
 gallery: $(STAMP)  ## draw every kind of structure: docs/images/gallery.png
 	$(BIN)/python docs/gallery.py
 
-models: $(STAMP)  ## train the networks that come with exitwave again, score and pack them; an hour
+models: $(STAMP)  ## train the networks that come with exitwave again, score and pack them; three hours
 	$(BIN)/snakemake --cores $(CORES) --configfile config/studies/bundled.yaml
+	$(BIN)/snakemake --cores $(CORES) --configfile config/studies/bundled_disks.yaml
 	$(BIN)/python resources/models/make_models.py
 
 docs-keys: $(STAMP)  ## regenerate what is made from the code: key table, schema, conda file

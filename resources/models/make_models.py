@@ -1,13 +1,13 @@
-"""Pack the networks of config/studies/bundled.yaml with their scores and pictures; from the root of the repository:
+"""Pack the networks of bundled.yaml and bundled_disks.yaml with their scores and pictures; from the root:
 
 make models
 
-which runs the study first.
+which runs the two studies first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,6 +17,7 @@ import pandas as pd
 from PIL import Image
 
 from exitwave.config.models import Segmentation
+from exitwave.config.trainings import Training
 from exitwave.data.tables import read_table
 from exitwave.images.hrtem import SHOWN
 from exitwave.report.benchmarks import MISSING, metric_of_summary
@@ -25,42 +26,61 @@ from exitwave.report.predictions import draw_predictions
 from exitwave.study.link import load_study
 from exitwave.study.member import Study
 from exitwave.study.plan import shard_ranges
-from exitwave.training.bundle import save_bundle
+from exitwave.training.bundle import BUNDLED, BUNDLED_DISKS, save_bundle
 
-STUDY = Path("config/studies/bundled.yaml")
 RESULTS = Path("results")
 HERE = Path(__file__).parent
-FILE = HERE / "particles.safetensors"
 CARD = HERE / "README.md"
 PICTURED = 24
-BEGIN, END = "<!-- scores -->", "<!-- end -->"
-"""Around what is written into the card."""
+PARTICLES = Path("config/studies/bundled.yaml")
+DISKS = Path("config/studies/bundled_disks.yaml")
 CONVENTIONS = {"outline": "scottlab", "half": "seg_track"}
 """Conventions, the one that is used by default first, each with the micrographs whose experts have followed it."""
-COLUMNS = ("f1_pooled", "particles_true", "particles_found", "particle_precision", "particle_recall", "size_distance")
+FOUND = "Bragg disks, and how surely each is placed"
+"""What networks of disks find."""
+PARTICLE_SCORES = (
+    "f1_pooled",
+    "particles_true",
+    "particles_found",
+    "particle_precision",
+    "particle_recall",
+    "size_distance",
+)
+DISK_SCORES = ("f1", "accuracy", "position_error", "strain_error", "fit_rms_yy", "fit_rms_xx", "fit_failures")
 """Scores shown."""
+Conventions = dict[str, tuple[str, list[Path], dict[str, dict[str, float]]]]
 
 
 def main() -> None:
-    study = load_study(STUDY)
+    particles, disks = load_study(PARTICLES), load_study(DISKS)
+    told = {name: particles.members["models"][name].of(Segmentation).target.told() for name in CONVENTIONS}
+    write_bundle(BUNDLED, particles, PARTICLES, told, PARTICLE_SCORES, "scores")
+    draw(particles)
+    (training,) = disks.stage("trainings")
+    write_bundle(BUNDLED_DISKS, disks, DISKS, {training.name: FOUND}, DISK_SCORES, "scores of disks")
+
+
+def write_bundle(
+    file: Path, study: Study, config: Path, told: Mapping[str, str], shown: Collection[str], mark: str
+) -> None:
+    """Pack the trainings of a study, each with what it finds in words, and write its scores into the card."""
     summaries = {
-        benchmark.name: read_table(RESULTS / "report" / STUDY.stem / benchmark.folder / "summary.parquet")
+        benchmark.name: read_table(RESULTS / "report" / config.stem / benchmark.folder / "summary.parquet")
         for benchmark in study.stage("benchmarks")
     }
-    conventions = {}
-    for name in CONVENTIONS:
+    conventions: Conventions = {}
+    for name, words in told.items():
         training = study.members["trainings"][name]
-        folders = [RESULTS / training.folder / f"seed-{seed}" for seed in range(training.block.seeds)]
-        scores = {name: scores_of(summary, training.name) for name, summary in summaries.items()}
-        told = training.source("model").of(Segmentation).target.told()
-        conventions[training.name] = (told, folders, {name: found for name, found in scores.items() if found})
-    save_bundle(FILE, conventions)
-    draw(study)
-    table = "\n\n".join(score_table(name, summary) for name, summary in summaries.items())
+        folders = [RESULTS / training.folder / f"seed-{seed}" for seed in range(training.of(Training).seeds)]
+        scores = {of: scores_of(summary, name) for of, summary in summaries.items()}
+        conventions[name] = (words, folders, {of: found for of, found in scores.items() if found})
+    save_bundle(file, conventions)
+    table = "\n\n".join(score_table(name, summary, shown) for name, summary in summaries.items())
+    begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
     card = CARD.read_text(encoding="utf-8")
-    before, after = card.split(BEGIN)[0], card.split(END)[1]
-    CARD.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
-    print(f"{FILE}: {FILE.stat().st_size / 1e6:.1f} MB")
+    before, after = card.split(begin)[0], card.split(end)[1]
+    CARD.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
+    print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
 
 
 def scores_of(summary: pd.DataFrame, training: str) -> dict[str, float]:
@@ -72,9 +92,9 @@ def scores_of(summary: pd.DataFrame, training: str) -> dict[str, float]:
     return {name: float(rows[name].iloc[0]) for score in names for name in (score, f"{score}_low", f"{score}_high")}
 
 
-def score_table(name: str, summary: pd.DataFrame) -> str:
+def score_table(name: str, summary: pd.DataFrame, shown: Collection[str]) -> str:
     """Markdown table of the scores on one benchmark: mean predictions of the networks, and baselines."""
-    scores = [score for score in metric_of_summary(summary).summary if score.name in COLUMNS]
+    scores = [score for score in metric_of_summary(summary).summary if score.name in shown]
     first = summary[summary["kind"] == "ensemble"].iloc[0]
     lines = [f"### {name}: {first['images']:.0f} images", ""]
     lines.append("| method | " + " | ".join(f"{score.label}, {score.group}" for score in scores) + " |")

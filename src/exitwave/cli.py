@@ -190,9 +190,12 @@ def strain(
         Path | None,
         typer.Option(
             help="what finds disks: file of networks, or folder of a training or a network; several are averaged. If "
-            "left out, correlation with the probe"
+            "left out, those that come with exitwave"
         ),
     ] = None,
+    correlation: Annotated[
+        bool, typer.Option("--correlation", help="find disks by correlation with the probe, without networks")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option(help="folder for maps, disks and a page; NAME_strain if left out")
     ] = None,
@@ -235,13 +238,17 @@ def strain(
     """Measure the strain of a 4D scan: disks, strain maps, where to trust them, and a page to look at."""
     import logging
 
+    from exitwave.errors import ScanError
     from exitwave.jobs.progress import progress_told
     from exitwave.jobs.strain import measure_strain
     from exitwave.jobs.strain_how import Measuring, parsed_axis, parsed_box, parsed_reference, parsed_shape
+    from exitwave.training.bundle import BUNDLED_DISKS
 
+    if correlation and model is not None:
+        raise ScanError(f"found --model {model} and --correlation; allowed: one of the two")
     logging.basicConfig(format="warning: %(message)s", level=logging.WARNING, stream=sys.stderr)
     how = Measuring(
-        model=model,
+        model=None if correlation else model or BUNDLED_DISKS,
         probe=probe,
         vacuum=None if vacuum is None else parsed_box(vacuum, "--vacuum"),
         semiangle=semiangle,
@@ -386,20 +393,19 @@ def models(
     ] = None,
 ) -> None:
     """List the networks that there are: those that come with exitwave, and those trained here. Or unpack some."""
-    from exitwave.training.bundle import BUNDLED, unpack_bundle
+    from exitwave.training.bundle import BUNDLED, BUNDLED_DISKS, bundle_with, unpack_bundle
 
     if unpack is not None:
         folder = output or Path(unpack)
-        folders = unpack_bundle(BUNDLED, folder, unpack)
+        folders = unpack_bundle(bundle_with(unpack), folder, unpack)
         typer.echo(f"{len(folders)} networks written to {folder}")
         return
     from rich.console import Console
 
     from exitwave.report.networks import known_networks, print_networks
 
-    print_networks(
-        Console(width=None if sys.stdout.isatty() else 140), known_networks(BUNDLED, Path("results/trainings"))
-    )
+    listed = known_networks((BUNDLED, BUNDLED_DISKS), Path("results/trainings"))
+    print_networks(Console(width=None if sys.stdout.isatty() else 140), listed)
 
 
 @app.command()

@@ -93,7 +93,7 @@ def test_networks_are_listed_with_what_they_have_learned(learned, bundle, tmp_pa
     broken = trainings / "broken-5678" / "seed-0"
     shutil.copytree(learned.networks[0], broken)
     (broken / "network.json").write_text(json.dumps({"model": 1}))
-    listed = known_networks(bundle, trainings)
+    listed = known_networks((bundle,), trainings)
     assert [one.networks for one in listed] == [2, 1, 0, 2]
     assert listed[0].learned == "by phase"
     assert listed[0].scores.endswith("tiles 0.750")
@@ -110,7 +110,7 @@ def test_networks_are_listed_with_what_they_have_learned(learned, bundle, tmp_pa
 
 
 def test_without_networks_the_list_is_empty(tmp_path):
-    assert known_networks(tmp_path / "missing.safetensors", tmp_path / "trainings") == []
+    assert known_networks((tmp_path / "missing.safetensors",), tmp_path / "trainings") == []
 
 
 def test_networks_are_unpacked_to_go_on_from_them(bundle, tmp_path):

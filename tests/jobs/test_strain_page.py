@@ -27,19 +27,20 @@ def table(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
 
 
-def test_command_and_snippet_run_and_every_file_of_the_table_is_written(
+def test_commands_and_snippet_run_and_every_file_of_the_table_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     scan = strained_scan(4, 6)
     write_rosetta(tmp_path / "my_scan.hspy", scan.patterns.astype(np.uint16), "hspy")
     tifffile.imwrite("vacuum.tif", scan.probe.astype(np.float32))
-    (command,) = re.findall(r"^exitwave (strain .*correlation.*)$", PAGE, re.MULTILINE)
-    command = command.replace("0:20,0:50", "0:3,0:4") + " --workers 1"
-    done = CliRunner().invoke(app, shlex.split(command))
-    assert done.exit_code == 0, (done.output, done.exception)
     named = {name for cells in table("file") for name in re.findall(r"`([^`]+)`", cells[0])}
-    assert {path.name for path in Path("my_correlation").iterdir() if not path.name.startswith(".")} == named
+    commands = re.findall(r"^exitwave (strain .*)$", PAGE, re.MULTILINE)
+    assert len(commands) == 2
+    for command, folder in zip(commands, ("my_scan_strain", "my_correlation"), strict=True):
+        done = CliRunner().invoke(app, shlex.split(command.replace("0:20,0:50", "0:3,0:4") + " --workers 1"))
+        assert done.exit_code == 0, (done.output, done.exception)
+        assert {path.name for path in Path(folder).iterdir() if not path.name.startswith(".")} == named
     (snippet,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     names: dict[str, object] = {}
     exec(compile(snippet, "strain.md", "exec"), names)

@@ -400,7 +400,7 @@ def test_the_command_tells_what_it_found_and_where(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     scan_of(tmp_path)
     correlation(tmp_path)
-    given = ("--probe", "probe.npy", "--workers", 1, "--reciprocal-sampling", SAMPLING)
+    given = ("--probe", "probe.npy", "--correlation", "--workers", 1, "--reciprocal-sampling", SAMPLING)
     done = run("scan.npy", *given, "--reference", "0:3,0:4", "--axis", "-20.5", "--step", 8)
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
@@ -414,6 +414,12 @@ def test_the_command_tells_what_it_found_and_where(tmp_path, monkeypatch):
     assert "relative to the lattice of 0.3438 1/Å, 0.3675 1/Å and 91°: g1 0.3438 1/Å" in known.stdout
     alone = run("scan.npy", *given)
     assert "So its zero means nothing; give --reference with an unstrained part." in alone.stdout
+
+
+def test_a_model_and_correlation_are_not_both_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run("scan.npy", "--probe", "probe.npy", "--correlation", "--model", "mine")
+    assert str(done.exception) == "found --model mine and --correlation; allowed: one of the two"
 
 
 @pytest.mark.parametrize(

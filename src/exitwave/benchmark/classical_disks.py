@@ -14,6 +14,7 @@ from exitwave.benchmark.cases import Case, Fit, Rule
 from exitwave.benchmark.cepstrum import cepstral_lattice
 from exitwave.benchmark.correlation import Correlation, correlate, disk_radius, find_disks, peaks_of
 from exitwave.benchmark.lattice import find_lattice, on_lattice
+from exitwave.benchmark.rims import Rims, weights_of
 from exitwave.benchmark.strain_tuning import tuned_for_strain
 from exitwave.benchmark.tuning import tuned, tuned_blobs, tuned_on_lattice
 from exitwave.data.patterns import without_hot_pixels
@@ -25,6 +26,8 @@ MOST = 128
 """Patterns that a method is tuned on, at the most."""
 MOST_FOR_STRAIN = 48
 """The same where places are measured, which takes longer than to find peaks."""
+FEWEST = 6
+"""Disks with rims that a lattice is fitted to."""
 FloatArray = NDArray[np.float64]
 _ABOUT = np.array([(h, k) for h in range(-2, 3) for k in range(-2, 3)])
 """Indices of lattice points about the origin."""
@@ -62,12 +65,29 @@ def scan_methods(radius: float) -> dict[str, Fit]:
         how = peaks.for_strain(examples)
         return lambda case: _in_units_of_the_least(*_seen(case), how)
 
+    def rims(examples: Sequence[Case]) -> Rule:
+        how = peaks.for_strain(examples)
+        return lambda case: disks_by_rims(*_seen(case), how)
+
     def cepstrum(examples: Sequence[Case]) -> Rule:
         how = peaks.for_strain(examples)
         return lambda case: cepstral_disks(case.image, find_disks(*_seen(case), how))
 
-    methods = {"correlation": correlation, "correlation map": correlation_map, "cepstrum": cepstrum}
-    return methods | _blobfinder(radius)
+    methods = {"correlation": correlation, "correlation + rims": rims, "correlation map": correlation_map}
+    return {**methods, "cepstrum": cepstrum, **_blobfinder(radius)}
+
+
+def disks_by_rims(pattern: NDArray[np.float32], probe: NDArray[np.floating], how: Correlation) -> FloatArray:
+    """Disks [n, 3] that a correlation finds, placed by their rims, and with the weights of these.
+
+    Those whose rims are not seen are left out, unless no lattice could be fitted to the others.
+    """
+    disks = find_disks(pattern, probe, how)
+    measured = Rims(probe).measure(pattern, disks[:, :2])
+    seen = np.isfinite(measured[:, 2])
+    if np.count_nonzero(seen) < FEWEST:
+        return disks
+    return np.column_stack([measured[seen, :2], weights_of(measured[seen, 2])])
 
 
 def cepstral_disks(pattern: NDArray[np.float32], disks: FloatArray) -> FloatArray:

@@ -1,4 +1,7 @@
-"""Disks of patterns, by networks or by correlation with the probe."""
+"""Disks of patterns, by networks or by correlation with the probe.
+
+Where networks say how surely they place a disk, its rim is measured as well; see :mod:`exitwave.benchmark.rims`.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from numpy.typing import NDArray
 from exitwave.benchmark.correlation import Correlation, correlate, find_disks
 from exitwave.benchmark.disk_maps import disk_maps, placed_disks, weighted
 from exitwave.benchmark.probes import Probe, centred_probe
+from exitwave.benchmark.rims import Rims, sharpened
+from exitwave.hardware import Precision
 
 if TYPE_CHECKING:
     from exitwave.training.networks import LoadedNetwork
@@ -182,18 +187,30 @@ class NetworkFinder:
         As of :func:`frame_of`.
     threshold : float
         Least height of a disk in the mean map.
+    precision : {'32', 'bf16'}
+        Arithmetic of the networks.
     """
 
-    def __init__(self, networks: Sequence[LoadedNetwork], probe: Probe, frame: Frame, threshold: float) -> None:
-        self.networks, self.frame, self.threshold = networks, frame, threshold
+    def __init__(
+        self,
+        networks: Sequence[LoadedNetwork],
+        probe: Probe,
+        frame: Frame,
+        threshold: float,
+        precision: Precision = "32",
+    ) -> None:
+        self.networks, self.frame, self.threshold, self.precision = networks, frame, threshold, precision
         self.probe = frame.fit_probe(probe)[None]
+        self._rims = Rims(self.probe[0])
 
     def find(self, patterns: NDArray[np.float32]) -> list[Found]:
         """See :class:`Finder`."""
         frame, (height, width) = self.frame, patterns.shape[1:]
+        framed = frame.fit(patterns)
         found = []
-        for maps in self._maps(frame.fit(patterns)):
+        for pattern, maps in zip(framed, self._maps(framed), strict=True):
             image, peaks = maps[0], placed_disks(maps, self.threshold, most=MOST_DISKS)
+            peaks = sharpened(peaks, self._rims.measure(pattern, peaks[:, :2]))
             peaks[:, :2] = frame.origin + frame.binned * peaks[:, :2]
             peaks[:, 3] *= frame.binned
             inside = (peaks[:, :2] >= 0).all(axis=1) & (peaks[:, 0] <= width - 1) & (peaks[:, 1] <= height - 1)
@@ -206,7 +223,7 @@ class NetworkFinder:
         step = max(1, AT_ONCE // framed[0].size) if len(framed) else 1
         for first in range(0, len(framed), step):
             part = framed[first : first + step]
-            each = [disk_maps(network, part, self.probe) for network in self.networks]
+            each = [disk_maps(network, part, self.probe, self.precision) for network in self.networks]
             fewest = min(maps.shape[1] for maps in each)
             total.append(np.mean([maps[:, :fewest] for maps in each], axis=0, dtype=np.float32))
         return np.concatenate(total) if total else framed[:, None]

@@ -1,30 +1,39 @@
 """How networks that find disks are judged by the strain that they show of a scan.
 
-The disks of each place are fitted by a lattice, those that are placed more surely with more weight. Its strain is taken
-relative to the median lattice of a reference, as of a real scan. What is true is the projected strain, relative to that
-of the same places. So errors that are the same everywhere do not count, as they do not in an experiment. Beside that a
-lattice is fitted straight to the map that a network gives, without disks.
+The disks of each place are fitted by a lattice, those that are placed more surely with more weight. Where networks say
+how sure that is, rims are measured as well (:mod:`exitwave.benchmark.rims`), as `exitwave strain` does. The strain is
+taken relative to the median lattice of a reference, as of a real scan. What is true is the projected strain, relative
+to that of the same places. So errors that are the same everywhere do not count, as they do not in an experiment. Beside
+that a lattice is fitted straight to the map that a network gives, without disks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from exitwave.benchmark.cases import Fit, Rule
+from exitwave.benchmark import disks
+from exitwave.benchmark.cases import Case, Fit, Rule
 from exitwave.benchmark.classical_disks import scan_methods
 from exitwave.benchmark.disk_maps import image_of, placed_disks, weighted
-from exitwave.benchmark.disks import BESIDE, KEPT, RADIUS, axes, is_map, predict, threshold, truths
+from exitwave.benchmark.disks import BESIDE, KEPT, MAPS, RADIUS, is_map, threshold, truths
 from exitwave.benchmark.lattice import Lattice, find_lattice, fit_lattice, refine_lattice
 from exitwave.benchmark.metrics import Metric, Score, ratio
+from exitwave.benchmark.rims import Rims, sharpened
 from exitwave.benchmark.scan_columns import REFERENCE, SCORED, STRAINS
 from exitwave.benchmark.strain import Strain, mean_lattice, strain_of
+from exitwave.config.benchmarks import Benchmark
+from exitwave.data.patterns import without_hot_pixels
 from exitwave.errors import LatticeError
-from exitwave.training.disks import DisksTask
+from exitwave.items import Axis
+from exitwave.training.disks import PROBE, DisksTask
+
+if TYPE_CHECKING:
+    from exitwave.training.networks import LoadedNetwork
 
 __all__ = ["BESIDE", "KEPT", "axes", "fitted", "metric", "predict", "rules", "threshold", "truths"]
 
@@ -41,6 +50,8 @@ _LEAST = 1e-6
 """Value of a map below which there is nothing."""
 _WIDTHS = (0.7, 6.0)
 """Standard deviations that spots may have [px]."""
+SEEN = ("pattern", "probe")
+"""Amplitudes that are kept beside the maps of a network, over the largest: the rims of disks are measured in them."""
 FloatArray = NDArray[np.float64]
 NOTE = (
     "Root of the mean square of measured minus true strain over all scored places in which a lattice was found, "
@@ -59,10 +70,7 @@ def metric(task: DisksTask, threshold: float) -> Metric:
 
     def together(predictions: Sequence[NDArray[Any]], table: pd.DataFrame) -> list[dict[str, Any]]:
         reference = table[REFERENCE].to_numpy(bool)
-        lists = [
-            weighted(placed_disks(prediction, threshold)) if is_map(prediction) else np.asarray(prediction, np.float64)
-            for prediction in predictions
-        ]
+        lists = _disks_of(predictions, threshold)
         fits = lattices_of(lists, reference)
         counted = {f"true_{name}": values for name, values in true_strain(table).items()}
         counted |= _counted("fit", fits, table, counted)
@@ -97,6 +105,41 @@ def metric(task: DisksTask, threshold: float) -> Metric:
         same_shape=False,
         together=together,
     )
+
+
+def axes(name: str, values: NDArray[Any], pixel_size: float) -> tuple[Axis, ...]:
+    """Of a pattern, of the maps of a network with what it has seen, or of the list of reflections."""
+    found = disks.axes(name, values, pixel_size)
+    if values.ndim < 3:
+        return found
+    return Axis("map", labels=(*MAPS[: len(values) - len(SEEN)], *SEEN)), *found[1:]
+
+
+def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: DisksTask) -> NDArray[Any]:
+    """Maps of a pattern, and below them amplitudes of pattern and probe: [k + 2, H, W], see ``SEEN``."""
+    maps = disks.predict(network, case, block, task)
+    pattern = without_hot_pixels(case.image[None])[0]
+    seen = [np.sqrt(np.maximum(image, 0) / max(image.max(), _LEAST)) for image in (pattern, case.beside[PROBE])]
+    return np.concatenate([maps, np.stack(seen).astype(KEPT)])
+
+
+def _disks_of(predictions: Sequence[NDArray[Any]], threshold: float) -> list[FloatArray]:
+    """Disks of predictions, [n, 3] each with their weights."""
+    found: list[FloatArray] = []
+    known, rims = np.zeros(0), None
+    for prediction in predictions:
+        if not is_map(prediction):
+            found.append(np.asarray(prediction, np.float64))
+            continue
+        if prediction.ndim == 2:  # of a classical method
+            found.append(weighted(placed_disks(prediction, threshold)))
+            continue
+        maps, (pattern, probe) = prediction[: -len(SEEN)], np.asarray(prediction[-len(SEEN) :], np.float32) ** 2
+        if rims is None or not np.array_equal(probe, known):
+            known, rims = probe, Rims(probe)
+        placed = placed_disks(maps, threshold)
+        found.append(weighted(sharpened(placed, rims.measure(pattern, placed[:, :2]))))
+    return found
 
 
 def _summary(way: str, heading: str) -> list[Score]:

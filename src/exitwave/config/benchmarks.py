@@ -66,6 +66,7 @@ class SimulatedBenchmark(BrokenDown):
 class StrainBenchmark(BrokenDown):
     """Strain of a simulated multilayer, whose every place is known."""
 
+    VERSION = 5
     MADE_FROM = {**Benchmark.MADE_FROM, "images": "images", "tuned_on": "datasets"}
     TAKES = {"images": (Diffraction,)}
     kind: Literal["strain"]

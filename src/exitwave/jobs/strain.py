@@ -34,7 +34,7 @@ from exitwave.benchmark.scan_survey import Survey, look_at
 from exitwave.benchmark.scans import Scan, calibrated, open_scan
 from exitwave.config.disks import Disks
 from exitwave.errors import ScanError
-from exitwave.hardware import resolve_device
+from exitwave.hardware import resolve_device, resolve_precision
 from exitwave.jobs.strain_folder import Lattices, Place, StrainFolder
 from exitwave.jobs.strain_how import Axis, Given, Measuring
 from exitwave.jobs.strain_results import Results, write_results
@@ -185,7 +185,7 @@ def _method(how: Measuring, scan: Scan, probe: Probe, survey: Survey) -> Network
             frame.binned,
         )
     threshold = float(np.mean([network.threshold for network in networks])) if how.threshold is None else how.threshold
-    return Networks(model, device, frame, threshold)
+    return Networks(model, device, frame, threshold, resolve_precision("auto", device))
 
 
 def _known_radii(info: dict[str, Any]) -> tuple[float, float]:
@@ -213,6 +213,7 @@ def _settings(
             "model": os.path.realpath(method.model),
             "weights": weights_told(method.model),
             "threshold": method.threshold,
+            "precision": method.precision,
             "binned": method.frame.binned,
         }
     else:

@@ -20,7 +20,7 @@ from exitwave.benchmark.scan_survey import clean, is_full, is_usable
 from exitwave.benchmark.scans import Scan, open_scan
 from exitwave.config.disks import Disks
 from exitwave.errors import ScanError, TrainingError
-from exitwave.hardware import Device
+from exitwave.hardware import Device, Precision
 from exitwave.training.bundle import load_networks
 
 if TYPE_CHECKING:
@@ -40,12 +40,15 @@ class Networks:
     device : {'cpu', 'cuda'}
     frame : Frame
     threshold : float
+    precision : {'32', 'bf16'}
+        Arithmetic.
     """
 
     model: Path
     device: Device
     frame: Frame
     threshold: float
+    precision: Precision
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,8 @@ def finder_of(probe: Probe, finder: Networks | Correlation) -> Finder:
     """What finds disks."""
     if isinstance(finder, Correlation):
         return CorrelationFinder(probe, finder)
-    return NetworkFinder(load_disk_networks(finder.model, finder.device), probe, finder.frame, finder.threshold)
+    networks = load_disk_networks(finder.model, finder.device)
+    return NetworkFinder(networks, probe, finder.frame, finder.threshold, finder.precision)
 
 
 class Worker:

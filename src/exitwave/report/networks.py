@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exitwave.config.disks import Disks
 from exitwave.config.models import MaskTarget, Network
 from exitwave.errors import TrainingError
 from exitwave.training.bundle import Convention, read_bundle
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MISSING = "–"
-FOREMOST = "f1_pooled"
-"""Score of a benchmark that is listed."""
+FOREMOST = ("f1_pooled", "f1")
+"""Scores of a benchmark of which the first that it has is listed."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,12 @@ class Listed:
     Attributes
     ----------
     name : str
-        As it is given to ``exitwave segment``.
+        As it is given to ``exitwave segment`` or ``exitwave strain``.
     learned : str
         What they have learned, in words.
     networks : int
     pixel_size : float
-        Pixel [Å] of the images they were trained on.
+        Pixel of the images they were trained on [Å], or of patterns [1/Å].
     image_size : int
         Edge of these images [px].
     size : float
@@ -53,22 +54,23 @@ class Listed:
     scores: str
 
 
-def known_networks(bundle: Path, trainings: Path) -> list[Listed]:
-    """Networks of a bundle, if there is one, and of all trainings in a folder; trainings that cannot be read are named.
+def known_networks(bundles: Sequence[Path], trainings: Path) -> list[Listed]:
+    """Networks of bundles that are there, and of all trainings in a folder; trainings that cannot be read are named.
 
     Parameters
     ----------
-    bundle : path
-        File of networks.
+    bundles : sequence of path
+        Files of networks.
     trainings : path
         Folder of trainings, ``results/trainings``.
     """
     listed = []
-    if bundle.is_file():
+    for bundle in filter(Path.is_file, bundles):
         size = bundle.stat().st_size / 1e6
         for number, convention in enumerate(read_bundle(bundle).values()):
-            name = f"--convention {convention.name}" + (" (default)" if number == 0 else "")
-            listed.append(_of_convention(name, convention, size))
+            finds_disks = isinstance(convention.task().model, Disks)
+            name = "exitwave strain" if finds_disks else f"--convention {convention.name}"
+            listed.append(_of_convention(name + (" (default)" if number == 0 else ""), convention, size))
     for folder in sorted(path for path in trainings.glob("*") if path.is_dir()):
         seeds = sorted(path.parent for path in folder.glob(f"seed-*/{WEIGHTS}"))
         try:
@@ -85,9 +87,8 @@ def known_networks(bundle: Path, trainings: Path) -> list[Listed]:
 def _of_convention(name: str, convention: Convention, size: float) -> Listed:
     infos = [one["info"] for one in convention.networks]
     scores = [_validation(convention.task(), infos)]
-    scores += [
-        f"{benchmark} {found[FOREMOST]:.3f}" for benchmark, found in convention.scores.items() if FOREMOST in found
-    ]
+    for benchmark, found in convention.scores.items():
+        scores += [f"{benchmark} {found[name]:.3f}" for name in FOREMOST if name in found][:1]
     return Listed(
         name, convention.told, len(infos), convention.pixel_size, convention.image_size, size, ", ".join(scores)
     )
@@ -127,11 +128,12 @@ def print_networks(console: Console, listed: Sequence[Listed]) -> None:
     from rich.table import Table
 
     table = Table(
-        title="networks for exitwave segment",
-        caption="F1 pooled over all pixels of a benchmark; pixel and field are those of the training images",
+        title="networks for exitwave segment and exitwave strain",
+        caption="F1 pooled over all pixels, or disks, of a benchmark; pixel [Å, of patterns 1/Å] and field are those "
+        "of the training images",
     )
-    numbers = ("networks", "pixel [Å]", "field [px]", "size [MB]")
-    for heading in ("networks of", "what counts as particle", *numbers, "scores"):
+    numbers = ("networks", "pixel", "field [px]", "size [MB]")
+    for heading in ("networks of", "what is found", *numbers, "scores"):
         table.add_column(heading, justify="right" if heading in numbers else "left", overflow="fold")
     for one in listed:
         pixel = f"{one.pixel_size:.3g}" if np.isfinite(one.pixel_size) else MISSING

@@ -1,7 +1,7 @@
 """Several networks in one file, in half precision: what comes with exitwave, and can be given to others.
 
-A bundle has the networks of one or more conventions. A convention says what counts as particle, since experts do not
-agree on it: the same study gives each of them a training.
+A bundle has the networks of one or more conventions. A convention says what is found, such as what counts as particle,
+since experts do not agree on that: the same study gives each of them a training.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 
     from exitwave.training.networks import LoadedNetwork
 
-BUNDLED = Path(__file__).parents[3] / "resources" / "models" / "particles.safetensors"
-"""The networks that come with exitwave, and are used where no others are named."""
+_MODELS = Path(__file__).parents[3] / "resources" / "models"
+BUNDLED = _MODELS / "particles.safetensors"
+"""The networks that come with exitwave to segment, and are used where no others are named."""
+BUNDLED_DISKS = _MODELS / "disks.safetensors"
+"""Those that find Bragg disks."""
 KEY = "bundle"
 """Of the metadata of the file."""
 OF_THE_DATASET = ("dataset", "data", "image_size")
@@ -43,7 +46,7 @@ class Convention:
     ----------
     name : str
     told : str
-        What counts as particle, in words.
+        What is found, in words.
     networks : tuple of dict
         Description of each network, as in its ``network.json``.
     weights_sha256 : str
@@ -83,7 +86,7 @@ def save_bundle(path: Path, conventions: Mapping[str, tuple[str, Sequence[Path],
     path : path
         File to write, ``.safetensors``.
     conventions : mapping
-        By name: what counts as particle in words, folders of the networks, and scores by benchmark and name. The first
+        By name: what is found in words, folders of the networks, and scores by benchmark and name. The first
         is used where none is asked for.
 
     Raises
@@ -174,6 +177,23 @@ def find_convention(path: Path, name: str | None = None) -> Convention:
     if name not in conventions:
         raise TrainingError(f"{path.name} has no convention '{name}'; allowed: {', '.join(conventions)}")
     return conventions[name]
+
+
+def bundle_with(name: str) -> Path:
+    """The file that comes with exitwave and has a convention.
+
+    Raises
+    ------
+    TrainingError
+        If none has.
+    """
+    known: list[str] = []
+    for path in (BUNDLED, BUNDLED_DISKS):
+        conventions = read_bundle(path)
+        if name in conventions:
+            return path
+        known += conventions
+    raise TrainingError(f"there is no convention '{name}'; allowed: {', '.join(known)}")
 
 
 def load_bundle(path: Path, convention: str | None = None) -> list[LoadedNetwork]:

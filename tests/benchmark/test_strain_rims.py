@@ -1,0 +1,81 @@
+"""Disks are placed by their rims, whatever is inside."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from exitwave.benchmark.disk_maps import SURE, weighted
+from exitwave.benchmark.rims import DOUBT, Rims, sharpened
+
+SIZE = 64
+
+
+def filled(places, radius, inside, counts=2000.0, seed=0):
+    """Noisy disks that are filled by a function of u and v, and their probe."""
+    rows, columns = np.mgrid[:SIZE, :SIZE].astype(float)
+    expected = np.full((SIZE, SIZE), 0.002)
+    for x, y in places:
+        aperture = np.clip(radius + 0.5 - np.hypot(columns - x, rows - y), 0, 1)
+        expected += aperture * inside((columns - x) / radius, (rows - y) / radius)
+    probe = np.clip(radius + 0.5 - np.hypot(columns - SIZE // 2, rows - SIZE // 2), 0, 1)
+    return np.random.default_rng(seed).poisson(counts * expected).astype(np.float32), probe
+
+
+@pytest.mark.parametrize("radius", [2.4, 4.7, 7.0])
+@pytest.mark.parametrize(
+    "inside",
+    [
+        lambda u, v: np.full_like(u, 0.3),
+        lambda u, v: 0.3 * np.clip(1 - 0.8 * u - 0.3 * v, 0.02, None),
+        lambda u, v: 0.3 * (0.6 + 0.5 * np.cos(2.2 * u + 1.0)),
+    ],
+    ids=["even", "one side", "fringe"],
+)
+def test_what_is_inside_a_disk_does_not_move_it(radius, inside):
+    places = np.array([[20.3, 21.8], [43.75, 20.1], [21.4, 44.6], [42.5, 43.5]])
+    pattern, probe = filled(places, radius, inside)
+    roughly = places + np.array([[0.4, -0.3], [-0.3, 0.2], [0.1, 0.4], [-0.2, -0.4]])
+    found = Rims(probe).measure(pattern, roughly)
+    # Of the few pixels of a small disk fringes leave no rim that is sharp.
+    assert np.abs(found[:, :2] - places).max() < (0.15 if radius > 3 else 0.35)
+    assert (np.linalg.norm(found[:, :2] - places, axis=1) < 4 * DOUBT * found[:, 2]).all()
+    # Its centre of mass is elsewhere, unless it is even.
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    near = np.hypot(columns - places[0, 0], rows - places[0, 1]) < radius + 1
+    mass = np.average(columns[near], weights=pattern[near])
+    assert abs(mass - places[0, 0]) > 0.03 * radius or np.allclose(inside(np.ones(1), np.ones(1)), 0.3)
+
+
+def test_the_standard_deviation_is_that_of_counting_where_disks_are_even():
+    places = np.array([[20.3, 21.8], [43.75, 20.1], [21.4, 44.6], [42.5, 43.5]])
+    _, probe = filled(places, 4.7, lambda u, v: np.full_like(u, 0.3))
+    rims, errors, told = Rims(probe), [], []
+    for seed in range(25):
+        pattern, _ = filled(places, 4.7, lambda u, v: np.full_like(u, 0.3), 200.0, seed)
+        found = rims.measure(pattern, places)
+        errors.append(found[:, :2] - places)
+        told.append(found[:, 2])
+    assert np.sqrt(np.nanmean(np.square(errors))) == pytest.approx(np.nanmedian(told), rel=0.35)
+
+
+def test_disks_that_touch_or_are_cut_or_are_not_there_are_left_out():
+    places = np.array([[20.0, 20.0], [27.5, 20.0], [4.0, 40.0], [44.0, 44.0]])
+    pattern, probe = filled(places[:3], 4.7, lambda u, v: np.full_like(u, 0.3))
+    found = Rims(probe).measure(np.where(pattern > 50, pattern, 0), places)
+    assert np.isnan(found).all(axis=1)[:3].all()
+    assert np.isnan(found[3]).all()  # nothing is there, and nothing has no rim
+    assert Rims(probe).measure(pattern, np.zeros((0, 2))).shape == (0, 3)
+
+
+def test_places_from_rims_count_by_how_sure_they_are():
+    disks = np.array(
+        [[10.0, 10.0, 1.0, 0.2], [30.0, 10.0, 1.0, 0.2], [10.0, 30.0, 1.0, 0.2], [30.0, 30.0, 1.0, np.nan]]
+    )
+    measured = np.array([[10.3, 10.0, 0.1], [32.0, 10.0, 0.1], [np.nan] * 3, [30.1, 30.1, 0.1]])
+    found = sharpened(disks, measured)
+    assert 10 < found[0, 0] < 10.3
+    assert found[0, 0] == pytest.approx(10.15, abs=0.01)  # both are 0.2 px sure
+    assert weighted(found)[0, 2] == pytest.approx(2 / (0.2**2 + SURE**2))
+    # Too far away, not seen, and not known how sure before.
+    np.testing.assert_array_equal(found[1:], disks[1:])
