@@ -229,8 +229,8 @@ def test_a_real_scan_is_scored_where_its_strain_is_known(run):
 def test_networks_show_the_strain_of_a_real_scan_in_maps(run):
     member = run.study.members["benchmarks"]["real"]
     summary = table(run, "real", "summary").set_index("method")
-    assert set(summary.index) == {"unet", "correlation", "correlation map", "cepstrum"}
-    assert summary["images"].tolist() == [47] * 4
+    assert set(summary.index) == {"unet", "correlation", "correlation + rims", "correlation map", "cepstrum"}
+    assert summary["images"].tolist() == [47] * 5
     (path,) = (run.folder / "results/report/disks" / member.folder / "predictions").glob("*.png")
     picture = imread(path)
     assert picture.shape[0] > 400

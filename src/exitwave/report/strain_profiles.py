@@ -15,14 +15,14 @@ from exitwave.benchmark.ensemble import open_predictions
 from exitwave.benchmark.scan_columns import REFERENCE, SCORED
 from exitwave.benchmark.strain_maps import COMPONENTS
 from exitwave.data.tables import read_table, table_path
-from exitwave.report.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, VERMILLION, figure
+from exitwave.report.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, SKY, VERMILLION, figure
 
 LABELS = {"xx": "e$_{xx}$ [%]", "yy": "e$_{yy}$ [%]", "xy": "e$_{xy}$ [%]", "rotation": "rotation [°]"}
 PAPER = (
     "Munshi et al. 2022, fig. 3, RMS e$_{yy}$: aligned 0.2 % by correlation, ≤ 0.02 % by FCU-Net; twisted 0.6 % and "
     "< 0.1 %"
 )
-COLOURS = (ORANGE, GREEN, PURPLE, MUTED)
+COLOURS = (ORANGE, SKY, GREEN, PURPLE, MUTED)
 """Of classical methods."""
 WIDEST = 3.0
 """Range of a panel over that of the true values, and at least ``LEAST``: a failed fit is not to hide all others."""
