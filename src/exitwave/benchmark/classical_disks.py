@@ -66,7 +66,8 @@ def scan_methods(radius: float) -> dict[str, Fit]:
         return lambda case: _in_units_of_the_least(*_seen(case), how)
 
     def rims(examples: Sequence[Case]) -> Rule:
-        how = peaks.for_strain(examples)
+        # Peaks that are no disks have no rims, and hide those of disks beside them.
+        how = peaks.of(examples)
         return lambda case: disks_by_rims(*_seen(case), how)
 
     def cepstrum(examples: Sequence[Case]) -> Rule:
