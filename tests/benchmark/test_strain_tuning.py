@@ -42,7 +42,7 @@ def test_disks_brighter_on_one_side_are_placed_better_than_before():
             for image, truth in made[:number] or made
         ]
 
-    how = tuned_for_strain([image for image, _ in made[:3]], [probe] * 3, [truth for _, truth in made[:3]], 4.0, START)
+    how = tuned_for_strain([image for image, _ in made[:3]], [probe] * 3, [truth for _, truth in made[:3]], START)
     before, after = (np.median([errors(each, len(made))[place] for place in (3, 4, 5)]) for each in (START, how))
     assert after < 0.7 * before
     assert how != START
@@ -51,7 +51,14 @@ def test_disks_brighter_on_one_side_are_placed_better_than_before():
 def test_what_cannot_be_improved_is_left_as_it_is():
     empty = np.zeros((SIZE, SIZE), np.float32)
     _, truth = pattern(np.random.default_rng(0), 0.0)
-    assert tuned_for_strain([empty], [disk(MIDDLE, MIDDLE)], [truth], 4.0, START) == START
+    assert tuned_for_strain([empty], [disk(MIDDLE, MIDDLE)], [truth], START) == START
+
+
+def test_reflections_that_are_no_plane_lattice_say_nothing():
+    rng = np.random.default_rng(1)
+    image, truth = pattern(rng, 0.6)
+    truth[:, :2] += rng.normal(0, 1.0, (len(truth), 2))
+    assert tuned_for_strain([image], [disk(MIDDLE, MIDDLE)], [truth], START) == START
 
 
 @pytest.mark.parametrize(("strain", "error"), [((3e-3, 0, 0), 3e-3 / np.sqrt(3)), ((1e-3, 1e-3, 1e-3), 1e-3)])

@@ -23,9 +23,9 @@ def test_they_are_small_and_have_scores_of_disks_and_of_strain():
     convention = find_convention(BUNDLED_DISKS)
     assert isinstance(convention.task().model, Disks)
     assert 0.4 < convention.scores["held_out"]["f1"] < 1
-    assert sum(name.startswith("strain_") for name in convention.scores) == 4
+    assert sum(name.startswith("strain[") for name in convention.scores) == 4
     card = (BUNDLED_DISKS.parent / "README.md").read_text(encoding="utf-8")
-    (row,) = re.findall(r"### held_out: 960 patterns.*?\| \*\*places\*\* \| ([0-9.]+)", card, re.DOTALL)
+    (row,) = re.findall(r"### held_out: 960 images.*?\| \*\*places\*\* \| ([0-9.]+) ", card, re.DOTALL)
     assert float(row) == pytest.approx(convention.scores["held_out"]["f1"], abs=6e-4)
     assert bundle_with("places") == BUNDLED_DISKS
     assert bundle_with("half") == BUNDLED

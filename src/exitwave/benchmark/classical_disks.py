@@ -150,7 +150,7 @@ class _Tuned:
         return self._once(
             "correlation for strain",
             examples,
-            lambda: tuned_for_strain(*_examples(examples, self._radius, MOST_FOR_STRAIN), start),
+            lambda: tuned_for_strain(*_examples(examples, self._radius, MOST_FOR_STRAIN)[:3], start),
         )
 
     def _once(self, name: str, examples: Sequence[Case], tune: Callable[[], Correlation]) -> Correlation:

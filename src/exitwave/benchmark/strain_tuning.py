@@ -2,7 +2,7 @@
 
 The settings by which most disks are found are not those that say best where they are: strong smoothing finds weak
 disks, and shifts all of them towards the brighter side. Who measures strain chooses others; so must who compares with
-it.
+it. What counts is the lattice that is fitted to all disks found, false ones among them, as in a scan.
 """
 
 from __future__ import annotations
@@ -15,11 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.benchmark.correlation import Correlation, find_disks
-from exitwave.benchmark.matching import match_disks
-from exitwave.benchmark.strain import Strain
+from exitwave.benchmark.lattice import Lattice, find_lattice, fit_lattice
+from exitwave.benchmark.strain import Strain, strain_of
+from exitwave.errors import LatticeError
+from exitwave.labels.reflections import FIELDS
 
 Images = Sequence[NDArray[np.floating]]
 _ROUNDS = 2
+_TINY = 1e-9
+_PLANE = 0.05
+"""Distance of places from a lattice [px] up to which they are one."""
 _GRID: dict[str, tuple[Any, ...]] = {
     "power": (0.9, 0.75, 0.6, 0.45, 0.3),
     "sigma": (0.5, 0.8, 1.2),
@@ -35,7 +40,7 @@ def strain_error(strain: Strain) -> float:
 
 
 def tuned_for_strain(
-    patterns: Images, probes: Images, reflections: Sequence[NDArray[Any]], match_px: float, start: Correlation
+    patterns: Images, probes: Images, reflections: Sequence[NDArray[Any]], start: Correlation
 ) -> Correlation:
     """Correlation whose disks show the smallest strain of unstrained crystals.
 
@@ -45,23 +50,30 @@ def tuned_for_strain(
         Examples.
     reflections : sequence of float [n, 9]
         Of each example, see :data:`exitwave.labels.reflections.FIELDS`.
-    match_px : float
-        Largest distance of a disk from its reflection [px].
     start : Correlation
         From which one setting after another is changed, twice.
 
     Returns
     -------
     Correlation
-        With the smallest median of the error of strain; one that is undefined counts as infinite.
+        With the smallest median of the error of strain; one that is undefined counts as infinite. Examples whose
+        reflections are no plane lattice, such as those of most random orientations, say nothing.
     """
+    told = [
+        (pattern, probe, lattice)
+        for pattern, probe, truth in zip(patterns, probes, reflections, strict=True)
+        if (lattice := _lattice_of(truth)) is not None
+    ]
+    if not told:
+        return start
     known: dict[Correlation, float] = {}
 
     def error(how: Correlation) -> float:
         if how not in known:
             errors = [
-                strain_error(match_disks(find_disks(pattern, probe, how), truth, match_px).strain)
-                for pattern, probe, truth in zip(patterns, probes, reflections, strict=True)
+                _error(find_disks(pattern, probe, how), lattice)
+                for pattern, probe, lattice in told
+                if lattice is not None
             ]
             known[how] = float(np.median(np.where(np.isfinite(errors), errors, np.inf)))
         return known[how]
@@ -72,3 +84,21 @@ def tuned_for_strain(
             # The first of equal ones stays, so that nothing is changed for nothing.
             how = min([how, *(replace(how, **{name: value}) for value in values)], key=error)
     return how
+
+
+def _lattice_of(reflections: NDArray[Any]) -> Lattice | None:
+    """Lattice of the true places of disks; none where they have no common one."""
+    places = np.column_stack([reflections[:, :2], reflections[:, FIELDS.index("structure_factor")] + _TINY])
+    try:
+        lattice = fit_lattice(places, find_lattice(places))
+    except LatticeError:
+        return None
+    return lattice if lattice.residual < _PLANE else None
+
+
+def _error(disks: NDArray[np.float64], true: Lattice) -> float:
+    """Error of the strain of the lattice of some disks; infinite where none fits."""
+    try:
+        return strain_error(strain_of(fit_lattice(disks, true).vectors, true.vectors))
+    except LatticeError:
+        return float("inf")
