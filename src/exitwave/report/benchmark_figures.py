@@ -100,16 +100,19 @@ def _predicted(shown: str) -> Figure:
     )
 
 
-_BREAKDOWN = Figure(
-    "conditions.png",
-    "6 Benchmarks",
-    "scores against conditions",
-    "The foremost scores in bins of the conditions that the benchmark names, of the best methods of each "
-    "kind. Networks are given by the median over their seeds; bars cover 95 % of resamples of the images.",
-    reads="breakdown",
-    draw=_breakdown,
-    needed=_is_broken_down,
-)
+def _conditions(data: str) -> Figure:
+    """Scores on ``data``, simulated or experimental, against the conditions that a benchmark names."""
+    return Figure(
+        "conditions.png",
+        "6 Benchmarks",
+        "scores against conditions",
+        f"{data}: the foremost scores in bins of the conditions that the benchmark names, of the best methods of each "
+        "kind. Networks are given by the median over their seeds; bars cover 95 % of resamples of the images.",
+        reads="breakdown",
+        draw=_breakdown,
+        needed=_is_broken_down,
+    )
+
 
 FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
     ("benchmarks", "micrographs"): (
@@ -128,7 +131,7 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "Simulated: images of structures kept out of training and validation, with their labels and what was "
             "predicted."
         ),
-        _BREAKDOWN,
+        _conditions("Simulated"),
     ),
     ("benchmarks", "strain"): (
         *_scores(
@@ -145,7 +148,7 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             draw=_strain_profiles,
             each_training=True,
         ),
-        _BREAKDOWN,
+        _conditions("Simulated"),
     ),
     ("benchmarks", "datacube"): (
         *_scores("Experimental scan of diffraction patterns, scored where its strain is known."),
@@ -160,7 +163,7 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             draw=_scan_maps,
             each_training=True,
         ),
-        _BREAKDOWN,
+        _conditions("Experimental"),
     ),
 }
 """Figures by stage and kind."""
