@@ -155,7 +155,7 @@ def content(path: Path) -> bytes:
 
 @pytest.mark.parametrize(
     ("number", "cell", "victim"),
-    [(0, "exit_waves/plane_wave", "group"), (1, "trainings/segmentation", "coordinator"), (2, "images/hrtem", "job")],
+    [(0, "exit_waves/plane_wave", "group"), (2, "images/hrtem", "job")],
 )
 def test_killed_at_a_random_moment_and_run_again_all_is_as_undisturbed(
     finished: Any, workflow: Any, number: int, cell: str, victim: str
