@@ -14,7 +14,7 @@ from exitwave.benchmark.cases import Case, Fit, Rule
 from exitwave.benchmark.cepstrum import cepstral_lattice
 from exitwave.benchmark.correlation import Correlation, correlate, disk_radius, find_disks, peaks_of
 from exitwave.benchmark.lattice import find_lattice, on_lattice
-from exitwave.benchmark.rims import Rims, weights_of
+from exitwave.benchmark.rims import rims_of, weights_of
 from exitwave.benchmark.strain_tuning import tuned_for_strain
 from exitwave.benchmark.tuning import tuned, tuned_blobs, tuned_on_lattice
 from exitwave.data.patterns import without_hot_pixels
@@ -84,7 +84,7 @@ def disks_by_rims(pattern: NDArray[np.float32], probe: NDArray[np.floating], how
     Those whose rims are not seen are left out, unless no lattice could be fitted to the others.
     """
     disks = find_disks(pattern, probe, how)
-    measured = Rims(probe).measure(pattern, disks[:, :2])
+    measured = rims_of(probe).measure(pattern, disks[:, :2])
     seen = np.isfinite(measured[:, 2])
     if np.count_nonzero(seen) < FEWEST:
         return disks

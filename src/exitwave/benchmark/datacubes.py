@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from exitwave.benchmark.cases import Case, check_pixel_sizes
 from exitwave.benchmark.disk_finders import frame_of
 from exitwave.benchmark.held_out import COLUMNS, check_one_aim, training_cases
-from exitwave.benchmark.multilayers import aim, check_finders, check_tuned_on, scorable
 from exitwave.benchmark.probes import probe_of
+from exitwave.benchmark.scan_checks import aim, check_finders, check_tuned_on, scorable
 from exitwave.benchmark.scan_columns import PART, PARTS, REFERENCE, SCORED, STRAINS
 from exitwave.benchmark.scan_parts import Box
 from exitwave.benchmark.scan_survey import clean, is_usable, look_at

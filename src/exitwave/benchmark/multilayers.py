@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from exitwave.benchmark.cases import Case, N, check_pixel_sizes, datasets_learned
+from exitwave.benchmark.cases import Case, check_pixel_sizes, datasets_learned
 from exitwave.benchmark.held_out import COLUMNS, check_by, check_one_aim, stored_cases, training_cases
+from exitwave.benchmark.scan_checks import aim, check_finders, check_tuned_on, scorable
 from exitwave.benchmark.scan_columns import PLACES, REFERENCE, SCORED, STRAINS
 from exitwave.config.benchmarks import StrainBenchmark
 from exitwave.config.crystals import Multilayer
-from exitwave.config.disks import Disks
 from exitwave.config.graph import Node
 from exitwave.config.images import Images
 from exitwave.config.models import Network
@@ -22,8 +22,10 @@ from exitwave.data.columns import columns_made
 from exitwave.data.query import check_condition, select
 from exitwave.data.tables import join_tables, read_table
 from exitwave.errors import ConfigError, DatasetError, ExitwaveError
-from exitwave.training.kinds import kind_of, task_on
+from exitwave.training.kinds import task_on
 from exitwave.training.task import Task
+
+__all__ = ["aim", "cases", "check", "files", "scorable"]
 
 
 @dataclass(frozen=True)
@@ -77,40 +79,11 @@ def check(node: Node) -> None:
         check_pixel_sizes({f"images: '{images.name}'": images.of(Images).pixel()[0]}, trainings)
 
 
-def check_finders(trainings: Sequence[Node]) -> None:
-    """Refuse networks that find no disks."""
-    for training in trainings:
-        model = training.source("model").of(Network)
-        if not isinstance(model, Disks):
-            raise ConfigError(
-                f"trainings: found '{training.name}', whose model is of kind {model.kind}; allowed: of kind disks"
-            )
-
-
-def check_tuned_on(node: Node) -> None:
-    """Refuse datasets without disks for classical methods to be tuned on."""
-    try:
-        kind_of(Disks(kind="disks")).check(Disks(kind="disks"), node.source("tuned_on").upstream["images"])
-    except ConfigError as error:
-        raise ConfigError(f"tuned_on: {error}") from error
-
-
 def _layers(origin: Node) -> dict[str, Any] | None:
     """What a multilayer is made of, wherever it is scanned and however tilted; none of other structures."""
     if not isinstance(origin.block, Multilayer):
         return None
     return origin.block.model_dump(exclude={"scan", "mistilt", "specimen", "count", "shard_size", "field_of_view"})
-
-
-def scorable(trainings: Sequence[N]) -> list[N]:
-    """Those that find disks, and learn what the first of them learns."""
-    found = [training for training in trainings if isinstance(training.source("model").block, Disks)]
-    return [one for one in found if one.source("model").of(Network).aim() == aim(found)]
-
-
-def aim(trainings: Sequence[Node]) -> dict[str, Any]:
-    """Aim of the networks, which is one for all."""
-    return trainings[0].source("model").of(Network).aim() if trainings else Disks(kind="disks").aim()
 
 
 def files(block: StrainBenchmark) -> list[str]:

@@ -13,6 +13,8 @@ noise is the same everywhere.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
@@ -122,6 +124,17 @@ class Rims:
             deviation = STEP * np.sqrt(np.trace(covariance) / 2)
             found[number] = *(self._trials[[x, y]] + STEP * away), deviation
         return found
+
+
+def rims_of(probe: NDArray[np.floating]) -> Rims:
+    """Rims of a probe; of those asked for last they are there already."""
+    values = np.ascontiguousarray(probe, np.float32)
+    return _known(values.tobytes(), values.shape)
+
+
+@lru_cache(maxsize=4)
+def _known(values: bytes, shape: tuple[int, ...]) -> Rims:
+    return Rims(np.frombuffer(values, np.float32).reshape(shape))
 
 
 def sharpened(disks: FloatArray, measured: FloatArray) -> FloatArray:

@@ -23,7 +23,7 @@ from exitwave.benchmark.disk_maps import image_of, placed_disks, weighted
 from exitwave.benchmark.disks import BESIDE, KEPT, MAPS, RADIUS, is_map, threshold, truths
 from exitwave.benchmark.lattice import Lattice, find_lattice, fit_lattice, refine_lattice
 from exitwave.benchmark.metrics import Metric, Score, ratio
-from exitwave.benchmark.rims import Rims, sharpened
+from exitwave.benchmark.rims import rims_of, sharpened
 from exitwave.benchmark.scan_columns import REFERENCE, SCORED, STRAINS
 from exitwave.benchmark.strain import Strain, mean_lattice, strain_of
 from exitwave.config.benchmarks import Benchmark
@@ -126,7 +126,6 @@ def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: DisksTas
 def _disks_of(predictions: Sequence[NDArray[Any]], threshold: float) -> list[FloatArray]:
     """Disks of predictions, [n, 3] each with their weights."""
     found: list[FloatArray] = []
-    known, rims = np.zeros(0), None
     for prediction in predictions:
         if not is_map(prediction):
             found.append(np.asarray(prediction, np.float64))
@@ -135,10 +134,8 @@ def _disks_of(predictions: Sequence[NDArray[Any]], threshold: float) -> list[Flo
             found.append(weighted(placed_disks(prediction, threshold)))
             continue
         maps, (pattern, probe) = prediction[: -len(SEEN)], np.asarray(prediction[-len(SEEN) :], np.float32) ** 2
-        if rims is None or not np.array_equal(probe, known):
-            known, rims = probe, Rims(probe)
         placed = placed_disks(maps, threshold)
-        found.append(weighted(sharpened(placed, rims.measure(pattern, placed[:, :2]))))
+        found.append(weighted(sharpened(placed, rims_of(probe).measure(pattern, placed[:, :2]))))
     return found
 
 

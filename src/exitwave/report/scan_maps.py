@@ -10,16 +10,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from exitwave.benchmark.ensemble import open_predictions
 from exitwave.benchmark.scan_columns import PART, REFERENCE
 from exitwave.benchmark.strain_maps import COMPONENTS
-from exitwave.data.tables import read_table, table_path
-from exitwave.report.strain_profiles import LABELS, LEAST, map_of, median_of, rms_told
+from exitwave.report.strain_profiles import LABELS, LEAST, map_of, median_of, methods_shown, rms_told
 from exitwave.report.style import INK, MUTED, figure
 
 LARGEST = 98
 """Percentile of the values of all methods that the colours reach: a failed fit is not to hide all others."""
 FINER = 8
+"""Points along a place, for the lines around parts."""
 FloatArray = NDArray[np.float64]
 
 
@@ -37,14 +36,7 @@ def draw_scan_maps(predictions: Sequence[Path], baselines: Path, path: str | Pat
     title : str
         Names of benchmark and training.
     """
-    opened = open_predictions(predictions)
-    seeds = [read_table(table_path(shard.path)) for shard in opened.shards]
-    shown: dict[str, tuple[list[pd.DataFrame], str]] = {}
-    if seeds:
-        shown["network, fit to disks"] = (seeds, "fit")
-        shown["network, fit to map"] = (seeds, "map")
-    for name, rows in read_table(baselines).groupby("method", sort=False):
-        shown[str(name)] = ([rows], "fit")
+    opened, shown = methods_shown(predictions, baselines)
     scan = next(iter(shown.values()))[0][0]
     height, width = scan["scan_row"].nunique(), scan["scan_column"].nunique()
     high = float(np.clip(2.7 * height / width, 1.1, 3.6))
@@ -53,7 +45,7 @@ def draw_scan_maps(predictions: Sequence[Path], baselines: Path, path: str | Pat
         for column, component in enumerate(COMPONENTS):
             maps = {
                 name: median_of(np.stack([map_of(table, f"{way}_{component}") for table in tables]))
-                for name, (tables, way) in shown.items()
+                for name, (tables, way, _) in shown.items()
             }
             limit = max(LEAST[component], float(np.nanpercentile(np.abs(np.stack([*maps.values()])), LARGEST)))
             for line, (name, values) in enumerate(maps.items()):
@@ -65,14 +57,14 @@ def draw_scan_maps(predictions: Sequence[Path], baselines: Path, path: str | Pat
                 if not line:
                     axes.set_title(LABELS[component], fontsize=9)
                 if not column:
-                    tables, way = shown[name]
+                    tables, way, _ = shown[name]
                     axes.set_ylabel(f"{name}\n{rms_told(tables, way)}", fontsize=7.5)
                 _outline(axes, scan)
             drawing.colorbar(seen, ax=[lines[column] for lines in panels], location="bottom", fraction=0.05, pad=0.02)
         networks = opened.told.replace("mean prediction", "median")
         drawing.suptitle(
-            f"{title}{f' ({networks})' if seeds else ''}\nin brackets: RMS of e$_{{xx}}$ and e$_{{yy}}$ against what "
-            "is known; full lines: reference, dashed: parts of known strain",
+            f"{title}{f' ({networks})' if opened.shards else ''}\nin brackets: RMS of e$_{{xx}}$ and e$_{{yy}}$ "
+            "against what is known; full lines: reference, dashed: parts of known strain",
             fontsize=10,
         )
 

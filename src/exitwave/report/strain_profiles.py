@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from exitwave.benchmark.ensemble import open_predictions
+from exitwave.benchmark.ensemble import Predictions, open_predictions
 from exitwave.benchmark.scan_columns import REFERENCE, SCORED
 from exitwave.benchmark.strain_maps import COMPONENTS
 from exitwave.data.tables import read_table, table_path
@@ -44,16 +44,8 @@ def draw_strain_profiles(predictions: Sequence[Path], baselines: Path, path: str
     title : str
         Names of benchmark and training.
     """
-    opened = open_predictions(predictions)
-    seeds = [read_table(table_path(shard.path)) for shard in opened.shards]
-    classical = {str(name): rows for name, rows in read_table(baselines).groupby("method", sort=False)}
-    scan = seeds[0] if seeds else next(iter(classical.values()))
-    shown: dict[str, tuple[list[pd.DataFrame], str, str]] = {}
-    if seeds:
-        shown["network, fit to disks"] = (seeds, "fit", BLUE)
-        shown["network, fit to map"] = (seeds, "map", VERMILLION)
-    for (name, rows), colour in zip(classical.items(), COLOURS, strict=False):
-        shown[name] = ([rows], "fit", colour)
+    opened, shown = methods_shown(predictions, baselines)
+    scan = next(iter(shown.values()))[0][0]
     two_dimensional = scan["scan_y"].nunique() > 1
     lines = 2 + (len(shown) + 1 if two_dimensional else 0)
     with figure(path, 12.0, 6.2 + (1.3 * (len(shown) + 1) if two_dimensional else 0.0)) as drawing:
@@ -72,7 +64,23 @@ def draw_strain_profiles(predictions: Sequence[Path], baselines: Path, path: str
         told = f"{PAPER}; brackets: RMS e$_{{xx}}$ and e$_{{yy}}$ of scored places, here"
         drawing.legend(handles, labels, loc="outside lower center", ncols=3, title=told, title_fontsize=8.5)
         networks = opened.told.replace("mean prediction", "median")
-        drawing.suptitle(f"{title} ({networks})" if seeds else title, fontsize=11)
+        drawing.suptitle(f"{title} ({networks})" if opened.shards else title, fontsize=11)
+
+
+def methods_shown(
+    predictions: Sequence[Path], baselines: Path
+) -> tuple[Predictions, dict[str, tuple[list[pd.DataFrame], str, str]]]:
+    """Predictions, and by the name of a method its tables (one a seed), its way to a lattice, and its colour."""
+    opened = open_predictions(predictions)
+    seeds = [read_table(table_path(shard.path)) for shard in opened.shards]
+    shown: dict[str, tuple[list[pd.DataFrame], str, str]] = {}
+    if seeds:
+        shown["network, fit to disks"] = (seeds, "fit", BLUE)
+        shown["network, fit to map"] = (seeds, "map", VERMILLION)
+    classical = read_table(baselines).groupby("method", sort=False)
+    for (name, rows), colour in zip(classical, COLOURS, strict=False):
+        shown[str(name)] = ([rows], "fit", colour)
+    return opened, shown
 
 
 def _draw_profile(

@@ -86,8 +86,8 @@ def save_bundle(path: Path, conventions: Mapping[str, tuple[str, Sequence[Path],
     path : path
         File to write, ``.safetensors``.
     conventions : mapping
-        By name: what is found in words, folders of the networks, and scores by benchmark and name. The first
-        is used where none is asked for.
+        By name: what is found in words, folders of the networks, and scores by benchmark and name. The first is used
+        where none is asked for.
 
     Raises
     ------
