@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
+from exitwave.benchmark.correlation import find_disks
+from exitwave.benchmark.disk_finders import CORRELATION, MOVED_BY_SCATTERING, CorrelationFinder
 from exitwave.benchmark.disk_maps import SURE, weighted
+from exitwave.benchmark.probes import centred_probe
 from exitwave.benchmark.rims import DOUBT, Rims, sharpened
 
 SIZE = 64
@@ -79,3 +83,40 @@ def test_places_from_rims_count_by_how_sure_they_are():
     assert weighted(found)[0, 2] == pytest.approx(2 / (0.2**2 + SURE**2))
     # Too far away, not seen, and not known how sure before.
     np.testing.assert_array_equal(found[1:], disks[1:])
+
+
+def leaning(radius, size=128):
+    """A lattice of disks that are brighter towards the direct beam, their true places and their probe."""
+    rows, columns = np.mgrid[:size, :size].astype(float)
+    index = np.array([(h, k) for h in range(-2, 3) for k in range(-2, 3)])
+    places = size / 2 + 0.3 + index @ np.array([[21.3, 2.2], [-3.1, 20.2]])
+    expected = np.full((size, size), 0.002)
+    for (h, k), (x, y) in zip(index, places, strict=True):
+        u, v = (columns - x) / radius, (rows - y) / radius
+        inside = 0.3 * np.clip(1 - 0.35 * (h * u + k * v), 0.02, None)
+        expected += np.clip(radius + 0.5 - np.hypot(columns - x, rows - y), 0, 1) * inside
+    probe = np.clip(radius + 0.5 - np.hypot(columns - size // 2, rows - size // 2), 0, 1)
+    return np.random.default_rng(0).poisson(2000 * expected).astype(np.float32), places, probe
+
+
+def test_correlation_takes_the_places_of_rims():
+    pattern, places, probe = leaning(4.7)
+    (found,) = CorrelationFinder(centred_probe(probe, "probe"), CORRELATION).find(pattern[None])
+    alone = find_disks(pattern, probe, CORRELATION)
+    error, nearest = cKDTree(found.peaks[:, :2]).query(places)
+    assert error.max() < 0.15
+    assert np.median(cKDTree(alone[:, :2]).query(places)[0]) > 3 * np.median(error)
+    assert (error < 4 * found.peaks[nearest, 3]).all()
+
+
+def test_without_rims_correlation_says_nothing_of_how_sure_it_is():
+    pattern, places, probe = leaning(4.7)
+    one = np.hypot(*(np.indices(pattern.shape) - places[12, ::-1, None, None])) < 12
+    (few,) = CorrelationFinder(centred_probe(probe, "probe"), CORRELATION).find((pattern * one)[None])
+    assert len(few.peaks) and np.isnan(few.peaks[:, 3]).all()
+    # Beside disks with rims, two that touch have the error of correlations.
+    touching = pattern + np.roll(pattern * one, 9, axis=1)
+    (found,) = CorrelationFinder(centred_probe(probe, "probe"), CORRELATION).find(touching[None])
+    error = np.hypot(*(found.peaks[:, :2] - places[12]).T)
+    assert (found.peaks[error < 11, 3] == MOVED_BY_SCATTERING).all() and (error < 11).sum() >= 2
+    assert (found.peaks[error > 15, 3] < MOVED_BY_SCATTERING).all()

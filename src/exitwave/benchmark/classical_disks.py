@@ -14,7 +14,7 @@ from exitwave.benchmark.cases import Case, Fit, Rule
 from exitwave.benchmark.cepstrum import cepstral_lattice
 from exitwave.benchmark.correlation import Correlation, correlate, disk_radius, find_disks, peaks_of
 from exitwave.benchmark.lattice import find_lattice, on_lattice
-from exitwave.benchmark.rims import rims_of, weights_of
+from exitwave.benchmark.rims import FEWEST, rims_of, weights_of
 from exitwave.benchmark.strain_tuning import tuned_for_strain
 from exitwave.benchmark.tuning import tuned, tuned_blobs, tuned_on_lattice
 from exitwave.data.patterns import without_hot_pixels
@@ -26,8 +26,6 @@ MOST = 128
 """Patterns that a method is tuned on, at the most."""
 MOST_FOR_STRAIN = 48
 """The same where places are measured, which takes longer than to find peaks."""
-FEWEST = 6
-"""Disks with rims that a lattice is fitted to."""
 FloatArray = NDArray[np.float64]
 _ABOUT = np.array([(h, k) for h in range(-2, 3) for k in range(-2, 3)])
 """Indices of lattice points about the origin."""

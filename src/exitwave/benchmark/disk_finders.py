@@ -1,6 +1,6 @@
 """Disks of patterns, by networks or by correlation with the probe.
 
-Where networks say how surely they place a disk, its rim is measured as well; see :mod:`exitwave.benchmark.rims`.
+Either way the rims of disks that stand alone are measured as well; see :mod:`exitwave.benchmark.rims`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from exitwave.benchmark.correlation import Correlation, correlate, find_disks
 from exitwave.benchmark.disk_maps import disk_maps, placed_disks, weighted
 from exitwave.benchmark.probes import Probe, centred_probe
-from exitwave.benchmark.rims import Rims, sharpened
+from exitwave.benchmark.rims import DOUBT, FEWEST, Rims, rims_of, sharpened
 from exitwave.hardware import Precision
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ MOST_DISKS = 300
 """Of a pattern."""
 CORRELATION = Correlation(power=1.0, sigma=1.0, least=0.14, spacing=1.0, scale="log", trench=1.4)
 """What needs no examples to be tuned on; smaller powers move disks near the edge of a pattern."""
+LARGEST_RIM = 24.0
+"""Radius of disks [px] beyond which rims are not measured: their trial places would fill hundreds of MB."""
+MOVED_BY_SCATTERING = 0.8
+"""How far correlation alone misplaces a disk of a crystal of tens of nm, along an axis [px]; see docs/disks.md."""
 FloatArray = NDArray[np.float64]
 
 
@@ -75,7 +79,7 @@ class Finder(Protocol):
 
 @dataclass(frozen=True)
 class CorrelationFinder:
-    """By correlation with the probe."""
+    """By correlation with the probe, and by the rims of disks that are not too large."""
 
     probe: Probe
     how: Correlation
@@ -90,10 +94,22 @@ class CorrelationFinder:
             # A disk that the edge cuts has its peak elsewhere; and the direct beam has ripples.
             whole = ((peaks[:, :2] >= radius) & (peaks[:, :2] <= last - radius)).all(axis=1)
             peaks = peaks[whole & (peaks[:, 2] >= FAINT * peaks[:1, 2].max(initial=0.0))]
-            unknown = np.full(len(peaks), np.nan)
             image = correlate(pattern, self.probe.image, self.how)
-            found.append(Found(np.column_stack([peaks, unknown]), image, 1.0, corner))
+            found.append(Found(self._placed(pattern, peaks), image, 1.0, corner))
         return found
+
+    def _placed(self, pattern: NDArray[np.float32], peaks: FloatArray) -> FloatArray:
+        """Peaks [n, 3] with the places of their rims and standard deviations, as of :class:`Found`."""
+        placed = np.column_stack([peaks, np.full(len(peaks), np.nan)])
+        if self.probe.radius > LARGEST_RIM:
+            return placed
+        measured = rims_of(self.probe.image).measure(pattern, peaks[:, :2])
+        seen = np.isfinite(measured[:, 2])
+        if np.count_nonzero(seen) < FEWEST:
+            return placed
+        placed[:, 3] = MOVED_BY_SCATTERING
+        placed[seen, :2], placed[seen, 3] = measured[seen, :2], DOUBT * measured[seen, 2]
+        return placed
 
 
 @dataclass(frozen=True)

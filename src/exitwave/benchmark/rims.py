@@ -33,6 +33,8 @@ MOVED, ALWAYS = 3.0, 0.5
 """How far a place may be moved: standard deviations of what was known before, and pixels in any case."""
 DOUBT = 2.0
 """The true standard deviation over that from the curvature: fringes are no noise, and no polynomial."""
+FEWEST = 6
+"""Disks of a pattern with rims, below which correlation alone places all of them."""
 FloatArray = NDArray[np.float64]
 
 

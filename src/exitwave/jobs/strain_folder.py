@@ -214,7 +214,7 @@ class _DiskTable:
         kinds = {"row": whole, "column": whole, **dict.fromkeys(names, real), "h": pa.int16(), "k": pa.int16()}
         told = {
             b"places": b"x, y in px from the middle of the first pixel; row, column of the scan, from 0",
-            b"deviation": b"standard deviation of x and of y in px, where the network says it",
+            b"deviation": b"standard deviation of x and of y in px, where network or rim says it",
         }
         if sampling is not None:
             told[b"reciprocal_sampling [1/A]"] = str(sampling).encode()
