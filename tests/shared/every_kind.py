@@ -41,6 +41,17 @@ structures:
     thickness: 40
     scan: {start: -5, columns: 3, step: 20}
     mistilt: {}
+  monolayers:
+    kind: monolayer
+    count: 4
+    field_of_view: 40
+    layers: {uniform: [1, 2]}
+    stacking: random
+    strain: {normal: [0, 0.001]}
+    tilt: {uniform: [0, 20]}
+    ripple: 0.2
+    vacancies: {uniform: [0, 0.02]}
+    contamination: {choice: [0, 5]}
 exit_waves:
   waves: {structures: particles, kind: plane_wave, sampling: 0.4, frozen_phonons: 2, thickness_series: 10}
   matrices:
@@ -91,6 +102,7 @@ images:
     pixel_size: 0.3
     size: 64
     dose: {uniform: [1.0e+4, 5.0e+4]}
+  sheets: {structures: monolayers, kind: stem_convolution, pixel_size: 0.25, size: 128, dose: 1.0e+5}
   real: {kind: micrographs, path: MICROGRAPHS, per_structure: 2, pixel_size: 0.8, size: 64}
 datasets:
   images: {images: hrtem, validation: 0.3, test: 0.3}

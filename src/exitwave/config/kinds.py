@@ -21,6 +21,7 @@ from exitwave.config.disks import Disks
 from exitwave.config.exit_waves import PlaneWave, Probe, ScatteringMatrix
 from exitwave.config.images import Hrtem, MicrographFields, StemConvolution
 from exitwave.config.models import Classification, Regression, Segmentation
+from exitwave.config.monolayers import Monolayers
 from exitwave.config.patterns import Diffraction
 from exitwave.config.structures import NanoparticlesOnSubstrate, StructureFiles
 from exitwave.config.trainings import Training
@@ -31,6 +32,7 @@ STAGES: dict[str, dict[str, type[Block]]] = {
         "files": StructureFiles,
         "crystals": Crystals,
         "multilayer": Multilayer,
+        "monolayer": Monolayers,
     },
     "exit_waves": {"plane_wave": PlaneWave, "scattering_matrix": ScatteringMatrix, "probe": Probe},
     "images": {

@@ -576,10 +576,10 @@ def structure_files(path: PurePath) -> list[str]:
     if not os.path.isdir(root):  # no error where it is no possible path
         return [str(root)]
     found = [(file.relative_to(root).parts, file) for file in root.rglob("*") if file.is_file()]
-    return [str(file) for parts, file in sorted(found) if _is_structure(parts)]
+    return [str(file) for parts, file in sorted(found) if is_structure(parts)]
 
 
-def _is_structure(parts: tuple[str, ...]) -> bool:
+def is_structure(parts: tuple[str, ...]) -> bool:
     """Whether a file in a folder is taken for a structure by its name; nothing hidden is."""
     if any(part.startswith(".") for part in parts):
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from exitwave.config.crystals import Crystals, Multilayer
+from exitwave.config.monolayers import Monolayers
 from exitwave.config.structures import NanoparticlesOnSubstrate, StructureFiles, Structures
 from exitwave.items import StructureSimulation
 
@@ -31,6 +32,10 @@ def kind_of(block: Structures) -> StructureSimulation:
             from exitwave.structures import multilayer
 
             return multilayer
+        case Monolayers():
+            from exitwave.structures import monolayers
+
+            return monolayers
         case _:
             raise TypeError(f"no kind of structures: {type(block).__name__}")
 
