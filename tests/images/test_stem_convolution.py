@@ -10,7 +10,7 @@ from ase.build import mx2
 from numpy.typing import NDArray
 
 from exitwave.config.graph import Node
-from exitwave.config.images import StemConvolution
+from exitwave.config.stem import StemConvolution
 from exitwave.config.structures import NanoparticlesOnSubstrate, StructureFiles, Structures
 from exitwave.errors import ConfigError, StructureError
 from exitwave.images import stem_convolution

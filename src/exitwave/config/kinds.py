@@ -19,10 +19,11 @@ from exitwave.config.crystals import Crystals, Multilayer
 from exitwave.config.datasets import Dataset
 from exitwave.config.disks import Disks
 from exitwave.config.exit_waves import PlaneWave, Probe, ScatteringMatrix
-from exitwave.config.images import Hrtem, MicrographFields, StemConvolution
+from exitwave.config.images import Hrtem, MicrographFields
 from exitwave.config.models import Classification, Regression, Segmentation
 from exitwave.config.monolayers import Monolayers
 from exitwave.config.patterns import Diffraction
+from exitwave.config.stem import StemConvolution
 from exitwave.config.structures import NanoparticlesOnSubstrate, StructureFiles
 from exitwave.config.trainings import Training
 

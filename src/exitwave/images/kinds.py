@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from exitwave.config.block import Block
 from exitwave.config.exit_waves import ExitWaves
-from exitwave.config.images import Hrtem, Images, MicrographFields, StemConvolution
+from exitwave.config.images import Hrtem, Images, MicrographFields
 from exitwave.config.patterns import Diffraction
+from exitwave.config.stem import StemConvolution
 from exitwave.config.structures import Structures
 from exitwave.items import Groups, Simulation
 from exitwave.structures import kinds as structures_kinds

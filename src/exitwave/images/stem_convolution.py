@@ -1,7 +1,7 @@
 """STEM images with an annular dark-field detector, straight from structures: atoms scatter on their own.
 
 A kind of the images stage (see :class:`exitwave.items.Simulation`); the model is in
-:class:`exitwave.config.images.StemConvolution`.
+:class:`exitwave.config.stem.StemConvolution`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 
 from exitwave.config.distributions import bounds, draw
 from exitwave.config.graph import Node
-from exitwave.config.images import IdealCamera, StemConvolution
+from exitwave.config.images import IdealCamera
+from exitwave.config.stem import StemConvolution
 from exitwave.config.structures import Fields
 from exitwave.errors import ConfigError, StructureError
 from exitwave.imaging.convolution import REACH, render
