@@ -102,7 +102,20 @@ images:
     pixel_size: 0.3
     size: 64
     dose: {uniform: [1.0e+4, 5.0e+4]}
-  sheets: {structures: monolayers, kind: stem_convolution, pixel_size: 0.25, size: 128, dose: 1.0e+5}
+  sheets:
+    structures: monolayers
+    kind: stem_convolution
+    per_structure: 2
+    pixel_size: 0.25
+    size: 96
+    exponent: {uniform: [1.5, 1.9]}
+    optics: {energy: 80.0e+3, semiangle: {uniform: [25, 35]}, defocus: {normal: [0, 20], clip: [-50, 50]}}
+    displacement: {uniform: [0.05, 0.1]}
+    scan: {jitter: {uniform: [0, 0.3]}, flyback: {uniform: [0, 1]}, drift: {uniform: [0, 1]}}
+    background: 0.005
+    uneven: {uniform: [0, 0.3]}
+    dose: {loguniform: [1.0e+4, 1.0e+6]}
+    labels: [columns]
   real: {kind: micrographs, path: MICROGRAPHS, per_structure: 2, pixel_size: 0.8, size: 64}
 datasets:
   images: {images: hrtem, validation: 0.3, test: 0.3}

@@ -25,7 +25,7 @@ LIBRARY = "paper_base"
 STUDIES = sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem != LIBRARY)
 PAPER = [name for name in STUDIES if name.startswith("paper_")] + ["label_threshold", "detector"]
 DRY_RUN = ("paper_table1", "bundled", "real_patches", "fine_tune", "diffraction_fig3", "diffraction_table1")
-"""Studies of which Snakemake is asked too, which takes seconds: with every kind of structures, models and benchmarks."""
+"""Studies of which Snakemake is asked too, which takes seconds: of every technique."""
 SIMULATION = ("structures", "exit_waves", "images")
 NAMES = {"structures", "exit_waves", "images", "datasets", "model", "trainings"}
 """Keys that hold names of other blocks."""

@@ -4,12 +4,57 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from exitwave.config.block import Column, Positive, PositiveReal, Whole
-from exitwave.config.distributions import Real, within
-from exitwave.config.images import RealSpaceImages, UnitReal
+from exitwave.config.block import Block, Column, Fraction, NonNegativeReal, Positive, PositiveReal, Whole
+from exitwave.config.distributions import Real, bounds, within
+from exitwave.config.images import (
+    CAMERA_COLUMNS,
+    Aberrations,
+    Camera,
+    IdealCamera,
+    RealSpaceImages,
+    UnitReal,
+    files_of_camera,
+)
 from exitwave.config.structures import Fields
+
+COLUMN_FIELDS = ("x", "y", "weight", "atoms", "number")
+"""Fields of the array ``columns``: place [px], share of the brightest column, atoms, largest atomic number."""
+
+
+class Optics(Block):
+    """The lens that forms the probe: aperture and aberrations."""
+
+    energy: Positive = Field(description="energy of the electrons [eV]")
+    semiangle: PositiveReal = Field(description="semi-angle of the aperture [mrad]")
+    defocus: Real = Field(0.0, description="defocus [Å]; positive is underfocus")
+    aberrations: Aberrations = Field(Aberrations(), description="residual aberrations")
+    source_size: NonNegativeReal = Field(
+        0.8, description="full width at half maximum of the source as imaged on the specimen, a Gaussian [Å]"
+    )
+
+
+class Scan(Block):
+    """How the probe misses the places of its pixels: each row and column is taken elsewhere than where it is drawn."""
+
+    jitter: NonNegativeReal = Field(0.0, description="standard deviation of the shifts of rows, along them [px]")
+    jitter_correlation: Fraction = Field(0.5, description="correlation of the shifts of neighbouring rows")
+    flyback: Real = Field(0.0, description="lag at the start of each row, which decays along it [px]")
+    flyback_length: Positive = Field(10.0, description="pixels in which the lag falls to 1/e")
+    drift: NonNegativeReal = Field(0.0, description="drift of the specimen during the image [Å]")
+    drift_angle: Real = Field(0.0, description="its direction, from x towards y [rad]")
+    skew: Real = Field(0.0, description="angle by which the axes of the scan are off a right angle [°]")
+    hum: NonNegativeReal = Field(0.0, description="amplitude of shifts along rows with the mains [px]")
+    hum_period: Positive = Field(7.3, description="rows in a period of the mains")
+
+    def reach(self, pixel: float, size: int) -> float:
+        """Farthest that a pixel can be taken from its place, about [Å]."""
+        most = {
+            name: max(map(abs, bounds(getattr(self, name)))) for name in ("jitter", "flyback", "skew", "hum", "drift")
+        }
+        along = 5 * most["jitter"] + most["flyback"] + most["hum"] + 0.01746 * most["skew"] * size
+        return float(pixel * along + most["drift"])
 
 
 class StemConvolution(RealSpaceImages):
@@ -34,7 +79,22 @@ class StemConvolution(RealSpaceImages):
         "exponent": Column(redrawn=True),
         "cross_section": Column("Å²"),
         "probe_sigma": Column("Å", redrawn=True),
+        "energy": Column("eV"),
+        "semiangle": Column("mrad", redrawn=True),
+        "defocus": Column("Å", redrawn=True),
+        **{name: Column("rad" if name.startswith("phi") else "Å", redrawn=True) for name in Aberrations.model_fields},
+        "source_size": Column("Å", redrawn=True),
+        "probe_fwhm": Column("Å", redrawn=True),
+        "displacement": Column("Å", redrawn=True),
+        "jitter": Column("px", redrawn=True),
+        "flyback": Column("px", redrawn=True),
+        "drift_x": Column("Å", redrawn=True),
+        "drift_y": Column("Å", redrawn=True),
+        "skew": Column("°", redrawn=True),
+        "hum": Column("px", redrawn=True),
         "background": Column(redrawn=True),
+        "uneven": Column(redrawn=True),
+        **CAMERA_COLUMNS,
         "dose": Column("e⁻/Å²", redrawn=True),
         "mean_counts": Column("counts/px", redrawn=True),
     }
@@ -48,6 +108,44 @@ class StemConvolution(RealSpaceImages):
         description="cross section with which an atom of Z = 1 scatters onto the detector [Å²]; the default is assumed "
         "and gives 0.03 Å² for gold",
     )
-    probe_sigma: PositiveReal = Field(0.5, description="standard deviation of the probe [Å]")
+    probe_sigma: PositiveReal = Field(
+        0.5, description="standard deviation of the probe, a Gaussian [Å]; not with `optics`"
+    )
+    optics: Optics | None = Field(None, description="lens that forms the probe; none: a Gaussian of `probe_sigma`")
+    displacement: NonNegativeReal = Field(
+        0.0, description="rms displacement of the atoms along an axis, which blurs them [Å]; 0.05 to 0.1 is usual"
+    )
+    scan: Scan = Field(Scan(), description="distortions and noise of the scan; labels are distorted alike")
     background: UnitReal = Field(0.0, description="counts of no atom, as a fraction of the dose")
+    uneven: NonNegativeReal = Field(
+        0.0, description="relative standard deviation of the background over the image, as of contamination"
+    )
+    uneven_length: PositiveReal = Field(15.0, description="its correlation length [Å]")
     dose: PositiveReal = Field(description="electron dose [e⁻/Å²]")
+    detector: Camera = Field(
+        IdealCamera(kind="ideal"),
+        description="what becomes of the electrons: ideal counts them; a scintillator without MTF has gain, offset, "
+        "readout noise and bits of an annular detector",
+    )
+    labels: list[Literal["columns"]] = Field(
+        [],
+        description="columns: list of the columns of the layer, without contamination: place [px], share of the "
+        "brightest, atoms, largest atomic number; atoms closer than `column_distance` are one",
+    )
+    column_distance: Positive | None = Field(
+        None, description="[Å]; if left out 0.8 times the width of the probe at half maximum, and 0.6 Å at least"
+    )
+
+    @model_validator(mode="after")
+    def _one_probe(self) -> StemConvolution:
+        if self.optics is not None and self.probe_sigma != type(self).model_fields["probe_sigma"].default:
+            raise ValueError("probe_sigma is given with optics, which make the probe; allowed: one of the two")
+        return self
+
+    def lists(self) -> list[str]:
+        """Columns, if they are asked for."""
+        return list(self.labels)
+
+    def may_be_files(self) -> list[str]:
+        """Files whose content is part of what is made: tables of transfer functions."""
+        return files_of_camera(self.detector)

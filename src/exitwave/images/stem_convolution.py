@@ -10,21 +10,33 @@ import math
 from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from exitwave.config.distributions import bounds, draw
 from exitwave.config.graph import Node
-from exitwave.config.images import IdealCamera
-from exitwave.config.stem import StemConvolution
+from exitwave.config.images import Aberrations
+from exitwave.config.stem import COLUMN_FIELDS, Optics, Scan, StemConvolution
 from exitwave.config.structures import Fields
 from exitwave.errors import ConfigError, StructureError
+from exitwave.imaging.background import contamination_factor
+from exitwave.imaging.conditions import camera_as_row, drawn
 from exitwave.imaging.convolution import REACH, render
-from exitwave.imaging.detector import check_camera
-from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Cost, Item, lateral
+from exitwave.imaging.detector import check_camera, record_electrons
+from exitwave.imaging.scanned import Shifts, draw_shifts, taken
+from exitwave.imaging.stem import MARGIN, Lens, render_by_lens
+from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Axis, Cost, Item, lateral
 from exitwave.structures.structure import Structure, structure_from
+
+FloatArray = NDArray[np.float64]
 
 _MEMORY = 500.0
 """Of a job [MB]; a structure and an image are small beside it."""
-_SECONDS, _SECONDS_OF_A_PIXEL = 0.002, 2e-7
+_SECONDS, _SECONDS_OF_A_PIXEL, _SECONDS_OF_A_LENS = 0.002, 2e-7, 2e-6
+_BYTES_OF_A_COLUMN, _BYTES_OF_CONDITIONS = 12.0, 2500.0
+"""Stored, compressed: of an atomic column, and of what the table says beyond a usual row."""
 
 
 def check(node: Node) -> None:
@@ -38,23 +50,27 @@ def check(node: Node) -> None:
     block, source = node.of(StemConvolution), node.source("structures")
     structures = source.of(Fields)
     extent = block.size * block.pixel_size
-    margin = 0.0 if structures.periodic() else REACH * bounds(block.probe_sigma)[1]
+    margin = 0.0 if structures.periodic() else _margin(block, float(bounds(block.probe_sigma)[1]))
     if extent + 2 * margin > structures.field_of_view * (1 + 1e-9):
-        around = f", and {margin:g} Å ({REACH:g} probe_sigma) on all sides," if margin else ""
+        why = f"{REACH:g} probe_sigma" if _is_plain(block) else "what probe and scan bring in"
+        around = f", and {margin:.3g} Å ({why}) on all sides," if margin else ""
         raise ConfigError(
             f"size: found {block.size} px of {block.pixel_size:g} Å, which is {extent:g} Å{around}; allowed: at most "
             f"the field of view of structures '{source.name}', {structures.field_of_view:g} Å in all"
         )
+    if structures.periodic() and block.scan.reach(block.pixel_size, block.size) > structures.field_of_view / 2:
+        raise ConfigError("scan: reaches over more than half of the field of view; allowed: smaller distortions")
     # No pixel gets more than all electrons that fall on it.
-    check_camera(IdealCamera(kind="ideal"), bounds(block.dose), block.pixel_size)
+    check_camera(block.detector, bounds(block.dose), block.pixel_size)
 
 
 def make(block: StemConvolution, asked: Iterable[Asked], wanted: Collection[str] | None = None) -> Iterator[Item]:
     """Take images.
 
     The generator of each image draws, in this order: exponent, probe_sigma, background and dose; the place of the
-    image along y and along x, anywhere in a periodic structure, and elsewhere so that all atoms within 5 probe_sigma
-    are there; the counts.
+    image along y and along x, anywhere in a periodic structure, and elsewhere so that all atoms that reach into it are
+    there; the optics, the displacement, the scan and its noise, the unevenness of the background, the detector; the
+    counts.
 
     Raises
     ------
@@ -77,10 +93,11 @@ def cost(node: Node) -> Cost:
     mean = 0.02 * sum(bounds(block.dose)) / 2 * block.pixel_size**2
     bits = 0.5 * math.log2(2 * math.pi * math.e * (mean + 0.1))
     pixels = block.size**2
+    columns = 0.1 * pixels * block.pixel_size**2 if block.labels else 0.0
     return Cost(
-        stored=bits / 8 * pixels + BYTES_OF_A_ROW,
+        stored=bits / 8 * pixels + _BYTES_OF_A_COLUMN * columns + BYTES_OF_A_ROW + _BYTES_OF_CONDITIONS,
         memory=_MEMORY,
-        seconds=_SECONDS + _SECONDS_OF_A_PIXEL * pixels,
+        seconds=_SECONDS + (_SECONDS_OF_A_PIXEL if _is_plain(block) else _SECONDS_OF_A_LENS) * pixels,
     )
 
 
@@ -94,43 +111,170 @@ def sketch(block: StemConvolution) -> StemConvolution:
     return block
 
 
+def _is_plain(block: StemConvolution) -> bool:
+    """Whether a Gaussian probe takes every pixel where it is."""
+    return block.optics is None and block.scan.reach(block.pixel_size, block.size) == 0
+
+
+def _margin(block: StemConvolution, sigma: float) -> float:
+    """What must be there beyond an image [Å], for a Gaussian probe of a standard deviation [Å] or a lens."""
+    blur = float(bounds(block.displacement)[1])
+    around = MARGIN if block.optics is not None else REACH * math.hypot(sigma, blur)
+    return around + block.scan.reach(block.pixel_size, block.size)
+
+
 def _expose(block: StemConvolution, structure: Structure, rng: np.random.Generator) -> Item:
     """One image."""
-    drawn = {key: float(draw(getattr(block, key), rng)) for key in ("exponent", "probe_sigma", "background", "dose")}
-    sigma = drawn["probe_sigma"]
-    place_y, place_x = (_place(block, structure, axis, sigma, rng) for axis in (1, 0))
-    density = render(
-        structure.positions[:, :2],
-        structure.numbers.astype(np.float64) ** drawn["exponent"],
-        sigma,
-        block.pixel_size,
-        block.size,
-        corner=(place_x, place_y),
-        period=structure.cell[:2].tolist() if structure.periodic else (math.inf, math.inf),
-    )
-    fraction = block.cross_section * density + drawn["background"]
+    names = ("exponent", "probe_sigma", "background", "dose")
+    main = {key: float(draw(getattr(block, key), rng)) for key in names}
+    place_y, place_x = (_place(block, structure, axis, main["probe_sigma"], rng) for axis in (1, 0))
+    lens = None if block.optics is None else _lens(drawn(block.optics, rng))
+    displacement = float(draw(block.displacement, rng))
+    scan = drawn(block.scan, rng)
+    shifts = draw_shifts(scan, block.size, block.pixel_size, rng)
+    weights = structure.numbers.astype(np.float64) ** main["exponent"]
+    sigma = main["probe_sigma"]
+    density = _density(block, structure, weights, (place_x, place_y), math.hypot(sigma, displacement), lens,
+        displacement, shifts)  # fmt: skip
+    uneven, factor = float(draw(block.uneven, rng)), np.ones(1, np.float32)
+    if uneven > 0:
+        length = float(draw(block.uneven_length, rng)) / block.pixel_size
+        factor = contamination_factor(density.shape, uneven, length, rng)
+    camera = drawn(block.detector, rng)
+    fraction = block.cross_section * density + main["background"] * factor
     if fraction.max() > 1:
         raise StructureError(
             f"cross_section: found {block.cross_section:g} Å², with which {fraction.max():.3g} of the electrons would "
             "be detected at the brightest column and the background; allowed: up to 1, by a smaller one or thinner "
             "structures"
         )
-    counts = rng.poisson(drawn["dose"] * block.pixel_size**2 * fraction).astype(np.uint32)
+    beam = main["dose"] * block.pixel_size**2
+    # A probe that interferes with nothing leaves nothing below 0 but rounding.
+    counts = record_electrons(np.maximum(beam * fraction, 0), camera, beam, rng, f"dose {main['dose']:g} e⁻/Å²")
+    width = 2.3548 * math.hypot(sigma, displacement) if lens is None else lens.width(displacement)
     row = {
         "pixel_size": block.pixel_size,
         "place_y": place_y,
         "place_x": place_x,
         "cross_section": block.cross_section,
-        **drawn,
+        **main,
+        **_told(block, lens, scan),
+        "probe_fwhm": width,
+        "displacement": displacement,
+        "uneven": uneven,
+        **camera_as_row(camera),
         "mean_counts": float(counts.mean()),
     }
-    return Item({"counts": Array(counts, lateral(block.pixel_size), "counts/px")}, row)
+    arrays = {"counts": Array(counts, lateral(block.pixel_size), "counts/px")}
+    if "columns" in block.labels:
+        found = _columns(block, structure, weights, (place_x, place_y), width, shifts)
+        axes = (Axis("column"), Axis("field", labels=COLUMN_FIELDS))
+        arrays["columns"] = Array(found, axes, ragged=True)
+    return Item(arrays, row)
+
+
+def _lens(optics: Optics) -> Lens:
+    """Lens of drawn optics."""
+    numbers = {name: float(getattr(optics.aberrations, name)) for name in Aberrations.model_fields}
+    source = float(optics.source_size) / 2.3548  # type: ignore[arg-type]
+    return Lens(optics.energy, float(optics.semiangle), {"C10": -float(optics.defocus), **numbers}, source)  # type: ignore[arg-type]
+
+
+def _density(
+    block: StemConvolution,
+    structure: Structure,
+    weights: FloatArray,
+    corner: tuple[float, float],
+    sigma: float,
+    lens: Lens | None,
+    displacement: float,
+    shifts: Shifts | None,
+) -> FloatArray:
+    """Density that each pixel shows [weight/Å²]."""
+    pixel, size, flat = block.pixel_size, block.size, structure.positions[:, :2]
+    period = (float(structure.cell[0]), float(structure.cell[1])) if structure.periodic else (math.inf, math.inf)
+    if lens is not None:
+        fine, step, first = render_by_lens(flat, weights, lens, displacement, pixel, size, corner, period)
+        if shifts is None:
+            return fine[first : first + step * size : step, first : first + step * size : step]
+        return taken(fine, step, first, shifts)
+    if shifts is None:
+        return render(flat, weights, sigma, pixel, size, corner, period)
+    # So fine that a cubic spline is exact, and so wide that the scan stays within.
+    step = max(2, math.ceil(2.5 * pixel / sigma))
+    pad = step * math.ceil(block.scan.reach(pixel, size) / pixel + 2)
+    shift = pad * pixel / step - (pixel - pixel / step) / 2
+    fine = render(
+        flat, weights, sigma, pixel / step, step * size + 2 * pad, [corner[0] - shift, corner[1] - shift], period
+    )
+    return taken(fine, step, pad, shifts)
+
+
+def _told(block: StemConvolution, lens: Lens | None, scan: Scan) -> dict[str, float]:
+    """Optics and scan as columns of the table; NaN where there is no lens."""
+    drift, angle = float(scan.drift), float(scan.drift_angle)  # type: ignore[arg-type]
+    return {
+        "energy": math.nan if lens is None else lens.energy,
+        "semiangle": math.nan if lens is None else lens.semiangle,
+        "defocus": math.nan if lens is None else -lens.aberrations["C10"],
+        **{name: math.nan if lens is None else lens.aberrations[name] for name in Aberrations.model_fields},
+        "source_size": math.nan if lens is None else 2.3548 * lens.source,
+        "jitter": float(scan.jitter),  # type: ignore[arg-type]
+        "flyback": float(scan.flyback),  # type: ignore[arg-type]
+        "drift_x": drift * math.cos(angle),
+        "drift_y": drift * math.sin(angle),
+        "skew": float(scan.skew),  # type: ignore[arg-type]
+        "hum": float(scan.hum),  # type: ignore[arg-type]
+    }
+
+
+def _columns(
+    block: StemConvolution,
+    structure: Structure,
+    weights: FloatArray,
+    corner: tuple[float, float],
+    width: float,
+    shifts: Shifts | None,
+) -> NDArray[np.float32]:
+    """Columns of the layer that are in the image [n, 5], as ``COLUMN_FIELDS``, the brightest first."""
+    layer = structure.object_id > 0
+    places = structure.positions[layer, :2] - np.array(corner)
+    if structure.periodic:
+        places = places % structure.cell[:2]
+    places, weights, numbers = places / block.pixel_size - 0.5, weights[layer], structure.numbers[layer]
+    # Columns beside the image may appear in it, and share atoms with those at its edge.
+    beyond = (block.scan.reach(block.pixel_size, block.size) + MARGIN) / block.pixel_size
+    near = ((places > -beyond) & (places < block.size + beyond)).all(axis=1)
+    places, weights, numbers = places[near], weights[near], numbers[near]
+    distance = max(0.6, 0.8 * width) if block.column_distance is None else block.column_distance
+    of_atom, count = _merged(places, distance / block.pixel_size)
+    total = np.bincount(of_atom, weights, count)
+    means = np.column_stack([np.bincount(of_atom, weights * places[:, axis], count) / total for axis in (0, 1)])
+    heaviest = np.zeros(count)
+    np.maximum.at(heaviest, of_atom, numbers)
+    if shifts is not None:
+        means = shifts.appear(means, width / 2.3548 / block.pixel_size)
+    found = np.column_stack([means, total, np.bincount(of_atom, minlength=count), heaviest])
+    found = found[((means >= -0.5) & (means < block.size - 0.5)).all(axis=1)]
+    found = found[np.argsort(-found[:, 2], kind="stable")]
+    found[:, 2] /= found[:, 2].max(initial=1e-30)
+    return found.astype(np.float32)
+
+
+def _merged(places: FloatArray, distance: float) -> tuple[NDArray[np.int64], int]:
+    """Column of each atom, and how many there are: atoms closer than this are one, and so on from each to the next."""
+    if not len(places):
+        return np.zeros(0, np.int64), 0
+    pairs = cKDTree(places).query_pairs(distance, output_type="ndarray")
+    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(places),) * 2)
+    count, of_atom = connected_components(links, directed=False)
+    return of_atom.astype(np.int64), int(count)
 
 
 def _place(block: StemConvolution, structure: Structure, axis: int, sigma: float, rng: np.random.Generator) -> float:
     """Where the outer corner of the first pixel lies along an axis of the cell [Å]."""
     edge, extent = float(structure.cell[axis]), block.size * block.pixel_size
-    margin = 0.0 if structure.periodic else REACH * sigma
+    margin = 0.0 if structure.periodic else _margin(block, sigma)
     if extent + 2 * margin > edge * (1 + 1e-9):
         raise StructureError(
             f"size: {extent:g} Å and {margin:g} Å on either side do not fit into a structure of {edge:g} Å; allowed: "
