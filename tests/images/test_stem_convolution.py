@@ -134,7 +134,7 @@ def test_images_fit_into_the_field() -> None:
     stem_convolution.check(node(block(size=108)))
     stem_convolution.check(node(block(size=128), periodic=True))
     for wanted, periodic, said in (
-        (block(size=109), False, r"which is 27\.25 Å, and 2\.5 Å \(5 probe_sigma\) on all sides,; allowed"),
+        (block(size=109), False, r"which is 27\.25 Å, and 2\.5 Å \(5 probe_sigma\) on all sides; allowed"),
         (block(size=108, probe_sigma={"uniform": [0.4, 0.6]}), False, "3 Å"),
         (block(size=129), True, r"which is 32\.25 Å; allowed"),
     ):

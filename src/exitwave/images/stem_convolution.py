@@ -53,7 +53,7 @@ def check(node: Node) -> None:
     margin = 0.0 if structures.periodic() else _margin(block, float(bounds(block.probe_sigma)[1]))
     if extent + 2 * margin > structures.field_of_view * (1 + 1e-9):
         why = f"{REACH:g} probe_sigma" if _is_plain(block) else "what probe and scan bring in"
-        around = f", and {margin:.3g} Å ({why}) on all sides," if margin else ""
+        around = f", and {margin:.3g} Å ({why}) on all sides" if margin else ""
         raise ConfigError(
             f"size: found {block.size} px of {block.pixel_size:g} Å, which is {extent:g} Å{around}; allowed: at most "
             f"the field of view of structures '{source.name}', {structures.field_of_view:g} Å in all"

@@ -214,6 +214,19 @@ def _nanoparticles(files: Sequence[Path], path: Path, about: About) -> None:
     draw_structures(files[0], path, describe, ORDER, about.get("number", 4), about["title"])
 
 
+def _monolayers(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report.monolayers import describe
+    from exitwave.report.structures import draw_structures
+
+    draw_structures(files[0], path, describe, ("item",), about.get("number", 5), about["title"])
+
+
+def _lattices(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report.monolayers import draw_lattices
+
+    draw_lattices(files, path, about["title"])
+
+
 def _plane_waves(files: Sequence[Path], path: Path, about: About) -> None:
     from exitwave.report import crystals, nanoparticles
     from exitwave.report.waves import draw_exit_waves
@@ -246,12 +259,13 @@ def _labels(files: Sequence[Path], path: Path, about: About) -> None:
 
 
 def _parameters(files: Sequence[Path], path: Path, about: About) -> None:
-    from exitwave.report import crystals, diffraction, multilayers, nanoparticles, probes, waves
+    from exitwave.report import crystals, diffraction, monolayers, multilayers, nanoparticles, probes, waves
     from exitwave.report.parameters import parameter_histograms
 
     told = {
         "structures/crystals": diffraction.TOLD_OF_CRYSTALS,
         "structures/multilayer": multilayers.TOLD,
+        "structures/monolayer": monolayers.TOLD,
         "exit_waves/probe": probes.TOLD,
         "exit_waves/scattering_matrix": diffraction.TOLD_OF_MATRICES,
         "images/diffraction": diffraction.TOLD_OF_PATTERNS,
@@ -388,5 +402,27 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
     ),
     **benchmark_figures.FIGURES,
     **diffraction_figures.FIGURES,
+    ("structures", "monolayer"): (
+        Figure(
+            "atoms.png",
+            "1 Structures",
+            "atoms",
+            "Simulated: atoms of sample monolayers of the first shard, seen from the side and from above; far atoms "
+            "are paler. What lies above is amorphous carbon.",
+            reads="shard",
+            draw=_monolayers,
+        ),
+        Figure(
+            "lattices.png",
+            "1 Structures",
+            "lattices",
+            "Simulated: the lattices of all monolayers. Left: ratio and angle of their two shortest vectors; lines are "
+            "lattices with symmetry, the square and the hexagon are marked. Middle: strain that would make a lattice "
+            "one of another class; in the grey part real images leave that open. Right: classes of the columns that a "
+            "beam sees, of those that a lens resolves, of the layer itself, and of the symmetry of its columns.",
+            reads="tables",
+            draw=_lattices,
+        ),
+    ),
 }
 """Figures by stage and kind; without a kind those of every kind of the stage."""
