@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from exitwave.benchmark import plane_lattices
 from exitwave.benchmark.areas import without_artifacts
 from exitwave.benchmark.cases import Case, Fit, Rule
 from exitwave.benchmark.metrics import SHARE, Metric, Score
@@ -22,7 +23,9 @@ from exitwave.config.benchmarks import Benchmark
 from exitwave.config.models import Preprocessing
 from exitwave.data.fingerprint import power_spectrum
 from exitwave.data.preprocess import filter_median, normalize
+from exitwave.errors import LatticeError
 from exitwave.items import Axis, lateral
+from exitwave.structures.lattice2d import CLASSES as BRAVAIS
 from exitwave.training.classification import ClassificationTask
 from exitwave.training.confusion import accuracy, macro_f1
 
@@ -96,10 +99,13 @@ def rules(task: ClassificationTask) -> Mapping[str, Rule]:
 def fitted(task: ClassificationTask) -> Mapping[str, Fit]:
     """What is reached without a look at the image, and by its power spectrum alone."""
     number = len(task.classes)
-    return {
+    methods: dict[str, Fit] = {
         "most frequent class": lambda examples: most_frequent(examples, number),
         "nearest power spectrum": lambda examples: nearest_spectrum(examples, number),
     }
+    if set(task.classes) <= set(BRAVAIS):
+        methods["lattice of the autocorrelation"] = lambda examples: plane_lattice(examples, task.classes)
+    return methods
 
 
 def most_frequent(examples: Sequence[Case], classes: int) -> Rule:
@@ -120,6 +126,23 @@ def nearest_spectrum(examples: Sequence[Case], classes: int) -> Rule:
     def rule(case: Case) -> NDArray[Any]:
         distance = (((centres - _spectrum(case.image)) / spread) ** 2).sum(axis=1)
         return _certain(int(places[distance.argmin()]), classes)
+
+    return rule
+
+
+def plane_lattice(examples: Sequence[Case], classes: Sequence[str]) -> Rule:
+    """The Bravais class of the lattice that the autocorrelation shows; where it shows none, no class is right."""
+    true = [classes[place] for place in _places(examples)]
+    how = plane_lattices.tuned([one.image for one in examples], [one.pixel_size for one in examples], true)
+    log.info("lattice of the autocorrelation: points alike to %g, tolerance %g", how.alike, how.tolerance)
+
+    def rule(case: Case) -> NDArray[Any]:
+        try:
+            found = plane_lattices.find_plane_lattice(case.image, case.pixel_size, how.alike)
+        except LatticeError:
+            return _certain(len(classes), len(classes))
+        name = found.bravais(how.tolerance).name
+        return _certain(classes.index(name) if name in classes else len(classes), len(classes))
 
     return rule
 
