@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from exitwave.benchmark.cases import Case
 from exitwave.benchmark.kinds import cases_of
 from exitwave.benchmark.metrics import Metric
 from exitwave.benchmark.scoring import metric_of, scoring_of
@@ -20,6 +21,7 @@ from exitwave.data.columns import COLUMNS
 from exitwave.data.shards import open_shard
 from exitwave.data.tables import join_tables, write_table
 from exitwave.labels.reflections import weights
+from exitwave.labels.spots import spot_map
 from exitwave.report.figures import figures
 from exitwave.study.artifacts import before_the_report
 from exitwave.training.examples import StoredImages
@@ -152,7 +154,7 @@ def test_counts_add_up_and_a_perfect_prediction_is_the_best(
     assert len(found) == 8
     rules = dict(scoring.rules(task))
     assert rules or scoring.fitted(task)
-    best = pd.DataFrame([judged.of_image(perfect(task, case.truth), case.truth, case.pixel_size) for case in found])
+    best = pd.DataFrame([judged.of_image(perfect(task, case), case.truth, case.pixel_size) for case in found])
     others = {"seed": 0, "group": [case.group for case in found]}
     row = summarise(best.assign(**others), judged, 100, np.random.default_rng(0))
     first = judged.summary[0]
@@ -163,8 +165,11 @@ def test_counts_add_up_and_a_perfect_prediction_is_the_best(
         assert worse <= row[first.name] if judged.higher_is_better else worse >= row[first.name], name
 
 
-def perfect(task: Any, truth: Any) -> Any:
+def perfect(task: Any, case: Case) -> Any:
     """The prediction that says what is true."""
+    truth = case.truth
+    if task.model.kind == "atoms":
+        return spot_map(truth[:, :2], len(case.image), task.model.target.sigma / case.pixel_size)
     if task.model.kind == "disks":
         return np.column_stack([truth[:, :2], weights(truth, task.model.target.weight)])
     if truth.ndim == 2:

@@ -120,21 +120,25 @@ images:
 datasets:
   images: {images: hrtem, validation: 0.3, test: 0.3}
   patterns: {images: disks, validation: 0.3, test: 0.3}
+  layers: {images: sheets, validation: 0.2, test: 0.1}
 models:
   masks: {kind: segmentation, encoder_depth: 3, preprocessing: {median: 1}}
   thickness: {kind: regression, target: {map: thickness}, scale: 20, masks: [5], encoder_depth: 3}
   shapes: {kind: classification, target: {column: shape}}
   disks: {kind: disks, width: 4, depth: 2}
+  atoms: {kind: atoms, encoder_depth: 3, preprocessing: {median: 1}}
 trainings:
   masks: {datasets: images, model: masks, seeds: 2}
   thickness: {datasets: images, model: thickness, streaming: true}
   shapes: {datasets: images, model: shapes}
   disks: {datasets: patterns, model: disks}
+  atoms: {datasets: layers, model: atoms}
 benchmarks:
   masks: {kind: simulated, datasets: [images], trainings: [masks]}
   thickness: {kind: simulated, datasets: [images], trainings: [thickness]}
   shapes: {kind: simulated, datasets: [images], trainings: [shapes]}
   disks: {kind: simulated, datasets: [patterns], trainings: [disks], by: [semiangle, specimen_thickness, prototype]}
+  atoms: {kind: simulated, datasets: [layers], trainings: [atoms], by: [dose, bravais]}
   strain: {kind: strain, images: scan, tuned_on: patterns, trainings: [disks]}
   real: {kind: micrographs, path: ROOT/resources/micrographs/scottlab_hrtem_patches, trainings: [masks]}
   scanned:

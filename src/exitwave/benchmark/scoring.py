@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from exitwave.benchmark.cases import Case, Fit, Rule
 from exitwave.benchmark.metrics import Metric
+from exitwave.config.atoms import Atoms
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.disks import Disks
 from exitwave.config.models import Classification, Network, Regression, Segmentation
@@ -77,6 +78,10 @@ def scoring_of(model: Network, benchmark: str = "") -> Scoring:
             from exitwave.benchmark import disks
 
             return disks
+        case Atoms():
+            from exitwave.benchmark import atoms
+
+            return atoms
         case Segmentation():
             from exitwave.benchmark import segmentation
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from exitwave.config.atoms import Atoms
 from exitwave.config.benchmarks import (
     DatacubeBenchmark,
     MicrographBenchmark,
@@ -48,6 +49,7 @@ STAGES: dict[str, dict[str, type[Block]]] = {
         "regression": Regression,
         "classification": Classification,
         "disks": Disks,
+        "atoms": Atoms,
     },
     "trainings": {"": Training},
     "benchmarks": {

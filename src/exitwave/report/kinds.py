@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from exitwave.benchmark.ensemble import Predictions
+from exitwave.config.atoms import Atoms
 from exitwave.config.disks import Disks
 from exitwave.config.models import Classification, Regression, Segmentation
 
@@ -32,5 +33,9 @@ def draw_beside_truth(
             from exitwave.report.disks import draw_disks
 
             draw_disks(predictions, baselines, path, title)
+        case Atoms():
+            from exitwave.report.atoms import draw_atoms
+
+            draw_atoms(predictions, path, title)
         case model:
             raise TypeError(f"there is no drawing of {type(model).__name__}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from exitwave.config.atoms import Atoms
 from exitwave.config.disks import Disks
 from exitwave.config.kinds import model_of
 from exitwave.config.models import Classification, Network, Regression, Segmentation
@@ -32,6 +33,10 @@ def kind_of(model: Network) -> Kind:
             from exitwave.training import disks
 
             return disks
+        case Atoms():
+            from exitwave.training import atoms
+
+            return atoms
     raise TypeError(f"there is no task of {type(model).__name__}")
 
 

@@ -1,0 +1,106 @@
+"""The task of finding atomic columns: a map with a spot at the place of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from exitwave.config.atoms import Atoms
+from exitwave.config.graph import Node
+from exitwave.errors import TrainingError
+from exitwave.labels.spots import spot_map
+from exitwave.training.pixels import PixelTask, check_arrays
+from exitwave.training.task import INPUT, Curves
+
+if TYPE_CHECKING:
+    import torch
+
+    from exitwave.training.disk_losses import DiskSums
+
+COLUMNS = "columns"
+"""Stored list of the columns of an image."""
+_LOSS = "weighted_mse"
+
+
+@dataclass(frozen=True)
+class AtomsTask(PixelTask):
+    """Maps of columns; see :class:`exitwave.training.task.Task`."""
+
+    model: Atoms
+    facts: ClassVar[dict[str, Any]] = {}
+    arrays: ClassVar[tuple[str, ...]] = (INPUT, COLUMNS)
+    curves: ClassVar[Curves] = Curves(
+        "score of columns (validation)",
+        {"validation_f1": "F1 at the best threshold", "validation_threshold": "that threshold"},
+        (0.0, 1.0),
+    )
+
+    def reads(self, rows: pd.DataFrame) -> tuple[str, ...]:
+        """The same of all images."""
+        return self.arrays
+
+    def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.float16]:
+        """Maps [n, H, H] with Gaussians of height 1."""
+        size, sigma = arrays[INPUT].shape[-1], self.model.target.sigma
+        pixels = rows["pixel_size"].to_numpy(np.float64)
+        drawn = [
+            spot_map(each[:, :2], size, sigma / pixel) for each, pixel in zip(arrays[COLUMNS], pixels, strict=True)
+        ]
+        return np.stack(drawn).astype(np.float16)
+
+    def statistics(self, targets: NDArray[Any], rows: pd.DataFrame) -> dict[str, Any]:
+        """Mean of the maps, which says how densely columns lie.
+
+        Raises
+        ------
+        TrainingError
+            If no image has a column, since then there is nothing to learn.
+        """
+        if not targets.any():
+            raise TrainingError("columns: found no column in any image; allowed: images that show some")
+        return {"mean": float(targets.mean(dtype=np.float64))}
+
+    def objective(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Squared error, six times as much where a column is."""
+        from exitwave.training.disk_losses import disk_loss
+
+        return disk_loss(outputs.float(), targets.float()[:, None], _LOSS).mean()
+
+    def sums(self, outputs: torch.Tensor, targets: torch.Tensor) -> DiskSums:
+        """Loss, and columns found and missed at several thresholds."""
+        from exitwave.training.disk_losses import DiskSums
+
+        return DiskSums.of(outputs.float(), targets.float()[:, None], self.predict(outputs), _LOSS, 1.0)
+
+    def scores(self, sums: DiskSums) -> dict[str, float]:
+        """Loss, F1 at the threshold that is best for it, and that threshold."""
+        threshold, best = sums.best()
+        return {
+            "validation_loss": float(sums.loss / sums.patterns),
+            "validation_f1": best,
+            "validation_threshold": threshold,
+        }
+
+    def predict(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Maps [n, H, W], not negative."""
+        return outputs[:, 0].float().clamp(min=0)
+
+
+def check(model: Atoms, images: Sequence[Node]) -> None:
+    """Refuse images without a list of columns."""
+    check_arrays([COLUMNS], images, lists=True)
+
+
+def facts(model: Atoms, manifest: pd.DataFrame) -> dict[str, Any]:
+    """A target follows from list and block alone."""
+    return {}
+
+
+def task(model: Atoms, facts: Mapping[str, Any]) -> AtomsTask:
+    """The task of a block."""
+    return AtomsTask(model)
