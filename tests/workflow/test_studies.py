@@ -115,6 +115,7 @@ def metadata(images: Member) -> pd.DataFrame:
             "structure_id": f"{structures.name}/{item:06d}",
             "split_position": positions[item],
             "defocus": float(draw(getattr(images.block, "defocus", 0.0), rng)),
+            "bravais_margin": 0.1,
             "images": images.name,
             "shard": "",
             "row": item,
