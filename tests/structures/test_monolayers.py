@@ -71,6 +71,12 @@ def test_prototypes_can_be_chosen_and_unknown_ones_are_named():
         monolayers.check(Node("structures", "sheets", block(prototypes=["MoS2"]), {}))
 
 
+def test_an_element_that_not_all_layers_have_cannot_be_replaced():
+    wanted = block(prototypes=["MoS2, 2H"], dopants=[{"element": "Re", "host": "Mo", "fraction": 0.1}])
+    with pytest.raises(StructureError, match=r"^dopants.host: found 'Mo', which \d+ of 10 monolayers do not have"):
+        monolayers.check(Node("structures", "sheets", wanted, {}))
+
+
 # --- items --------------------------------------------------------------------------------------
 
 

@@ -40,11 +40,15 @@ class Scan(Block):
 
     jitter: NonNegativeReal = Field(0.0, description="standard deviation of the shifts of rows, along them [px]")
     jitter_correlation: Fraction = Field(0.5, description="correlation of the shifts of neighbouring rows")
-    flyback: Real = Field(0.0, description="lag at the start of each row, which decays along it [px]")
+    flyback: Annotated[Real, within(low=-50, high=50)] = Field(
+        0.0, description="lag at the start of each row, which decays along it [px]"
+    )
     flyback_length: Positive = Field(10.0, description="pixels in which the lag falls to 1/e")
     drift: NonNegativeReal = Field(0.0, description="drift of the specimen during the image [Å]")
     drift_angle: Real = Field(0.0, description="its direction, from x towards y [rad]")
-    skew: Real = Field(0.0, description="angle by which the axes of the scan are off a right angle [°]")
+    skew: Annotated[Real, within(low=-10, high=10)] = Field(
+        0.0, description="angle by which the axes of the scan are off a right angle [°]"
+    )
     hum: NonNegativeReal = Field(0.0, description="amplitude of shifts along rows with the mains [px]")
     hum_period: Positive = Field(7.3, description="rows in a period of the mains")
 

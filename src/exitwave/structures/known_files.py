@@ -20,7 +20,17 @@ from exitwave.structures.kept import keep, kept, place_of, versions_of
 log = logging.getLogger(__name__)
 WORTH_KEEPING = 100
 """Files below which reading them again takes less than a second or two."""
-_READERS = ("cif", "crystal", "crystal_files", "files", "reading", "space_groups", "standard")
+_READERS = (
+    "cif",
+    "crystal",
+    "crystal_files",
+    "files",
+    "lattice2d",
+    "monolayer_files",
+    "reading",
+    "space_groups",
+    "standard",
+)
 """Modules that what is known of a file depends on."""
 
 Known = dict[str, Any]

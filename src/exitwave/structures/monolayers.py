@@ -75,7 +75,15 @@ def check(node: Node) -> None:
         for key, symbol in (("element", dopant.element), ("host", dopant.host)):
             if symbol is not None and symbol not in atomic_numbers:
                 raise StructureError(f"dopants.{key}: found '{symbol}'; allowed: a chemical symbol such as Re")
-    _layers(block)
+    layers = _seen(block)
+    for dopant in block.dopants:
+        number = atomic_numbers.get(dopant.host or "")
+        lacking = [layer for layer in layers if number is not None and number not in layer.numbers]
+        if lacking:
+            raise StructureError(
+                f"dopants.host: found '{dopant.host}', which {len(lacking)} of {len(layers)} monolayers do not have, "
+                f"such as {lacking[0].formula}; allowed: an element of all, fewer prototypes, or no host"
+            )
 
 
 def make(block: Monolayers, asked: Iterable[Asked], wanted: Collection[str] | None = None) -> Iterator[Item]:
