@@ -273,6 +273,46 @@ def strain(
 
 
 @app.command()
+def atoms(
+    images: Annotated[
+        list[Path], typer.Argument(help="STEM images: DM3, DM4, EMD, SER, MRC, TIFF, PNG ..., or folders of them")
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Option(help="file of networks, or folder of a training or a network; without networks if left out"),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="folder for tables and pictures; what it has of other images stays")
+    ] = Path("atoms"),
+    pixel_size: Annotated[
+        float | None, typer.Option(help="pixel [Å], where the files do not say, or in place of what they say")
+    ] = None,
+    frame: Annotated[
+        str | None, typer.Option(help="which image of files that hold several, counted from 1, or all")
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0.001, max=0.1, help="strain below which a lattice is of a more symmetric class")
+    ] = 0.02,
+    any_pixel_size: Annotated[
+        bool, typer.Option(help="go on where pixels are more than 4 times coarser or finer than the networks'")
+    ] = False,
+) -> None:
+    """Find atomic columns in STEM images, their places to a fraction of a pixel, and the lattice with its class."""
+    from exitwave.jobs.apply import find_images
+    from exitwave.jobs.atoms import Looking, atoms_of_files
+
+    found, failed, done = find_images(images), [], 0
+    how = Looking(model, pixel_size, _frame(frame), tolerance, any_pixel_size)
+    for outcome in atoms_of_files(found, output, how):
+        typer.echo(outcome.told if outcome.done else f"skipped: {outcome.told}", err=not outcome.done)
+        done += outcome.done
+        failed += [] if outcome.done else [outcome.told]
+    typer.echo(f"{done} of {done + len(failed)} images; results in {output}")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def correct(
     results: Annotated[Path, typer.Argument(help="folder of results of exitwave segment, with masks NAME_corrected")],
     output: Annotated[Path, typer.Option(help="folder to make, or to add to: images, masks and an index.csv")],
