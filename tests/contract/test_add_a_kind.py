@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from exitwave.config import images
+from exitwave.config import stem
 from exitwave.config.kinds import STAGES
 from exitwave.data.tables import read_table, table_path
 from exitwave.errors import ConfigError
@@ -32,9 +32,9 @@ def snippets(language: str) -> list[str]:
 def shadow(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The kind of the page, in the two places where kinds are found."""
     block, functions = snippets("python")
-    beside = dict(vars(images))
+    beside = dict(vars(stem))
     exec(compile(block, PAGE.name, "exec"), beside)
-    monkeypatch.setattr(images, "Shadow", beside["Shadow"], raising=False)
+    monkeypatch.setattr(stem, "Shadow", beside["Shadow"], raising=False)
     module = ModuleType("exitwave.images.shadow")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(compile(functions, PAGE.name, "exec"), module.__dict__)

@@ -155,7 +155,7 @@ def test_layers_vacancies_dopants_and_carbon():
     assert set(arrays["grain"].values[layer]) == {0, 1}
     assert row["vacancies"] == pytest.approx(0.05 * (layer.sum() + row["vacancies"]), abs=1)
     assert (arrays["numbers"].values[layer] == 7).sum() == row["dopants"] == pytest.approx(0.1 * layer.sum(), abs=1)
-    assert row["contamination"] == 8
+    assert row["contamination_thickness"] == 8
     assert height[carbon].min() > height[layer].max() + 2
     assert np.ptp(height[carbon]) == pytest.approx(8, abs=1.5)
     assert row["cell_height"] == pytest.approx(np.ptp(height) + 2 * wanted.vacuum, abs=0.01)

@@ -266,7 +266,7 @@ def crystals() -> list[tuple[str, Any]]:
 
 def test_columns_of_other_kinds_are_no_columns_of_a_dataset(changed: Any, refusal: Any) -> None:
     changed(*crystals(), ("datasets.crystals.where", "thickness > 3"))
-    for name, column in (("crystals", "defocus"), ("gold", "crystal_system")):
+    for name, column in (("crystals", "focal_spread"), ("gold", "crystal_system")):
         sentence = refusal(*crystals(), (f"datasets.{name}.where", f"{column} == {column}"))
         assert sentence.startswith(f"datasets.{name}.where: found unknown column '{column}'")
         sentence = refusal(*crystals(), (f"datasets.{name}.where", None), (f"datasets.{name}.limit", {column: 3}))

@@ -55,7 +55,7 @@ class Monolayers(Fields):
         "ripple": Column("Å"),
         "vacancies": Column(),
         "dopants": Column(),
-        "contamination": Column("Å"),
+        "contamination_thickness": Column("Å"),
         "cell_height": Column("Å"),
         "n_atoms": Column(),
         "periodic": Column(),

@@ -35,7 +35,7 @@ def describe(row: Mapping[Any, Any]) -> str:
     """Formula, prototype and class of a monolayer, in a few lines."""
     lines = [f"item {row['item']}: {row['formula']}, {row['bravais']}", str(row["prototype"])]
     more = [f"{row['layers']:.0f} layers"] if row["layers"] > 1 else []
-    more += [f"{row['contamination']:.0f} Å of carbon"] if row["contamination"] > 0 else []
+    more += [f"{row['contamination_thickness']:.0f} Å of carbon"] if row["contamination_thickness"] > 0 else []
     return "\n".join([*lines, ", ".join(more)] if more else lines)
 
 

@@ -252,7 +252,7 @@ def _item(block: Monolayers, layer: Monolayer, rng: np.random.Generator) -> Item
         "ripple": ripple,
         "vacancies": vacancies,
         "dopants": dopants,
-        "contamination": carbon,
+        "contamination_thickness": carbon,
         "cell_height": float(structure.cell[2]),
         "n_atoms": len(structure.numbers),
         "periodic": int(structure.periodic),
