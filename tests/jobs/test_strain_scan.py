@@ -96,7 +96,8 @@ def test_strain_of_a_scan_is_measured_and_written_in_every_form(tmp_path, pictur
     assert (maps["trust"] == GOOD).all()
     for name, expected in (("e_xx", STRAIN[0, 0]), ("e_yy", STRAIN[1, 1]), ("e_xy", STRAIN[0, 1]), ("rotation", TURN)):
         assert maps[name][:, :3].mean() == pytest.approx(0, abs=3e-4)
-        assert maps[name][:, 3:].mean() == pytest.approx(expected, abs=1.5e-3)
+        # On disks of few pixels that all lie alike on them, rims are off by a tenth of a pixel.
+        assert maps[name][:, 3:].mean() == pytest.approx(expected, abs=2.5e-3)
     assert told[0] == (0, 24)
     assert told[-1] == (24, 24)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
@@ -208,7 +209,7 @@ def test_another_reference_and_axis_need_no_disk_to_be_found_again(tmp_path, how
     np.testing.assert_array_equal(after["g1_x"], before["g1_x"])
     assert after["e_xx"][:, 3:].mean() == pytest.approx(0, abs=3e-4)
     # What was longer than the reference is the reference now.
-    assert after["rotation"][:, :3].mean() == pytest.approx(-TURN, abs=1.5e-3)
+    assert after["rotation"][:, :3].mean() == pytest.approx(-TURN, abs=2.5e-3)
     g1 = after["reference"][:, 0]
     assert float(after["axis"]) == pytest.approx(math.atan2(g1[1], g1[0]))
     assert f"along g1, which is {math.degrees(after['axis']):.2f}° from x" in found[3]
