@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 
 from exitwave.benchmark import atoms
 from exitwave.benchmark.cases import Case
@@ -123,3 +124,14 @@ def test_spots_keep_places_between_pixels():
     near = np.array([[40.2, 40.1], [43.3, 40.4]])
     found = atoms.places_of(spot_map(near, SIZE, SIGMA), 0.5, PIXEL)
     assert found[np.argsort(found[:, 0])] == pytest.approx(near, abs=0.3)
+
+
+def test_validation_counts_what_lies_between_columns_as_false():
+    true = torch.as_tensor(spot_map(grid(9.0), SIZE, SIGMA))[None]
+    between = torch.as_tensor(0.3 * spot_map(grid(9.0) + 4.5, SIZE, SIGMA))[None]
+    right = TASK.scores(TASK.sums(true[:, None], true))
+    wrong = TASK.scores(TASK.sums((true + between)[:, None], true))
+    assert right["validation_f1"] == 1
+    # Found at a height at which the false ones are left out.
+    assert wrong["validation_threshold"] >= 0.3
+    assert wrong["validation_f1"] == 1

@@ -45,22 +45,26 @@ def draw_atoms(predictions: Predictions, path: str | Path, title: str = "") -> N
             pixel, image = float(row["pixel_size"]), predictions.image(place)
             found, true = places_of(mean, threshold, pixel), truth[:, :2].astype(np.float64)
             matched = match(found, true, TOLERANCE / pixel)
+            # The middle, pixel by pixel.
+            edge = min(len(image), round(SHOWN / pixel))
+            first = (len(image) - edge) // 2
+            part = np.s_[first : first + edge, first : first + edge]
+            low, high = np.percentile(image, [0.5, 99.8])
             for axis in (above, below):
                 picture(axis)
-            above.imshow(image, cmap="gray", vmin=np.percentile(image, 0.5), vmax=np.percentile(image, 99.8))
-            below.imshow(np.asarray(mean, np.float32), cmap="magma", vmin=0, vmax=1)
+            above.imshow(image[part], cmap="gray", vmin=low, vmax=high)
+            below.imshow(np.asarray(mean, np.float32)[part], cmap="magma", vmin=0, vmax=1)
             below.set_title("output of the network", fontsize=8, pad=3)
-            scale_bar(above, pixel, image.shape, "Å")
+            scale_bar(above, pixel, image[part].shape, "Å")
             missed = np.delete(true, matched.true, axis=0)
             false = np.delete(found, matched.found, axis=0)
-            above.plot(*found[matched.found].T, "+", ms=6, mew=0.9, color=GREEN)
-            above.plot(*missed.T, "o", ms=7, mew=1.0, mfc="none", mec=ORANGE)
-            above.plot(*false.T, "x", ms=6, mew=1.2, color=VERMILLION)
+            above.plot(*(found[matched.found] - first).T, "+", ms=6, mew=0.9, color=GREEN)
+            above.plot(*(missed - first).T, "o", ms=7, mew=1.0, mfc="none", mec=ORANGE)
+            above.plot(*(false - first).T, "x", ms=6, mew=1.2, color=VERMILLION)
             scores = metric.of_image(mean, truth, pixel)
             above.set_title(f"{row['image']}\nF1 {scores['f1']:.3f}, RMS {scores['rms']:.0f} pm", fontsize=8, pad=3)
-            middle, half = (len(image) - 1) / 2, min(len(image) / 2, SHOWN / pixel / 2)
             for axis in (above, below):
-                axis.set(xlim=(middle - half, middle + half), ylim=(middle + half, middle - half))
+                axis.set(xlim=(-0.5, edge - 0.5), ylim=(edge - 0.5, -0.5))
         handles = [
             Line2D([], [], ls="", marker="+", ms=8, mew=1.2, color=GREEN, label=f"found, within {TOLERANCE:g} Å"),
             Line2D([], [], ls="", marker="o", ms=8, mfc="none", mec=ORANGE, label="missed"),

@@ -75,7 +75,7 @@ class AtomsTask(PixelTask):
         """Loss, and columns found and missed at several thresholds."""
         from exitwave.training.disk_losses import DiskSums
 
-        return DiskSums.of(outputs.float(), targets.float()[:, None], self.predict(outputs), _LOSS, 1.0)
+        return DiskSums.of(outputs.float(), targets.float()[:, None], self.predict(outputs), _LOSS, 1.0, True)
 
     def scores(self, sums: DiskSums) -> dict[str, float]:
         """Loss, F1 at the threshold that is best for it, and that threshold."""

@@ -137,15 +137,25 @@ class DiskSums:
         return DiskSums(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
     @classmethod
-    def of(cls, outputs: torch.Tensor, targets: torch.Tensor, image: torch.Tensor, loss: str, gamma: float) -> DiskSums:
+    def of(
+        cls,
+        outputs: torch.Tensor,
+        targets: torch.Tensor,
+        image: torch.Tensor,
+        loss: str,
+        gamma: float,
+        all_asked: bool = False,
+    ) -> DiskSums:
         """Sums of outputs and targets, see :func:`disk_loss`, and of the images [n, H, W] that disks are found in.
 
-        Peaks are whole pixels here. The direct beam is found always and counts as any other.
+        Peaks are whole pixels here. The direct beam is found always and counts as any other. With ``all_asked`` there
+        are no weak reflections, which may be found or not: what is of no strong one is false.
         """
         true = targets[:, 0]
         peaks = _local_maxima(image)
         strong = _local_maxima(true) & (true > 0.9 * STRONG**gamma)
-        near_strong, near_any = _spread(strong), _spread(true > LEAST_WEIGHT**gamma)
+        near_strong = _spread(strong)
+        near_any = near_strong if all_asked else _spread(true > LEAST_WEIGHT**gamma)
         found = []
         for threshold in THRESHOLDS:
             there = peaks & (image > threshold)
