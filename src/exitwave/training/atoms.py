@@ -79,12 +79,7 @@ class AtomsTask(PixelTask):
 
     def scores(self, sums: DiskSums) -> dict[str, float]:
         """Loss, F1 at the threshold that is best for it, and that threshold."""
-        threshold, best = sums.best()
-        return {
-            "validation_loss": float(sums.loss / sums.patterns),
-            "validation_f1": best,
-            "validation_threshold": threshold,
-        }
+        return sums.scores()
 
     def predict(self, outputs: torch.Tensor) -> torch.Tensor:
         """Maps [n, H, W], not negative."""

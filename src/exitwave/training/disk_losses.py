@@ -171,6 +171,15 @@ class DiskSums:
         place = int(scores.argmax())
         return THRESHOLDS[place], float(scores[place])
 
+    def scores(self) -> dict[str, float]:
+        """Validation loss, F1 at the threshold that is best for it, and that threshold."""
+        threshold, best = self.best()
+        return {
+            "validation_loss": float(self.loss / self.patterns),
+            "validation_f1": best,
+            "validation_threshold": threshold,
+        }
+
 
 def _local_maxima(images: torch.Tensor) -> torch.Tensor:
     return (images == max_pool2d(images[:, None], 3, 1, 1)[:, 0]) & (images > 0)

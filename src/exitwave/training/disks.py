@@ -118,12 +118,7 @@ class DisksTask:
 
     def scores(self, sums: DiskSums) -> dict[str, float]:
         """Loss, F1 at the threshold that is best for it, and that threshold."""
-        threshold, best = sums.best()
-        return {
-            "validation_loss": float(sums.loss / sums.patterns),
-            "validation_f1": best,
-            "validation_threshold": threshold,
-        }
+        return sums.scores()
 
     def predict(self, outputs: torch.Tensor) -> torch.Tensor:
         """Images of structure factors [n, H, W], not negative; with places, each pixel is taken where it points to."""
