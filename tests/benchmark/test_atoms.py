@@ -116,6 +116,18 @@ def test_classical_methods_find_columns_that_stand_apart(name):
         assert 1 < found["rms"] < 6 * 45 / np.sqrt(2000)
 
 
+def test_what_exitwave_atoms_finds_is_a_baseline_that_needs_no_examples():
+    rule = atoms.rules(TASK)["columns, fitted"]
+    judged = atoms.metric(TASK, atoms.threshold(None, None))
+    case = noisy(10)
+    found = judged.of_image(rule(case), case.truth, PIXEL)
+    assert found["f1"] > 0.97
+    # A fit places columns as well as counting allows, and better than a peak.
+    assert found["rms"] < 3 * 45 / np.sqrt(2000)
+    nothing = Case("even", np.full((64, 64), 3.0, np.float32), columns(np.zeros((0, 2))), PIXEL, "even")
+    assert not rule(nothing).any()
+
+
 def test_spots_keep_places_between_pixels():
     true = np.array([[20.37, 31.81], [60.0, 44.5], [90.25, 90.75]])
     found = atoms.places_of(spot_map(true, SIZE, SIGMA), 0.5, PIXEL)

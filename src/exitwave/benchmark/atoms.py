@@ -16,11 +16,13 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from exitwave.benchmark.cases import Case, Fit, Rule
+from exitwave.benchmark.columns import find_columns
 from exitwave.benchmark.metrics import SHARE, Metric, Score, f1_of, ratio
 from exitwave.benchmark.peaks import find_peaks
 from exitwave.benchmark.prediction import predict_map
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.stem import COLUMN_FIELDS
+from exitwave.errors import MicrographError
 from exitwave.items import Axis, lateral
 from exitwave.labels.spots import spot_map
 from exitwave.training.atoms import COLUMNS, AtomsTask
@@ -200,8 +202,17 @@ def scores_from_counts(counts: FloatArray) -> dict[str, FloatArray]:
 
 
 def rules(task: AtomsTask) -> Mapping[str, Rule]:
-    """An image in which nothing is found: what its pixel accuracy is, others have to beat."""
-    return {"nothing": lambda case: np.zeros(case.image.shape, np.float16)}
+    """What `exitwave atoms` finds without networks, and nothing: the pixel accuracy of that others have to beat."""
+    spot = task.model.target.sigma
+
+    def fitted_columns(case: Case) -> NDArray[Any]:
+        try:
+            places = find_columns(case.image, case.pixel_size).places
+        except MicrographError:
+            places = np.zeros((0, 2))
+        return spot_map(places, len(case.image), spot / case.pixel_size)
+
+    return {"nothing": lambda case: np.zeros(case.image.shape, np.float16), "columns, fitted": fitted_columns}
 
 
 def fitted(task: AtomsTask) -> Mapping[str, Fit]:

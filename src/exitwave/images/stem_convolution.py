@@ -11,9 +11,6 @@ from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from exitwave.config.distributions import bounds, draw
 from exitwave.config.graph import Node
@@ -28,6 +25,7 @@ from exitwave.imaging.detector import check_camera, record_electrons
 from exitwave.imaging.scanned import Shifts, draw_shifts, taken
 from exitwave.imaging.stem import MARGIN, Lens, render_by_lens
 from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Axis, Cost, Item, lateral
+from exitwave.labels.atomic_columns import clusters
 from exitwave.structures.structure import Structure, structure_from
 
 FloatArray = NDArray[np.float64]
@@ -247,7 +245,10 @@ def _columns(
     near = ((places > -beyond) & (places < block.size + beyond)).all(axis=1)
     places, weights, numbers = places[near], weights[near], numbers[near]
     distance = max(0.6, 0.8 * width) if block.column_distance is None else block.column_distance
-    of_atom, count = _merged(places, distance / block.pixel_size)
+    if not len(places):
+        return np.zeros((0, len(COLUMN_FIELDS)), np.float32)
+    of_atom = clusters(places, distance / block.pixel_size)
+    count = int(of_atom.max()) + 1
     total = np.bincount(of_atom, weights, count)
     means = np.column_stack([np.bincount(of_atom, weights * places[:, axis], count) / total for axis in (0, 1)])
     heaviest = np.zeros(count)
@@ -259,16 +260,6 @@ def _columns(
     found = found[np.argsort(-found[:, 2], kind="stable")]
     found[:, 2] /= found[:, 2].max(initial=1e-30)
     return found.astype(np.float32)
-
-
-def _merged(places: FloatArray, distance: float) -> tuple[NDArray[np.int64], int]:
-    """Column of each atom, and how many there are: atoms closer than this are one, and so on from each to the next."""
-    if not len(places):
-        return np.zeros(0, np.int64), 0
-    pairs = cKDTree(places).query_pairs(distance, output_type="ndarray")
-    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(places),) * 2)
-    count, of_atom = connected_components(links, directed=False)
-    return of_atom.astype(np.int64), int(count)
 
 
 def _place(block: StemConvolution, structure: Structure, axis: int, sigma: float, rng: np.random.Generator) -> float:
