@@ -7,38 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.shared.lattice_images import CELLS, PIXEL, SIZE, image_of
 
 from exitwave.benchmark.cases import Case
 from exitwave.benchmark.classification import plane_lattice
-from exitwave.benchmark.plane_lattices import autocorrelation, find_plane_lattice, tuned
+from exitwave.benchmark.plane_lattices import find_plane_lattice, tuned
 from exitwave.errors import LatticeError
 from exitwave.imaging.convolution import render
 from exitwave.structures.lattice2d import CLASSES, reduced
 
-PIXEL, SIZE = 0.2, 192
 KNOWN = Path(__file__).parents[2] / "resources/lattices"
-CELLS = {
-    "hexagonal": (3.2, 3.2, 120),
-    "square": (3.9, 3.9, 90),
-    "rectangular": (3.3, 4.9, 90),
-    "rhombus": (4.1, 4.1, 107),
-    "oblique": (3.6, 4.7, 103),
-}
-
-
-def image_of(name, angle=0.3, second=0.5, counts=300.0, seed=0, size=SIZE):
-    """Columns of two weights in each cell, and the vectors of the cell."""
-    a, b, gamma = CELLS[name]
-    cell = np.array([[a, 0], [b * np.cos(np.radians(gamma)), b * np.sin(np.radians(gamma))]])
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    cell = cell @ turn
-    index = np.array([(i, j) for i in range(-60, 61) for j in range(-60, 61)])
-    first = index @ cell + [20.0, 19.0]
-    places = np.concatenate([first, first + [0.31, 0.64] @ cell])
-    weights = np.repeat([1.0, second], len(first))
-    density = render(places, weights, 0.5, PIXEL, size)
-    rng = np.random.default_rng(seed)
-    return rng.poisson(counts * PIXEL**2 * (density + 0.05)).astype(np.float32), cell
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.3, 1.1])
@@ -77,16 +55,6 @@ def test_a_column_of_almost_the_same_weight_is_told_from_one_of_the_same():
 def test_where_there_is_no_lattice_none_is_found(image):
     with pytest.raises(LatticeError, match="allowed: an image of a lattice"):
         find_plane_lattice(image, PIXEL, alike=0.93)
-
-
-def test_the_autocorrelation_is_not_biased_by_the_edge():
-    image, _cell = image_of("square", angle=0.0, counts=1e6, size=160)
-    found = autocorrelation(image, PIXEL)
-    middle, step = len(found) // 2, CELLS["square"][0] / PIXEL
-    assert found[middle, middle] == 1
-    near, far = (found[middle, round(middle + times * step)] for times in (2, 4))
-    assert far == pytest.approx(near, rel=0.1)
-    assert far > 0.85
 
 
 def cases(number=30):

@@ -3,9 +3,11 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score
+from tests.shared.lattice_images import PIXEL, image_of
 
 from exitwave.benchmark.cases import Case
-from exitwave.benchmark.classification import most_frequent, nearest_spectrum
+from exitwave.benchmark.classification import most_frequent, nearest_spectrum, predict
+from exitwave.config.benchmarks import SimulatedBenchmark
 from exitwave.config.graph import Node
 from exitwave.config.models import Classification
 from exitwave.config.structures import NanoparticlesOnSubstrate
@@ -17,6 +19,7 @@ from exitwave.training.encoders import build_classifier
 from exitwave.training.examples import HeldExamples
 from exitwave.training.kinds import task_of, task_on
 from exitwave.training.loop import train
+from exitwave.training.networks import LoadedNetwork
 
 CLASSES = ["rings", "stripes", "waves"]
 
@@ -70,14 +73,14 @@ def test_textures_are_told_apart_better_than_by_any_baseline(data, tmp_path):
 
 @pytest.mark.parametrize("name", ["resnet18", "densenet121", "mit_b0"])
 def test_networks_of_both_libraries_give_one_logit_a_class(name):
-    network = build_classifier(model(encoder=name), 4).eval()
+    network = build_classifier(model(encoder=name), 4, 1).eval()
     with torch.no_grad():
         assert network(torch.zeros(2, 1, 64, 64)).shape == (2, 4)
 
 
 def test_an_unknown_network_is_refused_with_similar_names():
     with pytest.raises(TrainingError, match=r"encoder is 'densenet120'; allowed: .*densenet121"):
-        build_classifier(model(encoder="densenet120"), 2)
+        build_classifier(model(encoder="densenet120"), 2, 1)
 
 
 def test_images_that_a_network_cannot_take_are_refused():
@@ -86,6 +89,27 @@ def test_images_that_a_network_cannot_take_are_refused():
         task.check(task.build(), (4, 64, 64))
     with pytest.raises(TrainingError, match="batches of 2 images or more"):
         task_of(model(batch_size=1), {"classes": CLASSES}).check(torch.nn.Identity(), (4, 64, 64))
+
+
+def test_a_network_sees_quarters_of_autocorrelations_in_training_and_after(tmp_path):
+    classes = ["hexagonal", "square"]
+    block = model(representation="autocorrelation", encoder="test_resnet", epochs=1, preprocessing={"median": 1})
+    task = task_of(block, {"classes": classes})
+    images = np.stack([image_of(classes[i % 2], 0.2 * i, counts=200.0, seed=i, size=96)[0] for i in range(12)])
+    seen, truth = task.inputs({"counts": images}), np.arange(12, dtype=np.int64) % 2
+    assert seen.shape == (12, 2, 96, 96)
+    sets = (HeldExamples.of([str(i) for i in part], seen[part], truth[part]) for part in (range(8), range(8, 12)))
+    settings = {"device": "cpu", "precision": "32", "threads": 1, "progress": lambda line: None}
+    network = train(*sets, task, seed=1, checkpoint=tmp_path / "checkpoint.pt", **settings).network
+    with torch.no_grad():
+        expected = task.predict(network(torch.as_tensor(seen[8:9])))[0]
+    benchmark = SimulatedBenchmark(kind="simulated", datasets=["any"], trainings=["any"], size=1)
+    # An image of another pixel is brought to that of the network.
+    finer = np.repeat(np.repeat(images[8], 2, 0), 2, 1)
+    for image, pixel, apart in ((images[8], PIXEL, 1e-5), (finer, PIXEL / 2, 0.02)):
+        case = Case("a", image, truth[8:9], pixel, "a")
+        found = predict(LoadedNetwork(network, task, PIXEL, {}), case, benchmark, task)
+        np.testing.assert_allclose(found[:2], expected, atol=apart)
 
 
 def manifest(materials):

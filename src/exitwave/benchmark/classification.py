@@ -184,11 +184,14 @@ def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: Classifi
         log.warning("%s: %s", case.name, told)
     image = resample(image, resampled_shape(shape, case.pixel_size, network.pixel_size))
     image = normalize(filter_median(image, preprocessing.median), preprocessing.normalization)
+    own = network.task
+    assert isinstance(own, ClassificationTask)
+    seen = torch.from_numpy(own.represented(image[None]).astype(np.float32))
     with torch.inference_mode():
-        known = network.task.predict(network.module(torch.from_numpy(image)[None, None]))[0].numpy()
+        known = own.predict(network.module(seen if seen.ndim == 4 else seen[:, None]))[0].numpy()
     probability = np.zeros(len(task.classes) + 1, np.float32)
     places = {name: place for place, name in enumerate(task.classes)}
-    for name, value in zip(network.task.facts["classes"], known, strict=True):
+    for name, value in zip(own.classes, known, strict=True):
         place = places.get(name, len(task.classes))
         probability[place] = max(probability[place], value)
     return probability

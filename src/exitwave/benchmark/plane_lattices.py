@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import irfft2, next_fast_len, rfft2
-from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.ndimage import maximum_filter
 
 from exitwave.benchmark.peaks import find_peaks
+from exitwave.data.autocorrelation import autocorrelation
 from exitwave.errors import LatticeError
 from exitwave.structures.lattice2d import PlaneClass, bravais_class, reduced
 
@@ -61,34 +61,6 @@ class PlaneLattice:
         return bravais_class(self.vectors, tolerance)
 
 
-def autocorrelation(image: NDArray[np.floating], pixel_size: float) -> FloatArray:
-    """Correlation of an image with itself, shifted.
-
-    Parameters
-    ----------
-    image : float [H, W]
-    pixel_size : float
-        [Å].
-
-    Returns
-    -------
-    float64 [2 n + 1, 2 n + 1]
-        Shifts up to n pixels along either axis, n being ``REACH`` of the shorter edge; the middle is no shift. 1 is the
-        variance of the smoothed image. Each shift counts where the shifted images overlap, without bias.
-    """
-    smooth = gaussian_filter(image.astype(np.float64), SMOOTH / pixel_size)
-    flat = smooth - gaussian_filter(smooth, EVEN / pixel_size)
-    flat -= flat.mean()
-    shape = [next_fast_len(2 * edge) for edge in image.shape]
-    spectrum, mask = rfft2(flat, s=shape), rfft2(np.ones(image.shape), s=shape)
-    products = irfft2(spectrum.real**2 + spectrum.imag**2, s=shape)
-    overlap = irfft2(mask.real**2 + mask.imag**2, s=shape)
-    most = int(REACH * min(image.shape))
-    shifts = np.arange(-most, most + 1)
-    kept = products[np.ix_(shifts, shifts)] / np.maximum(overlap[np.ix_(shifts, shifts)], 1)
-    return np.asarray(kept / max(float(kept[most, most]), 1e-30))
-
-
 def find_plane_lattice(image: NDArray[np.floating], pixel_size: float, alike: float = 0.8) -> PlaneLattice:
     """The lattice of an image.
 
@@ -105,7 +77,11 @@ def find_plane_lattice(image: NDArray[np.floating], pixel_size: float, alike: fl
     LatticeError
         If there is none.
     """
-    return lattice_of(autocorrelation(image, pixel_size), pixel_size, alike)
+    return lattice_of(_correlation(image, pixel_size), pixel_size, alike)
+
+
+def _correlation(image: NDArray[np.floating], pixel_size: float) -> FloatArray:
+    return autocorrelation(image, SMOOTH / pixel_size, EVEN / pixel_size, REACH)
 
 
 def lattice_of(correlation: FloatArray, pixel_size: float, alike: float) -> PlaneLattice:
@@ -182,7 +158,7 @@ ALIKE, TOLERANCES = (0.6, 0.7, 0.8, 0.87, 0.93), (0.005, 0.01, 0.015, 0.02, 0.03
 
 def tuned(images: Sequence[NDArray[np.floating]], pixel_sizes: Sequence[float], classes: Sequence[str]) -> Tuned:
     """Of the values that are tried those with which most images have the class that they have; the first of equals."""
-    correlations = [autocorrelation(image, size) for image, size in zip(images, pixel_sizes, strict=True)]
+    correlations = [_correlation(image, size) for image, size in zip(images, pixel_sizes, strict=True)]
     best, most = Tuned(0.8, 0.02), -1
     for alike in ALIKE:
         found = [

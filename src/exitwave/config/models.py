@@ -202,6 +202,10 @@ class Regression(PixelNetwork):
         return self.model_dump(mode="json", include={"kind", "target", "masks"}, exclude_defaults=True)
 
 
+QUARTER = 96
+"""Edge of the quarter of an autocorrelation that networks see [px]."""
+
+
 class Classification(ImageNetwork):
     """A network that tells classes of images apart."""
 
@@ -210,9 +214,23 @@ class Classification(ImageNetwork):
     encoder: str = Field(
         "resnet18", description="network, from timm, or encoder from segmentation-models-pytorch; random weights"
     )
+    representation: Literal["image", "autocorrelation"] = Field(
+        "image",
+        description="what the network sees: the image; or a quarter of its autocorrelation, turned to a mirror line, "
+        "which shows the lattice wherever and however it lies",
+    )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="share of the probability that the loss spreads evenly over all classes"
     )
+
+    def seen(self, size: int) -> tuple[int, int]:
+        """Channels and edge [px] of what the network sees of images with an edge of so many pixels."""
+        return (1, size) if self.representation == "image" else (2, QUARTER)
+
+    def parts(self) -> dict[str, Any]:
+        """See :meth:`Network.parts`; the representation, unless it is the image."""
+        seen = {} if self.representation == "image" else {"representation": self.representation}
+        return {**super().parts(), **seen}
 
     def columns(self) -> tuple[str, ...]:
         """The column whose values are the classes."""

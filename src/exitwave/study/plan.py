@@ -20,7 +20,7 @@ from exitwave.config.benchmarks import (
 )
 from exitwave.config.datasets import Dataset
 from exitwave.config.images import Images
-from exitwave.config.models import Network
+from exitwave.config.models import Classification, Network
 from exitwave.config.trainings import Training
 from exitwave.errors import ScanError
 from exitwave.images.kinds import simulation_of
@@ -199,9 +199,10 @@ def _seconds_on_a_core(training: Member, work: Work) -> float:
     model, drawn = training.source("model").of(Network), dataset.of(Dataset)
     images = images_of(dataset)
     validation = images * drawn.validation / (1 - drawn.test)
-    pixels = dataset.upstream["images"][0].of(Images).size ** 2
+    edge = dataset.upstream["images"][0].of(Images).size
+    pixels, seen = edge**2, _edge_seen(model, edge) ** 2
     slower = WITHOUT_BF16 if block.precision == "32" else 1.0
-    epoch = slower * work.seconds * pixels * (images - validation + OF_A_STEP * validation)
+    epoch = slower * work.seconds * seen * (images - validation + OF_A_STEP * validation)
     prepared = _SECONDS_OF_A_PIXEL * pixels * images
     seconds = SECONDS_OF_A_JOB + prepared + model.epochs * epoch
     if block.streaming:
@@ -211,6 +212,11 @@ def _seconds_on_a_core(training: Member, work: Work) -> float:
     return seconds
 
 
+def _edge_seen(model: Network, size: int) -> int:
+    """Edge of what a network sees of images with an edge of so many pixels."""
+    return model.seen(size)[1] if isinstance(model, Classification) else size
+
+
 def _seconds_of_scoring(benchmark: Member) -> float | None:
     """Time of one core for each network that a benchmark scores [s]; none if a network cannot be measured."""
     seconds, networks = [], 0
@@ -218,7 +224,12 @@ def _seconds_of_scoring(benchmark: Member) -> float | None:
         work, seeds = work_of(training.source("model").of(Network)), training.of(Training).seeds
         if work is None:
             return None
-        pixels, seen = _pixels_scored(benchmark, training.source("datasets").upstream["images"][0].of(Images))
+        model, images = (
+            training.source("model").of(Network),
+            training.source("datasets").upstream["images"][0].of(Images),
+        )
+        pixels, seen = _pixels_scored(benchmark, images)
+        seen *= (_edge_seen(model, images.size) / images.size) ** 2
         if not networks:
             seconds.append(2 * SECONDS_OF_A_JOB + _SECONDS_OF_A_BASELINE * pixels)  # of baselines and summary
         # Networks predict in single precision.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from exitwave.config.graph import Node
 from exitwave.config.models import Classification
+from exitwave.data.autocorrelation import mirror_quarter
 from exitwave.data.columns import columns_made
 from exitwave.data.preprocess import preprocess_stack
 from exitwave.data.query import unknown_column
@@ -49,8 +50,14 @@ class ClassificationTask:
         return {"classes": list(self.classes)}
 
     def inputs(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Preprocessed images [n, H, H]."""
-        return preprocess_stack(arrays[INPUT], self.model.preprocessing)
+        """Preprocessed images [n, H, H], or quarters of their autocorrelations [n, 2, h, h]."""
+        return self.represented(preprocess_stack(arrays[INPUT], self.model.preprocessing))
+
+    def represented(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the network sees of preprocessed images [n, H, W]."""
+        if self.model.representation == "image":
+            return images
+        return np.stack([mirror_quarter(image) for image in images])
 
     def reads(self, rows: pd.DataFrame) -> tuple[str, ...]:
         """The same of all images."""
@@ -81,13 +88,13 @@ class ClassificationTask:
         """Network with one logit a class."""
         from exitwave.training.encoders import build_classifier
 
-        return build_classifier(self.model, len(self.classes))
+        return build_classifier(self.model, len(self.classes), self.model.seen(0)[0])
 
     def check(self, network: torch.nn.Module, shape: Sequence[int]) -> None:
         """Refuse images that the network cannot take, or not one at a time."""
         from exitwave.training.encoders import check_size
 
-        number, height, width = shape
+        number, *channels, height, width = shape
         if height != width:
             raise TrainingError(f"images have {height} x {width} pixels; allowed: squares")
         if min(number, self.model.batch_size) == 1:
@@ -95,14 +102,16 @@ class ClassificationTask:
                 "one image at a time may leave a single value for batch normalisation; allowed: batches of 2 images or "
                 "more"
             )
-        check_size(network, self.model.encoder, height)
+        check_size(network, self.model.encoder, height, *channels)
 
     def augment(
         self, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Turn and flip images, which leaves their class."""
-        from exitwave.training.symmetry import draw_symmetries, transform_each
+        """Turn and flip images; exchange the axes of quarters, and the sides of the mirror. Classes stay."""
+        from exitwave.training.symmetry import draw_symmetries, exchanged, transform_each
 
+        if self.model.representation == "autocorrelation":
+            return exchanged(images, rng), targets
         return transform_each(images, draw_symmetries(len(images), rng)), targets
 
     def objective(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

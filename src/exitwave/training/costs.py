@@ -82,7 +82,8 @@ def measured_work(model: Network) -> Work | None:
     if isinstance(model, Disks):
         return _work_of(Disks(kind="disks", **model.model_dump(include={"inputs", *model.parts()})))
     assert isinstance(model, Classification)
-    return _work_of(Classification(kind="classification", target=ColumnTarget(column=""), encoder=model.encoder))
+    keys = model.model_dump(include=set(model.parts()))
+    return _work_of(Classification(kind="classification", target=ColumnTarget(column=""), **keys))
 
 
 @cache
@@ -94,11 +95,17 @@ def _work_of(model: Segmentation | Classification | Disks) -> Work | None:
             with mode():
                 network = _built(model)
                 for edge in _EDGES:
-                    if (work := _passed(network.eval(), edge, 2 if isinstance(model, Disks) else 1)) is not None:
+                    if (work := _passed(network.eval(), edge, _channels(model))) is not None:
                         return _in_fourier_space(work) if getattr(model, "architecture", "") == "fcunet" else work
         except RuntimeError:
             continue
     return None
+
+
+def _channels(model: Segmentation | Classification | Disks) -> int:
+    if isinstance(model, Disks):
+        return 2
+    return model.seen(0)[0] if isinstance(model, Classification) else 1
 
 
 def _in_fourier_space(work: Work) -> Work:
@@ -117,7 +124,7 @@ def _built(model: Segmentation | Classification | Disks) -> torch.nn.Module:
         return build_network(model)
     from exitwave.training.encoders import build_classifier
 
-    return build_classifier(model, 2)
+    return build_classifier(model, 2, _channels(model))
 
 
 def _passed(network: torch.nn.Module, edge: int, channels: int) -> Work | None:

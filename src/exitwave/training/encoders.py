@@ -21,13 +21,13 @@ class Pooled(torch.nn.Module):
         self.head = torch.nn.Linear(features, classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits [n, classes] of images [n, 1, H, W]."""
+        """Logits [n, classes] of images [n, channels, H, W]."""
         logits: torch.Tensor = self.head(self.encoder(images)[-1].mean((-2, -1)))
         return logits
 
 
-def build_classifier(model: Classification, classes: int) -> torch.nn.Module:
-    """Network with random weights, one input channel and one logit a class.
+def build_classifier(model: Classification, classes: int, channels: int) -> torch.nn.Module:
+    """Network with random weights and one logit a class.
 
     Nothing is downloaded. The weights come from PyTorch's random state, which the caller seeds.
 
@@ -35,28 +35,31 @@ def build_classifier(model: Classification, classes: int) -> torch.nn.Module:
     ----------
     model : Classification
         Its encoder is a network of timm, or else an encoder of segmentation-models-pytorch.
-    classes : int
+    classes, channels : int
+        Outputs and inputs.
 
     Raises
     ------
     TrainingError
-        If there is no such network, or not with one input channel.
+        If there is no such network, or not with so many input channels.
     """
     check_network(model)
     name = model.encoder
     try:
         if timm.is_model(name):
-            network: torch.nn.Module = timm.create_model(name, pretrained=False, in_chans=1, num_classes=classes)
+            network: torch.nn.Module = timm.create_model(name, pretrained=False, in_chans=channels, num_classes=classes)
             return network
-        encoder = smp.encoders.get_encoder(name, in_channels=1, depth=DEEPEST, weights=None)
+        encoder = smp.encoders.get_encoder(name, in_channels=channels, depth=DEEPEST, weights=None)
         return Pooled(encoder, encoder.out_channels[-1], classes)
     except (ValueError, KeyError, TypeError, RuntimeError, AssertionError, NotImplementedError) as error:
-        raise TrainingError(f"encoder {name} cannot be had with one input channel ({_reason(error)})") from error
+        raise TrainingError(
+            f"encoder {name} cannot be had with {channels} input channel(s): {_reason(error)}"
+        ) from error
 
 
 @torch.no_grad()
-def check_size(network: torch.nn.Module, name: str, edge: int) -> None:
-    """Refuse square images of an edge [px] that a network cannot take.
+def check_size(network: torch.nn.Module, name: str, edge: int, channels: int = 1) -> None:
+    """Refuse square images, of an edge [px] and so many channels, that a network cannot take.
 
     Raises
     ------
@@ -64,7 +67,7 @@ def check_size(network: torch.nn.Module, name: str, edge: int) -> None:
     """
     before, device = network.training, next(network.parameters()).device
     try:
-        network.eval()(torch.zeros((2, 1, edge, edge), device=device))
+        network.eval()(torch.zeros((2, channels, edge, edge), device=device))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise TrainingError(f"encoder {name} cannot take images of {edge} x {edge} px ({_reason(error)})") from error
     finally:

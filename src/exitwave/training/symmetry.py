@@ -67,3 +67,15 @@ def transform_each(fields: torch.Tensor, symmetries: list[int], about_pixel: boo
     """Give each of the fields [n, ..., H, H] its own symmetry, about their middle or the pixel ``size // 2``."""
     each = transform_about_pixel if about_pixel else transform
     return torch.stack([each(field, symmetry) for field, symmetry in zip(fields, symmetries, strict=True)])
+
+
+def exchanged(quarters: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Quarters [n, 2, h, h] of autocorrelations as they are about the other mirror line or from its other side.
+
+    Half of them have their axes exchanged, and of half the part that the mirror changes has the other sign.
+    """
+    other, side = rng.integers(2, size=(2, len(quarters)))
+    turned = torch.as_tensor(other, dtype=torch.bool, device=quarters.device)[:, None, None, None]
+    signs = torch.as_tensor(1 - 2 * side, dtype=quarters.dtype, device=quarters.device)[:, None, None]
+    seen = torch.where(turned, quarters.transpose(-2, -1), quarters)
+    return torch.stack([seen[:, 0], signs * seen[:, 1]], 1)
