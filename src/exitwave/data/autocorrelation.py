@@ -43,11 +43,11 @@ def autocorrelation(image: NDArray[np.floating], smooth: float, even: float, rea
     flat -= flat.mean()
     most = int(reach * min(image.shape))
     shape = [next_fast_len(edge + most + 1) for edge in image.shape]
-    spectrum, mask = rfft2(flat, s=shape), rfft2(np.ones(image.shape), s=shape)
+    spectrum = rfft2(flat, s=shape)
     products = irfft2(spectrum.real**2 + spectrum.imag**2, s=shape)
-    overlap = irfft2(mask.real**2 + mask.imag**2, s=shape)
     shifts = np.arange(-most, most + 1)
-    kept = products[np.ix_(shifts, shifts)] / np.maximum(overlap[np.ix_(shifts, shifts)], 1)
+    rows, columns = (edge - np.abs(shifts) for edge in image.shape)
+    kept = products[np.ix_(shifts, shifts)] / (rows[:, None] * columns)
     return np.asarray(kept / max(float(kept[most, most]), 1e-30))
 
 
