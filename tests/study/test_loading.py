@@ -26,7 +26,7 @@ def write(path: Path, content: Any) -> Path:
         ("structures:\n  a: {count: 1, count: 2}\n", ["'count' is given twice"]),
         ("seed: [1\n", ["not valid YAML"]),
         ("- a\n- b\n", ["found list", "mapping"]),
-        ("", ["found NoneType", "mapping"]),
+        ("", ["found nothing", "mapping"]),
         ("structures: {a: &x {<<: {count: 1}, <<: {count: 2}}}\n", ["'<<' is given twice"]),
         ("structures: {a: &x {count: 1, count: 2}, b: {<<: *x}}\n", ["'count' is given twice"]),
         ("structures: {a: {<<: 3}}\n", ["not valid YAML", "expected a mapping"]),
