@@ -13,6 +13,8 @@ import yaml
 from exitwave.errors import ConfigError
 
 Raw = dict[str, Any]
+SIDECAR = ".meta.yaml"
+"""What stands behind the name of an image or a scan in that of its sidecar; see `exitwave.config.experiment`."""
 
 _DIGITS = r"(?:0|[1-9][0-9]*)"
 _WHOLE = re.compile(rf"[-+]?{_DIGITS}")
@@ -159,3 +161,8 @@ def read_yaml(path: Path, holds: str = "stages to blocks") -> Raw:
         found = "nothing" if content is None else type(content).__name__
         raise ConfigError(f"{path}: found {found}, allowed: a mapping of {holds}")
     return content
+
+
+def sidecar_of(path: Path) -> Path:
+    """Where the sidecar of an image or a scan is, if it has one."""
+    return path.with_name(path.name + SIDECAR)
