@@ -136,11 +136,9 @@ def open_scan(path: str | PurePath, energy: float | None = None, scan_shape: tup
     stored = _chosen(path, arrays_of(path, shape))
     own, voltage = stored.energy, said.electron_source.voltage_V
     scan = scan_from(path, replace(stored, energy=voltage or own), energy, shape if len(stored.shape) == 3 else None)
-    if sidecar.shape is not None and scan_shape is None and scan.shape[:2] != sidecar.shape:
-        raise ScanError(
-            f"{sidecar.path}: scan.size_px is {sidecar.shape[1]} x {sidecar.shape[0]}, but the scan has "
-            f"{scan.shape[1]} x {scan.shape[0]} positions; allowed: its columns and rows"
-        )
+    if scan_shape is None:
+        with failures_told(path, ScanError):
+            sidecar.check_size([scan.shape[:2]])
     sampling, step = said.detector.reciprocal_pixel_per_A, said.scan.pixel_size_A
     doubts = (
         *sidecar.contradiction("electrons", voltage, own, "eV"),

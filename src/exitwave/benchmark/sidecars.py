@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,13 +66,8 @@ class Sidecar:
         MicrographError
             If it gives the size of none of the images, or leaves open of which of several sizes it speaks.
         """
-        given, known = self.experiment.scan.pixel_size_A, {tuple(each[:2]) for each in shapes}
-        if self.shape is not None and self.shape not in known:
-            found = " and ".join(sorted(f"{width} x {height}" for height, width in known))
-            raise MicrographError(
-                f"{self.path}: scan.size_px is {self.shape[1]} x {self.shape[0]}, but the file has {found} px; "
-                "allowed: width and height of the image that it describes"
-            )
+        given, known = self.experiment.scan.pixel_size_A, {(each[0], each[1]) for each in shapes}
+        self.check_size(known)
         if given is None or (self.shape is not None and self.shape != tuple(shape[:2])):
             return None, ()
         if self.shape is None and len(known) > 1:
@@ -81,6 +76,25 @@ class Sidecar:
                 "scan.size_px, which says for which of them"
             )
         return given, self.contradiction("a pixel", given, pixel_size, "Å")
+
+    def check_size(self, shapes: Collection[tuple[int, int]]) -> None:
+        """Refuse a sidecar of an image, or a scan, of another size.
+
+        Parameters
+        ----------
+        shapes : collection of (int, int)
+            Heights and widths of all images of the file [px], or rows and columns of its scan.
+
+        Raises
+        ------
+        MicrographError
+        """
+        if self.shape is not None and self.shape not in shapes:
+            found = " and ".join(sorted({f"{width} x {height}" for height, width in shapes}))
+            raise MicrographError(
+                f"{self.path}: scan.size_px is {self.shape[1]} x {self.shape[0]}, but the file has {found}; allowed: "
+                "width and height of the image that it describes, or columns and rows of the scan"
+            )
 
     def contradiction(self, what: str, given: float | None, found: float | None, unit: str) -> tuple[str, ...]:
         """Where a number of the sidecar is not that of the file, this in words that go on after the file's name."""

@@ -284,10 +284,6 @@ class Experiment(Block):
         """Values that are given, by keys with dots, in the order of the template."""
         return {key: value for key, value in _leaves(self) if value is not None}
 
-    def missing(self) -> list[str]:
-        """Keys that a whole sidecar has, and this one has not."""
-        return [key for key in REQUIRED if key not in self.given()]
-
 
 def _leaves(block: Block, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name in type(block).model_fields:
