@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from exitwave.config.merge import merge
+from exitwave.config.yaml_files import read_yaml
 from exitwave.errors import ConfigError
 from exitwave.study.link import load_study, study_from
-from exitwave.study.load import read_run, read_yaml
+from exitwave.study.load import read_run
 
 
 def write(path: Path, content: Any) -> Path:

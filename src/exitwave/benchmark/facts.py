@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -201,23 +201,43 @@ def facts_of(original: Mapping[str, Any]) -> tuple[dict[str, Fact], tuple[str, .
     told : tuple of str
         What the file has that cannot be, in words that go on after its name.
     """
-    facts: dict[str, Fact] = {}
-    told = []
+    candidates = []
+    told: list[str] = []
     for entry, raw in _found(original):
-        if entry.key in facts:
-            continue
         name = entry.name.removeprefix("ImageList/TagGroup0/")
         try:
-            value = entry.read(raw)
-            if value is not None:
-                Experiment.model_validate(nested({entry.key: value}))
-                facts[entry.key] = Fact(value, name)
-        except (ValidationError, ValueError, TypeError, OverflowError, OSError):
-            told.append(f"has {str(raw)[:40]!r} for {name}, which is no {entry.key}: it is left out")
+            candidates.append((entry.key, entry.read(raw), name))
+        except (ValueError, TypeError, OverflowError, OSError):
+            told.append(_left_out(raw, name, entry.key))
+    facts, more = usable(candidates)
     mode = facts.get("optics.mode")
     if mode is not None and mode.value == "TEM":
         facts = {key: fact for key, fact in facts.items() if key not in STEM_ONLY}
-    return facts, tuple(told)
+    return facts, (*told, *more)
+
+
+def usable(candidates: Iterable[tuple[str, Any, str]]) -> tuple[dict[str, Fact], list[str]]:
+    """Of keys, values and where they stand those that a sidecar can have, and of the others why not.
+
+    None is no value; of two values for a key the first counts.
+    """
+    facts: dict[str, Fact] = {}
+    told = []
+    for key, value, origin in candidates:
+        if value is None or key in facts:
+            continue
+        try:
+            together = {"detector.inner_mrad": facts.get("detector.inner_mrad"), key: Fact(value, origin)}
+            given = {name: fact.value for name, fact in together.items() if fact is not None}
+            Experiment.model_validate(nested(given))
+            facts[key] = Fact(value, origin)
+        except ValidationError:
+            told.append(_left_out(value, origin, key))
+    return facts, told
+
+
+def _left_out(value: Any, origin: str, key: str) -> str:
+    return f"has {str(value)[:40]!r} for {origin}, which is no {key}: it is left out"
 
 
 def _found(original: Mapping[str, Any]) -> Iterator[tuple[_Entry, Any]]:

@@ -134,6 +134,13 @@ def open_scan(path: str | PurePath, energy: float | None = None, scan_shape: tup
         return scan_of_file(path, energy, scan_shape)
     said, shape = sidecar.experiment, scan_shape or sidecar.shape
     stored = _chosen(path, arrays_of(path, shape))
+    if scan_shape is None and shape is not None and len(stored.shape) == 3:
+        number = stored.shape[_order(stored.axes, 3)[0]]
+        if math.prod(shape) != number:
+            raise ScanError(
+                f"{sidecar.path}: scan.size_px is {shape[1]} x {shape[0]}, but the file has {number} patterns; allowed: "
+                "columns and rows of the scan"
+            )
     own, voltage = stored.energy, said.electron_source.voltage_V
     scan = scan_from(path, replace(stored, energy=voltage or own), energy, shape if len(stored.shape) == 3 else None)
     if scan_shape is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exitwave.benchmark.facts import Fact, facts_of
+from exitwave.benchmark.facts import Fact, facts_of, usable
 from exitwave.benchmark.pages import SUFFIXES, guarded, pages_of
 from exitwave.benchmark.reading import failures_told
 from exitwave.benchmark.scan_files import SCAN_SUFFIXES, arrays_of
@@ -70,15 +70,16 @@ def _scan(path: Path) -> Subject:
     with failures_told(path, ScanError):
         scan = scan_of_file(path)
     rows, columns = scan.shape[:2]
-    found = {
-        "optics.mode": ("STEM", "a scan of diffraction patterns"),
-        "electron_source.voltage_V": (scan.energy, "energy of the electrons"),
-        "scan.pixel_size_A": (scan.step, "its step"),
-        "scan.size_px": ([columns, rows], "its positions"),
-        "detector.reciprocal_pixel_per_A": (scan.reciprocal_sampling, "pixel of its patterns"),
-    }
-    facts = {key: Fact(_rounded(value), origin) for key, (value, origin) in found.items() if value is not None}
-    return Subject(((rows, columns),), facts, tuple(told for told in (*scan.told, scan.uncalibrated) if told))
+    facts, told = usable(
+        [
+            ("optics.mode", "STEM", "a scan of diffraction patterns"),
+            ("electron_source.voltage_V", scan.energy, "energy of the electrons"),
+            ("scan.pixel_size_A", _rounded(scan.step), "its step"),
+            ("scan.size_px", [columns, rows], "its positions"),
+            ("detector.reciprocal_pixel_per_A", _rounded(scan.reciprocal_sampling), "pixel of its patterns"),
+        ]
+    )
+    return Subject(((rows, columns),), facts, tuple(each for each in (*scan.told, scan.uncalibrated, *told) if each))
 
 
 def _image(path: Path) -> Subject:
@@ -86,15 +87,18 @@ def _image(path: Path) -> Subject:
     shapes = [(page.shape[0], page.shape[1]) for page in pages]
     # Of a file with a thumbnail the image is meant.
     page = max(pages, key=lambda page: math.prod(page.shape[:2]))
-    facts, told = facts_of(page.original | _companion(path))
+    facts, told = facts_of({**page.original, **_companion(path)})
     if page.doubt:
         told = (*told, page.doubt)
     if len(set(shapes)) > 1:
         told = (*told, f"holds images of {len(set(shapes))} sizes, of which the largest is described")
-    size = {"scan.size_px": Fact([page.shape[1], page.shape[0]], "the image")}
-    if page.pixel_size is not None:
-        size["scan.pixel_size_A"] = Fact(_rounded(page.pixel_size), "calibration of the file")
-    return Subject(tuple(shapes), {**facts, **size}, told)
+    size, more = usable(
+        [
+            ("scan.size_px", [page.shape[1], page.shape[0]], "the image"),
+            ("scan.pixel_size_A", _rounded(page.pixel_size), "calibration of the file"),
+        ]
+    )
+    return Subject(tuple(shapes), {**facts, **size}, (*told, *more))
 
 
 def _companion(path: Path) -> dict[str, Any]:
@@ -109,5 +113,5 @@ def _companion(path: Path) -> dict[str, Any]:
     return {}
 
 
-def _rounded(value: Any) -> Any:
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")

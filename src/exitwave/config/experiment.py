@@ -215,13 +215,13 @@ class ExperimentDetector(Block):
 class Stm(Block):
     """What only scanning tunnelling microscopy has."""
 
-    bias_V: Number | None = _key("bias of the sample [V]", "NXstm: instrument/bias_sensor/bias")
+    bias_V: Number | None = _key("bias of the sample [V]", "NXstm: instrument/sample_bias_voltage")
     setpoint_pA: Above0 | None = _key(
         "tunnelling current of the set point [pA]", "NXstm: instrument/current_sensor/current"
     )
     mode: Literal["constant current", "constant height"] | None = _key("what is kept constant", "NXstm: scan_mode")
     tip: Text | None = _key("material and preparation of the tip")
-    temperature_K: Above0 | None = _key("temperature [K]", "NXstm: instrument/scan_environment/head_temperature")
+    temperature_K: Above0 | None = _key("temperature [K]", "NXstm: instrument/scan_environment/head_temperature_sensor")
 
 
 class Provenance(Block):
