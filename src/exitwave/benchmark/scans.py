@@ -138,8 +138,8 @@ def open_scan(path: str | PurePath, energy: float | None = None, scan_shape: tup
         number = stored.shape[_order(stored.axes, 3)[0]]
         if math.prod(shape) != number:
             raise ScanError(
-                f"{sidecar.path}: scan.size_px is {shape[1]} x {shape[0]}, but the file has {number} patterns; allowed: "
-                "columns and rows of the scan"
+                f"{sidecar.path}: scan.size_px is {shape[1]} x {shape[0]}, but the file has {number} patterns; "
+                "allowed: columns and rows of the scan"
             )
     own, voltage = stored.energy, said.electron_source.voltage_V
     scan = scan_from(path, replace(stored, energy=voltage or own), energy, shape if len(stored.shape) == 3 else None)
