@@ -40,6 +40,8 @@ class Description:
         Keys of which the sidecar has none, if there is one.
     told : tuple of str
         Contradictions, and what cannot be used, in words that go on after the name of the file.
+    changed : bool
+        Whether the file is another one than that of which the sidecar has recorded the SHA-256.
     """
 
     path: Path
@@ -47,7 +49,6 @@ class Description:
     added: tuple[str, ...]
     told: tuple[str, ...]
     changed: bool = False
-    """Whether the file is another one than that of which the sidecar has recorded the SHA-256."""
 
     @property
     def missing(self) -> list[str]:
@@ -104,8 +105,9 @@ def describe_file(path: Path) -> Description:
     _checked(values, path)
     told = (*subject.told, *_differences(given, subject, place))
     added = tuple(key for key in values if key in found) if sidecar is not None else ()
-    digests = [source.get(SHA256) for source in (given, {key: fact.value for key, fact in subject.facts.items()})]
-    return Description(path, values, added, told, None not in digests and digests[0] != digests[1])
+    digest = subject.facts.get(SHA256)
+    changed = digest is not None and given.get(SHA256, digest.value) != digest.value
+    return Description(path, values, added, told, changed)
 
 
 def _order() -> list[str]:
@@ -165,7 +167,8 @@ def _lines(values: Mapping[str, Fact], keys: set[str]) -> Iterator[str]:
 
 
 def _comment(text: str) -> str:
-    return " ".join(text.split())
+    """Text on one line."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def _scalar(value: Any) -> str:
