@@ -89,7 +89,7 @@ models: $(STAMP)  ## train the networks that come with exitwave again, score and
 	$(BIN)/snakemake --cores $(CORES) --configfile config/studies/bundled_disks.yaml
 	$(BIN)/python resources/models/make_models.py
 
-docs-keys: $(STAMP)  ## regenerate what is made from the code: key table, schema, conda file
+docs-keys: $(STAMP)  ## regenerate what is made from the code: tables of keys, schema, conda file
 	$(BIN)/python -m exitwave.study.docs
 	$(BIN)/python envs/make_conda.py
 

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from exitwave.config.distributions import bounds
 from exitwave.config.images import Hrtem
 from exitwave.config.microscopes import energy_of, focal_spread, microscope_names, with_microscope
+from exitwave.config.problems import sentence
 from exitwave.electron import wavelength
 from exitwave.errors import ConfigError
-from exitwave.study.problems import sentence
 
 BLOCK = {"kind": "hrtem", "exit_waves": "waves", "pixel_size": 0.4, "size": 64, "dose": 100}
 

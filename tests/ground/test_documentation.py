@@ -21,12 +21,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from pydantic import ValidationError
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from exitwave.cli import app
+from exitwave.config.experiment import REQUIRED, Experiment
 from exitwave.config.kinds import STAGES
 from exitwave.study.docs import json_schema
 from exitwave.study.link import study_from
@@ -336,7 +338,8 @@ def test_what_is_shown_of_the_config_is_what_it_accepts(page: Path) -> None:
             problem = next(iter(jsonschema.Draft202012Validator(schema).iter_errors(content)), None)
             assert problem is None, f"{name_of(page)}: {problem.message if problem else ''}: {text}"
         else:
-            assert fits_a_block(content, schema) or fits_snakemake(content), f"{name_of(page)}: {text}"
+            fits = fits_a_block(content, schema) or fits_snakemake(content) or fits_a_sidecar(content)
+            assert fits, f"{name_of(page)}: {text}"
 
 
 def fits_a_block(content: dict[str, Any], schema: dict[str, Any]) -> bool:
@@ -347,6 +350,14 @@ def fits_a_block(content: dict[str, Any], schema: dict[str, Any]) -> bool:
             if jsonschema.Draft202012Validator(block).is_valid(content):
                 return True
     return False
+
+
+def fits_a_sidecar(content: dict[str, Any]) -> bool:
+    """Whether this can be what is said of an image."""
+    try:
+        return set(REQUIRED) <= set(Experiment.model_validate(content).given())
+    except ValidationError:
+        return False
 
 
 def fits_snakemake(content: dict[str, Any]) -> bool:

@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from exitwave.config.merge import merge
+from exitwave.config.yaml_files import read_yaml
 from exitwave.errors import ConfigError
 from exitwave.study.link import load_study, study_from
-from exitwave.study.load import read_run, read_yaml
+from exitwave.study.load import read_run
 
 
 def write(path: Path, content: Any) -> Path:
@@ -26,7 +27,7 @@ def write(path: Path, content: Any) -> Path:
         ("structures:\n  a: {count: 1, count: 2}\n", ["'count' is given twice"]),
         ("seed: [1\n", ["not valid YAML"]),
         ("- a\n- b\n", ["found list", "mapping"]),
-        ("", ["found NoneType", "mapping"]),
+        ("", ["found nothing", "mapping"]),
         ("structures: {a: &x {<<: {count: 1}, <<: {count: 2}}}\n", ["'<<' is given twice"]),
         ("structures: {a: &x {count: 1, count: 2}, b: {<<: *x}}\n", ["'count' is given twice"]),
         ("structures: {a: {<<: 3}}\n", ["not valid YAML", "expected a mapping"]),

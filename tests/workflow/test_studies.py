@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from exitwave.config.distributions import draw
+from exitwave.config.yaml_files import read_yaml
 from exitwave.data.selection import draw_dataset, draw_of_network
 from exitwave.images.kinds import groups_of
 from exitwave.study.link import load_study, study_from
-from exitwave.study.load import read_yaml
 from exitwave.study.member import Member, Study, pool_size
 from exitwave.study.plan import plan, shard_ranges
 

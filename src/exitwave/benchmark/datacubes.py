@@ -25,6 +25,7 @@ from exitwave.benchmark.scans import Scan, calibrated, open_scan
 from exitwave.config.benchmarks import DatacubeBenchmark, ScanPart
 from exitwave.config.graph import Node
 from exitwave.config.models import Network
+from exitwave.config.yaml_files import sidecar_of
 from exitwave.data.tables import read_table
 from exitwave.errors import ConfigError, DatasetError, ScanError
 from exitwave.labels.reflections import FIELDS
@@ -100,8 +101,9 @@ def check(node: Node) -> None:
 
 
 def files(block: DatacubeBenchmark) -> list[str]:
-    """Scan and probe."""
-    return [str(path) for path in _named(block).values()]
+    """Scan and probe, and the sidecar of the scan if it has one."""
+    sidecar = sidecar_of(Path(block.path))
+    return [str(path) for path in (*_named(block).values(), *([sidecar] if sidecar.exists() else []))]
 
 
 def _named(block: DatacubeBenchmark) -> dict[str, Path]:

@@ -19,6 +19,7 @@ from exitwave.config.benchmarks import MicrographBenchmark
 from exitwave.config.graph import Node
 from exitwave.config.images import DRAWN, Listed, MicrographFields
 from exitwave.config.models import DEFAULT_AIM, Network, Segmentation
+from exitwave.config.yaml_files import sidecar_of
 from exitwave.errors import ConfigError, MicrographError
 from exitwave.items import Array, lateral
 from exitwave.training.kinds import task_of
@@ -97,11 +98,12 @@ def aim(trainings: Sequence[Node]) -> dict[str, Any]:
 
 
 def files(block: MicrographBenchmark) -> list[str]:
-    """Index, images and masks that are there."""
+    """Index, images, masks and sidecars that are there."""
     folder = Path(block.path)
     index = check_benchmark_folder(folder, block.pixel_size, block.split)
     named = [folder / name for column in ("image", "mask") for name in index[column] if isinstance(name, str)]
-    return [str(folder / "index.csv"), *(str(file) for file in named if os.path.exists(file))]
+    beside = [sidecar_of(folder / name) for name in index["image"] if isinstance(name, str)]
+    return [str(folder / "index.csv"), *(str(file) for file in [*named, *beside] if os.path.exists(file))]
 
 
 def cases(block: MicrographBenchmark, model: Network, manifests: Sequence[Path]) -> Micrographs:
@@ -162,10 +164,11 @@ def check_benchmark_folder(
     index["pixel_size"] = sizes if pixel_size is None else float(pixel_size)
     index["page"] = _numbers(index, "page", path, lambda page: (page >= 1) & (page % 1 == 0), "a whole number from 1")
     index["group"] = index["group"].fillna(index["image"]) if "group" in index.columns else index["image"]
-    calibrated = index["pixel_size"].notna() | ~index["image"].map(lambda name: _carries_no_calibration(str(name)))
+    uncalibrated = index["image"].map(lambda name: _carries_no_calibration(path, str(name)))
+    calibrated = index["pixel_size"].notna() | ~uncalibrated.astype(bool)
     if not calibrated.any():
         raise ConfigError(
-            f"{path / 'index.csv'} has no pixel_size, and its image files cannot carry one; "
+            f"{path / 'index.csv'} has no pixel_size, its image files cannot carry one, and none has a sidecar; "
             "give the column pixel_size or the key pixel_size, in Å"
         )
     return index
@@ -295,8 +298,9 @@ def read_for_training(block: MicrographFields, item: int) -> tuple[dict[str, Any
     return row, {"counts": Array(resample(cleaned, there), axes), DRAWN: Array(mask.astype(np.uint8), axes)}
 
 
-def _carries_no_calibration(name: str) -> bool:
-    return PurePath(name).suffix.lower() in PICTURE_SUFFIXES | {".npy"}
+def _carries_no_calibration(folder: Path, name: str) -> bool:
+    """Whether an image is of a format without calibration, and has no sidecar."""
+    return PurePath(name).suffix.lower() in PICTURE_SUFFIXES | {".npy"} and not sidecar_of(folder / name).exists()
 
 
 def _distinct_names(index: pd.DataFrame) -> list[str]:

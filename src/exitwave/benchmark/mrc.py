@@ -27,8 +27,8 @@ IMOD = 1146047817
 """Stamp of IMOD, after which a flag says whether bytes have a sign."""
 FEI_HEADER = 131072
 """Length of the extended header of FEI [bytes], whose pixel size goes before that of the header."""
-FEI_PIXEL = 44
-"""Where the first record of that header has the pixel size [m]."""
+FEI_PIXEL, FEI_VOLTAGE = 44, 52
+"""Where the first record of that header has the pixel size [m] and the high tension [V]."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,13 @@ class MRCFile:
         In the file, and read when asked for.
     pixel : tuple of float
         Height and width of a pixel [Å]; 0 where the file does not say it.
+    voltage : float, optional
+        High tension [V], where the file says it.
     """
 
     images: NDArray[Any]
     pixel: tuple[float, float]
+    voltage: float | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def read_mrc(path: Path) -> MRCFile:
     """
     with path.open("rb") as file:
         raw = file.read(HEADER)
-        fei = file.read(FEI_PIXEL + 4)[FEI_PIXEL:]
+        fei = file.read(FEI_VOLTAGE + 4)
     if len(raw) < HEADER:
         raise MicrographError(f"{path} cannot be read: it has {len(raw)} bytes; allowed: {HEADER}, a header, and more")
     first = BYTE_ORDERS.get(raw[212:213], "<")
@@ -105,7 +108,7 @@ def read_mrc(path: Path) -> MRCFile:
             f"{' x '.join(map(str, shape))} values"
         )
     images = np.memmap(path, values, "r", start, shape)
-    return MRCFile(images, _pixel(header, fei))
+    return MRCFile(images, _pixel(header, fei), _of_fei(header, fei, FEI_VOLTAGE))
 
 
 def _header(raw: bytes, order: str) -> _Header:
@@ -134,13 +137,19 @@ def _signed(header: _Header) -> bool:
 
 def _pixel(header: _Header, fei: bytes) -> tuple[float, float]:
     """Height and width of a pixel [Å]."""
-    if header.extended == FEI_HEADER and len(fei) == 4:
-        metres = float(struct.unpack(f"{header.order}f", fei)[0])
-        if metres > 0:
-            return metres * 1e10, metres * 1e10
+    if (metres := _of_fei(header, fei, FEI_PIXEL)) is not None:
+        return metres * 1e10, metres * 1e10
     axes = header.axes if sorted(header.axes) == [1, 2, 3] else (1, 2, 3)
     width, height = (
         header.cell[axis - 1] / (header.grid[axis - 1] if header.grid[axis - 1] > 0 else edge)
         for axis, edge in zip(axes[:2], header.shape[:2], strict=True)
     )
     return height, width
+
+
+def _of_fei(header: _Header, fei: bytes, place: int) -> float | None:
+    """A number above 0 of the first record of FEI's extended header; None where there is none."""
+    if header.extended != FEI_HEADER or len(fei) < place + 4:
+        return None
+    value = float(struct.unpack_from(f"{header.order}f", fei, place)[0])
+    return value if value > 0 else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,6 +65,8 @@ class Page:
         Why what the file tells about its pixel cannot be used, in words that go on after its name.
     shown : array [n] or [n, 4], optional
         What stored values, 0 to n - 1, stand for where a palette or a white of 0 says that they are not what is seen.
+    original : mapping
+        What else the file says, by names of its format in groups; for `exitwave.benchmark.facts`.
     """
 
     load: Callable[[], NDArray[Any]]
@@ -72,6 +74,7 @@ class Page:
     pixel_size: float | None = None
     doubt: str = ""
     shown: NDArray[Any] | None = None
+    original: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def stored(self) -> NDArray[Any]:
@@ -159,7 +162,9 @@ def _read_sections(path: Path) -> list[Page]:
     file = read_mrc(path)
     height, width = (edge if edge > 0 else None for edge in file.pixel)
     size, doubt = _square(height, width)
-    return [Page(load, shape, size, doubt) for load, shape in _planes(path, file.images, (1, 2))]
+    original = {} if file.voltage is None else {"FEI": {"HT": file.voltage}}
+    planes = _planes(path, file.images, (1, 2))
+    return [Page(load, shape, size, doubt, original=original) for load, shape in planes]
 
 
 def _read_array(path: Path) -> list[Page]:
@@ -190,9 +195,10 @@ def _read_microscope_file(path: Path, module: str) -> list[Page]:
             doubt = f"has no pixel size in a known unit of length, but '{unit}'"
         if fact.doubt:
             size, doubt = None, fact.doubt
+        original = {"metadata": signal["metadata"], **signal["original_metadata"]}
         for number, (load, shape) in enumerate(_planes(path, signal["data"], axes)):
             load = partial(tiff_plane, path, place, number) if fact.separate else load
-            pages.append(Page(load, shape, size, doubt, fact.shown))
+            pages.append(Page(load, shape, size, doubt, fact.shown, original))
     if not pages:
         shapes = ", ".join(in_words(np.shape(signal["data"])) for signal in signals)
         raise MicrographError(f"{path} holds no image (arrays: {shapes}); allowed: one, two-dimensional")

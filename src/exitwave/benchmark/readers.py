@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from exitwave.benchmark.masks import read_mask
 from exitwave.benchmark.pages import Page, chosen_page, guarded, in_words, pages_of
 from exitwave.benchmark.remedies import IN_BENCHMARK, Remedies
+from exitwave.benchmark.sidecars import FILE, GIVEN, SIDECAR, Sidecar, sidecar_beside
 from exitwave.data.strips import strips
 from exitwave.errors import MicrographError
 
@@ -46,6 +48,8 @@ class Micrograph:
     """Which image of its file it is, counted from 1."""
     warnings: tuple[str, ...] = ()
     """What makes it doubtful, each in words that go on after its name."""
+    pixel_from: str = GIVEN
+    """Where the pixel is from: given, sidecar or file."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class MicrographFile:
             raise MicrographError(f"{name} is {found.size} px; allowed: {SMALLEST_EDGE} px or more along both edges")
         if (largest := max(float(pixels.max()), -float(pixels.min()))) > LARGEST_VALUE:
             raise MicrographError(f"{name} has values as large as {largest:g}; allowed: up to {LARGEST_VALUE:g}")
-        size = found.pixel_size if pixel_size is None else pixel_size
+        size, source, doubts = self._pixel(found, pixel_size)
         if size is None:
             raise MicrographError(f"{name} {found.doubt or 'has no pixel size'}; {remedies.pixel_size}")
         if not PLAUSIBLE_PIXEL[0] <= size <= PLAUSIBLE_PIXEL[1]:
@@ -80,7 +84,22 @@ class MicrographFile:
                 f"{remedies.pixel_size}"
             )
         image = np.asarray(pixels, np.float32)
-        return Micrograph(path.stem, image, None, float(size), str(path), page or 1, told)
+        return Micrograph(path.stem, image, None, float(size), str(path), page or 1, (*told, *doubts), source)
+
+    def _pixel(self, page: Page, given: float | None) -> tuple[float | None, str, tuple[str, ...]]:
+        """Pixel of an image [Å], where it is from, and what contradicts it."""
+        if given is not None:
+            return given, GIVEN, ()
+        if self.sidecar is not None:
+            size, doubts = self.sidecar.pixel(page.shape, [each.shape for each in self.pages], page.pixel_size)
+            if size is not None:
+                return size, SIDECAR, doubts
+        return page.pixel_size, FILE, ()
+
+    @cached_property
+    def sidecar(self) -> Sidecar | None:
+        """What stands beside it, read when it is first needed."""
+        return sidecar_beside(self.path)
 
 
 def open_micrographs(path: str | PurePath) -> MicrographFile:
@@ -110,7 +129,7 @@ def read_micrograph(
     path : path
         DM3, DM4, EMD, SER, EMI, MRC, HSPY, HDF5 of HyperSpy, TIFF, PNG, JPEG, BMP or NPY file.
     pixel_size : float, optional
-        Pixel [Å]; goes before what the file says.
+        Pixel [Å]; goes before what a sidecar says, which goes before the file.
     mask_path : path, optional
         Image of the same shape with two values, of which the higher is particle.
     page : int, optional

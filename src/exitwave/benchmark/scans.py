@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from exitwave.benchmark.pages import in_words
 from exitwave.benchmark.reading import failures_told
 from exitwave.benchmark.scan_files import arrays_of
+from exitwave.benchmark.sidecars import FILE, GIVEN, SIDECAR, sidecar_beside
 from exitwave.benchmark.stored_arrays import Axis, Part, StoredArray
 from exitwave.benchmark.units import NO_UNITS, length_of
 from exitwave.electron import wavelength
@@ -50,6 +51,10 @@ class Scan:
         What is doubtful about it, in words that go on after its name.
     uncalibrated : str
         Why its reciprocal pixel is not known, in such words; empty where it is.
+    semiangle : float, optional
+        Of the probe [mrad], where a sidecar says it.
+    sampling_from, step_from : str
+        Where the pixel of the patterns and the step are from: given, sidecar or file.
     """
 
     path: Path
@@ -63,10 +68,13 @@ class Scan:
     order: tuple[int, ...]
     """Axes of the stored array, those of the scan first."""
     uncalibrated: str = ""
+    semiangle: float | None = None
+    sampling_from: str = FILE
+    step_from: str = FILE
 
     @property
     def energy(self) -> float | None:
-        """Of the electrons [eV], where the file says it."""
+        """Of the electrons [eV], where sidecar or file say it."""
         return self.stored.energy
 
     def patterns(self, rows: slice, columns: slice = slice(None)) -> NDArray[np.float32]:
@@ -103,21 +111,53 @@ class Scan:
 def open_scan(path: str | PurePath, energy: float | None = None, scan_shape: tuple[int, int] | None = None) -> Scan:
     """Find out what scan a file holds, without reading its patterns.
 
+    What a sidecar says of it goes before what the file says, and what is given here before both.
+
     Parameters
     ----------
     path : path
         HSPY, ZSPY, EMD, HDF5 of py4DSTEM or others, MIB, BLO, DM3, DM4, NPY file or Zarr array.
     energy : float, optional
-        Of the electrons [eV]: needed where pixels are calibrated as angles, and the file does not say it.
+        Of the electrons [eV]: needed where pixels are calibrated as angles, and neither file nor sidecar says it.
     scan_shape : (int, int), optional
         Rows and columns, where the file has a stack of patterns.
 
     Raises
     ------
     ScanError
-        If the file cannot be read or does not hold one scan.
+        If the file cannot be read or does not hold one scan, or its sidecar cannot be used or is of another scan.
     """
     path = Path(path)
+    with failures_told(path, ScanError):
+        sidecar = sidecar_beside(path)
+    if sidecar is None:
+        return scan_of_file(path, energy, scan_shape)
+    said, shape = sidecar.experiment, scan_shape or sidecar.shape
+    stored = _chosen(path, arrays_of(path, shape))
+    if scan_shape is None and shape is not None and len(stored.shape) == 3:
+        number = stored.shape[_order(stored.axes, 3)[0]]
+        if math.prod(shape) != number:
+            raise ScanError(
+                f"{sidecar.path}: scan.size_px is {shape[1]} x {shape[0]}, but the file has {number} patterns; "
+                "allowed: columns and rows of the scan"
+            )
+    own, voltage = stored.energy, said.electron_source.voltage_V
+    scan = scan_from(path, replace(stored, energy=voltage or own), energy, shape if len(stored.shape) == 3 else None)
+    if scan_shape is None:
+        with failures_told(path, ScanError):
+            sidecar.check_size([scan.shape[:2]])
+    sampling, step = said.detector.reciprocal_pixel_per_A, said.scan.pixel_size_A
+    doubts = (
+        *sidecar.contradiction("electrons", voltage, own, "eV"),
+        *sidecar.contradiction("a reciprocal pixel", sampling, scan.reciprocal_sampling, "1/Å"),
+        *sidecar.contradiction("a step", step, scan.step, "Å"),
+    )
+    scan = replace(scan, told=(*scan.told, *doubts), semiangle=said.optics.semiangle_mrad)
+    return calibrated(scan, sampling, step, SIDECAR)
+
+
+def scan_of_file(path: Path, energy: float | None = None, scan_shape: tuple[int, int] | None = None) -> Scan:
+    """As :func:`open_scan`, of what the file alone says."""
     return scan_from(path, _chosen(path, arrays_of(path, scan_shape)), energy, scan_shape)
 
 
@@ -157,8 +197,8 @@ def scan_from(
     return Scan(path, shape, stored.dtype, sampling, step, chunks, (*told, *doubts), stored, order, uncalibrated)
 
 
-def calibrated(scan: Scan, reciprocal_sampling: float | None, step: float | None) -> Scan:
-    """A scan with pixels that a person gives in place of what its file says.
+def calibrated(scan: Scan, reciprocal_sampling: float | None, step: float | None, source: str = GIVEN) -> Scan:
+    """A scan with pixels from another source in place of what its file says.
 
     Raises
     ------
@@ -171,8 +211,8 @@ def calibrated(scan: Scan, reciprocal_sampling: float | None, step: float | None
     if step is not None and not 0 < step < math.inf:
         raise ScanError(f"scan step: found {step:g} Å; allowed: a length above 0")
     if reciprocal_sampling is not None:
-        scan = replace(scan, reciprocal_sampling=reciprocal_sampling, uncalibrated="")
-    return scan if step is None else replace(scan, step=step)
+        scan = replace(scan, reciprocal_sampling=reciprocal_sampling, uncalibrated="", sampling_from=source)
+    return scan if step is None else replace(scan, step=step, step_from=source)
 
 
 def _chosen(path: Path, arrays: Sequence[StoredArray]) -> StoredArray:

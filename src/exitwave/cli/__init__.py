@@ -12,14 +12,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from exitwave.cli.own_data import atoms, segment, strain
+from exitwave.cli.own_data import atoms, describe, segment, strain
 from exitwave.errors import ExitwaveError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 config_app = typer.Typer(no_args_is_help=True, help="Look at a config before anything runs.")
 app.add_typer(config_app, name="config")
 
-for command in (segment, strain, atoms):
+for command in (segment, strain, atoms, describe):
     app.command()(command)
 
 DEFAULT_CONFIG = Path("config/config.yaml")

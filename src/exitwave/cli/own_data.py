@@ -1,12 +1,16 @@
-"""The commands for images and scans of one's own: segment, strain, atoms."""
+"""The commands for images and scans of one's own: segment, strain, atoms, describe."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from exitwave.jobs.describe import Checked
 
 Frame = Annotated[str | None, typer.Option(help="which image of files that hold several, counted from 1, or all")]
 PixelSize = Annotated[
@@ -237,4 +241,66 @@ def atoms(
         failed += [] if outcome.done else [outcome.told]
     typer.echo(f"{done} of {done + len(failed)} images; results in {output}")
     if failed:
+        raise typer.Exit(1)
+
+
+def describe(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="images or 4D scans, or folders of them"),
+    ],
+    write: Annotated[
+        bool,
+        typer.Option("--write", help="write FILE.meta.yaml, or add to it what it lacks; what is in it already stays"),
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="check all sidecars in a folder, and list images that have none")
+    ] = False,
+) -> None:
+    """Say what is known of an image, in YAML with units, for a sidecar that segment, strain and atoms read."""
+    from exitwave.errors import ConfigError, ExitwaveError
+    from exitwave.jobs.apply import find_images
+    from exitwave.jobs.describe import changed_told, check_folder, describe_file, template, write_sidecar
+
+    if check:
+        if write:
+            raise ConfigError("found --check and --write; allowed: one of the two")
+        _check([one for folder in files for one in check_folder(folder)])
+        return
+    failed = 0
+    for path in find_images(files):
+        try:
+            found = describe_file(path)
+            for told in found.told:
+                typer.echo(f"warning: {path} {told}", err=True)
+            if found.changed:
+                typer.echo(f"warning: {path}: {changed_told(path)}", err=True)
+            if write:
+                place = write_sidecar(found)
+                typer.echo(f"{path}: {'nothing to add to its sidecar' if place is None else f'written to {place}'}")
+            else:
+                typer.echo(template(found), nl=False)
+            if found.missing:
+                typer.echo(f"{path}: missing, and needed: {', '.join(found.missing)}", err=True)
+            typer.echo(f"{path}: not known: {', '.join(found.unknown)}", err=True)
+        except ExitwaveError as error:
+            told = str(error)
+            typer.echo(f"skipped: {told if str(path) in told else f'{path}: {told}'}", err=True)
+            failed += 1
+    if failed:
+        raise typer.Exit(1)
+
+
+def _check(checked: Sequence[Checked]) -> None:
+    """Tell what a check has found."""
+    for one in checked:
+        for told in one.told:
+            typer.echo(f"warning: {told}", err=True)
+        if one.wrong:
+            typer.echo(f"wrong: {one.wrong}", err=True)
+        elif not one.described:
+            typer.echo(f"{one.path}: no sidecar")
+    wrong, without = sum(bool(one.wrong) for one in checked), sum(not one.described for one in checked)
+    typer.echo(f"{len(checked) - wrong - without} sidecars are right, {wrong} wrong; {without} images have none")
+    if wrong:
         raise typer.Exit(1)

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from exitwave.config.block import Block, Column, Fraction, NonNegative, NonNegativeReal, Positive, PositiveReal, Whole
 from exitwave.config.distributions import Real, within
 from exitwave.config.exit_waves import PlaneWave
+from exitwave.config.yaml_files import sidecar_of
 
 UnitReal = Annotated[Real, within(low=0, high=1)]
 
@@ -442,8 +443,9 @@ class MicrographFields(RealSpaceImages):
         return [DRAWN]
 
     def may_be_files(self) -> list[str]:
-        """Images and masks."""
-        return [str(file) for listed in self.listed() for file in (listed.image, listed.mask)]
+        """Images with their sidecars, and masks."""
+        files = [(listed.image, listed.mask, sidecar_of(listed.image)) for listed in self.listed()]
+        return [str(file) for named in files for file in named]
 
     def file_names(self) -> list[str]:
         """What else the index says of them, without which no two micrographs are told apart."""

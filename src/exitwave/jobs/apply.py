@@ -277,6 +277,7 @@ class _Segmenter:
                 warnings=prediction.warnings,
                 distance=prediction.distance,
                 settings=self.settings,
+                pixel_from=micrograph.pixel_from,
             )
             return Outcome(path, True, self.results.add(found))
         except (ConfigError, TrainingError):

@@ -228,6 +228,7 @@ def facts(seen: Seen, tolerance: float) -> dict[str, Any]:
     nearest = cKDTree(found.places).query(found.places, k=2)[0][:, 1] if len(found.places) > 1 else np.array([np.nan])
     row: dict[str, Any] = {
         "pixel_size": pixel,
+        "pixel_size_from": seen.micrograph.pixel_from,
         "columns": len(found.places),
         "nearest": pixel * float(np.median(nearest)),
         "sigma": pixel * float(np.median(found.sigmas)),

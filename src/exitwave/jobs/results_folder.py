@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from exitwave.benchmark.outlines import feature_collection, find_outlines
 from exitwave.benchmark.particles import particle_table
+from exitwave.benchmark.sidecars import GIVEN
 from exitwave.benchmark.sizes import PERCENTS, Percentiles, percentiles
 from exitwave.data.strips import Rows, strips
 from exitwave.errors import MicrographError
@@ -83,6 +84,8 @@ class Segmented:
         How unlike the training images it is; None where that is not known.
     settings : mapping
         What it was made with, by heading: written to every row.
+    pixel_from : str
+        Where the pixel is from: given, sidecar or file.
     """
 
     path: Path
@@ -96,6 +99,7 @@ class Segmented:
     warnings: tuple[str, ...]
     distance: float | None
     settings: Mapping[str, Any]
+    pixel_from: str = GIVEN
 
 
 class ResultsFolder:
@@ -318,6 +322,7 @@ def _facts(found: Segmented, particles: pd.DataFrame, sizes: Percentiles) -> dic
         "width [px]": found.image.shape[1],
         "height [px]": found.image.shape[0],
         "pixel size [nm]": found.pixel_size / 10,
+        "pixel size from": found.pixel_from,
         "particles": len(particles),
         "particles cut by edge": int(particles[EDGE].sum()),
         **spans,

@@ -53,6 +53,7 @@ OF_IMAGE = (
     "width [px]",
     "height [px]",
     "pixel size [nm]",
+    "pixel size from",
     "particles",
     "particles cut by edge",
     *(f"D{percent}{end} [nm]" for percent in (10, 50, 90) for end in ("", " low", " high")),

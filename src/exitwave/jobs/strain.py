@@ -33,6 +33,7 @@ from exitwave.benchmark.scan_strain import (
 from exitwave.benchmark.scan_survey import Survey, look_at
 from exitwave.benchmark.scans import Scan, calibrated, open_scan
 from exitwave.config.disks import Disks
+from exitwave.config.yaml_files import sidecar_of
 from exitwave.errors import ScanError
 from exitwave.hardware import resolve_device, resolve_precision
 from exitwave.jobs.strain_folder import Lattices, Place, StrainFolder
@@ -142,19 +143,23 @@ def _positions(place: tuple[slice, slice]) -> int:
 
 
 def _probe(scan: Scan, how: Measuring) -> Probe:
-    """The probe, from the one place that is named."""
-    named = {
+    """The probe, from the one place that is named; else an even disk, if a sidecar has its convergence."""
+    semiangle = how.semiangle
+    named: dict[str, Any] = {
         name: value
         for name, value in (("--probe", how.probe), ("--vacuum", how.vacuum), ("--semiangle", how.semiangle))
         if value is not None
     }
+    if not named and scan.semiangle is not None:
+        named["--semiangle"] = semiangle = scan.semiangle
     if len(named) != 1:
         found = " and ".join(named) or "none"
         raise ScanError(
             f"{scan.path}: found {found} for its probe; allowed: one of --probe FILE with an image in vacuum, --vacuum "
-            "X0:X1,Y0:Y1 with a part of the scan beside the specimen, or --semiangle with its convergence in mrad"
+            "X0:X1,Y0:Y1 with a part of the scan beside the specimen, or --semiangle with its convergence in mrad; or "
+            f"optics.semiangle_mrad in {sidecar_of(scan.path).name}"
         )
-    return probe_of(scan, how.probe, how.vacuum, how.semiangle, how.energy, "--")
+    return probe_of(scan, how.probe, how.vacuum, semiangle, how.energy, "--")
 
 
 def _method(how: Measuring, scan: Scan, probe: Probe, survey: Survey) -> Networks | Correlation:

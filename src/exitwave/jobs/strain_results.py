@@ -24,6 +24,7 @@ from exitwave.report.strain_words import (
     components_told,
     number_told,
     pace_told,
+    pixels_told,
     reference_told,
     trust_told,
 )
@@ -102,6 +103,7 @@ def write_results(folder: Path, results: Results) -> list[str]:
         reference_told(maps, scan.reciprocal_sampling),
         axis_told(maps, results.axis_told),
         *components_told(maps),
+        pixels_told(scan),
     ]
     _write_page(folder, results, found, paths)
     return found

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from exitwave.benchmark.scan_strain import GOOD, TRUST, StrainMaps
+from exitwave.benchmark.scans import Scan
+from exitwave.benchmark.sidecars import FILE, GIVEN, SIDECAR
+from exitwave.config.yaml_files import sidecar_of
 from exitwave.report.strain_figures import COMPONENTS, shown
 
 UNITS = {"xx": " %", "yy": " %", "xy": " %", "rotation": "°"}
@@ -72,6 +75,16 @@ def axis_told(maps: StrainMaps, name: str) -> str:
         f"e_xx is {along}; rotation counts from x towards y, clockwise on the screen. Axes of scan and patterns agree "
         "only where no rotation is between them."
     )
+
+
+def pixels_told(scan: Scan) -> str:
+    """Pixel of the patterns and step of the scan, and where they are from."""
+    words = {GIVEN: "as given", SIDECAR: f"from {sidecar_of(scan.path).name}", FILE: "from the file"}
+    pixel = "not known"
+    if scan.reciprocal_sampling is not None:
+        pixel = f"{scan.reciprocal_sampling:.4g} 1/Å, {words[scan.sampling_from]}"
+    step = "not known" if scan.step is None else f"{scan.step:.4g} Å, {words[scan.step_from]}"
+    return f"Pixel of the patterns: {pixel}; step of the scan: {step}."
 
 
 def components_told(maps: StrainMaps) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""What is generated from the typed config: the key table of ``config/README.md``, the JSON schema for editors, and the
-record of defaults.
+"""What is generated from the typed config: the key table of ``config/README.md``, the JSON schema for editors, the
+record of defaults, and the tables of sidecars in ``docs/metadata.md``.
 
-``python -m exitwave.study.docs`` writes all into the folder ``config``.
+``python -m exitwave.study.docs`` writes all, from the root of the project.
 """
 
 from __future__ import annotations
@@ -12,21 +12,29 @@ import json
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import AfterValidator, BaseModel, Discriminator, TypeAdapter
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Discriminator, TypeAdapter
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import models_json_schema
 
+from exitwave.benchmark.facts import ENTRIES
 from exitwave.config.block import Block
+from exitwave.config.experiment import Experiment
 from exitwave.config.haider import ANGLES, TERMS
 from exitwave.config.kinds import STAGES
 from exitwave.data.columns import IDENTITIES, columns_of
 from exitwave.errors import ConfigError
 from exitwave.study.scale import PAPER, SCALES
 
-_NAMES: dict[Any, str] = {float: "number", int: "whole number", str: "text", bool: "true or false"}
+_NAMES: dict[Any, str] = {
+    float: "number",
+    int: "whole number",
+    str: "text",
+    bool: "true or false",
+    AwareDatetime: "time",
+}
 _UNIONS = (Union, types.UnionType)
 
 
@@ -114,9 +122,7 @@ def _values(annotation: Any, metadata: list[Any]) -> list[str]:
 
 def _limits(metadata: list[Any]) -> str:
     found: dict[str, float] = {}
-    for entry in metadata:
-        if isinstance(entry, FieldInfo):
-            return _limits(entry.metadata)
+    for entry in [one for each in metadata for one in (each.metadata if isinstance(each, FieldInfo) else [each])]:
         if isinstance(entry, AfterValidator):  # within(...) keeps its limits in the closure of its check
             limits = inspect.getclosurevars(entry.func).nonlocals
             found |= {sign: limits[key] for key, sign in (("low", "≥"), ("above", ">"), ("high", "≤")) if key in limits}
@@ -229,9 +235,38 @@ def _any_of(schema: Any) -> None:
             _any_of(part)
 
 
+def sidecar_table() -> str:
+    """Markdown table of the keys of sidecars, with their places in NeXus and DataCite."""
+    rows = ["| key | value | meaning | NXem | DataCite |", "|---|---|---|---|---|"]
+    for key, field in _fields(Experiment):
+        if any(_blocks(field.annotation)):
+            continue
+        value = " or ".join(each for each in _values(field.annotation, field.metadata) if each != "null")
+        places = cast(dict[str, str], field.json_schema_extra)
+        cells = (value, field.description or "", places["nexus"], places["datacite"])
+        rows.append(f"| `{key}` | {' | '.join(map(_cell, cells))} |")
+    return "\n".join(rows) + "\n"
+
+
+def facts_table() -> str:
+    """Markdown table of what is read of the files of each program."""
+    rows = ["| file | its name | key |", "|---|---|---|"]
+    rows += [f"| {kind} | {each.name} | `{each.key}` |" for kind, entries in ENTRIES.items() for each in entries]
+    return "\n".join(rows) + "\n"
+
+
 def fill(text: str) -> str:
     """Put the generated tables between their markers in the text of ``config/README.md``."""
-    for name, table in (("keys", key_table()), ("columns", column_table())):
+    return _filled(text, {"keys": key_table(), "columns": column_table()})
+
+
+def fill_metadata(text: str) -> str:
+    """Put the generated tables between their markers in the text of ``docs/metadata.md``."""
+    return _filled(text, {"sidecars": sidecar_table(), "facts": facts_table()})
+
+
+def _filled(text: str, tables: Mapping[str, str]) -> str:
+    for name, table in tables.items():
         start, end = f"<!-- {name}: made by `make docs-keys` -->\n", f"<!-- end of {name} -->"
         before, _, rest = text.partition(start)
         text = f"{before}{start}\n{table}\n{end}{rest.partition(end)[2]}"
@@ -304,3 +339,5 @@ def write(folder: Path) -> None:
 
 if __name__ == "__main__":
     write(Path("config"))
+    page = Path("docs/metadata.md")
+    page.write_text(fill_metadata(page.read_text(encoding="utf-8")), encoding="utf-8")

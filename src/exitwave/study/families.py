@@ -10,8 +10,8 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from exitwave.config.yaml_files import Raw
 from exitwave.errors import ConfigError
-from exitwave.study.load import Raw
 
 C = TypeVar("C")
 Labels = tuple[str, ...]

@@ -17,12 +17,13 @@ from exitwave.benchmark.kinds import cases_of
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.block import Block
 from exitwave.config.kinds import STAGES, made_from
+from exitwave.config.problems import sentence
 from exitwave.config.trainings import Training
+from exitwave.config.yaml_files import Raw, read_yaml
 from exitwave.errors import ConfigError
 from exitwave.study.families import Families, expand, full_name
-from exitwave.study.load import Raw, check_stages, read_yaml, resolve_like, with_base, with_library
+from exitwave.study.load import check_stages, resolve_like, with_base, with_library
 from exitwave.study.member import Member, Study, identity, pool_size
-from exitwave.study.problems import sentence
 from exitwave.study.scale import PAPER, scaled
 
 

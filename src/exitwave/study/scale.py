@@ -14,9 +14,9 @@ from exitwave.config.block import Block
 from exitwave.config.crystals import Crystals
 from exitwave.config.kinds import STAGES, made_from, model_of
 from exitwave.config.structures import Structures
+from exitwave.config.yaml_files import Raw
 from exitwave.errors import ConfigError
 from exitwave.study.families import axis_label, matrix_axes
-from exitwave.study.load import Raw
 
 PAPER, LAPTOP = "paper", "laptop"
 SCALES = (PAPER, LAPTOP)

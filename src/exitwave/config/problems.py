@@ -13,18 +13,26 @@ from exitwave.config.block import Block
 from exitwave.config.kinds import STAGES
 
 
-def sentence(error: ValidationError) -> str:
-    """First problem of a pydantic error as ``.key: found value; what is allowed``."""
+def sentence(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """First problem of a pydantic error as ``.key: found value; what is allowed``.
+
+    Parameters
+    ----------
+    error : ValidationError
+    model : type, optional
+        What was to be read, where it is no block of a study.
+    """
+    top = model or next(m for kinds in STAGES.values() for m in kinds.values() if m.__name__ == error.title)
     # Of a union every option complains: the one that came furthest into the value is what was meant.
     problem = max(error.errors(include_url=False), key=lambda problem: len(problem["loc"]))
     first = error.errors(include_url=False)[0]
     if first["loc"][:1] != problem["loc"][:1]:
         problem = first
-    path, model, unit = _locate(problem["loc"], error.title)
+    path, inner, unit = _locate(problem["loc"], top)
     found = f"found {problem['input']!r}"
     if problem["type"] == "extra_forbidden":
-        keys = list(model.model_fields) if model else []
-        moved = getattr(model, "MOVED", {}).get(str(problem["loc"][-1]))
+        keys = list(inner.model_fields) if inner else []
+        moved = getattr(inner, "MOVED", {}).get(str(problem["loc"][-1]))
         if moved is not None:
             return f"{path}: the key has moved (value {problem['input']!r}); allowed: {moved}"
         close = difflib.get_close_matches(str(problem["loc"][-1]), keys, n=1, cutoff=0.7)
@@ -33,7 +41,7 @@ def sentence(error: ValidationError) -> str:
     if problem["type"] == "missing":
         return f"{path}: is missing; allowed: a value{unit}"
     if problem["type"] == "model_type":
-        keys = list(model.model_fields) if model else []
+        keys = list(inner.model_fields) if inner else []
         return f"{path}: {found}; allowed: a block with the keys {', '.join(keys)}"
     message = _allowed(problem)
     # What a block says of several of its keys names their units itself.
@@ -81,12 +89,12 @@ def _allowed(problem: Any) -> str:
 _TAGS = {"uniform", "loguniform", "normal", "choice"}
 
 
-def _locate(location: tuple[int | str, ...], title: str) -> tuple[str, type[BaseModel] | None, str]:
+def _locate(location: tuple[int | str, ...], top: type[BaseModel]) -> tuple[str, type[BaseModel] | None, str]:
     """Path of a problem in the words of the config, the model that it lies in, and the unit of its key in words.
 
     Tags of unions stand in pydantic's location too, but are no keys of the config.
     """
-    model: type[BaseModel] | None = next(m for kinds in STAGES.values() for m in kinds.values() if m.__name__ == title)
+    model: type[BaseModel] | None = top
     path, unit, inside = "", "", list(_models(model))
     own_key = -1  # where a key stands that the user has chosen
     for place, key in enumerate(location):
