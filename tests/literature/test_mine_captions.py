@@ -95,6 +95,7 @@ TRAPS = (
     "The CNN gives NaN; PCA, UV, FFT, BF, PBE, PW91, HSE06 and B3LYP; K points; space groups P4/nmm, Fm-3m, I4/mmm.",
     "Co-workers, Co-authors, Bi-layer and Re-entrant phases; P-type and n-type; B-site cations; PCs and NCs of 5 nm.",
     "At 300 K and 80 kV, (C) and (V) are panels. Be careful: I is the current, U = 2 eV, C_s = 1.2 mm, Cs-corrected.",
+    "Six layers in the Bay Area, after Cox: O(N) steps, SU(2) and U(1), SNe Ia. Ca. 20 had Tm = 300 K and Re = 500.",
     "The solvent leads to a shift, as the leading term. He found 10 C and 3 N. A structure of the perovskite type.",
 )
 
@@ -188,7 +189,17 @@ def test_no_text_makes_it_fail(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["Sn" * 50_000 + "!", "(" * 50_000, "{" * 50_000, "$" * 50_001, "\\" * 50_000, "Fe, " * 5_000, "(a) " * 5_000],
+    [
+        "Sn" * 50_000 + "!",
+        "(" * 50_000,
+        "{" * 50_000,
+        "$" * 50_001,
+        "\\" * 50_000,
+        "Fe, " * 5_000,
+        "(a) " * 5_000,
+        "\\cite[" * 15_000,
+        "\\cite[a]" * 12_000,
+    ],
 )
 def test_long_texts_take_no_longer_than_short_ones_do(text):
     import time
@@ -229,7 +240,7 @@ def test_own_commands_are_replaced_and_cannot_grow_without_end():
         ("high-resolution transmission electron microscopy", ["HRTEM"]),
         ("a TEM00 mode; values are mean ± SEM; the AFM order of MnO", []),
         ("STM and nc-AFM with dI/dV maps", ["STM", "AFM"]),
-        ("the stem of a plant, a system", []),
+        ("the stem of a plant, a system, STEM education for STEM students", []),
         ("antiferromagnetic (AFM) phase by magnetic force microscopy", ["AFM"]),
     ],
 )

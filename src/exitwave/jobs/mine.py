@@ -181,7 +181,7 @@ def _take_images(path: Path, output: Path, found: _Gathered) -> list[dict[str, A
         and PurePosixPath(graphic).suffix.lower() in SUFFIXES
         and "://" not in graphic
     }
-    index = []
+    index: list[dict[str, Any]] = []
     for graphic, content in _contents(path, wanted):
         rows = wanted[graphic]
         name = _name_of(rows[0], graphic, path, len(index))

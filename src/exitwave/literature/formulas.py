@@ -19,7 +19,8 @@ _WORDS = frozenset({"In", "As", "He", "At", "Be", "Cs", "Tc", "Pm", "Po", "Fr", 
 DOUBTFUL = frozenset(one for one in SYMBOLS if len(one) == 1) | _WORDS
 """Symbols that are more often words, units or quantities: they count where something beside them says so."""
 
-_NO_FORMULAS = frozenset({"NaN", "PW91", "PW86", "CoV", "HOs", "IoU", "PoC"})
+_NO_FORMULAS = frozenset({"NaN", "PW91", "PW86", "CoV", "SNe", "PNe"})
+"""Acronyms that have the form of one; SNe and PNe are supernovae and planetary nebulae."""
 _CAPITALS = frozenset({"BN", "CO", "NO", "WC", "VN", "BP", "UN", "UC", "KI", "KF", "OH"})
 """Compounds of two symbols of one letter, without numbers; others written so are acronyms."""
 _MOLECULES = frozenset({"H2", "N2", "O2", "F2", "I2", "C20", "C60", "C70", "C80", "C84"})
@@ -40,7 +41,6 @@ _SYMBOL = f"(?>{_symbol_pattern()})(?![a-wyz])"
 _UNIT = rf"(?>{_SYMBOL}(?:{SUBSCRIPT})?)"
 _INNER = rf"(?>{_UNIT}|\({_UNIT}++\)(?:{SUBSCRIPT})?)"
 _GROUP = rf"(?>[(\[]{_INNER}++(?:, ?{_INNER}++)*+[)\]](?:{SUBSCRIPT})?)"
-_ALONE = rf"(?>[(\[]{_INNER}++(?:, ?{_INNER}++)*+[)\](](?=[A-Z]))"
 _FORMULA = re.compile(
     rf"(?<![A-Za-z.])(?>{_UNIT}|{_GROUP}(?={_UNIT}|\())(?>{_UNIT}|{_GROUP}|T[xyz])*+(?![A-Za-z])(?:\^\{{[^{{}}]*\}})?"
 )
@@ -72,6 +72,8 @@ _NUMBER_BEFORE = re.compile(r"[\d.] ?$")
 _BOND = re.compile(r"(?:–|-|—|=|≡)([A-Z][a-z]?)(?: bond|,? (?:distance|length)| pair| dimer)")
 _INITIAL_BEFORE = re.compile(r"(?:[A-Z]\.[ -]?)$")
 _SURNAME_AFTER = re.compile(r"(?: et al|, ?[A-Z]\.|,? and (?:co-?workers|colleagues)|\. [A-Z]\.)")
+_QUANTITY_AFTER = re.compile(r" ?[=≈~<>≤≥] ?[-+]?\d|\. ?\d")
+"""As in Tm = 300 K, Re = 500, and Ca. 20 particles."""
 _BETWEEN = re.compile(r"(?:, (?:and |or )?| (?:and|or|&|to) |/| / |[-–]| [-–] |; )")
 _ENDS_LIST = re.compile(
     r"(?:\s*[,;:.)/]|\s(?:and|or|in|on|at|with|from|is|are|of|by|maps?|atoms?|edges?)\b|$|[-–](?=[A-Z]))"
@@ -155,10 +157,11 @@ def _verdict(text: str, one: Found) -> Literal["yes", "no", "perhaps"]:
     if formula != symbol:
         if len(symbol) == 1:
             return "yes" if formula in _MOLECULES and not after.startswith("-type") else "no"
-        return "no" if symbol in DOUBTFUL or formula[len(symbol) :] == "1" else "yes"
+        # Six, Bay and Cox are no Si, Ba and Co.
+        return "no" if symbol in DOUBTFUL or formula[len(symbol) :] in ("1", "x", "y", "z") else "yes"
     if number is not None and not number[2] and number.start() and before[number.start() - 1] not in " ([,;":
         return "perhaps"
-    if _INITIAL_BEFORE.search(before) or _SURNAME_AFTER.match(after):
+    if _INITIAL_BEFORE.search(before) or _SURNAME_AFTER.match(after) or _QUANTITY_AFTER.match(after):
         return "no"
     if number is not None:
         return "yes"
@@ -194,7 +197,8 @@ def _is_compound(formula: str, symbols: Sequence[str]) -> bool:
     if formula in _NO_FORMULAS or len(set(symbols)) == 1:
         return False
     if all(len(symbol) == 1 for symbol in symbols):
-        if not re.search(r"[\dxδ(]", formula):
+        # O(N) is a number of steps.
+        if not re.search(r"[\dxδ]", formula):
             return formula in _CAPITALS
         return not re.search(r"[A-Z](?:0|1(?!\d|\.|-|/))", formula)
     # NCs, ICs, PCs: an acronym in the plural.

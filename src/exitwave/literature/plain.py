@@ -27,6 +27,8 @@ _RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ"
 _RAISED_RUN = re.compile(f"[{_RAISED}]+")
 _DEPTH = 8
 """Groups within groups that are looked into."""
+_LONGEST_OPTION = 100
+"""Pieces in square brackets after a command."""
 
 _SYMBOLS = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "varepsilon": "ε", "theta": "θ",
@@ -104,7 +106,7 @@ def expanded(source: str, macros: dict[str, str]) -> str:
     """LaTeX with the author's own commands replaced, those within those too."""
     if not macros:
         return source
-    # Blanks after a command stay: what it stands for may end with \\xspace.
+    # Blanks after a command stay: what it stands for may end with xspace.
     names = "|".join(sorted(map(re.escape, macros), key=len, reverse=True))
     pattern = re.compile(rf"\\({names})(?![a-zA-Z])(?:\{{\}})?")
     for _ in range(_DEPTH):
@@ -123,7 +125,7 @@ class _Latex:
     """A piece of LaTeX, read once from its beginning."""
 
     def __init__(self, source: str, depth: int = 0, math: bool = False) -> None:
-        self.tokens = _TOKEN.findall(source)
+        self.tokens: list[str] = _TOKEN.findall(source)
         self.place = 0
         self.depth = depth
         self.math = math
@@ -185,7 +187,7 @@ class _Latex:
         return _SYMBOLS.get(name, "")
 
     def _raw(self, optional: bool = False) -> str:
-        """The next argument as it is written; of an optional one nothing where there is none."""
+        """The next argument as it is written; an optional one is passed over."""
         while self.place < len(self.tokens) and self.tokens[self.place].isspace():
             self.place += 1
         if self.place >= len(self.tokens):
@@ -193,17 +195,17 @@ class _Latex:
         if optional:
             if not self.tokens[self.place].startswith("["):
                 return ""
-            rest = "".join(self.tokens[self.place :])
-            inside, bracket, after = rest.partition("]")
-            if not bracket:
-                return ""
-            self.tokens, self.place = _TOKEN.findall(after), 0
-            return inside
+            for place in range(self.place, min(self.place + _LONGEST_OPTION, len(self.tokens))):
+                _, bracket, after = self.tokens[place].partition("]")
+                if bracket:
+                    self.tokens[place], self.place = after, place + (not after)
+                    break
+            return ""
         if self.tokens[self.place] != "{":
             token = self.tokens[self.place]
             if token.startswith("\\"):
                 self.place += 1
-                # A font with what is written in it: T_\\mathrm{c}.
+                # A font with what is written in it, as in T_\mathrm{c}.
                 group = self.tokens[self.place : self.place + 1] == ["{"] and token[1:].strip() not in _SYMBOLS
                 return f"{token}{{{self._raw()}}}" if group else token
             self.tokens[self.place] = token[1:]

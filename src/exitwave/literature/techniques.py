@@ -12,6 +12,7 @@ _NOT_MEANT = re.compile(
     r"""
     (?:±|mean|error\ bars?[^.]*?)\s(?:\+/-\s)?\(?SEM\b | \bTEM_?\{?00 | \bTEM[ -](?:mode|cell|wave|polari)
     | \bAFM[ ](?:ground|order|state|phase|coupling|interaction|exchange|spin|insulator|N.el)\w*
+    | \bSTEM[ -](?:educat|field|student|disciplin|career|subject|learn|major|topic|course|workforce|degree)\w*
     | \bAFM[:,=][ ]?antiferro\w* | antiferromagnetic[ ]\(AFM\)
     """,
     re.VERBOSE,
@@ -19,45 +20,43 @@ _NOT_MEANT = re.compile(
 _ANTIFERROMAGNETIC = re.compile(r"antiferromagn|ferromagnetic \(FM\)|\bFM\b", re.IGNORECASE)
 
 # In this order, and what one has taken the next ones do not see: an HRTEM image is not one of TEM beside.
-_PATTERNS: tuple[tuple[Technique, re.Pattern[str]], ...] = tuple(
-    (technique, re.compile(pattern, re.VERBOSE))
-    for technique, pattern in {
-        "STEM": r"""
-            \b(?:4D-?|[A-Z]{2,4}-)?STEM\b | (?i:scanning[ -]transmission[ -]electron)
-            | \b(?:i?DPC|[HLM]AADF|ADF|ABF)\b
-            | (?i:annular[ -](?:dark|bright)[ -]field) | (?i:Z-contrast) | (?i:ptychogra)
-            """,
-        "HRTEM": r"""
-            \b(?:AC-?)?HR-?(?:TEM|EM)\b
-            | (?i:high[ -]resolution[ ](?:\(HR\)[ ])?(?:transmission[ -]electron[ -]\w+|TEM\b))
-            | (?i:aberration[ -]corrected[ ](?:HR)?(?:transmission[ -]electron|TEM\b))
-            | (?i:phase[ -]contrast[ ](?:TEM\b|transmission)) | (?i:\blattice[ ]image) | (?i:exit[ -]wave)
-            | (?i:focal[ -]series)
-            """,
-        "SEM": r"""
-            \b(?:FE-?|FIB-|E)?SEM\b | (?i:scanning[ -]electron[ ]micro) | \bEBSD\b
-            | (?i:secondary[ -]electron[ ](?:image|micrograph))
-            """,
-        "TEM": r"""
-            \b(?:[A-Z]{1,3}-?|cryo-?|Cryo-?)?TEM\b | (?i:(?<!scanning[ ])transmission[ -]electron[ ]micro)
-            | \bSAE?D\b | (?i:selected[ -]area[ ](?:electron[ ])?diffraction) | \bCBED\b
-            | (?i:convergent[ -]beam[ ]electron)
-            """,
-        "STM": r"""
-            \b(?:[A-Z]{2}-)?STM\b | (?i:tunnell?ing[ -](?:electron[ ])?(?:micro|spectro)) | \bSTS\b | \bdI/dV\b
-            """,
-        "AFM": r"""
-            \b(?:nc-?|NC-?|[cC]-?)?AFM\b | (?i:atomic[ -]force) | \b(?:KPFM|MFM|PFM|EFM)\b
-            | (?i:(?:probe|magnetic|response|electrostatic)[ -]force[ -]micro)
-            """,
-    }.items()
-)  # type: ignore[assignment]
+_WRITTEN: dict[Technique, str] = {
+    "STEM": r"""
+        \b(?:4D-?|[A-Z]{2,4}-)?STEM\b | (?i:scanning[ -]transmission[ -]electron)
+        | \b(?:i?DPC|[HLM]AADF|ADF|ABF)\b
+        | (?i:annular[ -](?:dark|bright)[ -]field) | (?i:Z-contrast) | (?i:ptychogra)
+        """,
+    "HRTEM": r"""
+        \b(?:AC-?)?HR-?(?:TEM|EM)\b
+        | (?i:high[ -]resolution[ ](?:\(HR\)[ ])?(?:transmission[ -]electron[ -]\w+|TEM\b))
+        | (?i:aberration[ -]corrected[ ](?:HR)?(?:transmission[ -]electron|TEM\b))
+        | (?i:phase[ -]contrast[ ](?:TEM\b|transmission)) | (?i:\blattice[ ]image) | (?i:exit[ -]wave)
+        | (?i:focal[ -]series)
+        """,
+    "SEM": r"""
+        \b(?:FE-?|FIB-|E)?SEM\b | (?i:scanning[ -]electron[ ]micro) | \bEBSD\b
+        | (?i:secondary[ -]electron[ ](?:image|micrograph))
+        """,
+    "TEM": r"""
+        \b(?:[A-Z]{1,3}-?|cryo-?|Cryo-?)?TEM\b | (?i:(?<!scanning[ ])transmission[ -]electron[ ]micro)
+        | \bSAED\b | (?i:selected[ -]area[ ](?:electron[ ])?diffraction) | \bCBED\b
+        | (?i:convergent[ -]beam[ ]electron)
+        """,
+    "STM": r"""
+        \b(?:[A-Z]{2}-)?STM\b | (?i:tunnell?ing[ -](?:electron[ ])?(?:micro|spectro)) | \bSTS\b | \bdI/dV\b
+        """,
+    "AFM": r"""
+        \b(?:nc-?|NC-?|[cC]-?)?AFM\b | (?i:atomic[ -]force) | \b(?:KPFM|MFM|PFM|EFM)\b
+        | (?i:(?:probe|magnetic|response|electrostatic)[ -]force[ -]micro)
+        """,
+}
+_PATTERNS = tuple((technique, re.compile(pattern, re.VERBOSE)) for technique, pattern in _WRITTEN.items())
 
 _NEEDED: dict[Technique, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "STEM": (("STEM", "DPC", "ADF", "ABF"), ("scanning", "annular", "z-contrast", "ptychogra")),
     "HRTEM": (("HR",), ("high", "aberration", "phase", "lattice image", "exit", "focal")),
     "SEM": (("SEM", "EBSD"), ("scanning", "secondary")),
-    "TEM": (("TEM", "SAD", "SAED", "CBED"), ("transmission", "selected", "convergent")),
+    "TEM": (("TEM", "SAED", "CBED"), ("transmission", "selected", "convergent")),
     "STM": (("STM", "STS", "dI/dV"), ("tunnel",)),
     "AFM": (("AFM", "KPFM", "MFM", "PFM", "EFM"), ("force",)),
 }
