@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pandas as pd
@@ -16,8 +17,10 @@ from typer.testing import CliRunner
 from exitwave.benchmark.micrographs import check_benchmark_folder
 from exitwave.benchmark.readers import read_micrograph
 from exitwave.cli import app
+from exitwave.errors import WriteError
 from exitwave.jobs import mine
 from exitwave.jobs.apply import find_images
+from exitwave.literature.sources import Source
 from papers import JATS, metadata_line, picture, write_latex, write_tar
 
 
@@ -116,7 +119,7 @@ def test_one_bad_source_costs_none_of_the_others(here):
         "2/5 skipped: entities.xml declares entities of its own",
         "3/5 skipped: nowhere.pdf does not exist",
         "4/5 skipped: empty is a folder without a paper",
-        "5/5 good.jsonl: 1 papers, 1 rows",
+        "5/5 good.jsonl: 1 paper, 1 row",
         "1 of 5 sources read",
     ):
         assert told in done.output
@@ -147,6 +150,26 @@ def test_calls_add_to_each_other_and_what_is_there_is_not_read_again(here, monke
     assert run("2302.00002").exit_code == 0
     assert len(pd.read_csv("mined/figures.csv")) == 6
     assert len(list(Path("mined/images").glob("*.png"))) == 1 == len(pd.read_csv("mined/images/index.csv"))
+
+
+def test_what_was_mined_of_a_source_stays_when_the_source_is_gone(here):
+    Path("arxiv.jsonl").write_bytes(metadata_line())
+    assert run("arxiv.jsonl").exit_code == 0
+    Path("arxiv.jsonl").unlink()
+    assert "skipped: arxiv.jsonl does not exist" in run("arxiv.jsonl").output
+    assert len(pd.read_csv("mined/figures.csv")) == 1
+
+
+def test_a_full_disk_ends_the_run_and_is_no_fault_of_a_source(here, monkeypatch):
+    def full(*_):
+        raise WriteError("mined/x: cannot be written (No space left on device)")
+
+    Path("arxiv.jsonl").write_bytes(metadata_line())
+    with monkeypatch.context() as patched:
+        patched.setattr(mine.MinedFolder, "add", full)
+        done = run("arxiv.jsonl")
+    assert isinstance(done.exception, WriteError)
+    assert run("arxiv.jsonl").exit_code == 0
 
 
 def test_results_are_no_sources(here):
@@ -191,6 +214,43 @@ def test_a_folder_with_other_tables_is_left_alone(here):
     assert done.exit_code == 1
     assert "is not of exitwave mine; allowed: another --output" in str(done.exception)
     assert Path("mined/figures.csv").read_text() == "a,b\n1,2\n"
+
+
+def lines(count):
+    """Short abstracts, all different."""
+    said = ("We prove theorem {}.", "STM of MoS$_2$ at {} mV, as computed.", "HAADF images of {} grains of gold.")
+    for number in range(count):
+        yield metadata_line(f"{number // 90_000 + 1000}.{number % 90_000:05}", "On it", said[number % 3].format(number))
+
+
+def test_memory_does_not_grow_with_the_length_of_metadata(here, monkeypatch):
+    monkeypatch.setattr(mine, "PAPERS_TOGETHER", 100)
+
+    def peak(count):
+        Path(f"{count}.jsonl").write_bytes(b"".join(lines(count)))
+        tracemalloc.start()
+        try:
+            assert sum(one.rows for one in mine.mine_sources([Source(Path(f"{count}.jsonl"))], Path("mined"))) == count
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(200)  # what is kept for good
+    # All rows together would take 3 MB; what is kept of each part takes 20 kB.
+    assert peak(2500) < peak(300) + 800_000
+
+
+@pytest.mark.slow
+def test_memory_is_the_same_for_two_hundred_thousand_lines(here):
+    def peak(count):
+        with Path(f"{count}.jsonl").open("wb") as file:
+            file.writelines(lines(count))
+        code = "import resource; from exitwave.cli import app; app(standalone_mode=False); "
+        code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        command = [sys.executable, "-c", code, "mine", f"{count}.jsonl", "--output", str(count)]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+    assert peak(200_000) < peak(20_000) + 20_000  # kB
 
 
 SLOW = """

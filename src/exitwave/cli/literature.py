@@ -23,7 +23,7 @@ def mine(
     ] = False,
 ) -> None:
     """Find figures and captions in papers: technique, simulated or not, formulas, elements. Nothing is downloaded."""
-    from exitwave.jobs.mine import mine_sources
+    from exitwave.jobs.mine import counted, mine_sources
     from exitwave.jobs.progress import progress_told
     from exitwave.literature.sources import find_sources
 
@@ -44,7 +44,7 @@ def mine(
                 typer.echo(f"warning: {one}", err=True)
     read = sum(one.done for one in mined)
     papers, rows, images = (sum(getattr(one, name) for one in mined) for name in ("papers", "rows", "images"))
-    told = f"{papers:,} papers, {rows:,} new rows, {images:,} images"
+    told = f"{counted(papers, 'paper')}, {counted(rows, 'new row')}, {counted(images, 'image')}"
     typer.echo(f"{read} of {len(mined)} sources read: {told}; results in {output}")
     if read < len(mined):
         raise typer.Exit(1)

@@ -22,7 +22,7 @@ from exitwave.literature.sources import ARCHIVES, Source, read_source
 
 log = logging.getLogger(__name__)
 PAPERS_TOGETHER = 5_000
-"""Papers of metadata in a part."""
+"""Rows of metadata in a part."""
 MOST_TOLD = 3
 """Sentences of a source that go to the terminal; all are in the table of what was left out."""
 MOST_KEPT = 1_000
@@ -125,7 +125,10 @@ class _Gathered:
 
 
 def _mine(source: Source, folder: MinedFolder, progress: Progress) -> Mined:
-    path, stamp = source.path, source.stamp() if source.path.exists() else ""
+    path = source.path
+    if not path.exists():
+        raise FileNotFoundError(path)
+    stamp = source.stamp()
     parts = folder.known(path, stamp)
     there = bool(parts) and parts[-1].following is None
     rows = 0
@@ -149,8 +152,14 @@ def _mine(source: Source, folder: MinedFolder, progress: Progress) -> Mined:
     left_out = [one for part in parts for one in part.left_out]
     if len(left_out) > MOST_TOLD:
         left_out = [*left_out[:MOST_TOLD], f"{path}: {len(left_out) - MOST_TOLD:,} more like these in left_out.csv"]
-    told = f"{path}: {papers:,} papers, {rows:,} rows" + (f", {pictures:,} images" if pictures else "")
+    told = f"{path}: {counted(papers, 'paper')}, {counted(rows, 'row')}"
+    told += f", {counted(pictures, 'image')}" if pictures else ""
     return Mined(path, True, told, tuple(left_out), papers, rows, pictures)
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things in words."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _gather_lines(path: Path, start: int, found: _Gathered, progress: Progress) -> int | None:
@@ -160,7 +169,7 @@ def _gather_lines(path: Path, start: int, found: _Gathered, progress: Progress) 
         found.rows += rows_of(paper)
         if len(found.rows) % 200 == 0:
             progress(place)
-        if len(found.papers) >= PAPERS_TOGETHER:
+        if len(found.rows) >= PAPERS_TOGETHER:
             return place
     return None
 

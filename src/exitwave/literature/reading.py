@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from lzma import LZMAError
 from pathlib import Path
 
-from exitwave.errors import LiteratureError
+from exitwave.errors import ExitwaveError, LiteratureError
 
 LARGEST_FILE = 256_000_000
 """Bytes of a file that is read as a whole: HTML, XML, PDF."""
@@ -20,7 +20,7 @@ Told = Callable[[str], None]
 
 @contextmanager
 def failures_told(path: Path) -> Iterator[None]:
-    """Failures of the body, which reads a file, become one sentence."""
+    """Failures of the body, which reads a file, become one sentence; those of writing stay what they are."""
     try:
         yield
     except LiteratureError as error:
@@ -28,6 +28,8 @@ def failures_told(path: Path) -> Iterator[None]:
         if str(path) in told:
             raise
         raise LiteratureError(f"{path}: {told}") from error
+    except ExitwaveError:
+        raise
     except FileNotFoundError as error:
         raise LiteratureError(f"{path} does not exist; allowed: files and folders that do") from error
     except MemoryError as error:
