@@ -10,7 +10,7 @@ from typing import Any
 
 from exitwave.errors import LiteratureError
 from exitwave.literature.captions import Figure
-from exitwave.literature.plain import latex_text
+from exitwave.literature.plain import latex_text, plain_text
 from exitwave.literature.reading import Told
 
 LONGEST_LINE = 4_000_000
@@ -83,6 +83,6 @@ def _figure(line: bytes) -> Figure:
     said = ". ".join(" ".join(part.split()).rstrip(".") for part in parts if isinstance(part, str) and part.strip())
     licence = content.get("license")
     return Figure(
-        paper=content["id"].strip(), number="", caption=latex_text(said[:100_000]) + ".",
-        licence=licence if isinstance(licence, str) else "",
+        paper=plain_text(content["id"]), number="", caption=latex_text(said[:100_000]) + ".",
+        licence=plain_text(licence) if isinstance(licence, str) else "",
     )  # fmt: skip

@@ -75,6 +75,8 @@ def plain_text(text: str) -> str:
 
 
 def _even(text: str) -> str:
+    # Halves of characters, which JSON and PDF can have and no table can hold, become question marks.
+    text = text.encode("utf-8", "replace").decode()
     text = unicodedata.normalize("NFKC", text).replace("\u2212", "-").replace("\u200b", "").replace("\u00ad", "")
     return " ".join(text.split())
 
