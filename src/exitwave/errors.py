@@ -37,6 +37,10 @@ class LatticeError(ExitwaveError):
     """No lattice can be fitted: too few disks, or all in a line."""
 
 
+class LiteratureError(ExitwaveError):
+    """A source of literature, or a part of one, cannot be read."""
+
+
 class WriteError(ExitwaveError):
     """A file cannot be written: disk full, quota, permissions."""
 

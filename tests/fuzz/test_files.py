@@ -34,11 +34,14 @@ from exitwave.data.whole import sealed, unsealed
 from exitwave.items import Array, Item, lateral
 from exitwave.jobs.correct import segmented_images
 from exitwave.jobs.results_folder import ResultsFolder
+from exitwave.literature.captions import rows_of
+from exitwave.literature.sources import read_source
 from exitwave.structures import files, reading
 from exitwave.structures.crystal_files import read_cif
 from exitwave.training.bundle import find_convention, load_bundle, save_bundle
 from exitwave.training.kinds import task_of
 from exitwave.training.networks import load_network, save_network
+from papers import write_papers
 
 GRAY = np.random.default_rng(4).integers(0, 255, (40, 50)).astype(np.uint8)
 COLOUR = np.stack([GRAY, GRAY, GRAY // 2], axis=-1)
@@ -256,6 +259,14 @@ def as_results(path: Path) -> None:
     table.finish()
 
 
+PAPERS = (".jsonl", ".tex", ".html", ".xml", ".tar", ".tgz", ".gz", ".pdf")
+
+
+def as_papers(path: Path) -> None:
+    for figure in read_source(path, lambda _: None):
+        assert all(row.technique for row in rows_of(figure))
+
+
 @dataclass(frozen=True)
 class Reader:
     """What reads files of a suffix.
@@ -294,6 +305,7 @@ READERS = (
     Reader(".cif", crystals, read_cif),
     *(Reader(suffix, structures, as_structure) for suffix in (".vasp", ".xyz", ".xsf", ".pdb")),
     Reader(".parquet", shard, as_table),
+    *(Reader(suffix, write_papers, as_papers) for suffix in PAPERS),
     Reader(".csv", results, as_results),
 )
 SEEDS = st.integers(0, 2**32 - 1)

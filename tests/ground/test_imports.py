@@ -14,7 +14,7 @@ FLOORS = (
     ("config",),
     ("items",),
     ("structures",),
-    ("waves", "labels", "data"),
+    ("waves", "labels", "data", "literature"),
     ("imaging",),
     ("images",),
     ("training",),

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from exitwave.cli.literature import mine
 from exitwave.cli.own_data import atoms, describe, segment, strain
 from exitwave.errors import ExitwaveError
 
@@ -19,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 config_app = typer.Typer(no_args_is_help=True, help="Look at a config before anything runs.")
 app.add_typer(config_app, name="config")
 
-for command in (segment, strain, atoms, describe):
+for command in (segment, strain, atoms, describe, mine):
     app.command()(command)
 
 DEFAULT_CONFIG = Path("config/config.yaml")
