@@ -179,6 +179,21 @@ def test_columns_are_merged_across_the_edge_of_the_cell():
     assert nearest_distance(columns.cell, columns.places) == pytest.approx(1.995)
 
 
+@pytest.mark.parametrize("height", [0.7, 1.1, 5.0])
+def test_columns_are_those_that_all_images_give_in_thin_cells_too(height):
+    rng = np.random.default_rng(4)
+    for _ in range(15):
+        narrow = np.array([[6.0, 0.0], [rng.uniform(-5, 5), height]])
+        places = rng.uniform(-9, 9, (7, 2))
+        columns = columns_of(narrow, places, np.full(7, 6), 0.5)
+        images = np.array([(i, j) for i in range(-50, 51) for j in range(-30, 31)]) @ narrow
+        offsets = places[:, None, None] - places[None, :, None] + images
+        near = (np.linalg.norm(offsets, axis=3) < 0.5).any(axis=2)
+        for _ in range(3):
+            near = near @ near
+        assert (near == (columns.of_atom[:, None] == columns.of_atom)).all()
+
+
 def test_a_layer_is_seen_along_its_normal_however_it_lies():
     layer = library()[0]
     rng = np.random.default_rng(3)

@@ -175,11 +175,11 @@ def columns_of(
     one, other, distances = _within(cell, places, places, resolution)
     near = coo_array((np.ones(len(distances)), (one, other)), shape=(len(places), len(places)))
     number, of_atom = connected_components(near, directed=False)
-    means, sums = np.empty((number, 2)), np.bincount(of_atom, weights, number).astype(np.float64)
-    for column in range(number):
-        atoms = np.flatnonzero(of_atom == column)
-        offsets = _nearest_image(cell, places[atoms] - places[atoms[0]])
-        means[column] = places[atoms[0]] + weights[atoms] @ offsets / sums[column]
+    first = np.unique(of_atom, return_index=True)[1]
+    offsets = _nearest_image(cell, places - places[first[of_atom]])
+    moments = np.column_stack([np.bincount(of_atom, weights * along, number) for along in offsets.T])
+    sums = np.bincount(of_atom, weights, number).astype(np.float64)
+    means = places[first] + moments / sums[:, None]
     return Columns(np.asarray(cell, np.float64), means, sums, of_atom.astype(np.int64))
 
 
@@ -268,14 +268,19 @@ def _cross(one: FloatArray, other: FloatArray) -> float:
     return float(one[0] * other[1] - one[1] * other[0])
 
 
-def _nearest_image(cell: FloatArray, offsets: FloatArray) -> FloatArray:
-    """Offsets [n, 2] less the lattice vectors that make them shortest."""
+def _nearest_image(cell: FloatArray, offsets: FloatArray, within: float = np.inf) -> FloatArray:
+    """Offsets [n, 2] less the lattice vectors that make them shortest, or at least those that it makes so short."""
     basis = reduced(cell)
     inside = offsets - np.rint(offsets @ np.linalg.inv(basis)) @ basis
+    # One shorter than half of what lies between two rows of lattice points is found by its fractions of the vectors.
+    if 2.001 * within < abs(_cross(*basis)) / np.linalg.norm(basis, axis=1).max():
+        return inside
     around = inside[:, None] + _AROUND @ basis
     return np.asarray(np.take_along_axis(around, (around**2).sum(2).argmin(1)[:, None, None], 1)[:, 0])
 
 
+_AT_ONCE = 16
+"""Most places that a translation is tried at in one go, which bounds memory."""
 _AROUND = np.array([(i, j) for i in (0, -1, 1) for j in (0, -1, 1)], np.float64)
 
 
@@ -284,7 +289,8 @@ def _within(
 ) -> tuple[IntArray, IntArray, FloatArray]:
     """Pairs of two sets of places, periodic, that are closer than a distance [Å], and how close."""
     offsets = other[None] - one[:, None]
-    lengths = np.linalg.norm(_nearest_image(cell, offsets.reshape(-1, 2)), axis=1).reshape(len(one), len(other))
+    nearest = _nearest_image(cell, offsets.reshape(-1, 2), distance)
+    lengths = np.linalg.norm(nearest, axis=1).reshape(len(one), len(other))
     first, second = np.nonzero(lengths < distance)
     return first, second, lengths[first, second]
 
@@ -300,17 +306,24 @@ def _lattice(cell: FloatArray, places: FloatArray, signatures: FloatArray, toler
         What must agree, within ``tolerances`` [k].
     """
     alike = np.asarray((np.abs(signatures[:, None] - signatures) <= tolerances).all(axis=2))
-    rarest = np.flatnonzero(alike[alike.sum(axis=1).argmin()])
-    found = [np.zeros(2)]
-    for offset in _nearest_image(cell, places[rarest[1:]] - places[rarest[0]]):
-        moved = _nearest_image(cell, (places[None] - places[:, None] - offset).reshape(-1, 2))
-        close = np.linalg.norm(moved, axis=1).reshape(len(places), -1) <= SAME_PLACE
-        if (close & alike).any(axis=1).all():
-            found.append(offset)
+    order = np.argsort(alike.sum(axis=1), kind="stable")
+    first, *others = np.flatnonzero(alike[order[0]])
+    shifts = _nearest_image(cell, places[others] - places[first])
+    # Most that are no translations fail at the first few places, those of the rarest kind.
+    start, size = 0, 1
+    while start < len(order) and len(shifts):
+        of = order[start : start + size]
+        start, size = start + size, min(2 * size, _AT_ONCE)
+        one, other = np.nonzero(alike[of])
+        offsets = places[other] - places[of[one]]
+        moved = _nearest_image(cell, (offsets - shifts[:, None]).reshape(-1, 2), SAME_PLACE)
+        close = np.linalg.norm(moved, axis=1).reshape(len(shifts), -1) <= SAME_PLACE
+        shifts = shifts[np.logical_or.reduceat(close, np.searchsorted(one, np.arange(len(of))), axis=1).all(axis=1)]
+    found = np.concatenate([np.zeros((1, 2)), shifts])
     basis = reduced(cell)
     area, number = abs(_cross(*basis)) / len(found), len(found)
     # So many times any of them is a vector of the cell: what atoms are off their places does not count.
-    exact = np.rint(number * np.array(found) @ np.linalg.inv(basis)) / number
+    exact = np.rint(number * found @ np.linalg.inv(basis)) / number
     points = ((exact[:, None] + _AROUND) @ basis).reshape(-1, 2)
     points = points[np.argsort((points**2).sum(axis=1), kind="stable")][1:]
     first = points[0]
