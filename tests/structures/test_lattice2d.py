@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import spglib
 
 from exitwave.structures.lattice2d import (
     bravais_class,
-    class_of_motif,
     columns_of,
     lattice_of_atoms,
     lattice_of_columns,
     nearest_distance,
     project,
+    published_class,
     reduced,
 )
+from exitwave.structures.layer_groups import class_of_motif, layer_group
 from exitwave.structures.monolayer_library import library, prototypes
 
 RANK = {"oblique": 0, "rectangular": 1, "rhombus": 1, "square": 2, "hexagonal": 2}
@@ -78,6 +78,32 @@ def test_strains_are_those_that_make_the_lattice_of_the_class():
     assert sheared.strains["rectangular"] == pytest.approx(np.radians(1) / 2, rel=0.02)
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "gamma", "name"),
+    [
+        (3.2, 3.2, 120, "hexagonal"),
+        (3.2, 3.204, 60.004, "hexagonal"),
+        (3.2, 3.2, 119.99, "rhombus"),
+        (4, 4, 90, "square"),
+        (4, 4.01, 90, "rectangular"),
+        (4, 4, 90.01, "rhombus"),
+        (4, 4.01, 90.01, "oblique"),
+    ],
+)
+def test_published_labels_follow_the_rounded_cell(a, b, gamma, name):
+    assert published_class(cell(a, b, gamma)) == name
+
+
+def test_published_labels_depend_on_the_cell():
+    # Centred rectangle, and the cell of one corner and the centre; hexagonal, with another second vector.
+    wide = cell(4, 7, 90)
+    assert published_class(wide) == "rectangular"
+    assert published_class(np.array([wide[0], (wide[0] + wide[1]) / 2])) == "oblique"
+    hexagonal = EXAMPLES["hexagonal"]
+    assert published_class(hexagonal) == "hexagonal"
+    assert published_class(np.array([hexagonal[0], hexagonal[1] + 2 * hexagonal[0]])) == "oblique"
+
+
 def test_a_strain_below_the_tolerance_is_forgiven_and_one_above_is_not():
     for strain, name in ((0.004, "hexagonal"), (0.02, "rhombus")):
         lattice = EXAMPLES["hexagonal"] @ np.diag([1 + strain, 1 - strain])
@@ -134,22 +160,12 @@ def test_the_lattice_of_columns_is_that_of_the_layer_whatever_cell_describes_it(
         assert bravais_class(found).name == bravais_class(lattice_of(layer)).name
 
 
-def group_of(layer):
-    lattice = np.zeros((3, 3))
-    lattice[:2, :2], lattice[2, 2] = layer.cell, np.ptp(layer.heights) + 20
-    fractional = np.linalg.solve(lattice.T, np.column_stack([layer.places, layer.heights]).T).T
-    return spglib.get_layergroup((lattice, fractional, layer.numbers), aperiodic_dir=2, symprec=0.03)
-
-
 @pytest.mark.parametrize("layer", SAMPLE, ids=lambda layer: layer.prototype)
 def test_the_lattice_of_a_layer_is_that_of_its_layer_group(layer):
-    found = group_of(layer)
-    number, centred = found.number, found.international.startswith("c")
-    rectangular = "rhombus" if centred else "rectangular"
-    system = "oblique" if number < 8 else rectangular if number < 49 else "square" if number < 65 else "hexagonal"
+    found = layer_group(layer.cell, layer.places, layer.heights, layer.numbers, 0.03)
     own = bravais_class(lattice_of_atoms(layer.cell, layer.places, layer.heights, layer.numbers))
-    assert own.name == system
-    assert number == next(one.layer_group for one in prototypes() if one.name == layer.prototype)
+    assert own.name == found.bravais
+    assert found.number == next(one.layer_group for one in prototypes() if one.name == layer.prototype)
 
 
 def test_glide_planes_show_finer_lattices_from_above():

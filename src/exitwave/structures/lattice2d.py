@@ -78,6 +78,29 @@ def bravais_class(vectors: FloatArray, tolerance: float = TOLERANCE) -> PlaneCla
     return PlaneClass(own, strains, min(strain for strain in strains.values() if strain >= tolerance))
 
 
+def published_class(cell: FloatArray) -> Bravais:
+    """Class by the rule that published labels of images of two-dimensional materials follow.
+
+    It rounds the lengths a and b [Å] and the angle gamma [°] of the cell to two digits, and compares them: a = b with
+    60 or 120° is hexagonal, a = b with 90° square, another a and b with 90° rectangular, a = b with any other angle a
+    rhombus, and the rest oblique (K. Choudhary et al., J. Chem. Inf. Model. 63, 1708, 2023). So it is the class of the
+    cell, and another cell of the same lattice may have another.
+
+    Parameters
+    ----------
+    cell : float64 [2, 2]
+        Rows: vectors of the cell [Å], as its source gives them.
+    """
+    lengths = np.linalg.norm(cell, axis=1)
+    cosine = np.clip(cell[0] @ cell[1] / np.prod(lengths), -1, 1)
+    a, b, gamma = (round(float(value), 2) for value in (*lengths, np.degrees(np.arccos(cosine))))
+    if gamma == 90:
+        return "square" if a == b else "rectangular"
+    if a != b:
+        return "oblique"
+    return "hexagonal" if gamma in (60, 120) else "rhombus"
+
+
 def reduced(vectors: FloatArray) -> FloatArray:
     """The two shortest vectors of a lattice, rows [2, 2] [Å]: angle from 60 to 90°, right-handed.
 
@@ -201,46 +224,12 @@ def lattice_of_atoms(
     return _lattice(np.asarray(cell, np.float64), places, signatures, np.array([0.5, SAME_PLACE]))
 
 
-def class_of_motif(columns: Columns) -> Bravais:
-    """Class that the plane group of the columns demands of the lattice, whatever its metric.
-
-    A motif may have less symmetry than its lattice: then the image does not show the class of the lattice.
-    """
-    import spglib
-
-    lattice = np.zeros((3, 3))
-    lattice[:2, :2], lattice[2, 2] = columns.cell, 10.0
-    fractional = np.zeros((len(columns.places), 3))
-    fractional[:, :2] = np.linalg.solve(columns.cell.T, columns.places.T).T
-    fractional[:, 2] = 0.5
-    # Weights that differ by less than the tolerance are one kind.
-    order = np.argsort(columns.weights)
-    steps = np.diff(columns.weights[order]) > SAME_WEIGHT * columns.weights.mean()
-    kinds = np.empty(len(order), dtype=int)
-    kinds[order] = np.concatenate([[0], np.cumsum(steps)]) + 1
-    found = spglib.get_layergroup((lattice, fractional, kinds), aperiodic_dir=2, symprec=SAME_PLACE)
-    if found is None:
-        return "oblique"
-    number, symbol = int(found.number), str(found.international)
-    if number >= _HEXAGONAL:
-        return "hexagonal"
-    if number >= _SQUARE:
-        return "square"
-    if number >= _RECTANGULAR:
-        return "rhombus" if symbol.startswith("c") else "rectangular"
-    return "oblique"
-
-
 def nearest_distance(cell: FloatArray, places: FloatArray) -> float:
     """Smallest distance [Å] of two columns, or of a column and its own image."""
     basis = reduced(cell)
     one, other, distances = _within(cell, places, places, float(np.linalg.norm(basis, axis=1).min()))
     different = distances[one != other]
     return float(min(different.min(initial=np.inf), np.linalg.norm(basis, axis=1).min()))
-
-
-_RECTANGULAR, _SQUARE, _HEXAGONAL = 8, 49, 65
-"""First layer group of each crystal system."""
 
 
 def _symmetries() -> dict[Bravais, FloatArray]:

@@ -18,6 +18,7 @@ from exitwave.errors import StructureError
 from exitwave.structures.crystal import crystal_from_ase
 from exitwave.structures.known_files import Known, known_of
 from exitwave.structures.lattice2d import bravais_class, columns_of, lattice_of_columns, project
+from exitwave.structures.layer_groups import layer_group
 from exitwave.structures.monolayer_library import Monolayer
 from exitwave.structures.reading import Stamp, formula_of, mixed_files, named, read_atoms, stamp_of
 
@@ -181,12 +182,8 @@ def _gap(cell: FloatArray, fractional: FloatArray, axis: int) -> tuple[float, fl
 
 def prototype_name(cell: FloatArray, places: FloatArray, heights: FloatArray, numbers: NDArray[np.uint8]) -> str:
     """What stands for the prototype of a layer: its formula without names of elements, and its layer group."""
-    import spglib
     from pymatgen.core import Composition
 
-    lattice = np.zeros((3, 3))
-    lattice[:2, :2], lattice[2, 2] = cell, np.ptp(heights) + 20
-    fractional = np.linalg.solve(lattice.T, np.column_stack([places, heights]).T).T
-    found = spglib.get_layergroup((lattice, fractional, numbers), aperiodic_dir=2, symprec=SYMMETRY)
+    found = layer_group(cell, places, heights, numbers, SYMMETRY)
     group = "unknown" if found is None else str(found.number)
     return f"{Composition(formula_of(numbers)).anonymized_formula}, layer group {group}"
