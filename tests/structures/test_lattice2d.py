@@ -8,6 +8,7 @@ import pytest
 from exitwave.structures.lattice2d import (
     bravais_class,
     columns_of,
+    deviation,
     lattice_of_atoms,
     lattice_of_columns,
     nearest_distance,
@@ -109,6 +110,17 @@ def test_a_strain_below_the_tolerance_is_forgiven_and_one_above_is_not():
         lattice = EXAMPLES["hexagonal"] @ np.diag([1 + strain, 1 - strain])
         assert bravais_class(lattice).name == name
         assert bravais_class(lattice).strains["hexagonal"] == pytest.approx(strain, rel=0.03)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_strain_and_scale_between_lattices_do_not_depend_on_their_cells(name):
+    rng = np.random.default_rng(5)
+    for _ in range(100):
+        scale, strain, axis = rng.uniform(-0.2, 0.2), rng.uniform(0, 0.03), turned(np.eye(2), rng.uniform(0, np.pi))
+        stretch = (1 + scale) * axis.T @ np.diag(np.exp([strain, -strain])) @ axis
+        found = deviation(turned(unimodular(rng) @ EXAMPLES[name] @ stretch, rng.uniform(0, 6)), EXAMPLES[name])
+        assert found.strain == pytest.approx(strain, abs=1e-9)
+        assert found.scale == pytest.approx(scale, abs=1e-9)
 
 
 @pytest.mark.parametrize("vectors", [[[1, 0], [2, 0]], [[0, 0], [1, 0]], [[np.nan, 0], [0, 1]]])

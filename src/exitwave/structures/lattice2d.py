@@ -130,6 +130,39 @@ def reduced(vectors: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True)
+class Deviation:
+    """How a lattice differs from another, turned as fits best.
+
+    Attributes
+    ----------
+    strain : float
+        Largest principal strain between the two once they have the same area.
+    scale : float
+        By how much lengths are longer: 0.01 is 1 %.
+    """
+
+    strain: float
+    scale: float
+
+
+def deviation(found: FloatArray, known: FloatArray) -> Deviation:
+    """How one lattice, rows [2, 2] [Å], differs from another, whatever vectors describe them.
+
+    Raises
+    ------
+    ValueError
+        If vectors are parallel, or not finite.
+    """
+    first, second = reduced(found), reduced(known)
+    # Two reduced bases of lattices that are alike may differ by such a change where vectors are about as long.
+    metrics = _CHANGES @ (first @ first.T) @ _CHANGES.swapaxes(1, 2)
+    stretches = np.log(np.linalg.eigvals(np.linalg.solve(second @ second.T, metrics)).real) / 2
+    strains = np.abs(stretches[:, 0] - stretches[:, 1]) / 2
+    best = int(strains.argmin())
+    return Deviation(float(strains[best]), float(np.expm1(stretches[best].mean())))
+
+
+@dataclass(frozen=True)
 class Columns:
     """Columns of atoms that a beam along the normal of a layer sees in a cell.
 
@@ -251,6 +284,15 @@ def _symmetries() -> dict[Bravais, FloatArray]:
 
 
 _SYMMETRIES = _symmetries()
+_CHANGES = np.array(
+    [
+        [entries[:2], entries[2:]]
+        for entries in itertools.product((-1, 0, 1), repeat=4)
+        if abs(entries[0] * entries[3] - entries[1] * entries[2]) == 1
+    ],
+    np.float64,
+)
+"""Changes [n, 2, 2] from one basis of short vectors to another."""
 
 
 def _cross(one: FloatArray, other: FloatArray) -> float:
