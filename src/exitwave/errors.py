@@ -37,6 +37,10 @@ class LatticeError(ExitwaveError):
     """No lattice can be fitted: too few disks, or all in a line."""
 
 
+class FetchError(ExitwaveError):
+    """What is public cannot be fetched: no network, or something else came."""
+
+
 class WriteError(ExitwaveError):
     """A file cannot be written: disk full, quota, permissions."""
 

@@ -157,7 +157,7 @@ def check_benchmark_folder(
             f"needed: {told}"
         )
     if index.empty:
-        raise ConfigError(f"{path / 'index.csv'} lists no image; needed: one row for each")
+        raise ConfigError(f"{path / 'index.csv'} lists no micrograph; needed: one row for each")
     if split is not None:
         found = list(index["split"].dropna().unique()) if "split" in index.columns else []
         if split not in found:

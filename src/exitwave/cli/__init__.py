@@ -12,12 +12,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from exitwave.cli import fetch
 from exitwave.cli.own_data import atoms, segment, strain
 from exitwave.errors import ExitwaveError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 config_app = typer.Typer(no_args_is_help=True, help="Look at a config before anything runs.")
 app.add_typer(config_app, name="config")
+app.add_typer(fetch.app, name="fetch")
 
 for command in (segment, strain, atoms):
     app.command()(command)

@@ -113,7 +113,7 @@ def _read(file: str, stamp: Stamp) -> list[_Read]:
 
 
 def _of_jarvis(file: str) -> Iterator[tuple[str, Atoms]]:
-    """Structures of a JSON list whose entries have ``jid`` and ``atoms``."""
+    """Structures of a JSON list whose entries have ``atoms``, and a name as ``jid`` or what others call it."""
     from ase import Atoms
 
     entries = json.loads(Path(file).read_text(encoding="utf-8"))
@@ -123,7 +123,8 @@ def _of_jarvis(file: str) -> Iterator[tuple[str, Atoms]]:
         held: dict[str, Any] = entry["atoms"]
         symbols, places = [str(symbol).strip() for symbol in held["elements"]], np.array(held["coords"], np.float64)
         where = {"positions" if held.get("cartesian") else "scaled_positions": places}
-        yield str(entry.get("jid", number)), Atoms(symbols, cell=held["lattice_mat"], pbc=True, **where)
+        name = next((entry[key] for key in ("jid", "id", "material_id") if key in entry), number)
+        yield str(name), Atoms(symbols, cell=held["lattice_mat"], pbc=True, **where)
 
 
 def _of_database(file: str) -> Iterator[tuple[str, Atoms]]:
