@@ -173,7 +173,7 @@ def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: Classifi
     MicrographError
         If its pixel is too far from that of the network.
     """
-    return classified(network, seen_by(network, case, block)[None], task.classes)[0]
+    return np.asarray(classified(network, seen_by(network, case, block)[None], task.classes)[0])
 
 
 def seen_by(network: LoadedNetwork, case: Case, block: Benchmark) -> NDArray[np.float32]:
