@@ -35,13 +35,14 @@ ENTRIES = [{"jid": "JVASP-667", "atoms": GRAPHENE}, {"id": "again", "atoms": GRA
 
 def archive_of(**files: bytes) -> bytes:
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
     return packed.getvalue()
 
 
 GOOD = archive_of(**{"d2-12.json": json.dumps(ENTRIES).encode(), "__MACOSX/._d2-12.json": b"-"})
+DAMAGED = GOOD[:60] + b"\xff" * 20 + GOOD[80:]
 
 
 @pytest.fixture
@@ -106,6 +107,7 @@ def test_what_is_there_whole_is_not_fetched_again(server: Any, tmp_path: Path) -
         ({"length": len(GOOD) + 10}, f"{len(GOOD):,} of {len(GOOD) + 10:,} bytes came; run again"),
         ({"content": GOOD[:-30]}, "what came is no archive"),
         ({"content": b"<html>"}, "what came is no archive"),
+        ({"content": DAMAGED}, "what came is no archive"),
         ({"content": archive_of(readme=b"")}, "the archive holds readme"),
         ({"content": archive_of(**{"a.json": b"[]", "b.json": b"[]"})}, "needed: one JSON file"),
         ({"content": archive_of(**{"a.json": b"[1, 2"})}, "no database of JARVIS"),

@@ -111,10 +111,9 @@ def cases(block: LatticeBenchmark, model: Network, manifests: Sequence[Path]) ->
         try:
             if pd.isna(row["image"]):
                 raise MicrographError(f"index.csv names no image for {name}; needed: a file")
-            size, page = (None if pd.isna(row[key]) else row[key] for key in ("pixel_size", "page"))
-            seen = read_micrograph(
-                Path(block.path) / row["image"], size and float(size), page=None if page is None else int(page)
-            )
+            size = None if pd.isna(row["pixel_size"]) else float(row["pixel_size"])
+            page = None if pd.isna(row["page"]) else int(row["page"])
+            seen = read_micrograph(Path(block.path) / row["image"], size, page=page)
         except MicrographError as error:
             skipped.append({"file": str(row["image"]), "reason": str(error)})
             continue

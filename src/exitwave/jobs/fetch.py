@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -175,7 +176,7 @@ def _unpack(name: str, database: Database, archive: Path, path: Path) -> None:
                 )
             with held.open(members[0]) as packed, path.open("wb") as stream:
                 shutil.copyfileobj(packed, stream, _CHUNK)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # the last for ways of packing
         raise FetchError(f"{name}: what came is no archive ({error}); {_by_hand(database)}") from error
 
 

@@ -21,8 +21,6 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -227,6 +225,9 @@ def columns_of(
     resolution : float
         Atoms whose projections are closer than this [Å] are one column, and so on from each to the next.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     weights = np.asarray(numbers, np.float64) ** COLUMN_EXPONENT
     one, other, distances = _within(cell, places, places, resolution)
     near = coo_array((np.ones(len(distances)), (one, other)), shape=(len(places), len(places)))
