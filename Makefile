@@ -27,7 +27,7 @@ CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.14 python3.13 python3.12 
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help install run test test-slurm lint bench bench-waves bench-images bench-diffraction bench-strain bench-scale convergence gallery models docs-keys networks lock unlock clean FORCE
+.PHONY: help install run test test-slurm lint bench bench-waves bench-images bench-diffraction bench-strain bench-sheets bench-scale convergence gallery models docs-keys networks lock unlock clean FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1  /p' $(MAKEFILE_LIST) | awk -F '  ' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ bench-diffraction: $(STAMP)  ## costs of diffraction patterns and probes beside 
 
 bench-strain: $(STAMP)  ## disks and lattices a second, beside py4DSTEM and LiberTEM-blobfinder if installed
 	$(BIN)/pytest -m slow --benchmark-enable -n 0 tests/performance/test_disks.py
+
+bench-sheets: $(STAMP)  ## costs of STEM images of monolayers beside jarvis-tools if installed
+	$(BIN)/pytest -m slow --benchmark-enable -n 0 tests/performance/test_convolution.py
 
 bench-scale: $(STAMP)  ## plans of up to 100,000 structures, tables of a million images, start of jobs; ten minutes
 	$(BIN)/pytest -m slow --benchmark-enable -n 0 tests/performance/test_scale.py

@@ -41,6 +41,10 @@ class LiteratureError(ExitwaveError):
     """A source of literature, or a part of one, cannot be read."""
 
 
+class FetchError(ExitwaveError):
+    """What is public cannot be fetched: no network, or something else came."""
+
+
 class WriteError(ExitwaveError):
     """A file cannot be written: disk full, quota, permissions."""
 

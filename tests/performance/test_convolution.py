@@ -1,18 +1,24 @@
-"""Images by convolution: against spread points and a Fourier transform, and against the dense matrix product."""
+"""Images by convolution: against spread points and a Fourier transform, the dense matrix product, and jarvis-tools."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import pytest
+from ase.build import graphene
 from numpy.typing import NDArray
 from scipy import fft
 
+from exitwave.config.stem import StemConvolution
+from exitwave.images import stem_convolution
 from exitwave.imaging.convolution import render
+from exitwave.items import Asked
+from exitwave.structures.structure import Structure, item_arrays
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark(timer=time.process_time)]
 
@@ -64,3 +70,57 @@ def test_a_stem_image_costs_what_a_convolution_by_fft_does(
     errors = {name: np.abs(image - exact).max() / exact.max() for name, image in images.items()}
     assert errors["ours"] <= 1e-5
     assert errors["points on four pixels and FFT"] > 1e-2
+
+
+def sheet() -> Structure:
+    """Graphene over the image and what reaches into it: about a thousand columns in view."""
+    edge = SIZE * PIXEL + 8
+    cell = graphene(vacuum=8)
+    wide = cell.repeat((60, 60, 1))
+    flat = wide.positions[:, :2] - wide.positions[:, :2].mean(axis=0) + edge / 2
+    inside = ((flat >= 0) & (flat < edge)).all(axis=1)
+    positions = np.column_stack([flat[inside], np.full(inside.sum(), 8.0)])
+    number, cell_edges = len(positions), np.array([edge, edge, 16.0])
+    atoms = np.full(number, 6, np.uint8)
+    return Structure(positions, atoms, np.ones(number, np.uint8), cell_edges, *np.zeros((2, number), np.uint8), False)
+
+
+def with_jarvis() -> Callable[[], FloatArray]:
+    """The same sheet by jarvis-tools, which repeats the cell itself."""
+    from jarvis.analysis.stem.convolution_apprx import STEMConv
+    from jarvis.core.atoms import Atoms
+
+    cell = graphene(vacuum=8)
+    held = Atoms(
+        lattice_mat=cell.cell.array, coords=cell.get_scaled_positions(), elements=["C"] * len(cell), cartesian=False
+    )
+    microscope = STEMConv(output_size=[SIZE, SIZE], gaussian_width=SIGMA)
+    return lambda: np.asarray(microscope.simulate_surface(held, px_scale=PIXEL)[0])
+
+
+@pytest.mark.skipif(find_spec("jarvis") is None, reason="jarvis-tools is not installed")
+def test_an_image_of_a_sheet_beside_jarvis_tools(
+    side_by_side: Callable[..., dict[str, Any]],
+) -> None:
+    structure = sheet()
+    positions, weights = structure.positions[:, :2], structure.numbers**1.7
+    in_view = ((positions >= 4) & (positions < 4 + SIZE * PIXEL)).all(axis=1).sum()
+    block = StemConvolution(
+        kind="stem_convolution", structures="sheet", pixel_size=PIXEL, size=SIZE, probe_sigma=SIGMA, dose=1e5
+    )
+    row = {"periodic": 0, "cell_height": 16.0}
+    asked = Asked(0, (np.random.default_rng(0),), row, {"structures": item_arrays(structure)})
+
+    def counted() -> FloatArray:
+        (item,) = stem_convolution.make(block, [asked])
+        return np.asarray(item.arrays["counts"].values)
+
+    images = side_by_side(
+        f"{IMAGES} STEM images of {SIZE}², {in_view} columns of graphene",
+        many(lambda: render(positions, weights, SIGMA, PIXEL, SIZE, [4.0, 4.0])),
+        {"ours, with Poisson counts and a row": many(counted), "jarvis-tools": many(with_jarvis())},
+        rounds=3,
+    )
+    exact = dense(positions - 4, weights)
+    assert np.abs(images["ours"] - exact).max() <= 1e-5 * exact.max()
+    assert images["jarvis-tools"].shape == exact.shape

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.data import chemical_symbols
 from ase.geometry import cellpar_to_cell
 from ase.io import write
 from ase.neighborlist import neighbor_list
@@ -15,6 +16,8 @@ from scipy.spatial import cKDTree
 from exitwave.errors import StructureError
 from exitwave.structures import crystal as module
 from exitwave.structures.crystal import (
+    close_pairs,
+    closest,
     crystal_from_ase,
     crystal_from_cell,
     crystal_from_pymatgen,
@@ -228,6 +231,28 @@ def test_coinciding_atoms_are_refused():
         crystal_from_ase(atoms, "doubled")
     with pytest.raises(StructureError, match=r" 0 Å apart"):
         crystal_from_space_group("doubled", 225, [4, 4, 4, 90, 90, 90], {"Au": [[0, 0, 0], [0.5, 0.5, 0]]})
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_close_pairs_are_those_that_ase_finds(seed):
+    rng = np.random.default_rng(seed)
+    # Skew and thin cells too, and atoms outside of them.
+    cell = cellpar_to_cell([*rng.uniform(1.2, 5, 3), *rng.uniform(55, 115, 3)])
+    numbers = rng.choice([1, 6, 29, 55], 2 + seed).astype(np.uint8)
+    fractional = rng.uniform(-2, 2, (len(numbers), 3))
+    first, second, offsets = close_pairs("cell", cell, fractional, numbers)
+    lengths = np.linalg.norm(offsets @ cell, axis=1)
+    cutoffs = {
+        (chemical_symbols[a], chemical_symbols[b]): closest(a, b) for a in (1, 6, 29, 55) for b in (1, 6, 29, 55)
+    }
+    atoms = Atoms(numbers, scaled_positions=fractional, cell=cell, pbc=True)
+    expected = neighbor_list("ijd", atoms, cutoffs)
+    assert len(first) == len(expected[0]) > 0
+    assert sorted(zip(first, second, lengths.round(6), strict=True)) == sorted(
+        zip(expected[0], expected[1], expected[2].round(6), strict=True)
+    )
+    moved = fractional[second] - fractional[first] - offsets
+    assert moved == pytest.approx(np.rint(moved), abs=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import spglib
 
 from exitwave.structures.lattice2d import (
     bravais_class,
-    class_of_motif,
     columns_of,
+    deviation,
     lattice_of_atoms,
     lattice_of_columns,
     nearest_distance,
     project,
+    published_class,
     reduced,
 )
+from exitwave.structures.layer_groups import class_of_motif, layer_group
 from exitwave.structures.monolayer_library import library, prototypes
 
 RANK = {"oblique": 0, "rectangular": 1, "rhombus": 1, "square": 2, "hexagonal": 2}
@@ -78,11 +79,48 @@ def test_strains_are_those_that_make_the_lattice_of_the_class():
     assert sheared.strains["rectangular"] == pytest.approx(np.radians(1) / 2, rel=0.02)
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "gamma", "name"),
+    [
+        (3.2, 3.2, 120, "hexagonal"),
+        (3.2, 3.204, 60.004, "hexagonal"),
+        (3.2, 3.2, 119.99, "rhombus"),
+        (4, 4, 90, "square"),
+        (4, 4.01, 90, "rectangular"),
+        (4, 4, 90.01, "rhombus"),
+        (4, 4.01, 90.01, "oblique"),
+    ],
+)
+def test_published_labels_follow_the_rounded_cell(a, b, gamma, name):
+    assert published_class(cell(a, b, gamma)) == name
+
+
+def test_published_labels_depend_on_the_cell():
+    # Centred rectangle, and the cell of one corner and the centre; hexagonal, with another second vector.
+    wide = cell(4, 7, 90)
+    assert published_class(wide) == "rectangular"
+    assert published_class(np.array([wide[0], (wide[0] + wide[1]) / 2])) == "oblique"
+    hexagonal = EXAMPLES["hexagonal"]
+    assert published_class(hexagonal) == "hexagonal"
+    assert published_class(np.array([hexagonal[0], hexagonal[1] + 2 * hexagonal[0]])) == "oblique"
+
+
 def test_a_strain_below_the_tolerance_is_forgiven_and_one_above_is_not():
     for strain, name in ((0.004, "hexagonal"), (0.02, "rhombus")):
         lattice = EXAMPLES["hexagonal"] @ np.diag([1 + strain, 1 - strain])
         assert bravais_class(lattice).name == name
         assert bravais_class(lattice).strains["hexagonal"] == pytest.approx(strain, rel=0.03)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_strain_and_scale_between_lattices_do_not_depend_on_their_cells(name):
+    rng = np.random.default_rng(5)
+    for _ in range(100):
+        scale, strain, axis = rng.uniform(-0.2, 0.2), rng.uniform(0, 0.03), turned(np.eye(2), rng.uniform(0, np.pi))
+        stretch = (1 + scale) * axis.T @ np.diag(np.exp([strain, -strain])) @ axis
+        found = deviation(turned(unimodular(rng) @ EXAMPLES[name] @ stretch, rng.uniform(0, 6)), EXAMPLES[name])
+        assert found.strain == pytest.approx(strain, abs=1e-9)
+        assert found.scale == pytest.approx(scale, abs=1e-9)
 
 
 @pytest.mark.parametrize("vectors", [[[1, 0], [2, 0]], [[0, 0], [1, 0]], [[np.nan, 0], [0, 1]]])
@@ -134,22 +172,12 @@ def test_the_lattice_of_columns_is_that_of_the_layer_whatever_cell_describes_it(
         assert bravais_class(found).name == bravais_class(lattice_of(layer)).name
 
 
-def group_of(layer):
-    lattice = np.zeros((3, 3))
-    lattice[:2, :2], lattice[2, 2] = layer.cell, np.ptp(layer.heights) + 20
-    fractional = np.linalg.solve(lattice.T, np.column_stack([layer.places, layer.heights]).T).T
-    return spglib.get_layergroup((lattice, fractional, layer.numbers), aperiodic_dir=2, symprec=0.03)
-
-
 @pytest.mark.parametrize("layer", SAMPLE, ids=lambda layer: layer.prototype)
 def test_the_lattice_of_a_layer_is_that_of_its_layer_group(layer):
-    found = group_of(layer)
-    number, centred = found.number, found.international.startswith("c")
-    rectangular = "rhombus" if centred else "rectangular"
-    system = "oblique" if number < 8 else rectangular if number < 49 else "square" if number < 65 else "hexagonal"
+    found = layer_group(layer.cell, layer.places, layer.heights, layer.numbers, 0.03)
     own = bravais_class(lattice_of_atoms(layer.cell, layer.places, layer.heights, layer.numbers))
-    assert own.name == system
-    assert number == next(one.layer_group for one in prototypes() if one.name == layer.prototype)
+    assert own.name == found.bravais
+    assert found.number == next(one.layer_group for one in prototypes() if one.name == layer.prototype)
 
 
 def test_glide_planes_show_finer_lattices_from_above():
@@ -177,6 +205,21 @@ def test_columns_are_merged_across_the_edge_of_the_cell():
     assert columns.places[columns.of_atom[0]] % 4 == pytest.approx([3.995, 2.0])
     assert columns.weights[columns.of_atom[0]] == pytest.approx(2 * 42**1.7)
     assert nearest_distance(columns.cell, columns.places) == pytest.approx(1.995)
+
+
+@pytest.mark.parametrize("height", [0.7, 1.1, 5.0])
+def test_columns_are_those_that_all_images_give_in_thin_cells_too(height):
+    rng = np.random.default_rng(4)
+    for _ in range(15):
+        narrow = np.array([[6.0, 0.0], [rng.uniform(-5, 5), height]])
+        places = rng.uniform(-9, 9, (7, 2))
+        columns = columns_of(narrow, places, np.full(7, 6), 0.5)
+        images = np.array([(i, j) for i in range(-50, 51) for j in range(-30, 31)]) @ narrow
+        offsets = places[:, None, None] - places[None, :, None] + images
+        near = (np.linalg.norm(offsets, axis=3) < 0.5).any(axis=2)
+        for _ in range(3):
+            near = near @ near
+        assert (near == (columns.of_atom[:, None] == columns.of_atom)).all()
 
 
 def test_a_layer_is_seen_along_its_normal_however_it_lies():

@@ -166,16 +166,24 @@ def _certain(place: int, classes: int) -> NDArray[np.float32]:
 def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: ClassificationTask) -> NDArray[Any]:
     """Probabilities of the classes of the benchmark, and the largest of those of other classes [classes + 1].
 
-    What the specimen did not make is taken out as for other networks, the image brought to the pixel of the network,
-    filtered, and given to it as a whole.
+    The image is given to the network as a whole.
 
     Raises
     ------
     MicrographError
         If its pixel is too far from that of the network.
     """
-    import torch
+    return np.asarray(classified(network, seen_by(network, case, block)[None], task.classes)[0])
 
+
+def seen_by(network: LoadedNetwork, case: Case, block: Benchmark) -> NDArray[np.float32]:
+    """The image of a case on the pixels of a network, filtered, without what the specimen did not make.
+
+    Raises
+    ------
+    MicrographError
+        If its pixel is too far from that of the network.
+    """
     preprocessing = network.preprocessing
     image, _ = without_artifacts(case.image, preprocessing.outliers)
     shape = (image.shape[0], image.shape[1])
@@ -183,15 +191,22 @@ def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: Classifi
     if told:
         log.warning("%s: %s", case.name, told)
     image = resample(image, resampled_shape(shape, case.pixel_size, network.pixel_size))
-    image = normalize(filter_median(image, preprocessing.median), preprocessing.normalization)
+    return filter_median(image, preprocessing.median)
+
+
+def classified(network: LoadedNetwork, images: NDArray[np.float32], classes: Sequence[str]) -> NDArray[np.float32]:
+    """Probabilities [n, classes + 1] of classes for images [n, H, W]; the last is the largest of those of others."""
+    import torch
+
+    normalized = np.stack([normalize(image, network.preprocessing.normalization) for image in images])
     own = network.task
     assert isinstance(own, ClassificationTask)
-    seen = torch.from_numpy(own.represented(image[None]).astype(np.float32))
+    seen = torch.from_numpy(own.represented(normalized))
     with torch.inference_mode():
-        known = own.predict(network.module(seen if seen.ndim == 4 else seen[:, None]))[0].numpy()
-    probability = np.zeros(len(task.classes) + 1, np.float32)
-    places = {name: place for place, name in enumerate(task.classes)}
-    for name, value in zip(own.classes, known, strict=True):
-        place = places.get(name, len(task.classes))
-        probability[place] = max(probability[place], value)
+        known = own.predict(network.module(seen if seen.ndim == 4 else seen[:, None])).numpy()
+    probability = np.zeros((len(images), len(classes) + 1), np.float32)
+    places = {name: place for place, name in enumerate(classes)}
+    for name, values in zip(own.classes, known.T, strict=True):
+        place = places.get(name, len(classes))
+        probability[:, place] = np.maximum(probability[:, place], values)
     return probability

@@ -6,6 +6,7 @@ from exitwave.benchmark.cases import Kind
 from exitwave.config.benchmarks import (
     Benchmark,
     DatacubeBenchmark,
+    LatticeBenchmark,
     MicrographBenchmark,
     SimulatedBenchmark,
     StrainBenchmark,
@@ -31,4 +32,8 @@ def cases_of(block: Benchmark) -> Kind:
             from exitwave.benchmark import datacubes
 
             return datacubes
+        case LatticeBenchmark():
+            from exitwave.benchmark import known_lattices
+
+            return known_lattices
     raise TypeError(f"there are no cases of {type(block).__name__}")

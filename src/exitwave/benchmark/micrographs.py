@@ -65,7 +65,7 @@ def check(node: Node) -> None:
     except ConfigError as error:
         raise ConfigError(f"path: {error}") from error
     seen = {
-        os.path.realpath(listed.image) for training in node.upstream["trainings"] for listed in _trained_on(training)
+        os.path.realpath(listed.image) for training in node.upstream["trainings"] for listed in trained_on(training)
     }
     for name in index["image"].dropna():
         if os.path.realpath(Path(block.path) / name) in seen:
@@ -79,7 +79,7 @@ def check(node: Node) -> None:
         check_pixel_sizes(sizes, node.upstream["trainings"])
 
 
-def _trained_on(training: Node) -> Iterator[Listed]:
+def trained_on(training: Node) -> Iterator[Listed]:
     """Micrographs that the networks of a training have seen."""
     for dataset in datasets_learned(training):
         for images in dataset.upstream["images"]:
@@ -112,7 +112,10 @@ def cases(block: MicrographBenchmark, model: Network, manifests: Sequence[Path])
 
 
 def check_benchmark_folder(
-    path: str | PurePath, pixel_size: float | None = None, split: str | None = None
+    path: str | PurePath,
+    pixel_size: float | None = None,
+    split: str | None = None,
+    needed: Sequence[str] = ("image", "mask"),
 ) -> pd.DataFrame:
     """Check the index of a benchmark folder without opening an image.
 
@@ -124,6 +127,8 @@ def check_benchmark_folder(
         Pixel [Å] that holds for all files.
     split : str, optional
         Value of the column ``split`` of the rows that are kept; all of them if left out.
+    needed : sequence of str
+        Columns that the index must have, the first of them ``image``.
 
     Returns
     -------
@@ -139,18 +144,19 @@ def check_benchmark_folder(
     """
     path = Path(path)
     if not os.path.isdir(path):
-        raise ConfigError(f"benchmark path {path} is no folder; needed: a folder with images, masks and an index.csv")
+        raise ConfigError(f"benchmark path {path} is no folder; needed: a folder with images and an index.csv")
+    told = f"{', '.join(needed[:-1])} and {needed[-1]}"
     if not os.path.isfile(path / "index.csv"):
-        raise ConfigError(f"benchmark path {path} has no index.csv; needed: one with the columns image and mask")
+        raise ConfigError(f"benchmark path {path} has no index.csv; needed: one with the columns {told}")
     try:
         index = pd.read_csv(path / "index.csv", dtype={"image": str, "mask": str, "group": str, "split": str})
     except (ValueError, OSError) as error:
         raise ConfigError(f"{path / 'index.csv'} cannot be read as a table: {error}") from error
-    missing = [column for column in ("image", "mask") if column not in index.columns]
+    missing = [column for column in needed if column not in index.columns]
     if missing:
         raise ConfigError(
             f"{path / 'index.csv'} has the columns {', '.join(index.columns)}, but lacks {' and '.join(missing)}; "
-            "needed: image and mask"
+            f"needed: {told}"
         )
     if index.empty:
         raise ConfigError(f"{path / 'index.csv'} lists no micrograph; needed: one row for each")
@@ -160,9 +166,9 @@ def check_benchmark_folder(
             known = f"allowed: {' or '.join(map(str, found))}" if found else "it has no such column; allowed: no split"
             raise ConfigError(f"{path / 'index.csv'} has no micrograph whose split is {split}; {known}")
         index = index[index["split"] == split].reset_index(drop=True)
-    sizes = _numbers(index, "pixel_size", path, lambda size: (size > 0) & np.isfinite(size), "a number above 0, in Å")
+    sizes = numbers_of(index, "pixel_size", path, lambda size: (size > 0) & np.isfinite(size), "a number above 0, in Å")
     index["pixel_size"] = sizes if pixel_size is None else float(pixel_size)
-    index["page"] = _numbers(index, "page", path, lambda page: (page >= 1) & (page % 1 == 0), "a whole number from 1")
+    index["page"] = numbers_of(index, "page", path, lambda page: (page >= 1) & (page % 1 == 0), "a whole number from 1")
     index["group"] = index["group"].fillna(index["image"]) if "group" in index.columns else index["image"]
     uncalibrated = index["image"].map(lambda name: _carries_no_calibration(path, str(name)))
     calibrated = index["pixel_size"].notna() | ~uncalibrated.astype(bool)
@@ -174,7 +180,7 @@ def check_benchmark_folder(
     return index
 
 
-def _numbers(
+def numbers_of(
     index: pd.DataFrame, column: str, path: Path, possible: Callable[[pd.Series], pd.Series], allowed: str
 ) -> pd.Series:
     """A column of numbers, NaN where it is empty or missing."""
@@ -217,7 +223,7 @@ def read_benchmark(
         If nothing is left to score.
     """
     index = check_benchmark_folder(path, pixel_size, split)
-    names = _distinct_names(index)
+    names = distinct_names(index)
     micrographs, skipped = [], []
     listed: set[tuple[Any, ...]] = set()
     for name, (_, row) in zip(names, index.iterrows(), strict=True):
@@ -303,7 +309,7 @@ def _carries_no_calibration(folder: Path, name: str) -> bool:
     return PurePath(name).suffix.lower() in PICTURE_SUFFIXES | {".npy"} and not sidecar_of(folder / name).exists()
 
 
-def _distinct_names(index: pd.DataFrame) -> list[str]:
+def distinct_names(index: pd.DataFrame) -> list[str]:
     """File names without folder and suffix; the whole path, and the page, for those that would be the same."""
     paths = [PurePath(str(image)) for image in index["image"]]
     stems = [path.stem for path in paths]

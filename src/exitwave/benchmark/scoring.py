@@ -90,6 +90,10 @@ def scoring_of(model: Network, benchmark: str = "") -> Scoring:
             from exitwave.benchmark import regression
 
             return regression
+        case Classification() if benchmark == "lattices":
+            from exitwave.benchmark import lattice_scores
+
+            return lattice_scores
         case Classification():
             from exitwave.benchmark import classification
 

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from exitwave.cli import fetch
 from exitwave.cli.literature import mine
 from exitwave.cli.own_data import atoms, describe, segment, strain
 from exitwave.errors import ExitwaveError
@@ -19,6 +20,7 @@ from exitwave.errors import ExitwaveError
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 config_app = typer.Typer(no_args_is_help=True, help="Look at a config before anything runs.")
 app.add_typer(config_app, name="config")
+app.add_typer(fetch.app, name="fetch")
 
 for command in (segment, strain, atoms, describe, mine):
     app.command()(command)

@@ -28,7 +28,8 @@ class Benchmark(Block):
     trainings: Annotated[list[str], Field(min_length=1)] | None = Field(
         None,
         description="trainings blocks scored; if left out all that can be: on micrographs those that segment, of "
-        "strain those that find disks, on others those that learn what the first of them learns",
+        "strain those that find disks, of lattices those that name their class, on others those that learn what the "
+        "first of them learns",
     )
     threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.5, description="probability from which a pixel is particle"
@@ -167,3 +168,18 @@ class MicrographBenchmark(Benchmark):
     symmetry_average: bool = Field(
         False, description="average the prediction over the eight quarter turns and flips of each tile"
     )
+
+
+class LatticeBenchmark(Benchmark):
+    """Real images of known lattices: which Bravais class is named, and how far the lattice that is found is off.
+
+    Classes are told with a tolerance of 2 %, since scans strain what they see.
+    """
+
+    kind: Literal["lattices"]
+    path: PurePath = Field(
+        description="folder with an index.csv of the columns image, a, b and gamma, of the two shortest vectors of the "
+        "known lattice [Å, °], and optionally pixel_size [Å], page, of files of several images, and group, of images "
+        "that are not independent; relative to the working directory"
+    )
+    pixel_size: Positive | None = Field(None, description="pixel [Å]; overrides index.csv and what the files say")

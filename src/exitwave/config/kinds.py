@@ -11,6 +11,7 @@ from typing import Any
 from exitwave.config.atoms import Atoms
 from exitwave.config.benchmarks import (
     DatacubeBenchmark,
+    LatticeBenchmark,
     MicrographBenchmark,
     SimulatedBenchmark,
     StrainBenchmark,
@@ -57,6 +58,7 @@ STAGES: dict[str, dict[str, type[Block]]] = {
         "micrographs": MicrographBenchmark,
         "strain": StrainBenchmark,
         "datacube": DatacubeBenchmark,
+        "lattices": LatticeBenchmark,
     },
 }
 """Registry of the stages in pipeline order: kind -> model ('' where a stage has one kind only)."""

@@ -25,7 +25,7 @@ class Monolayers(Fields):
     strain that would make it of another class, ``strain_*`` that which would make it of this one;
     ``bravais_resolved`` is the class where columns closer than 0.5 Å are one, ``bravais_3d`` that of the translations
     of the layer itself, which glide planes make coarser, and ``motif`` the class that the symmetry of the columns
-    demands.
+    demands. ``bravais_published`` is what the rule of published labels says of the cell as its source gives it.
     """
 
     COLUMNS = {
@@ -36,6 +36,7 @@ class Monolayers(Fields):
         "bravais_resolved": Column(text=True),
         "bravais_3d": Column(text=True),
         "motif": Column(text=True),
+        "bravais_published": Column(text=True),
         "bravais_margin": Column(),
         "strain_hexagonal": Column(),
         "strain_square": Column(),

@@ -15,6 +15,7 @@ SCORED = {
     "simulated": "Held-out simulated images.",
     "strain": "Strain of a simulated multilayer.",
     "datacube": "Strain of a real scan, where it is known.",
+    "lattices": "Real images of known lattices.",
 }
 """What each kind of benchmark scores."""
 
@@ -68,6 +69,12 @@ def _scan_maps(files: Sequence[Path], path: Path, about: About) -> None:
     from exitwave.report.scan_maps import draw_scan_maps
 
     draw_scan_maps(files[:-1], files[-1], path, about["title"])
+
+
+def _known_lattices(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report.known_lattices import draw_known_lattices
+
+    draw_known_lattices(files[:-1], files[-1], path, about["title"])
 
 
 def _scores(data: str) -> tuple[Figure, ...]:
@@ -164,6 +171,19 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             each_training=True,
         ),
         _conditions("Experimental"),
+    ),
+    ("benchmarks", "lattices"): (
+        *_scores("Experimental images of known lattices: which class is named, and how far off a found lattice is."),
+        Figure(
+            "predictions/{training}.png",
+            "6 Benchmarks",
+            "lattices by {training}",
+            "Experimental: each image with the lattice that its autocorrelation shows, what is known of it, and the "
+            "class that the networks name.",
+            reads="predictions",
+            draw=_known_lattices,
+            each_training=True,
+        ),
     ),
 }
 """Figures by stage and kind."""

@@ -5,11 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from exitwave.benchmark.columns import FoundColumns
 from exitwave.benchmark.plane_lattices import PlaneLattice
 from exitwave.benchmark.readers import Micrograph
 from exitwave.report.style import ORANGE, SKY, figure, picture, scale_bar
+
+
+def draw_cell(axes: Axes, origin: NDArray[np.floating], vectors: NDArray[np.floating]) -> None:
+    """Draw the cell of two vectors, rows [2, 2] [px], at an origin."""
+    first, second = vectors
+    corners = np.array([origin, origin + first, origin + first + second, origin + second, origin])
+    axes.plot(*corners.T, "-", lw=1.8, color=ORANGE)
 
 
 def draw_columns(
@@ -39,9 +48,7 @@ def draw_columns(
         axes.plot(*columns.places.T, "o", ms=size, mew=0.7, mfc="none", mec=SKY)
         if lattice is not None and len(columns.places):
             middle = columns.places[np.argmin(np.linalg.norm(columns.places - [width / 2, height / 2], axis=1))]
-            first, second = lattice.vectors / pixel
-            corners = np.array([middle, middle + first, middle + first + second, middle + second, middle])
-            axes.plot(*corners.T, "-", lw=1.8, color=ORANGE)
+            draw_cell(axes, middle, lattice.vectors / pixel)
         scale_bar(axes, pixel, image.shape, "Å")
         axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
         axes.set_title(told, fontsize=9)

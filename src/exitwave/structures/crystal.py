@@ -355,19 +355,27 @@ def close_pairs(
     _, counts = np.unique(np.floor((fractional % 1) @ cell), axis=0, return_counts=True)
     if (most := int(counts.max(initial=0))) > _MOST_TOGETHER:
         raise StructureError(f"the crystal '{name}' has {most} atoms within 1 Å; allowed: up to {_MOST_TOGETHER}")
-    from ase.neighborlist import primitive_neighbor_list
+    from scipy.spatial import cKDTree
 
-    # No pair is further apart than the sum of its two reaches.
+    # No pair is further apart than twice the farthest reach.
     reach = np.maximum(_SHORTEST_BOND * covalent_radii[numbers], _CLOSEST_ATOMS / 2)
-    first, second, cells, distances = primitive_neighbor_list(
-        "ijSd", (True, True, True), cell, fractional @ cell, reach.tolist()
-    )
+    furthest = 2.0 * float(reach.max(initial=0))
+    margin = furthest * np.linalg.norm(np.linalg.inv(cell), axis=0)
+    inner = fractional - np.floor(fractional)
+    images = _grid(-np.ceil(margin), np.ceil(margin))
+    around = inner + images[:, None]
+    image, atom = np.nonzero(((around >= -margin) & (around <= 1 + margin)).all(axis=2))
+    others = around[image, atom]
+    pairs = cKDTree(inner @ cell).sparse_distance_matrix(cKDTree(others @ cell), furthest, output_type="ndarray")
+    first, second = pairs["i"], atom[pairs["j"]]
+    offsets = others[pairs["j"]] - inner[first]
     least = np.maximum(
         _CLOSEST_ATOMS, _SHORTEST_BOND * (covalent_radii[numbers[first]] + covalent_radii[numbers[second]])
     )
-    kept = distances < least
-    first, second = first[kept], second[kept]
-    return first, second, fractional[second] + cells[kept] - fractional[first]
+    itself = (first == second) & (images[image[pairs["j"]]] == 0).all(axis=1)
+    kept = np.flatnonzero((pairs["v"] < least) & ~itself)
+    kept = kept[np.lexsort((pairs["j"][kept], second[kept], first[kept]))]
+    return first[kept], second[kept], offsets[kept]
 
 
 def require_full_sites(name: str, occupancies: Sequence[float], elements: Sequence[int]) -> None:

@@ -26,6 +26,7 @@ _READERS = (
     "crystal_files",
     "files",
     "lattice2d",
+    "layer_groups",
     "monolayer_files",
     "reading",
     "space_groups",

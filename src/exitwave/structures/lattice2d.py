@@ -21,8 +21,6 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -78,6 +76,29 @@ def bravais_class(vectors: FloatArray, tolerance: float = TOLERANCE) -> PlaneCla
     return PlaneClass(own, strains, min(strain for strain in strains.values() if strain >= tolerance))
 
 
+def published_class(cell: FloatArray) -> Bravais:
+    """Class by the rule that published labels of images of two-dimensional materials follow.
+
+    It rounds the lengths a and b [Å] and the angle gamma [°] of the cell to two digits, and compares them: a = b with
+    60 or 120° is hexagonal, a = b with 90° square, another a and b with 90° rectangular, a = b with any other angle a
+    rhombus, and the rest oblique (K. Choudhary et al., J. Chem. Inf. Model. 63, 1708, 2023). So it is the class of the
+    cell, and another cell of the same lattice may have another.
+
+    Parameters
+    ----------
+    cell : float64 [2, 2]
+        Rows: vectors of the cell [Å], as its source gives them.
+    """
+    lengths = np.linalg.norm(cell, axis=1)
+    cosine = np.clip(cell[0] @ cell[1] / np.prod(lengths), -1, 1)
+    a, b, gamma = (round(float(value), 2) for value in (*lengths, np.degrees(np.arccos(cosine))))
+    if gamma == 90:
+        return "square" if a == b else "rectangular"
+    if a != b:
+        return "oblique"
+    return "hexagonal" if gamma in (60, 120) else "rhombus"
+
+
 def reduced(vectors: FloatArray) -> FloatArray:
     """The two shortest vectors of a lattice, rows [2, 2] [Å]: angle from 60 to 90°, right-handed.
 
@@ -104,6 +125,39 @@ def reduced(vectors: FloatArray) -> FloatArray:
     if _cross(first, second) < 0:
         first, second = second, first
     return np.stack([first, second])
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How a lattice differs from another, turned as fits best.
+
+    Attributes
+    ----------
+    strain : float
+        Largest principal strain between the two once they have the same area.
+    scale : float
+        By how much lengths are longer: 0.01 is 1 %.
+    """
+
+    strain: float
+    scale: float
+
+
+def deviation(found: FloatArray, known: FloatArray) -> Deviation:
+    """How one lattice, rows [2, 2] [Å], differs from another, whatever vectors describe them.
+
+    Raises
+    ------
+    ValueError
+        If vectors are parallel, or not finite.
+    """
+    first, second = reduced(found), reduced(known)
+    # Two reduced bases of lattices that are alike may differ by such a change where vectors are about as long.
+    metrics = _CHANGES @ (first @ first.T) @ _CHANGES.swapaxes(1, 2)
+    stretches = np.log(np.linalg.eigvals(np.linalg.solve(second @ second.T, metrics)).real) / 2
+    strains = np.abs(stretches[:, 0] - stretches[:, 1]) / 2
+    best = int(strains.argmin())
+    return Deviation(float(strains[best]), float(np.expm1(stretches[best].mean())))
 
 
 @dataclass(frozen=True)
@@ -171,15 +225,18 @@ def columns_of(
     resolution : float
         Atoms whose projections are closer than this [Å] are one column, and so on from each to the next.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     weights = np.asarray(numbers, np.float64) ** COLUMN_EXPONENT
     one, other, distances = _within(cell, places, places, resolution)
     near = coo_array((np.ones(len(distances)), (one, other)), shape=(len(places), len(places)))
     number, of_atom = connected_components(near, directed=False)
-    means, sums = np.empty((number, 2)), np.bincount(of_atom, weights, number).astype(np.float64)
-    for column in range(number):
-        atoms = np.flatnonzero(of_atom == column)
-        offsets = _nearest_image(cell, places[atoms] - places[atoms[0]])
-        means[column] = places[atoms[0]] + weights[atoms] @ offsets / sums[column]
+    first = np.unique(of_atom, return_index=True)[1]
+    offsets = _nearest_image(cell, places - places[first[of_atom]])
+    moments = np.column_stack([np.bincount(of_atom, weights * along, number) for along in offsets.T])
+    sums = np.bincount(of_atom, weights, number).astype(np.float64)
+    means = places[first] + moments / sums[:, None]
     return Columns(np.asarray(cell, np.float64), means, sums, of_atom.astype(np.int64))
 
 
@@ -201,46 +258,12 @@ def lattice_of_atoms(
     return _lattice(np.asarray(cell, np.float64), places, signatures, np.array([0.5, SAME_PLACE]))
 
 
-def class_of_motif(columns: Columns) -> Bravais:
-    """Class that the plane group of the columns demands of the lattice, whatever its metric.
-
-    A motif may have less symmetry than its lattice: then the image does not show the class of the lattice.
-    """
-    import spglib
-
-    lattice = np.zeros((3, 3))
-    lattice[:2, :2], lattice[2, 2] = columns.cell, 10.0
-    fractional = np.zeros((len(columns.places), 3))
-    fractional[:, :2] = np.linalg.solve(columns.cell.T, columns.places.T).T
-    fractional[:, 2] = 0.5
-    # Weights that differ by less than the tolerance are one kind.
-    order = np.argsort(columns.weights)
-    steps = np.diff(columns.weights[order]) > SAME_WEIGHT * columns.weights.mean()
-    kinds = np.empty(len(order), dtype=int)
-    kinds[order] = np.concatenate([[0], np.cumsum(steps)]) + 1
-    found = spglib.get_layergroup((lattice, fractional, kinds), aperiodic_dir=2, symprec=SAME_PLACE)
-    if found is None:
-        return "oblique"
-    number, symbol = int(found.number), str(found.international)
-    if number >= _HEXAGONAL:
-        return "hexagonal"
-    if number >= _SQUARE:
-        return "square"
-    if number >= _RECTANGULAR:
-        return "rhombus" if symbol.startswith("c") else "rectangular"
-    return "oblique"
-
-
 def nearest_distance(cell: FloatArray, places: FloatArray) -> float:
     """Smallest distance [Å] of two columns, or of a column and its own image."""
     basis = reduced(cell)
     one, other, distances = _within(cell, places, places, float(np.linalg.norm(basis, axis=1).min()))
     different = distances[one != other]
     return float(min(different.min(initial=np.inf), np.linalg.norm(basis, axis=1).min()))
-
-
-_RECTANGULAR, _SQUARE, _HEXAGONAL = 8, 49, 65
-"""First layer group of each crystal system."""
 
 
 def _symmetries() -> dict[Bravais, FloatArray]:
@@ -262,20 +285,34 @@ def _symmetries() -> dict[Bravais, FloatArray]:
 
 
 _SYMMETRIES = _symmetries()
+_CHANGES = np.array(
+    [
+        [entries[:2], entries[2:]]
+        for entries in itertools.product((-1, 0, 1), repeat=4)
+        if abs(entries[0] * entries[3] - entries[1] * entries[2]) == 1
+    ],
+    np.float64,
+)
+"""Changes [n, 2, 2] from one basis of short vectors to another."""
 
 
 def _cross(one: FloatArray, other: FloatArray) -> float:
     return float(one[0] * other[1] - one[1] * other[0])
 
 
-def _nearest_image(cell: FloatArray, offsets: FloatArray) -> FloatArray:
-    """Offsets [n, 2] less the lattice vectors that make them shortest."""
+def _nearest_image(cell: FloatArray, offsets: FloatArray, within: float = np.inf) -> FloatArray:
+    """Offsets [n, 2] less the lattice vectors that make them shortest, or at least those that it makes so short."""
     basis = reduced(cell)
     inside = offsets - np.rint(offsets @ np.linalg.inv(basis)) @ basis
+    # One shorter than half of what lies between two rows of lattice points is found by its fractions of the vectors.
+    if 2.001 * within < abs(_cross(*basis)) / np.linalg.norm(basis, axis=1).max():
+        return inside
     around = inside[:, None] + _AROUND @ basis
     return np.asarray(np.take_along_axis(around, (around**2).sum(2).argmin(1)[:, None, None], 1)[:, 0])
 
 
+_AT_ONCE = 16
+"""Most places that a translation is tried at in one go, which bounds memory."""
 _AROUND = np.array([(i, j) for i in (0, -1, 1) for j in (0, -1, 1)], np.float64)
 
 
@@ -284,7 +321,8 @@ def _within(
 ) -> tuple[IntArray, IntArray, FloatArray]:
     """Pairs of two sets of places, periodic, that are closer than a distance [Å], and how close."""
     offsets = other[None] - one[:, None]
-    lengths = np.linalg.norm(_nearest_image(cell, offsets.reshape(-1, 2)), axis=1).reshape(len(one), len(other))
+    nearest = _nearest_image(cell, offsets.reshape(-1, 2), distance)
+    lengths = np.linalg.norm(nearest, axis=1).reshape(len(one), len(other))
     first, second = np.nonzero(lengths < distance)
     return first, second, lengths[first, second]
 
@@ -300,17 +338,24 @@ def _lattice(cell: FloatArray, places: FloatArray, signatures: FloatArray, toler
         What must agree, within ``tolerances`` [k].
     """
     alike = np.asarray((np.abs(signatures[:, None] - signatures) <= tolerances).all(axis=2))
-    rarest = np.flatnonzero(alike[alike.sum(axis=1).argmin()])
-    found = [np.zeros(2)]
-    for offset in _nearest_image(cell, places[rarest[1:]] - places[rarest[0]]):
-        moved = _nearest_image(cell, (places[None] - places[:, None] - offset).reshape(-1, 2))
-        close = np.linalg.norm(moved, axis=1).reshape(len(places), -1) <= SAME_PLACE
-        if (close & alike).any(axis=1).all():
-            found.append(offset)
+    order = np.argsort(alike.sum(axis=1), kind="stable")
+    first, *others = np.flatnonzero(alike[order[0]])
+    shifts = _nearest_image(cell, places[others] - places[first])
+    # Most that are no translations fail at the first few places, those of the rarest kind.
+    start, size = 0, 1
+    while start < len(order) and len(shifts):
+        of = order[start : start + size]
+        start, size = start + size, min(2 * size, _AT_ONCE)
+        one, other = np.nonzero(alike[of])
+        offsets = places[other] - places[of[one]]
+        moved = _nearest_image(cell, (offsets - shifts[:, None]).reshape(-1, 2), SAME_PLACE)
+        close = np.linalg.norm(moved, axis=1).reshape(len(shifts), -1) <= SAME_PLACE
+        shifts = shifts[np.logical_or.reduceat(close, np.searchsorted(one, np.arange(len(of))), axis=1).all(axis=1)]
+    found = np.concatenate([np.zeros((1, 2)), shifts])
     basis = reduced(cell)
     area, number = abs(_cross(*basis)) / len(found), len(found)
     # So many times any of them is a vector of the cell: what atoms are off their places does not count.
-    exact = np.rint(number * np.array(found) @ np.linalg.inv(basis)) / number
+    exact = np.rint(number * found @ np.linalg.inv(basis)) / number
     points = ((exact[:, None] + _AROUND) @ basis).reshape(-1, 2)
     points = points[np.argsort((points**2).sum(axis=1), kind="stable")][1:]
     first = points[0]

@@ -18,6 +18,7 @@ from exitwave.errors import StructureError
 from exitwave.structures.crystal import crystal_from_ase
 from exitwave.structures.known_files import Known, known_of
 from exitwave.structures.lattice2d import bravais_class, columns_of, lattice_of_columns, project
+from exitwave.structures.layer_groups import layer_group
 from exitwave.structures.monolayer_library import Monolayer
 from exitwave.structures.reading import Stamp, formula_of, mixed_files, named, read_atoms, stamp_of
 
@@ -112,7 +113,7 @@ def _read(file: str, stamp: Stamp) -> list[_Read]:
 
 
 def _of_jarvis(file: str) -> Iterator[tuple[str, Atoms]]:
-    """Structures of a JSON list whose entries have ``jid`` and ``atoms``."""
+    """Structures of a JSON list whose entries have ``atoms``, and a name as ``jid`` or what others call it."""
     from ase import Atoms
 
     entries = json.loads(Path(file).read_text(encoding="utf-8"))
@@ -122,7 +123,8 @@ def _of_jarvis(file: str) -> Iterator[tuple[str, Atoms]]:
         held: dict[str, Any] = entry["atoms"]
         symbols, places = [str(symbol).strip() for symbol in held["elements"]], np.array(held["coords"], np.float64)
         where = {"positions" if held.get("cartesian") else "scaled_positions": places}
-        yield str(entry.get("jid", number)), Atoms(symbols, cell=held["lattice_mat"], pbc=True, **where)
+        name = next((entry[key] for key in ("jid", "id", "material_id") if key in entry), number)
+        yield str(name), Atoms(symbols, cell=held["lattice_mat"], pbc=True, **where)
 
 
 def _of_database(file: str) -> Iterator[tuple[str, Atoms]]:
@@ -181,12 +183,8 @@ def _gap(cell: FloatArray, fractional: FloatArray, axis: int) -> tuple[float, fl
 
 def prototype_name(cell: FloatArray, places: FloatArray, heights: FloatArray, numbers: NDArray[np.uint8]) -> str:
     """What stands for the prototype of a layer: its formula without names of elements, and its layer group."""
-    import spglib
     from pymatgen.core import Composition
 
-    lattice = np.zeros((3, 3))
-    lattice[:2, :2], lattice[2, 2] = cell, np.ptp(heights) + 20
-    fractional = np.linalg.solve(lattice.T, np.column_stack([places, heights]).T).T
-    found = spglib.get_layergroup((lattice, fractional, numbers), aperiodic_dir=2, symprec=SYMMETRY)
+    found = layer_group(cell, places, heights, numbers, SYMMETRY)
     group = "unknown" if found is None else str(found.number)
     return f"{Composition(formula_of(numbers)).anonymized_formula}, layer group {group}"

@@ -28,13 +28,14 @@ from exitwave.structures.groups import groups_by_content
 from exitwave.structures.lattice2d import (
     MERGED,
     bravais_class,
-    class_of_motif,
     columns_of,
     lattice_of_atoms,
     lattice_of_columns,
     nearest_distance,
+    published_class,
     reduced,
 )
+from exitwave.structures.layer_groups import class_of_motif
 from exitwave.structures.monolayer_files import monolayers_of
 from exitwave.structures.monolayer_library import Monolayer, balanced, library, prototypes, told
 from exitwave.structures.point_defects import substituted, with_vacancies
@@ -242,6 +243,7 @@ def _item(block: Monolayers, layer: Monolayer, rng: np.random.Generator) -> Item
         "formula": layer.formula,
         "prototype": layer.prototype,
         **_labels(stack),
+        "bravais_published": published_class(layer.cell),
         "in_plane": in_plane,
         "strain_first": first,
         "strain_second": second,

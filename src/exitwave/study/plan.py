@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
+import pandas as pd
+
 from exitwave.benchmark.kinds import cases_of
+from exitwave.benchmark.known_lattices import check_lattice_folder
 from exitwave.benchmark.micrographs import check_benchmark_folder
 from exitwave.benchmark.scans import open_scan
 from exitwave.config.benchmarks import (
     Benchmark,
     DatacubeBenchmark,
+    LatticeBenchmark,
     MicrographBenchmark,
     SimulatedBenchmark,
     StrainBenchmark,
@@ -258,6 +262,9 @@ def _pixels_scored(benchmark: Member, images: Images) -> tuple[float, float]:
     if isinstance(block, DatacubeBenchmark):
         pixels = _pixels_of_scan(block)
         return pixels, pixels
+    if isinstance(block, LatticeBenchmark):
+        pixels = sum(_pixels_of(path) * (size / images.pixel()[0]) ** 2 for path, size in _lattices(block, images))
+        return pixels, pixels
     assert isinstance(block, MicrographBenchmark)
     pixels = sum(_pixels_of(path) * (size / images.pixel()[0]) ** 2 for path, size in _micrographs(block, images))
     return pixels, pixels * (8 if block.symmetry_average else 1) / (1 - block.overlap) ** 2
@@ -274,8 +281,17 @@ def _pixels_of_scan(block: DatacubeBenchmark) -> float:
 
 def _micrographs(block: MicrographBenchmark, images: Images) -> Iterator[tuple[Path, float]]:
     """Micrographs that are there, each with its pixel [Å]: that of the network where only the file says it."""
-    for _, row in check_benchmark_folder(block.path, block.pixel_size).iterrows():
-        path = Path(block.path) / str(row["image"])
+    yield from _listed(check_benchmark_folder(block.path, block.pixel_size), block.path, images)
+
+
+def _lattices(block: LatticeBenchmark, images: Images) -> Iterator[tuple[Path, float]]:
+    """The same of images of known lattices."""
+    yield from _listed(check_lattice_folder(block.path, block.pixel_size), block.path, images)
+
+
+def _listed(index: pd.DataFrame, folder: PurePath, images: Images) -> Iterator[tuple[Path, float]]:
+    for _, row in index.iterrows():
+        path = Path(folder) / str(row["image"])
         if path.is_file():
             yield path, row["pixel_size"] if row["pixel_size"] > 0 else images.pixel()[0]
 
