@@ -34,7 +34,7 @@ def test_by_percentiles_the_few_brightest_and_darkest_pixels_are_cut_off():
     np.testing.assert_allclose(result, np.clip((image - low) / (high - low), 0, 1), atol=1e-6)
 
 
-@pytest.mark.parametrize("normalization", ["percentile", "minmax", "standard"])
+@pytest.mark.parametrize("normalization", ["percentile", "root", "minmax", "standard"])
 def test_constant_image_becomes_zero(normalization):
     images = np.full((2, 16, 16), 0.1, dtype=np.float32)
     result = preprocess(images, Preprocessing(normalization=normalization))
@@ -58,7 +58,7 @@ def test_images_are_not_changed_in_place(counts):
     np.testing.assert_array_equal(floats, before)
 
 
-@pytest.mark.parametrize("normalization", ["percentile", "minmax", "standard"])
+@pytest.mark.parametrize("normalization", ["percentile", "root", "minmax", "standard"])
 def test_result_does_not_depend_on_gain_and_offset(counts, normalization):
     one = preprocess(counts, Preprocessing(normalization=normalization))
     other = preprocess(counts * 3 + 7, Preprocessing(normalization=normalization))
@@ -145,10 +145,15 @@ def test_a_limit_of_zero_replaces_nothing():
     np.testing.assert_array_equal(replace_outliers(image, 0), image)
 
 
+def test_the_root_shows_what_is_faint(counts):
+    linear, root = (preprocess(counts, Preprocessing(normalization=name)) for name in ("percentile", "root"))
+    np.testing.assert_allclose(root, np.sqrt(linear), atol=1e-6)
+
+
 def test_normalising_knows_no_neighbours():
     """Only the grey values count: a shuffled image is normalised as the image is."""
     image = np.random.default_rng(0).normal(100, 5, (64, 64))
     shuffled = np.random.default_rng(1).permutation(image.ravel())
-    for normalization in ("percentile", "minmax", "standard"):
+    for normalization in ("percentile", "root", "minmax", "standard"):
         one, other = (normalize(values.reshape(64, 64), normalization) for values in (image, shuffled))
         np.testing.assert_allclose(np.sort(one, axis=None), np.sort(other, axis=None), atol=1e-6)

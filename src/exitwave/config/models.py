@@ -21,10 +21,10 @@ class Preprocessing(Block):
     median: Whole = Field(
         3, ge=1, description="edge of the median filter, on the pixels of the network [px], odd; 1: none"
     )
-    normalization: Literal["percentile", "minmax", "standard"] = Field(
+    normalization: Literal["percentile", "root", "minmax", "standard"] = Field(
         "percentile",
-        description="per image: the percentiles 0.1 and 99.9 to 0 and 1, cut off there; the extremes to 0 and 1; or to "
-        "mean 0 and standard deviation 1",
+        description="per image: the percentiles 0.1 and 99.9 to 0 and 1, cut off there; the square root of that, which "
+        "shows what is faint beside what is bright; the extremes to 0 and 1; or to mean 0 and standard deviation 1",
     )
 
     @model_validator(mode="after")

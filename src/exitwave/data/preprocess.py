@@ -261,16 +261,16 @@ def normalize(images: NDArray[Any], normalization: str) -> NDArray[np.float32]:
     ----------
     images : array [..., H, W]
         Images; leading axes are independent images.
-    normalization : {"percentile", "minmax", "standard"}
-        ``PERCENTILES`` to 0 and 1, and cut off there; smallest and largest value to 0 and 1; or to mean 0 and standard
-        deviation 1.
+    normalization : {"percentile", "root", "minmax", "standard"}
+        ``PERCENTILES`` to 0 and 1, and cut off there; the square root of that, which also makes the noise of counts
+        even; smallest and largest value to 0 and 1; or to mean 0 and standard deviation 1.
 
     Returns
     -------
     float32 array [..., H, W]
     """
     images = np.asarray(images).astype(np.float32)
-    if normalization == "percentile":
+    if normalization in ("percentile", "root"):
         offset, top = np.percentile(images, PERCENTILES, axis=(-2, -1), keepdims=True)
         scale = top - offset
     elif normalization == "minmax":
@@ -283,8 +283,10 @@ def normalize(images: NDArray[Any], normalization: str) -> NDArray[np.float32]:
         scale = np.where(images.max(axis=(-2, -1), keepdims=True) > images.min(axis=(-2, -1), keepdims=True), scale, 0)
     normalized = np.zeros(images.shape)
     np.divide(images - offset, scale, out=normalized, where=scale > 0)
-    if normalization == "percentile":
+    if normalization in ("percentile", "root"):
         np.clip(normalized, 0, 1, out=normalized)
+    if normalization == "root":
+        np.sqrt(normalized, out=normalized)
     return normalized.astype(np.float32)
 
 

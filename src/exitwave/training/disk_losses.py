@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool2d, conv2d, max_pool2d
 
 from exitwave.labels.reflections import LEAST_WEIGHT, STRONG
 
-THRESHOLDS = (0.05, 0.08, 0.11, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
+THRESHOLDS = (0.05, 0.08, 0.11, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8)
 """Least heights of a peak, of which validation finds the best."""
 REACH = 5
 """Edge of the square within which a found and a true disk are the same [px]: about 0.05 1/Å at the usual pixel."""
