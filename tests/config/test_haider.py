@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from exitwave.config.distributions import Choice, LogUniform, Normal, Uniform
 from exitwave.config.haider import to_krivanek
 from exitwave.config.images import Aberrations, Hrtem
-from exitwave.imaging.aberrations import chi, reciprocal_grid, transfer_function, wavelength
 from exitwave.study.problems import sentence
+from exitwave.waves.aberrations import chi, reciprocal_grid, transfer_function, wavelength
 
 ENERGY = 300e3
 
