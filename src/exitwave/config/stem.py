@@ -17,6 +17,7 @@ from exitwave.config.images import (
     UnitReal,
     files_of_camera,
 )
+from exitwave.config.scans import ProbeScan
 from exitwave.config.structures import Fields
 
 COLUMN_FIELDS = ("x", "y", "weight", "atoms", "number")
@@ -168,3 +169,34 @@ class StemConvolution(ScannedImages):
         if self.optics is not None and self.probe_sigma != type(self).model_fields["probe_sigma"].default:
             raise ValueError("probe_sigma is given with optics, which make the probe; allowed: one of the two")
         return self
+
+
+class Stem(ScannedImages):
+    """STEM images of perfect layers with an annular detector, of electrons whose scattering is simulated.
+
+    The share of the electrons that the detector counts is known over one cell of the layer, from exit waves of kind
+    ``scan``, and so everywhere: as a Fourier series over the frequencies of the lattice. It is multiplied by that of
+    the source, and taken at the place of every pixel. Electrons expected in a pixel are ``dose pixel_size² (share +
+    background)``; counts are Poisson numbers.
+    """
+
+    MADE_FROM = {"exit_waves": "exit_waves"}
+    TAKES = {"exit_waves": (ProbeScan,)}
+    COLUMNS = {
+        **PLACE_COLUMNS,
+        "inner_angle": Column("mrad", redrawn=True),
+        "outer_angle": Column("mrad", redrawn=True),
+        "source_size": Column("Å", redrawn=True),
+        "probe_fwhm": Column("Å", redrawn=True),
+        **SCAN_COLUMNS,
+    }
+    kind: Literal["stem"]
+    exit_waves: str = Field(description="exit_waves block of kind scan")
+    inner_angle: NonNegativeReal = Field(description="inner angle of the detector [mrad]; 0: a disk")
+    outer_angle: PositiveReal = Field(
+        description="outer angle of the detector [mrad]; of rings of the scan that an angle cuts, electrons count by "
+        "the share of their width"
+    )
+    source_size: NonNegativeReal = Field(
+        0.8, description="full width at half maximum of the source as imaged on the specimen, a Gaussian [Å]"
+    )
