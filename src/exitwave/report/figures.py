@@ -246,7 +246,16 @@ def _labels(files: Sequence[Path], path: Path, about: About) -> None:
 
 
 def _parameters(files: Sequence[Path], path: Path, about: About) -> None:
-    from exitwave.report import crystals, diffraction, monolayers, multilayers, nanoparticles, probes, waves
+    from exitwave.report import (
+        crystals,
+        diffraction,
+        monolayers,
+        multilayers,
+        nanoparticles,
+        probe_scans,
+        probes,
+        waves,
+    )
     from exitwave.report.parameters import parameter_histograms
 
     told = {
@@ -254,6 +263,7 @@ def _parameters(files: Sequence[Path], path: Path, about: About) -> None:
         "structures/multilayer": multilayers.TOLD,
         "structures/monolayer": monolayers.TOLD,
         "exit_waves/probe": probes.TOLD,
+        "exit_waves/scan": probe_scans.TOLD,
         "exit_waves/scattering_matrix": diffraction.TOLD_OF_MATRICES,
         "images/diffraction": diffraction.TOLD_OF_PATTERNS,
         "structures/files": crystals.TOLD,

@@ -21,6 +21,12 @@ def _lattices(files: Sequence[Path], path: Path, about: About) -> None:
     draw_lattices(files, path, about["title"])
 
 
+def _scans(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report.probe_scans import draw_scans
+
+    draw_scans(files[0], path, about.get("number", 4), about["title"])
+
+
 FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
     ("structures", "monolayer"): (
         Figure(
@@ -42,6 +48,18 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "beam sees, of those that a lens resolves, of the layer itself, and of the symmetry of its columns.",
             reads="tables",
             draw=_lattices,
+        ),
+    ),
+    ("exit_waves", "scan"): (
+        Figure(
+            "scans.png",
+            "2 Exit waves",
+            "images and angles",
+            "Simulated: layers as detectors of three angles would see them, without source and noise, each image in "
+            "its own range, which is told above it as a share of the electrons. Right: electrons by scattering angle, "
+            "over the whole cell and where most of them go to high angles.",
+            reads="shard",
+            draw=_scans,
         ),
     ),
 }
