@@ -126,7 +126,7 @@ def repeating_layer(structure: Structure) -> RepeatingLayer:
     else:
         raise StructureError(
             f"the layer of {len(structure.numbers)} atoms does not repeat within its field of "
-            f"{structure.cell[0]:g} Å; allowed: a perfect layer, with a field of view of three of its cells or more"
+            f"{structure.cell[0]:g} Å; allowed: a perfect layer, with a field of view of two of its cells or more"
         )
     vectors, origin = _fitted(np.stack(found), start[:2], places[:, :2])
     layer = _cell(structure, vectors, origin)
@@ -153,7 +153,12 @@ class _Atoms:
         return np.asarray(of_atom.ravel() == counts.argmin())
 
     def repeat_by(self, offset: FloatArray) -> bool:
-        """Whether every atom that an offset x, y [Å] leaves within the field comes to lie on one of its element."""
+        """Whether every atom that an offset x, y [Å] leaves within the field comes to lie on one of its element.
+
+        An offset of more than half of the field leaves too few to tell.
+        """
+        if (np.abs(offset) > self._edges / 2).any():
+            return False
         moved = self._positions + np.append(offset, 0.0)
         inside = ((moved[:, :2] > TOLERANCE) & (moved[:, :2] < self._edges - TOLERANCE)).all(axis=1)
         distances, others = self._tree.query(moved[inside], distance_upper_bound=TOLERANCE)

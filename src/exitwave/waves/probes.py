@@ -141,8 +141,8 @@ def beyond(distance: float, semiangle: float, energy: float, defocus: float, abe
     aberrations : mapping
         As of :class:`Probes`.
     """
-    # A field so wide that what is cut off on all sides is small against what is asked for.
-    edge = 8 * distance
+    # Of what falls as 1/r an eighth is beyond the edges of such a field.
+    edge = 16 * distance
     size = 2 * int(np.ceil(1.5 * edge * frequency(semiangle, energy)))
     probe = Probes.at_all([semiangle], np.full((1, 2), edge / 2), defocus, aberrations)
     wave = np.fft.ifft2(probe.spectra(size, edge, energy)[0], norm="ortho")
