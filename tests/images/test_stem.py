@@ -143,18 +143,18 @@ def test_the_cost_is_about_what_is_stored(made: tuple[Any, Item]) -> None:
 
 
 def test_an_image_is_that_of_a_whole_field_in_abtem() -> None:
-    """An oblique lattice, turned, and a lens that is not round, at random places of a field of 26 Å."""
+    """An oblique lattice, turned, and a lens that is not round, at random places of a field of 25.6 Å."""
     import abtem
 
     whole = layer(turn=52.0)
     lens = {"C12": 15.0, "phi12": 0.4, "C21": 200.0, "phi21": 1.1}
-    scan = scanned(whole.over(36.0), aberrations=lens, defocus=20, scheme="conventional", sampling=0.1)
+    scan = scanned(whole.over(36.0), aberrations=lens, defocus=20, scheme="conventional", sampling=0.08)
     cell = scan.arrays["cell"].values
-    edge = 26.0
+    edge = 25.6
     specimen = whole.over(edge)
     atoms = specimen.to_ase()
     atoms.set_cell([edge, edge, 6.0])
-    potential = abtem.Potential(atoms, gpts=390, slice_thickness=2.0, parametrization="lobato")
+    potential = abtem.Potential(atoms, gpts=480, slice_thickness=2.0, parametrization="lobato")
     probe = abtem.Probe(energy=80e3, semiangle_cutoff=24, aberrations={"C10": -20, **lens})
     probe.grid.match(potential)
     places = edge / 2 + np.random.default_rng(1).uniform(-3, 3, (24, 2))
@@ -166,7 +166,7 @@ def test_an_image_is_that_of_a_whole_field_in_abtem() -> None:
         found = at_places(detected(rings, 5.0, inner, outer), cell[0], cell[1:], places - edge / 2 + 18.0, 0.0)
         assert np.corrcoef(found, one.array)[0, 1] > 0.999
         assert np.sqrt(((found - one.array) ** 2).mean()) < 0.02 * np.ptp(one.array)
-        assert found.mean() == pytest.approx(one.array.mean(), rel=0.02)
+        assert found.mean() == pytest.approx(one.array.mean(), rel=0.04)
 
 
 def against_convolution(name: str, angles: tuple[float, float], **keys: Any) -> tuple[float, float, float]:

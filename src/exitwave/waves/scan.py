@@ -182,7 +182,7 @@ def _edge(block: ProbeScan, extent: float) -> float:
     the same places between pixels.
     """
     quarter = math.ceil(max((extent + 2 * block.margin) / block.sampling, MINIMUM_GRID) / 4)
-    return 4 * next_fast_len(quarter, real=False) * block.sampling
+    return 4 * int(next_fast_len(quarter, real=False)) * block.sampling
 
 
 def _places(vectors: FloatArray, semiangle: float, energy: float, edge: float) -> tuple[int, int]:
