@@ -12,7 +12,7 @@ from exitwave.config.distributions import Choice, LogUniform, Normal, Uniform
 from exitwave.config.haider import to_krivanek
 from exitwave.config.images import Aberrations, Hrtem
 from exitwave.config.problems import sentence
-from exitwave.imaging.aberrations import chi, reciprocal_grid, transfer_function, wavelength
+from exitwave.waves.aberrations import chi, reciprocal_grid, transfer_function, wavelength
 
 ENERGY = 300e3
 

@@ -9,7 +9,6 @@ from scipy.ndimage import gaussian_filter
 
 from exitwave.config.images import Aberrations, Hrtem
 from exitwave.errors import ConfigError
-from exitwave.imaging.aberrations import HARMONICS, chi_gradient, reciprocal_grid, transfer_function, wavelength
 from exitwave.imaging.coherence import TOLERANCE, spatial_envelope
 from exitwave.imaging.conditions import ImagingConditions, draw_conditions
 from exitwave.imaging.hrtem import (
@@ -20,6 +19,7 @@ from exitwave.imaging.hrtem import (
     intensity,
 )
 from exitwave.imaging.lens import focal_nodes_of, transfer
+from exitwave.waves.aberrations import HARMONICS, chi_gradient, reciprocal_grid, transfer_function, wavelength
 
 ENERGY = 300e3
 SAMPLING = 0.4

@@ -52,6 +52,7 @@ structures:
     ripple: 0.2
     vacancies: {uniform: [0, 0.02]}
     contamination: {choice: [0, 5]}
+  perfect: {kind: monolayer, count: 4, field_of_view: 40, layers: {uniform: [1, 2]}, stacking: random}
 exit_waves:
   waves: {structures: particles, kind: plane_wave, sampling: 0.4, frozen_phonons: 2, thickness_series: 10}
   matrices:
@@ -73,6 +74,15 @@ exit_waves:
     frozen_phonons: 1
     storage_error: 1.0e-3
   layers: {structures: multilayer, kind: probe, semiangle: 2, sampling: 0.4, largest_angle: 15, frozen_phonons: 1}
+  scans:
+    structures: perfect
+    kind: scan
+    energy: 80.0e+3
+    sampling: 0.2
+    semiangle: {uniform: [18, 22]}
+    defocus: {uniform: [-20, 20]}
+    aberrations: {C12: {uniform: [0, 20]}}
+    margin: 8
 images:
   cbed:
     exit_waves: matrices
@@ -114,6 +124,19 @@ images:
     scan: {jitter: {uniform: [0, 0.3]}, flyback: {uniform: [0, 1]}, drift: {uniform: [0, 1]}}
     background: 0.005
     uneven: {uniform: [0, 0.3]}
+    dose: {loguniform: [1.0e+4, 1.0e+6]}
+    labels: [columns]
+  haadf:
+    exit_waves: scans
+    kind: stem
+    per_structure: 2
+    pixel_size: 0.25
+    size: 96
+    inner_angle: {uniform: [40, 50]}
+    outer_angle: {uniform: [90, 100]}
+    source_size: {uniform: [0.6, 1.2]}
+    scan: {jitter: {uniform: [0, 0.3]}, drift: {uniform: [0, 1]}}
+    background: 0.002
     dose: {loguniform: [1.0e+4, 1.0e+6]}
     labels: [columns]
   real: {kind: micrographs, path: MICROGRAPHS, per_structure: 2, pixel_size: 0.8, size: 64}

@@ -25,7 +25,8 @@ from exitwave.config.images import Hrtem, MicrographFields
 from exitwave.config.models import Classification, Regression, Segmentation
 from exitwave.config.monolayers import Monolayers
 from exitwave.config.patterns import Diffraction
-from exitwave.config.stem import StemConvolution
+from exitwave.config.scans import ProbeScan
+from exitwave.config.stem import Stem, StemConvolution
 from exitwave.config.structures import NanoparticlesOnSubstrate, StructureFiles
 from exitwave.config.trainings import Training
 
@@ -37,10 +38,16 @@ STAGES: dict[str, dict[str, type[Block]]] = {
         "multilayer": Multilayer,
         "monolayer": Monolayers,
     },
-    "exit_waves": {"plane_wave": PlaneWave, "scattering_matrix": ScatteringMatrix, "probe": Probe},
+    "exit_waves": {
+        "plane_wave": PlaneWave,
+        "scattering_matrix": ScatteringMatrix,
+        "probe": Probe,
+        "scan": ProbeScan,
+    },
     "images": {
         "hrtem": Hrtem,
         "stem_convolution": StemConvolution,
+        "stem": Stem,
         "diffraction": Diffraction,
         "micrographs": MicrographFields,
     },

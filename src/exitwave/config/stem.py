@@ -17,10 +17,33 @@ from exitwave.config.images import (
     UnitReal,
     files_of_camera,
 )
+from exitwave.config.scans import ProbeScan
 from exitwave.config.structures import Fields
 
 COLUMN_FIELDS = ("x", "y", "weight", "atoms", "number")
 """Fields of the array ``columns``: place [px], share of the brightest column, atoms, largest atomic number."""
+
+
+PLACE_COLUMNS = {
+    "pixel_size": Column("Å"),
+    "place_y": Column("Å", redrawn=True),
+    "place_x": Column("Å", redrawn=True),
+}
+"""Pixel of a scanned image, and where in the structure its first pixel begins."""
+SCAN_COLUMNS = {
+    "jitter": Column("px", redrawn=True),
+    "flyback": Column("px", redrawn=True),
+    "drift_x": Column("Å", redrawn=True),
+    "drift_y": Column("Å", redrawn=True),
+    "skew": Column("°", redrawn=True),
+    "hum": Column("px", redrawn=True),
+    "background": Column(redrawn=True),
+    "uneven": Column(redrawn=True),
+    **CAMERA_COLUMNS,
+    "dose": Column("e⁻/Å²", redrawn=True),
+    "mean_counts": Column("counts/px", redrawn=True),
+}
+"""What the table says of a scan and of the electrons that are counted."""
 
 
 class Optics(Block):
@@ -61,64 +84,11 @@ class Scan(Block):
         return float(pixel * along + most["drift"])
 
 
-class StemConvolution(RealSpaceImages):
-    """STEM images with an annular dark-field detector, of independent atoms: no scattering is simulated.
+class ScannedImages(RealSpaceImages):
+    """What all kinds of images have that a scanned probe takes."""
 
-    The electrons expected in a pixel at r are ``dose pixel_size² (cross_section Σ Zᵢ^exponent P(r - rᵢ) +
-    background)`` over all atoms i, where P is the probe, a Gaussian of unit area; counts are Poisson numbers. Right as
-    far as imaging is incoherent (P. D. Nellist, S. J. Pennycook, Ultramicroscopy 78 (1999) 111) and atoms scatter
-    alike at every depth: in specimens so thin that the probe is not channelled along columns. It knows no depth of
-    focus. Exponents are 1.6 to 1.7 for an inner angle of a few times that of the probe (O. L. Krivanek et al., Nature
-    464 (2010) 571: 1.64), and 2 is Rutherford's. Of a layer of MoS2 at 100 kV, with a probe of 30 mrad and a detector
-    from 80 to 200 mrad, all electrons detected by the default cross_section are 1.2 times those of a multislice
-    simulation.
-    """
-
-    MADE_FROM = {"structures": "structures"}
-    TAKES = {"structures": (Fields,)}
-    COLUMNS = {
-        "pixel_size": Column("Å"),
-        "place_y": Column("Å", redrawn=True),
-        "place_x": Column("Å", redrawn=True),
-        "exponent": Column(redrawn=True),
-        "cross_section": Column("Å²"),
-        "probe_sigma": Column("Å", redrawn=True),
-        "energy": Column("eV"),
-        "semiangle": Column("mrad", redrawn=True),
-        "defocus": Column("Å", redrawn=True),
-        **{name: Column("rad" if name.startswith("phi") else "Å", redrawn=True) for name in Aberrations.model_fields},
-        "source_size": Column("Å", redrawn=True),
-        "probe_fwhm": Column("Å", redrawn=True),
-        "displacement": Column("Å", redrawn=True),
-        "jitter": Column("px", redrawn=True),
-        "flyback": Column("px", redrawn=True),
-        "drift_x": Column("Å", redrawn=True),
-        "drift_y": Column("Å", redrawn=True),
-        "skew": Column("°", redrawn=True),
-        "hum": Column("px", redrawn=True),
-        "background": Column(redrawn=True),
-        "uneven": Column(redrawn=True),
-        **CAMERA_COLUMNS,
-        "dose": Column("e⁻/Å²", redrawn=True),
-        "mean_counts": Column("counts/px", redrawn=True),
-    }
-    kind: Literal["stem_convolution"]
-    structures: str = Field(description="structures block")
     pixel_size: Positive = Field(description="distance of neighbouring places of the probe [Å]")
     size: Whole = Field(ge=16, description="edge of the square image [px]; cut at a random place of the field")
-    exponent: Annotated[Real, within(low=1, high=2)] = Field(1.7, description="exponent of the atomic number")
-    cross_section: Positive = Field(
-        2e-5,
-        description="cross section with which an atom of Z = 1 scatters onto the detector [Å²]; the default is assumed "
-        "and gives 0.03 Å² for gold",
-    )
-    probe_sigma: PositiveReal = Field(
-        0.5, description="standard deviation of the probe, a Gaussian [Å]; not with `optics`"
-    )
-    optics: Optics | None = Field(None, description="lens that forms the probe; none: a Gaussian of `probe_sigma`")
-    displacement: NonNegativeReal = Field(
-        0.0, description="rms displacement of the atoms along an axis, which blurs them [Å]; 0.05 to 0.1 is usual"
-    )
     scan: Scan = Field(Scan(), description="distortions and noise of the scan; labels are distorted alike")
     background: UnitReal = Field(0.0, description="counts of no atom, as a fraction of the dose")
     uneven: NonNegativeReal = Field(
@@ -140,12 +110,6 @@ class StemConvolution(RealSpaceImages):
         None, description="[Å]; if left out 0.8 times the width of the probe at half maximum, and 0.6 Å at least"
     )
 
-    @model_validator(mode="after")
-    def _one_probe(self) -> StemConvolution:
-        if self.optics is not None and self.probe_sigma != type(self).model_fields["probe_sigma"].default:
-            raise ValueError("probe_sigma is given with optics, which make the probe; allowed: one of the two")
-        return self
-
     def lists(self) -> list[str]:
         """Columns, if they are asked for."""
         return list(self.labels)
@@ -153,3 +117,86 @@ class StemConvolution(RealSpaceImages):
     def may_be_files(self) -> list[str]:
         """Files whose content is part of what is made: tables of transfer functions."""
         return files_of_camera(self.detector)
+
+
+class StemConvolution(ScannedImages):
+    """STEM images with an annular dark-field detector, of independent atoms: no scattering is simulated.
+
+    The electrons expected in a pixel at r are ``dose pixel_size² (cross_section Σ Zᵢ^exponent P(r - rᵢ) +
+    background)`` over all atoms i, where P is the probe, a Gaussian of unit area; counts are Poisson numbers. Right as
+    far as imaging is incoherent (P. D. Nellist, S. J. Pennycook, Ultramicroscopy 78 (1999) 111) and atoms scatter
+    alike at every depth: in specimens so thin that the probe is not channelled along columns. It knows no depth of
+    focus. Exponents are 1.6 to 1.7 for an inner angle of a few times that of the probe (O. L. Krivanek et al., Nature
+    464 (2010) 571: 1.64), and 2 is Rutherford's. Of a layer of MoS2 at 100 kV, with a probe of 30 mrad and a detector
+    from 80 to 200 mrad, all electrons detected by the default cross_section are 1.2 times those of a multislice
+    simulation.
+    """
+
+    MADE_FROM = {"structures": "structures"}
+    TAKES = {"structures": (Fields,)}
+    COLUMNS = {
+        **PLACE_COLUMNS,
+        "exponent": Column(redrawn=True),
+        "cross_section": Column("Å²"),
+        "probe_sigma": Column("Å", redrawn=True),
+        "energy": Column("eV"),
+        "semiangle": Column("mrad", redrawn=True),
+        "defocus": Column("Å", redrawn=True),
+        **{name: Column("rad" if name.startswith("phi") else "Å", redrawn=True) for name in Aberrations.model_fields},
+        "source_size": Column("Å", redrawn=True),
+        "probe_fwhm": Column("Å", redrawn=True),
+        "displacement": Column("Å", redrawn=True),
+        **SCAN_COLUMNS,
+    }
+    kind: Literal["stem_convolution"]
+    structures: str = Field(description="structures block")
+    exponent: Annotated[Real, within(low=1, high=2)] = Field(1.7, description="exponent of the atomic number")
+    cross_section: Positive = Field(
+        2e-5,
+        description="cross section with which an atom of Z = 1 scatters onto the detector [Å²]; the default is assumed "
+        "and gives 0.03 Å² for gold",
+    )
+    probe_sigma: PositiveReal = Field(
+        0.5, description="standard deviation of the probe, a Gaussian [Å]; not with `optics`"
+    )
+    optics: Optics | None = Field(None, description="lens that forms the probe; none: a Gaussian of `probe_sigma`")
+    displacement: NonNegativeReal = Field(
+        0.0, description="rms displacement of the atoms along an axis, which blurs them [Å]; 0.05 to 0.1 is usual"
+    )
+
+    @model_validator(mode="after")
+    def _one_probe(self) -> StemConvolution:
+        if self.optics is not None and self.probe_sigma != type(self).model_fields["probe_sigma"].default:
+            raise ValueError("probe_sigma is given with optics, which make the probe; allowed: one of the two")
+        return self
+
+
+class Stem(ScannedImages):
+    """STEM images of perfect layers with an annular detector, of electrons whose scattering is simulated.
+
+    The share of the electrons that the detector counts is known over one cell of the layer, from exit waves of kind
+    ``scan``, and so everywhere: as a Fourier series over the frequencies of the lattice. It is multiplied by that of
+    the source, and taken at the place of every pixel. Electrons expected in a pixel are ``dose pixel_size² (share +
+    background)``; counts are Poisson numbers.
+    """
+
+    MADE_FROM = {"exit_waves": "exit_waves"}
+    TAKES = {"exit_waves": (ProbeScan,)}
+    COLUMNS = {
+        **PLACE_COLUMNS,
+        "inner_angle": Column("mrad", redrawn=True),
+        "outer_angle": Column("mrad", redrawn=True),
+        "source_size": Column("Å", redrawn=True),
+        "probe_fwhm": Column("Å", redrawn=True),
+        **SCAN_COLUMNS,
+    }
+    kind: Literal["stem"]
+    exit_waves: str = Field(description="exit_waves block of kind scan")
+    inner_angle: NonNegativeReal = Field(description="inner angle of the detector [mrad]; 0: a disk")
+    outer_angle: PositiveReal = Field(
+        description="outer angle of the detector [mrad]; of rings of the scan that an angle cuts, electrons count by "
+        "the share of their width"
+    )
+    source_size: NonNegativeReal = Field(
+        0.8, description="full width at half maximum of the source as imaged on the specimen, a Gaussian [Å]"
+    )

@@ -6,7 +6,7 @@ from exitwave.config.block import Block
 from exitwave.config.exit_waves import ExitWaves
 from exitwave.config.images import Hrtem, Images, MicrographFields
 from exitwave.config.patterns import Diffraction
-from exitwave.config.stem import StemConvolution
+from exitwave.config.stem import Stem, StemConvolution
 from exitwave.config.structures import Structures
 from exitwave.items import Groups, Simulation
 from exitwave.structures import kinds as structures_kinds
@@ -24,6 +24,10 @@ def kind_of(block: Images) -> Simulation:
             from exitwave.images import stem_convolution
 
             return stem_convolution
+        case Stem():
+            from exitwave.images import stem
+
+            return stem
         case Diffraction():
             from exitwave.images import diffraction
 

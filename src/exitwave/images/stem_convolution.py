@@ -15,17 +15,16 @@ from numpy.typing import NDArray
 from exitwave.config.distributions import bounds, draw
 from exitwave.config.graph import Node
 from exitwave.config.images import Aberrations
-from exitwave.config.stem import COLUMN_FIELDS, Optics, Scan, StemConvolution
+from exitwave.config.stem import Optics, StemConvolution
 from exitwave.config.structures import Fields
 from exitwave.errors import ConfigError, StructureError
-from exitwave.imaging.background import contamination_factor
+from exitwave.images.scanned import check_room, columns_seen, draw_place, draw_unevenness, scan_as_row
 from exitwave.imaging.conditions import camera_as_row, drawn
 from exitwave.imaging.convolution import REACH, render
 from exitwave.imaging.detector import check_camera, record_electrons
 from exitwave.imaging.scanned import Shifts, draw_shifts, taken
 from exitwave.imaging.stem import MARGIN, Lens, render_by_lens
-from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Axis, Cost, Item, lateral
-from exitwave.labels.atomic_columns import clusters
+from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Cost, Item, lateral
 from exitwave.structures.structure import Structure, structure_from
 
 FloatArray = NDArray[np.float64]
@@ -47,15 +46,8 @@ def check(node: Node) -> None:
     """
     block, source = node.of(StemConvolution), node.source("structures")
     structures = source.of(Fields)
-    extent = block.size * block.pixel_size
     margin = 0.0 if structures.periodic() else _margin(block, float(bounds(block.probe_sigma)[1]))
-    if extent + 2 * margin > structures.field_of_view * (1 + 1e-9):
-        why = f"{REACH:g} probe_sigma" if _is_plain(block) else "what probe and scan bring in"
-        around = f", and {margin:.3g} Å ({why}) on all sides" if margin else ""
-        raise ConfigError(
-            f"size: found {block.size} px of {block.pixel_size:g} Å, which is {extent:g} Å{around}; allowed: at most "
-            f"the field of view of structures '{source.name}', {structures.field_of_view:g} Å in all"
-        )
+    check_room(block, source, margin, f"{REACH:g} probe_sigma" if _is_plain(block) else "what probe and scan bring in")
     if structures.periodic() and block.scan.reach(block.pixel_size, block.size) > structures.field_of_view / 2:
         raise ConfigError("scan: reaches over more than half of the field of view; allowed: smaller distortions")
     # No pixel gets more than all electrons that fall on it.
@@ -125,7 +117,8 @@ def _expose(block: StemConvolution, structure: Structure, rng: np.random.Generat
     """One image."""
     names = ("exponent", "probe_sigma", "background", "dose")
     main = {key: float(draw(getattr(block, key), rng)) for key in names}
-    place_y, place_x = (_place(block, structure, axis, main["probe_sigma"], rng) for axis in (1, 0))
+    margin = 0.0 if structure.periodic else _margin(block, main["probe_sigma"])
+    place_y, place_x = (draw_place(block, structure, axis, margin, rng) for axis in (1, 0))
     lens = None if block.optics is None else _lens(drawn(block.optics, rng))
     displacement = float(draw(block.displacement, rng))
     scan = drawn(block.scan, rng)
@@ -134,10 +127,7 @@ def _expose(block: StemConvolution, structure: Structure, rng: np.random.Generat
     sigma = main["probe_sigma"]
     density = _density(block, structure, weights, (place_x, place_y), math.hypot(sigma, displacement), lens,
         displacement, shifts)  # fmt: skip
-    uneven, factor = float(draw(block.uneven, rng)), np.ones(1, np.float32)
-    if uneven > 0:
-        length = float(draw(block.uneven_length, rng)) / block.pixel_size
-        factor = contamination_factor(density.shape, uneven, length, rng)
+    uneven, factor = draw_unevenness(block, rng)
     camera = drawn(block.detector, rng)
     fraction = block.cross_section * density + main["background"] * factor
     if fraction.max() > 1:
@@ -156,7 +146,8 @@ def _expose(block: StemConvolution, structure: Structure, rng: np.random.Generat
         "place_x": place_x,
         "cross_section": block.cross_section,
         **main,
-        **_told(block, lens, scan),
+        **_told(lens),
+        **scan_as_row(scan),
         "probe_fwhm": width,
         "displacement": displacement,
         "uneven": uneven,
@@ -165,9 +156,7 @@ def _expose(block: StemConvolution, structure: Structure, rng: np.random.Generat
     }
     arrays = {"counts": Array(counts, lateral(block.pixel_size), "counts/px")}
     if "columns" in block.labels:
-        found = _columns(block, structure, weights, (place_x, place_y), width, shifts)
-        axes = (Axis("column"), Axis("field", labels=COLUMN_FIELDS))
-        arrays["columns"] = Array(found, axes, ragged=True)
+        arrays["columns"] = columns_seen(block, structure, weights, (place_x, place_y), width, shifts)
     return Item(arrays, row)
 
 
@@ -208,69 +197,12 @@ def _density(
     return taken(fine, step, pad, shifts)
 
 
-def _told(block: StemConvolution, lens: Lens | None, scan: Scan) -> dict[str, float]:
-    """Optics and scan as columns of the table; NaN where there is no lens."""
-    drift, angle = float(scan.drift), float(scan.drift_angle)  # type: ignore[arg-type]
+def _told(lens: Lens | None) -> dict[str, float]:
+    """Optics as columns of the table; NaN where there is no lens."""
     return {
         "energy": math.nan if lens is None else lens.energy,
         "semiangle": math.nan if lens is None else lens.semiangle,
         "defocus": math.nan if lens is None else -lens.aberrations["C10"],
         **{name: math.nan if lens is None else lens.aberrations[name] for name in Aberrations.model_fields},
         "source_size": math.nan if lens is None else 2.3548 * lens.source,
-        "jitter": float(scan.jitter),  # type: ignore[arg-type]
-        "flyback": float(scan.flyback),  # type: ignore[arg-type]
-        "drift_x": drift * math.cos(angle),
-        "drift_y": drift * math.sin(angle),
-        "skew": float(scan.skew),  # type: ignore[arg-type]
-        "hum": float(scan.hum),  # type: ignore[arg-type]
     }
-
-
-def _columns(
-    block: StemConvolution,
-    structure: Structure,
-    weights: FloatArray,
-    corner: tuple[float, float],
-    width: float,
-    shifts: Shifts | None,
-) -> NDArray[np.float32]:
-    """Columns of the layer that are in the image [n, 5], as ``COLUMN_FIELDS``, the brightest first."""
-    layer = structure.object_id > 0
-    places = structure.positions[layer, :2] - np.array(corner)
-    if structure.periodic:
-        places = places % structure.cell[:2]
-    places, weights, numbers = places / block.pixel_size - 0.5, weights[layer], structure.numbers[layer]
-    # Columns beside the image may appear in it, and share atoms with those at its edge.
-    beyond = (block.scan.reach(block.pixel_size, block.size) + MARGIN) / block.pixel_size
-    near = ((places > -beyond) & (places < block.size + beyond)).all(axis=1)
-    places, weights, numbers = places[near], weights[near], numbers[near]
-    distance = max(0.6, 0.8 * width) if block.column_distance is None else block.column_distance
-    if not len(places):
-        return np.zeros((0, len(COLUMN_FIELDS)), np.float32)
-    of_atom = clusters(places, distance / block.pixel_size)
-    count = int(of_atom.max()) + 1
-    total = np.bincount(of_atom, weights, count)
-    means = np.column_stack([np.bincount(of_atom, weights * places[:, axis], count) / total for axis in (0, 1)])
-    heaviest = np.zeros(count)
-    np.maximum.at(heaviest, of_atom, numbers)
-    if shifts is not None:
-        means = shifts.appear(means, width / 2.3548 / block.pixel_size)
-    found = np.column_stack([means, total, np.bincount(of_atom, minlength=count), heaviest])
-    found = found[((means >= -0.5) & (means < block.size - 0.5)).all(axis=1)]
-    found = found[np.argsort(-found[:, 2], kind="stable")]
-    found[:, 2] /= found[:, 2].max(initial=1e-30)
-    return found.astype(np.float32)
-
-
-def _place(block: StemConvolution, structure: Structure, axis: int, sigma: float, rng: np.random.Generator) -> float:
-    """Where the outer corner of the first pixel lies along an axis of the cell [Å]."""
-    edge, extent = float(structure.cell[axis]), block.size * block.pixel_size
-    margin = 0.0 if structure.periodic else _margin(block, sigma)
-    if extent + 2 * margin > edge * (1 + 1e-9):
-        raise StructureError(
-            f"size: {extent:g} Å and {margin:g} Å on either side do not fit into a structure of {edge:g} Å; allowed: "
-            "smaller images"
-        )
-    if structure.periodic:
-        return float(rng.uniform(0, edge))
-    return float(rng.uniform(margin, max(margin, edge - margin - extent)))

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.electron import wavelength as wavelength_of
-from exitwave.imaging.aberrations import HARMONICS
 from exitwave.imaging.coherence import fitted_quadrature, focal_quadrature, spatial_envelope, temporal_envelope
 from exitwave.imaging.conditions import ImagingConditions
+from exitwave.waves.aberrations import HARMONICS
 
 Array = NDArray[np.float64]
 TemporalCoherence = Literal["quadrature", "envelope"]
@@ -32,7 +32,7 @@ def transfer(
 ) -> NDArray[np.complex64]:
     """Transfer of the wave, ``A exp(-i chi)`` times the envelopes, on the frequencies of a band.
 
-    The same as :func:`exitwave.imaging.aberrations.transfer_function`, where aperture and tilt are explained.
+    The same as :func:`exitwave.waves.aberrations.transfer_function`, where aperture and tilt are explained.
 
     Parameters
     ----------

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.fft import ifft2, irfft2, next_fast_len, rfft2
 
 from exitwave.electron import wavelength
-from exitwave.imaging.aberrations import reciprocal_grid, transfer_function
 from exitwave.imaging.convolution import render
+from exitwave.waves.aberrations import reciprocal_grid, transfer_function
 
 FloatArray = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from exitwave.config.images import Hrtem, MicrographFields
 from exitwave.config.models import MaskTarget, Segmentation
-from exitwave.report import benchmark_figures, diffraction_figures
+from exitwave.report import benchmark_figures, diffraction_figures, sheet_figures
 from exitwave.report.conditions import drawn_columns, in_a_line
 from exitwave.report.figure import About, Figure, kind_of, made_by
 from exitwave.study import artifacts
@@ -214,19 +214,6 @@ def _nanoparticles(files: Sequence[Path], path: Path, about: About) -> None:
     draw_structures(files[0], path, describe, ORDER, about.get("number", 4), about["title"])
 
 
-def _monolayers(files: Sequence[Path], path: Path, about: About) -> None:
-    from exitwave.report.monolayers import describe
-    from exitwave.report.structures import draw_structures
-
-    draw_structures(files[0], path, describe, ("item",), about.get("number", 5), about["title"])
-
-
-def _lattices(files: Sequence[Path], path: Path, about: About) -> None:
-    from exitwave.report.monolayers import draw_lattices
-
-    draw_lattices(files, path, about["title"])
-
-
 def _plane_waves(files: Sequence[Path], path: Path, about: About) -> None:
     from exitwave.report import crystals, nanoparticles
     from exitwave.report.waves import draw_exit_waves
@@ -259,7 +246,16 @@ def _labels(files: Sequence[Path], path: Path, about: About) -> None:
 
 
 def _parameters(files: Sequence[Path], path: Path, about: About) -> None:
-    from exitwave.report import crystals, diffraction, monolayers, multilayers, nanoparticles, probes, waves
+    from exitwave.report import (
+        crystals,
+        diffraction,
+        monolayers,
+        multilayers,
+        nanoparticles,
+        probe_scans,
+        probes,
+        waves,
+    )
     from exitwave.report.parameters import parameter_histograms
 
     told = {
@@ -267,6 +263,7 @@ def _parameters(files: Sequence[Path], path: Path, about: About) -> None:
         "structures/multilayer": multilayers.TOLD,
         "structures/monolayer": monolayers.TOLD,
         "exit_waves/probe": probes.TOLD,
+        "exit_waves/scan": probe_scans.TOLD,
         "exit_waves/scattering_matrix": diffraction.TOLD_OF_MATRICES,
         "images/diffraction": diffraction.TOLD_OF_PATTERNS,
         "structures/files": crystals.TOLD,
@@ -402,27 +399,6 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
     ),
     **benchmark_figures.FIGURES,
     **diffraction_figures.FIGURES,
-    ("structures", "monolayer"): (
-        Figure(
-            "atoms.png",
-            "1 Structures",
-            "atoms",
-            "Simulated: atoms of sample monolayers of the first shard, seen from the side and from above; far atoms "
-            "are paler. What lies above is amorphous carbon.",
-            reads="shard",
-            draw=_monolayers,
-        ),
-        Figure(
-            "lattices.png",
-            "1 Structures",
-            "lattices",
-            "Simulated: the lattices of all monolayers. Left: ratio and angle of their two shortest vectors; lines are "
-            "lattices with symmetry, the square and the hexagon are marked. Middle: strain that would make a lattice "
-            "one of another class; in the grey part real images leave that open. Right: classes of the columns that a "
-            "beam sees, of those that a lens resolves, of the layer itself, and of the symmetry of its columns.",
-            reads="tables",
-            draw=_lattices,
-        ),
-    ),
+    **sheet_figures.FIGURES,
 }
 """Figures by stage and kind; without a kind those of every kind of the stage."""

@@ -161,6 +161,11 @@ def height(block: Monolayers) -> float:
     return float(number * thick + (number - 1) * block.interlayer_gap + above + 2 * block.vacuum)
 
 
+def cells(block: Monolayers) -> list[FloatArray]:
+    """Vectors [2, 2] of the cells of the layers that are seen [Å]."""
+    return [layer.cell for layer in _seen(block)]
+
+
 def _layers(block: Monolayers) -> Sequence[Monolayer]:
     """Monolayers that items are of, in turn."""
     if block.source == "prototypes":

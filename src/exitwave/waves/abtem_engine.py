@@ -59,7 +59,12 @@ class AbtemMultislice:
         with abtem.config.set(SETTINGS):
             potential = self._potential(configuration, np.ones(len(configuration.numbers), bool), n_slices, planes)
             for semiangle, positions in probes.by_semiangle():
-                probe = abtem.Probe(semiangle_cutoff=semiangle, energy=self._block.energy, defocus=probes.defocus)
+                probe = abtem.Probe(
+                    semiangle_cutoff=semiangle,
+                    energy=self._block.energy,
+                    defocus=probes.defocus,
+                    aberrations=dict(probes.aberrations),
+                )
                 waves = probe.multislice(potential, scan=abtem.CustomScan(positions), lazy=False)
                 spectra = self._spectra(waves.array).reshape(len(planes), len(positions), self._band, self._band)
                 # Its probes have a sum of intensities of 1 in the unnormalised spectrum.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from exitwave.config.exit_waves import ExitWaves, PlaneWave, Probe, ScatteringMatrix
+from exitwave.config.scans import ProbeScan
 from exitwave.items import Simulation
 
 
@@ -21,5 +22,9 @@ def kind_of(block: ExitWaves) -> Simulation:
             from exitwave.waves import probe
 
             return probe
+        case ProbeScan():
+            from exitwave.waves import scan
+
+            return scan
         case _:
             raise TypeError(f"no kind of exit waves: {type(block).__name__}")

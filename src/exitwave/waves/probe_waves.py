@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.config.distributions import draw
-from exitwave.config.exit_waves import Probe
+from exitwave.config.exit_waves import MultisliceWaves, Probe
 from exitwave.errors import ConfigError, StructureError
 from exitwave.waves.devices import backend_on
 from exitwave.waves.exit_waves import LOSS_LIMIT, intensity_lost
@@ -107,13 +107,71 @@ def depths(block: Probe, n_slices: int) -> tuple[int, ...]:
     return planes_of(block.thickness_step, n_slices, block.slice_thickness) or (n_slices,)
 
 
+class ProbeEngine:
+    """An engine on a device, and how many probes it takes at once.
+
+    Parameters
+    ----------
+    block : MultisliceWaves
+        Energy, sampling, slices, engine and device.
+    edge : float
+        Edge of the square, periodic field [Å].
+    most : int, optional
+        Probes that are passed at once at the most, so that memory does not grow with their number.
+    """
+
+    def __init__(self, block: MultisliceWaves, edge: float, most: int | None = None) -> None:
+        self._size = output_grid(edge, block.sampling)
+        self._pass, at_once, self._out_of_memory = _engine(block, edge)
+        self._at_once = min((number for number in (at_once, most) if number is not None), default=None)
+
+    def passed(
+        self, configuration: Configuration, probes: Probes, n_slices: int, planes: Sequence[int]
+    ) -> Iterator[tuple[slice, int, NDArray[np.complex64]]]:
+        """Pass probes through a configuration, batch by batch.
+
+        A batch that the device's memory does not hold is halved; planes that it has given come again.
+
+        Yields
+        ------
+        slice, int, complex64 array [probe, M, M]
+            Which probes, the place of the plane among ``planes``, and their spectra there.
+
+        Raises
+        ------
+        ConfigError
+            If the memory does not hold one.
+        """
+        start = 0
+        while start < len(probes):
+            stop = min(len(probes), start + (self._at_once or len(probes)))
+            try:
+                for place, spectra in enumerate(self._pass(configuration, probes.some(start, stop), n_slices, planes)):
+                    yield slice(start, stop), place, spectra
+            except self._out_of_memory as error:
+                if stop - start == 1:
+                    raise ConfigError(
+                        f"device: its memory does not hold a wave of {self._size} pixels along an edge; allowed: a "
+                        "larger sampling, or device cpu"
+                    ) from error
+                self._at_once = (stop - start) // 2
+                log.warning("out of memory with %d probes at once; going on with %d", stop - start, self._at_once)
+                continue
+            start = stop
+
+
+def intensities(spectra: NDArray[np.complex64]) -> list[float]:
+    """Sum of the intensities of each spectrum [..., M, M]."""
+    return [float(np.square(np.ascontiguousarray(each).view(np.float32)).sum(dtype=np.float64)) for each in spectra]
+
+
 class _Simulator:
-    """An engine on a device, and how many probes it takes at once."""
+    """Probes through structures of one width."""
 
     def __init__(self, block: Probe, edge: float) -> None:
         self._block, self._edge = block, edge
-        self._size, self._kept = output_grid(edge, block.sampling), stored_size(edge, block)
-        self._pass, self._at_once, self._out_of_memory = _engine(block, edge)
+        self._kept = stored_size(edge, block)
+        self._engine = ProbeEngine(block, edge)
 
     def simulated(self, structure: Structure, edge: float, height: float, rng: np.random.Generator) -> ProbeWaves:
         block, name = self._block, named(structure)
@@ -128,10 +186,12 @@ class _Simulator:
         planes = depths(block, n_slices)
         probes = Probes.at_all(block.semiangles, positions, defocus)
         spectra = np.empty((len(probes), len(planes), len(configurations), self._kept, self._kept), np.complex64)
-        intensities: list[float] = []
+        left: list[float] = []
         for phonon, configuration in enumerate(configurations):
-            intensities += self._passed(configuration, probes, n_slices, planes, spectra[:, :, phonon])
-        lost = intensity_lost(intensities, name, block.sampling, "a smaller one")
+            for which, place, passed in self._engine.passed(configuration, probes, n_slices, planes):
+                left += intensities(passed)
+                spectra[which, place, phonon] = np.fft.fftshift(cut_to_band(passed, self._kept), axes=(-2, -1))
+        lost = intensity_lost(left, name, block.sampling, "a smaller one")
         metadata = {
             "energy": block.energy,
             "wave_sampling": block.sampling,
@@ -159,46 +219,8 @@ class _Simulator:
             metadata,
         )
 
-    def _passed(
-        self,
-        configuration: Configuration,
-        probes: Probes,
-        n_slices: int,
-        planes: Sequence[int],
-        spectra: NDArray[np.complex64],
-    ) -> list[float]:
-        """Fill in the spectra [probe, plane, ky, kx] of a configuration; gives the intensity of each in the band.
 
-        A batch that the device's memory does not hold is halved.
-        """
-        intensities: list[float] = []
-        start = 0
-        while start < len(probes):
-            stop = min(len(probes), start + (self._at_once or len(probes)))
-            found = []
-            try:
-                for place, passed in enumerate(self._pass(configuration, probes.some(start, stop), n_slices, planes)):
-                    found += [
-                        float(np.square(np.ascontiguousarray(each).view(np.float32)).sum(dtype=np.float64))
-                        for each in passed
-                    ]
-                    kept = cut_to_band(passed, self._kept)
-                    spectra[start:stop, place] = np.fft.fftshift(kept, axes=(-2, -1))
-            except self._out_of_memory as error:
-                if stop - start == 1:
-                    raise ConfigError(
-                        f"device: its memory does not hold a wave of {self._size} pixels along an edge; allowed: a "
-                        "larger sampling, or device cpu"
-                    ) from error
-                self._at_once = (stop - start) // 2
-                log.warning("out of memory with %d probes at once; going on with %d", stop - start, self._at_once)
-                continue
-            intensities += found
-            start = stop
-        return intensities
-
-
-def _engine(block: Probe, edge: float) -> tuple[Pass, int | None, type[Exception]]:
+def _engine(block: MultisliceWaves, edge: float) -> tuple[Pass, int | None, type[Exception]]:
     """What passes probes through slices, how many it takes at once (None: any), and what it raises at too many."""
     if block.engine == "abtem":
         from exitwave.waves.abtem_engine import AbtemMultislice

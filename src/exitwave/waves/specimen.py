@@ -32,6 +32,17 @@ def check_specimen(block: MultisliceWaves, structures: Fields) -> None:
         output_grid(structures.field_of_view, block.sampling)
     except ExitwaveError as error:
         raise ConfigError(f"sampling: {error}") from error
+    check_atoms(block, structures)
+
+
+def check_atoms(block: MultisliceWaves, structures: Structures) -> None:
+    """Check what must be known of the elements.
+
+    Raises
+    ------
+    ConfigError
+        If scattering factors or thermal motion are not known.
+    """
     elements = checked_elements(block, structures)
     if block.frozen_phonons:
         try:

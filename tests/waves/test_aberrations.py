@@ -6,7 +6,7 @@ import pytest
 from abtem.core.energy import energy2wavelength
 
 from exitwave.config.images import Aberrations
-from exitwave.imaging.aberrations import (
+from exitwave.waves.aberrations import (
     HARMONICS,
     chi,
     chi_gradient,
