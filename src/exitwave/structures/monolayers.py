@@ -54,7 +54,7 @@ _BYTES_OF_AN_ATOM = 10.0
 """Stored, compressed."""
 _MEMORY = 500.0
 """Of a job [MB]."""
-_SECONDS, _SECONDS_OF_CARBON = 0.05, 2e-5
+_SECONDS, _SECONDS_OF_CARBON = 0.015, 3e-6
 """Of an item, and of a cubic ångström of carbon [s]."""
 
 
