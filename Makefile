@@ -87,9 +87,10 @@ convergence: $(STAMP)  ## draw the convergence figures of docs/physics.md; minut
 gallery: $(STAMP)  ## draw every kind of structure: docs/images/gallery.png
 	$(BIN)/python docs/gallery.py
 
-models: $(STAMP)  ## train the networks that come with exitwave again, score and pack them; three hours
+models: $(STAMP)  ## train the networks that come with exitwave again, score and pack them; five hours
 	$(BIN)/snakemake --cores $(CORES) --configfile config/studies/bundled.yaml
 	$(BIN)/snakemake --cores $(CORES) --configfile config/studies/bundled_disks.yaml
+	$(BIN)/snakemake --cores $(CORES) --configfile config/studies/sheets_networks.yaml
 	$(BIN)/python resources/models/make_models.py
 
 docs-keys: $(STAMP)  ## regenerate what is made from the code: tables of keys, schema, conda file

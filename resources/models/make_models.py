@@ -1,8 +1,9 @@
-"""Pack the networks of bundled.yaml and bundled_disks.yaml with their scores and pictures; from the root:
+"""Pack the networks of bundled.yaml, bundled_disks.yaml and sheets_networks.yaml with their scores and pictures;
+from the root:
 
 make models
 
-which runs the two studies first.
+which runs the three studies first.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from exitwave.report.predictions import draw_predictions
 from exitwave.study.link import load_study
 from exitwave.study.member import Study
 from exitwave.study.plan import shard_ranges
-from exitwave.training.bundle import BUNDLED, BUNDLED_DISKS, save_bundle
+from exitwave.training.bundle import BUNDLED, BUNDLED_ATOMS, BUNDLED_DISKS, save_bundle
 
 RESULTS = Path("results")
 HERE = Path(__file__).parent
@@ -34,10 +35,13 @@ CARD = HERE / "README.md"
 PICTURED = 24
 PARTICLES = Path("config/studies/bundled.yaml")
 DISKS = Path("config/studies/bundled_disks.yaml")
+SHEETS = Path("config/studies/sheets_networks.yaml")
 CONVENTIONS = {"outline": "scottlab", "half": "seg_track"}
 """Conventions, the one that is used by default first, each with the micrographs whose experts have followed it."""
 FOUND = "Bragg disks, and how surely each is placed"
 """What networks of disks find."""
+COLUMNS = "columns"
+"""The training whose networks find atomic columns."""
 PARTICLE_SCORES = (
     "f1_pooled",
     "particles_true",
@@ -47,6 +51,7 @@ PARTICLE_SCORES = (
     "size_distance",
 )
 DISK_SCORES = ("f1", "accuracy", "position_error", "strain_error", "fit_rms_yy", "fit_rms_xx", "fit_failures")
+COLUMN_SCORES = ("f1", "precision", "recall", "rms", "count_error")
 """Scores shown."""
 Conventions = dict[str, tuple[str, list[Path], dict[str, dict[str, float]]]]
 
@@ -58,6 +63,8 @@ def main() -> None:
     draw(particles)
     (training,) = disks.stage("trainings")
     write_bundle(BUNDLED_DISKS, disks, DISKS, {training.name: FOUND}, DISK_SCORES, "scores of disks")
+    sheets = load_study(SHEETS)
+    write_bundle(BUNDLED_ATOMS, sheets, SHEETS, {COLUMNS: "atomic columns"}, COLUMN_SCORES, "scores of columns")
 
 
 def write_bundle(
@@ -67,6 +74,7 @@ def write_bundle(
     summaries = {
         benchmark.name: read_table(RESULTS / "report" / config.stem / benchmark.folder / "summary.parquet")
         for benchmark in study.stage("benchmarks")
+        if told.keys() & {training.name for training in benchmark.upstream["trainings"]}
     }
     conventions: Conventions = {}
     for name, words in told.items():

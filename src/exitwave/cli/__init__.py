@@ -203,7 +203,7 @@ def models(
     ] = None,
 ) -> None:
     """List the networks that there are: those that come with exitwave, and those trained here. Or unpack some."""
-    from exitwave.training.bundle import BUNDLED, BUNDLED_DISKS, bundle_with, unpack_bundle
+    from exitwave.training.bundle import BUNDLES, bundle_with, unpack_bundle
 
     if unpack is not None:
         folder = output or Path(unpack)
@@ -214,7 +214,7 @@ def models(
 
     from exitwave.report.networks import known_networks, print_networks
 
-    listed = known_networks((BUNDLED, BUNDLED_DISKS), Path("results/trainings"))
+    listed = known_networks(BUNDLES, Path("results/trainings"))
     print_networks(Console(width=None if sys.stdout.isatty() else 140), listed)
 
 

@@ -215,8 +215,14 @@ def atoms(
     ],
     model: Annotated[
         Path | None,
-        typer.Option(help="file of networks, or folder of a training or a network; without networks if left out"),
+        typer.Option(
+            help="file of networks, or folder of a training or a network; if left out, the networks that come with "
+            "exitwave"
+        ),
     ] = None,
+    without_networks: Annotated[
+        bool, typer.Option("--without-networks", help="find columns by their shape alone, whatever the pixel")
+    ] = False,
     output: Annotated[
         Path, typer.Option(help="folder for tables and pictures; what it has of other images stays")
     ] = Path("atoms"),
@@ -228,13 +234,21 @@ def atoms(
     any_pixel_size: Annotated[
         bool, typer.Option(help="go on where pixels are more than 4 times coarser or finer than the networks'")
     ] = False,
+    any_image: Annotated[
+        bool, typer.Option(help="go on where images are unlike those that the networks were trained on")
+    ] = False,
 ) -> None:
     """Find atomic columns in STEM images, their places to a fraction of a pixel, and the lattice with its class."""
+    from exitwave.errors import ConfigError
     from exitwave.jobs.apply import find_images
     from exitwave.jobs.atoms import Looking, atoms_of_files
+    from exitwave.training.bundle import BUNDLED_ATOMS
 
+    if without_networks and model is not None:
+        raise ConfigError("--model is given with --without-networks; allowed: one of the two")
     found, failed, done = find_images(images), [], 0
-    how = Looking(model, pixel_size, _frame(frame), tolerance, any_pixel_size)
+    networks = None if without_networks else model or BUNDLED_ATOMS
+    how = Looking(networks, pixel_size, _frame(frame), tolerance, any_pixel_size, any_image)
     for outcome in atoms_of_files(found, output, how):
         typer.echo(outcome.told if outcome.done else f"skipped: {outcome.told}", err=not outcome.done)
         done += outcome.done

@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from exitwave.benchmark.atoms import places_of
 from exitwave.benchmark.columns import FoundColumns, find_columns, fitted
 from exitwave.benchmark.plane_lattices import PlaneLattice, find_plane_lattice
-from exitwave.benchmark.prediction import predict_image
+from exitwave.benchmark.prediction import predict_ensemble
 from exitwave.benchmark.readers import Micrograph, open_micrographs
 from exitwave.benchmark.remedies import ON_COMMAND_LINE
 from exitwave.config.atoms import Atoms
@@ -52,6 +52,8 @@ class Looking:
         Strain below which a lattice is of a more symmetric class.
     any_pixel_size : bool
         Whether a pixel far from that of the networks is meant so.
+    any_image : bool
+        Whether an image far from those that the networks were trained on is meant so.
     """
 
     model: Path | None = None
@@ -59,6 +61,7 @@ class Looking:
     frame: int | Literal["all"] | None = None
     tolerance: float = 0.02
     any_pixel_size: bool = False
+    any_image: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,14 @@ class Seen:
     columns : FoundColumns
     lattice : PlaneLattice, optional
         None where the image shows none.
+    warnings : tuple of str
+        What is doubtful, in words that go on after the name of the image.
     """
 
     micrograph: Micrograph
     columns: FoundColumns
     lattice: PlaneLattice | None
+    warnings: tuple[str, ...]
 
 
 def atoms_of_files(images: Sequence[Path], output: Path, how: Looking) -> Iterator[Outcome]:
@@ -134,15 +140,24 @@ def look(micrograph: Micrograph, networks: Sequence[LoadedNetwork], how: Looking
     Raises
     ------
     MicrographError
-        If there is no column, or the pixel is too far from that of the networks.
+        If there is no column, or pixel or image are too far from those that the networks know.
     """
-    image, pixel = micrograph.image, micrograph.pixel_size
+    image, pixel, warnings = micrograph.image, micrograph.pixel_size, micrograph.warnings
     if pixel > COARSEST:
         log.warning("%s: pixels of %.2g Å hardly resolve columns", micrograph.name, pixel)
     if networks:
-        maps = [predict_image(one, image, pixel, 0.25, False, how.any_pixel_size, True).values for one in networks]
+        prediction = predict_ensemble(
+            networks,
+            image,
+            pixel,
+            overlap=0.25,
+            any_pixel_size=how.any_pixel_size,
+            any_image=how.any_image,
+            remedies=ON_COMMAND_LINE,
+        )
+        warnings += prediction.warnings
         threshold = float(np.mean([one.threshold for one in networks]))
-        places = places_of(np.mean(maps, axis=0), threshold, pixel)
+        places = places_of(prediction.values, threshold, pixel)
         if not len(places):
             raise MicrographError("the networks find no column; allowed: an image of columns with its pixel size")
         columns = fitted(image, places, USUAL, pixel)
@@ -152,7 +167,7 @@ def look(micrograph: Micrograph, networks: Sequence[LoadedNetwork], how: Looking
         lattice = find_plane_lattice(image, pixel)
     except LatticeError:
         lattice = None
-    return Seen(micrograph, columns, lattice)
+    return Seen(micrograph, columns, lattice, warnings)
 
 
 def _write(seen: Seen, output: Path, how: Looking) -> str:
@@ -169,7 +184,7 @@ def _write(seen: Seen, output: Path, how: Looking) -> str:
     others = known[(known["image"] != key["image"]) | (known["page"] != key["page"])] if len(known) else known
     rows = pd.concat([others, pd.DataFrame([row])], ignore_index=True) if len(others) else pd.DataFrame([row])
     replace_file(output / IMAGES, lambda path: rows.to_csv(path, index=False, float_format="%.6g"))
-    for warning in micrograph.warnings:
+    for warning in seen.warnings:
         log.warning("%s: %s", micrograph.name, warning)
     return f"{micrograph.group}: {told(row)}"
 

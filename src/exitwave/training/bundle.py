@@ -32,6 +32,9 @@ BUNDLED = _MODELS / "particles.safetensors"
 """The networks that come with exitwave to segment, and are used where no others are named."""
 BUNDLED_DISKS = _MODELS / "disks.safetensors"
 """Those that find Bragg disks."""
+BUNDLED_ATOMS = _MODELS / "atoms.safetensors"
+"""Those that find atomic columns."""
+BUNDLES = (BUNDLED, BUNDLED_DISKS, BUNDLED_ATOMS)
 KEY = "bundle"
 """Of the metadata of the file."""
 OF_THE_DATASET = ("dataset", "data", "image_size")
@@ -188,7 +191,7 @@ def bundle_with(name: str) -> Path:
         If none has.
     """
     known: list[str] = []
-    for path in (BUNDLED, BUNDLED_DISKS):
+    for path in BUNDLES:
         conventions = read_bundle(path)
         if name in conventions:
             return path
