@@ -147,3 +147,10 @@ def test_the_lattice_of_a_real_image_is_told(tmp_path, monkeypatch):
     row = pd.read_csv("atoms/images.csv").iloc[0]
     assert row["nearest"] == pytest.approx(1.48, abs=0.05)
     assert row["columns"] == pytest.approx(2 * 50**2 / (3.6 * 3.68 * np.sin(np.radians(70))), rel=0.06)
+
+
+def test_a_column_that_is_alone_is_found():
+    image = render(np.array([[10.3, 9.1]]), np.array([1.0]), 0.5, PIXEL, 100)
+    noisy = np.random.default_rng(0).poisson(3000 * PIXEL**2 * (image + 0.02))
+    (place,) = find_columns(noisy.astype(np.float32), PIXEL).places
+    assert place * PIXEL + PIXEL / 2 == pytest.approx([10.3, 9.1], abs=0.05)

@@ -144,7 +144,8 @@ def fitted(image: NDArray[np.floating], places: FloatArray, scale: float, pixel_
     places = places[((places >= 0) & (places <= last)).all(axis=1)]
     nearest = cKDTree(places).query(places, k=2)[0][:, 1] if len(places) > 1 else np.array([np.inf])
     usual = float(np.median(nearest[np.isfinite(nearest)])) if np.isfinite(nearest).any() else np.inf
-    half = int(max(2, min(math.ceil(2 * sigma), math.floor(0.6 * usual))))
+    # A window holds no neighbour; a column that is alone has none.
+    half = max(2, min(math.ceil(2 * sigma), int(min(0.6 * usual, 1e6))))
     fit = _Fit(values, np.asarray(places, np.float64), sigma, half, _FARTHEST / pixel_size)
     for _ in range(_ROUNDS):
         fit = fit.again()
