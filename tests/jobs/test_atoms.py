@@ -35,7 +35,8 @@ def layer(counts=3000.0, sigma=0.5, seed=0):
 
 
 def run(*words):
-    return CliRunner().invoke(app, ["atoms", *map(str, words)])
+    own = [] if "--model" in words else ["--without-networks"]
+    return CliRunner().invoke(app, ["atoms", *map(str, words), *own])
 
 
 @pytest.mark.parametrize("sigma", [0.35, 0.43])
@@ -136,6 +137,13 @@ def test_networks_of_another_kind_are_refused(tmp_path, monkeypatch):
     done = run("good.npy", "--pixel-size", PIXEL, "--model", BUNDLED)
     assert done.exit_code != 0
     assert "holds networks of kind segmentation; allowed: networks of kind atoms" in str(done.exception)
+
+
+def test_a_model_and_none_are_too_much(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("good.npy", layer()[0])
+    done = run("good.npy", "--pixel-size", PIXEL, "--model", "some", "--without-networks")
+    assert "--model is given with --without-networks; allowed: one of the two" in str(done.exception)
 
 
 def test_the_lattice_of_a_real_image_is_told(tmp_path, monkeypatch):
