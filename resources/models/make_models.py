@@ -105,7 +105,9 @@ def score_table(name: str, summary: pd.DataFrame, shown: Collection[str]) -> str
     scores = [score for score in metric_of_summary(summary).summary if score.name in shown]
     first = summary[summary["kind"] == "ensemble"].iloc[0]
     lines = [f"### {name}: {first['images']:.0f} images", ""]
-    lines.append("| method | " + " | ".join(f"{score.label}, {score.group}" for score in scores) + " |")
+    lines.append(
+        "| method | " + " | ".join(", ".join(filter(None, (score.label, score.group))) for score in scores) + " |"
+    )
     lines.append("|---" * (len(scores) + 1) + "|")
     for _, row in summary[summary["kind"].isin(["ensemble", "baseline"])].iterrows():
         method = f"**{row['method']}**" if row["kind"] == "ensemble" else str(row["method"]).replace("_", " ")
