@@ -198,4 +198,4 @@ def test_every_kind_of_every_stage_has_figures_of_what_is_made_before(made: Any)
         simulated = [name for name in read if "/benchmarks/" not in name]
         assert set(simulated) <= there, path
     drawn = {path.split("/")[0] for path in figures(made.study)}
-    assert drawn == set(made.study.members) - {"datasets", "models"}
+    assert drawn == set(made.study.members) - {"models"}

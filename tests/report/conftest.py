@@ -200,6 +200,7 @@ def rng() -> np.random.Generator:
 def samples() -> SimpleNamespace:
     """The functions of this file."""
     return SimpleNamespace(
+        shard=write_shard,
         structure_rows=structure_rows,
         crystal_rows=crystal_rows,
         crystals=write_crystals,

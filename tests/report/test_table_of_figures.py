@@ -17,6 +17,7 @@ from docutils.nodes import system_message
 
 from exitwave.config.kinds import STAGES
 from exitwave.config.models import MaskTarget, Segmentation
+from exitwave.data.tables import join_tables, write_table
 from exitwave.report.figures import (
     FIGURES,
     draw_figure,
@@ -97,6 +98,7 @@ def test_every_block_has_the_figures_of_its_kind(study):
         "benchmarks/real/predictions/gold.png",
         "benchmarks/real/scores.html",
         "benchmarks/real/scores.png",
+        "datasets/gold/maps.png",
         "exit_waves/series/parameters.png",
         "exit_waves/series/waves.png",
         "exit_waves/thermal/waves.png",
@@ -141,6 +143,13 @@ def test_the_last_simulated_are_those_that_nothing_is_simulated_from(study):
         (
             "images/labelled/parameters.png",
             [f"images/labelled/shard-{part}.parquet" for part in ("000000-000004", "000004-000006")],
+        ),
+        (
+            "datasets/gold/maps.png",
+            [
+                "datasets/gold/manifest.parquet",
+                *(f"images/labelled/shard-{part}.zarr.zip" for part in ("000000-000004", "000004-000006")),
+            ],
         ),
         ("trainings/gold/learning_curves.png", [f"trainings/gold/seed-{seed}/history.csv" for seed in (0, 1)]),
         ("benchmarks/real/scores.html", ["report/tiny/benchmarks/real/summary.parquet"]),
@@ -189,6 +198,18 @@ def test_masks_are_shown_as_the_networks_trained_on_the_images_learn_them(study)
     assert told["target"] == {"by": "phase", "fraction": 0.0, "minimum": 0.25}
 
 
+def test_maps_are_coloured_by_the_classes_that_networks_learn_from_the_dataset():
+    raw = yaml.safe_load(TINY)
+    del raw["benchmarks"]  # of networks of one aim
+    raw["datasets"]["other"] = {"images": "labelled", "validation": 0.3, "test": 0.2}
+    for name, column in (("by_material", "material"), ("by_shape", "shape")):
+        raw["models"][name] = {"kind": "classification", "target": {"column": column}}
+        raw["trainings"][name] = {"datasets": "gold", "model": name}
+    maps = [of for of in figures(study_from(raw, "tiny.yaml")).values() if of.figure.file == "maps.png"]
+    told = {of.member.name: json.loads(of.about())["columns"] for of in maps}
+    assert told == {"gold": ["material", "shape"], "other": []}
+
+
 def test_figures_are_listed_by_block_training_or_benchmark(study):
     assert figure(study, "structures/bare/atoms.png").labels == {
         "block": figure(study, "structures/bare/atoms.png").member.folder.partition("/")[2],
@@ -213,7 +234,7 @@ def test_a_kind_without_figures_of_its_own_has_those_of_its_stage():
         "parameters.png",
     ]
     assert figure_of_kind("images", "hrtem", "contact_sheet.png") != figure_of_kind("images", "", "contact_sheet.png")
-    assert figures_of_kind("datasets", "") == ()
+    assert figures_of_kind("models", "segmentation") == ()
 
 
 @pytest.mark.parametrize(
@@ -251,6 +272,7 @@ def artifacts(tmp_path, rng, samples):
     samples.summary().to_parquet(tmp_path / "summary.parquet")
     pd.DataFrame({"method": ["Otsu after blur"], "f1": [0.5]}).to_parquet(tmp_path / "baselines.parquet")
     images = samples.images(tmp_path / "images.zarr.zip", [2, 0, 1], rng)
+    write_table(tmp_path / "manifest.parquet", join_tables([images]).assign(group=list("abc")))
     return {
         "structures": samples.structures(tmp_path / "structures.zarr.zip", [2, 0, 1], rng),
         "exit_waves": samples.waves(tmp_path / "waves.zarr.zip", samples.structure_rows([2, 0, 1]), rng, 3),
@@ -258,6 +280,7 @@ def artifacts(tmp_path, rng, samples):
         "histories": [tmp_path / "history.csv"],
         "summary": [tmp_path / "summary.parquet"],
         "predictions": [*samples.predictions(tmp_path, 2, 3, rng), tmp_path / "baselines.parquet"],
+        "dataset": [tmp_path / "manifest.parquet", images],
     }
 
 
@@ -271,6 +294,7 @@ def artifacts(tmp_path, rng, samples):
         "images/labelled/contact_sheet.png",
         "images/labelled/labels.png",
         "images/labelled/parameters.png",
+        "datasets/gold/maps.png",
         "trainings/gold/learning_curves.png",
         "benchmarks/real/scores.html",
         "benchmarks/real/scores.png",

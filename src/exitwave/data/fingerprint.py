@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import heapq
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,7 @@ from exitwave.data.columns import PIXELS, UNITS, pixel_column
 from exitwave.data.likeness import LARGEST_FIELD, features, learn_likeness
 from exitwave.data.preprocess import replace_outliers
 from exitwave.data.query import Columns
-from exitwave.data.selection import SPLITS
+from exitwave.data.selection import SPLITS, always_same
 from exitwave.data.shards import open_shard
 
 SAMPLE = 512
@@ -129,9 +127,7 @@ def _of_column(values: pd.Series, unit: str) -> dict[str, Any]:
 def _sample(manifest: Columns) -> pd.DataFrame:
     """Where some training images stand, always the same of the same dataset."""
     train = np.flatnonzero(manifest["split"] == "train")
-    names = manifest["image_id"].to_numpy(dtype=object)[train]
-    digests = [hashlib.blake2b(name.encode()).digest() for name in names]
-    chosen = train[sorted(heapq.nsmallest(SAMPLE, range(len(train)), key=digests.__getitem__))]
+    chosen = train[always_same(manifest["image_id"].to_numpy(dtype=object)[train], SAMPLE)]
     columns = ("shard", "row", "structure_id", pixel_column(manifest.columns))
     return pd.DataFrame({name: manifest[name].iloc[chosen].to_numpy() for name in columns})
 

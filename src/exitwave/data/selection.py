@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import logging
 import math
 from collections.abc import Collection, Mapping
@@ -161,6 +162,23 @@ def check_dataset(block: Dataset, pools: Mapping[str, Pool], columns: Collection
         if limit < left:
             steps["after limit"] = limit * pool.images
         _check_size(block, name, steps)
+
+
+def always_same(names: ArrayLike, most: int) -> NDArray[np.intp]:
+    """Places of at most so many images, in ascending order, chosen by their names alone.
+
+    Parameters
+    ----------
+    names : text [n]
+    most : int
+
+    Returns
+    -------
+    int array [at most ``most``]
+        The same images of the same set in any order; of a larger set these and others.
+    """
+    digests = [hashlib.blake2b(str(name).encode()).digest() for name in np.asarray(names, object)]
+    return np.array(sorted(heapq.nsmallest(most, range(len(digests)), key=digests.__getitem__)), np.intp)
 
 
 def columns_drawn_by(block: Dataset) -> set[str]:

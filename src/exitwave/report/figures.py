@@ -13,7 +13,7 @@ from typing import Any
 
 from exitwave.config.images import Hrtem, MicrographFields
 from exitwave.config.models import MaskTarget, Segmentation
-from exitwave.report import benchmark_figures, diffraction_figures, sheet_figures
+from exitwave.report import benchmark_figures, dataset_figures, diffraction_figures, sheet_figures
 from exitwave.report.conditions import drawn_columns, in_a_line
 from exitwave.report.figure import About, Figure, kind_of, made_by
 from exitwave.study import artifacts
@@ -64,6 +64,9 @@ class FigureOf:
                 return artifacts.shards(self.member)
             case "tables":
                 return artifacts.tables(self.member)
+            case "dataset":
+                shards = artifacts.shards_of_dataset(self.member).values()
+                return [artifacts.manifest(self.member), *(path for paths in shards for path in paths)]
             case "histories":
                 return artifacts.histories(self.member)
             case "summary":
@@ -284,7 +287,7 @@ def _learning_curves(files: Sequence[Path], path: Path, about: About) -> None:
 
 _PARAMETERS = Figure(
     "parameters.png",
-    "4 Drawn parameters",
+    "4 Parameters and maps",
     "histograms",
     "Simulated: distributions of all parameters that vary, as they were drawn. Parameters of particles and structures "
     "count once each, those of images once an image.",
@@ -397,6 +400,7 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             memory=1000,
         ),
     ),
+    **dataset_figures.FIGURES,
     **benchmark_figures.FIGURES,
     **diffraction_figures.FIGURES,
     **sheet_figures.FIGURES,
