@@ -142,7 +142,7 @@ def test_an_image_without_a_lattice_has_no_class() -> None:
         ("image,a,b,gamma,pixel_size\nx.png,3,,90,1", "the lattice 3, nan, 90; needed: a, b and gamma"),
         # The cell of a longer vector.
         ("image,a,b,gamma,pixel_size\nx.png,3,6,60,1", r"whose shortest vectors have 3 and 5\.196 Å; allowed: these"),
-        ("image,a,b,gamma\nx.png,3,3,90", "has no pixel_size, and its image files cannot carry one"),
+        ("image,a,b,gamma\nx.png,3,3,90", "has no pixel_size, its image files cannot carry one"),
     ],
 )
 def test_what_is_wrong_with_a_folder_is_said_before_the_first_job(tmp_path: Path, text: str, told: str) -> None:

@@ -107,13 +107,14 @@ def metadata(images: Member) -> pd.DataFrame:
     structures = images.origin()
     block = structures.block
     count = pool_size(images) // images.block.per_structure
-    positions = groups_of(block, structures.hash, 0, count).positions
+    groups = groups_of(block, structures.hash, 0, count)
     rng = np.random.default_rng(int(images.hash, 16))
     rows = [
         {
             "image_id": f"{images.name}/{item:06d}/{number:02d}",
             "structure_id": f"{structures.name}/{item:06d}",
-            "split_position": positions[item],
+            "split_position": groups.positions[item],
+            "formula": groups.names[item].partition(",")[0],
             "defocus": float(draw(getattr(images.block, "defocus", 0.0), rng)),
             "bravais_margin": 0.1,
             "images": images.name,
