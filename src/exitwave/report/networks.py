@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exitwave.config.disks import Disks
 from exitwave.config.models import MaskTarget, Network
 from exitwave.errors import TrainingError
 from exitwave.training.bundle import Convention, read_bundle
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 MISSING = "–"
 FOREMOST = ("f1_pooled", "f1")
 """Scores of a benchmark of which the first that it has is listed."""
+COMMANDS = {"disks": "strain", "atoms": "atoms"}
+"""Commands that use what comes along of a kind, which has no conventions to choose from."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Listed:
     Attributes
     ----------
     name : str
-        As it is given to ``exitwave segment`` or ``exitwave strain``.
+        As it is given to ``exitwave segment``, ``exitwave strain`` or ``exitwave atoms``.
     learned : str
         What they have learned, in words.
     networks : int
@@ -68,8 +69,8 @@ def known_networks(bundles: Sequence[Path], trainings: Path) -> list[Listed]:
     for bundle in filter(Path.is_file, bundles):
         size = bundle.stat().st_size / 1e6
         for number, convention in enumerate(read_bundle(bundle).values()):
-            finds_disks = isinstance(convention.task().model, Disks)
-            name = "exitwave strain" if finds_disks else f"--convention {convention.name}"
+            command = COMMANDS.get(convention.task().model.kind)
+            name = f"--convention {convention.name}" if command is None else f"exitwave {command}"
             listed.append(_of_convention(name + (" (default)" if number == 0 else ""), convention, size))
     for folder in sorted(path for path in trainings.glob("*") if path.is_dir()):
         seeds = sorted(path.parent for path in folder.glob(f"seed-*/{WEIGHTS}"))
@@ -128,8 +129,8 @@ def print_networks(console: Console, listed: Sequence[Listed]) -> None:
     from rich.table import Table
 
     table = Table(
-        title="networks for exitwave segment and exitwave strain",
-        caption="F1 pooled over all pixels, or disks, of a benchmark; pixel [Å, of patterns 1/Å] and field are those "
+        title="networks for exitwave segment, strain and atoms",
+        caption="F1 pooled over all pixels, disks or columns of a benchmark; pixel [Å, of patterns 1/Å] and field are those "
         "of the training images",
     )
     numbers = ("networks", "pixel", "field [px]", "size [MB]")
