@@ -130,8 +130,8 @@ def print_networks(console: Console, listed: Sequence[Listed]) -> None:
 
     table = Table(
         title="networks for exitwave segment, strain and atoms",
-        caption="F1 pooled over all pixels, disks or columns of a benchmark; pixel [Å, of patterns 1/Å] and field are those "
-        "of the training images",
+        caption="F1 pooled over all pixels, disks or columns of a benchmark; pixel [Å, of patterns 1/Å] and field are "
+        "those of the training images",
     )
     numbers = ("networks", "pixel", "field [px]", "size [MB]")
     for heading in ("networks of", "what is found", *numbers, "scores"):
