@@ -118,7 +118,8 @@ def _of_column(values: pd.Series, unit: str) -> dict[str, Any]:
     if len(finite):
         quantiles = np.quantile(finite, [0, 0.05, 0.5, 0.95, 1])
         result |= dict(zip(["min", "q05", "median", "q95", "max"], map(float, quantiles), strict=True))
-        if np.nextafter(quantiles[0], np.inf) < quantiles[-1]:
+        # Values that differ by rounding alone leave no room for bins.
+        if quantiles[-1] - quantiles[0] > 100 * np.spacing(np.abs(quantiles[[0, -1]]).max()):
             counts, edges = np.histogram(finite, bins=20)
             result["histogram"] = {"edges": edges.tolist(), "counts": counts.tolist()}
     return result
