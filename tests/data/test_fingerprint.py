@@ -151,8 +151,6 @@ def test_particles_that_the_phase_does_not_label_are_warned_of(manifest, lost, w
 
 
 def test_values_that_differ_by_rounding_alone_have_no_histogram():
-    from exitwave.data.fingerprint import _of_column
-
     values = pd.Series(60 + np.spacing(60.0) * np.arange(5))
-    assert "histogram" not in _of_column(values, "°")
-    assert sum(_of_column(values + np.linspace(0, 1e-6, 5), "°")["histogram"]["counts"]) == 5
+    assert "histogram" not in module._of_column(values, "°")
+    assert sum(module._of_column(values + np.linspace(0, 1e-6, 5), "°")["histogram"]["counts"]) == 5
