@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     from exitwave.jobs.describe import Checked
 
 Frame = Annotated[str | None, typer.Option(help="which image of files that hold several, counted from 1, or all")]
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        help="file of networks, or folder of a training or a network; several are averaged. If left out, the networks "
+        "that come with exitwave"
+    ),
+]
+AnyPixelSize = Annotated[
+    bool, typer.Option(help="go on where pixels are more than 4 times coarser or finer than the networks'")
+]
+AnyImage = Annotated[bool, typer.Option(help="go on where images are far from those the networks were trained on")]
 PixelSize = Annotated[
     float | None, typer.Option(help="pixel [Å], where the files do not say, or in place of what they say")
 ]
@@ -22,13 +33,7 @@ def segment(
     images: Annotated[
         list[Path], typer.Argument(help="micrographs: DM3, DM4, EMD, SER, MRC, TIFF, PNG ..., or folders of them")
     ],
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            help="file of networks, or folder of a training or a network; several are averaged. If left out, the "
-            "networks that come with exitwave"
-        ),
-    ] = None,
+    model: Model = None,
     convention: Annotated[
         str | None,
         typer.Option(
@@ -52,12 +57,8 @@ def segment(
     symmetry_average: Annotated[
         bool, typer.Option(help="average over quarter turns and flips; 8 times slower")
     ] = False,
-    any_pixel_size: Annotated[
-        bool, typer.Option(help="go on where pixels are more than 4 times coarser or finer than the network's")
-    ] = False,
-    any_image: Annotated[
-        bool, typer.Option(help="go on where an image is far from those the network was trained on")
-    ] = False,
+    any_pixel_size: AnyPixelSize = False,
+    any_image: AnyImage = False,
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="where the networks run; auto: on a GPU if there is one")
     ] = "auto",
@@ -213,13 +214,7 @@ def atoms(
     images: Annotated[
         list[Path], typer.Argument(help="STEM images: DM3, DM4, EMD, SER, MRC, TIFF, PNG ..., or folders of them")
     ],
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            help="file of networks, or folder of a training or a network; if left out, the networks that come with "
-            "exitwave"
-        ),
-    ] = None,
+    model: Model = None,
     without_networks: Annotated[
         bool, typer.Option("--without-networks", help="find columns by their shape alone, whatever the pixel")
     ] = False,
@@ -231,12 +226,8 @@ def atoms(
     tolerance: Annotated[
         float, typer.Option(min=0.001, max=0.1, help="strain below which a lattice is of a more symmetric class")
     ] = 0.02,
-    any_pixel_size: Annotated[
-        bool, typer.Option(help="go on where pixels are more than 4 times coarser or finer than the networks'")
-    ] = False,
-    any_image: Annotated[
-        bool, typer.Option(help="go on where images are unlike those that the networks were trained on")
-    ] = False,
+    any_pixel_size: AnyPixelSize = False,
+    any_image: AnyImage = False,
 ) -> None:
     """Find atomic columns in STEM images, their places to a fraction of a pixel, and the lattice with its class."""
     from exitwave.errors import ConfigError

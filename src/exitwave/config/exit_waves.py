@@ -26,6 +26,19 @@ class ExitWaves(Block):
     )
 
 
+MULTISLICE_COLUMNS = {
+    "slice_thickness": Column("Å"),
+    "frozen_phonons": Column(),
+    "temperature": Column("K"),
+    "rms_displacements": Column("Å", text=True),
+    "engine": Column(text=True),
+    "scheme": Column(text=True),
+    "projection": Column(text=True),
+    "parametrization": Column(text=True),
+}
+"""How a multislice was done, in the tables of all its kinds."""
+
+
 class MultisliceWaves(ExitWaves):
     """What the kinds that pass electrons through slices of atoms have."""
 
@@ -90,14 +103,7 @@ class PlaneWave(MultisliceWaves):
         "energy": Column("eV"),
         "wave_sampling": Column("Å"),
         "oversampling": Column(),
-        "slice_thickness": Column("Å"),
-        "frozen_phonons": Column(),
-        "temperature": Column("K"),
-        "rms_displacements": Column("Å", text=True),
-        "engine": Column(text=True),
-        "scheme": Column(text=True),
-        "projection": Column(text=True),
-        "parametrization": Column(text=True),
+        **MULTISLICE_COLUMNS,
         "specimen_tilt_x": Column("mrad"),
         "specimen_tilt_y": Column("mrad"),
         "simulation_grid": Column("px"),
@@ -255,14 +261,7 @@ class Probe(MultisliceWaves):
         "energy": Column("eV"),
         "wave_sampling": Column("Å"),
         "spectrum_sampling": Column("1/Å"),
-        "slice_thickness": Column("Å"),
-        "frozen_phonons": Column(),
-        "temperature": Column("K"),
-        "rms_displacements": Column("Å", text=True),
-        "engine": Column(text=True),
-        "scheme": Column(text=True),
-        "projection": Column(text=True),
-        "parametrization": Column(text=True),
+        **MULTISLICE_COLUMNS,
         "probe_defocus": Column("Å"),
         "simulation_grid": Column("px"),
         "n_slices": Column(),

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from exitwave.config.block import Column, Positive, PositiveReal
 from exitwave.config.distributions import Real
-from exitwave.config.exit_waves import MultisliceWaves
+from exitwave.config.exit_waves import MULTISLICE_COLUMNS, MultisliceWaves
 from exitwave.config.images import Aberrations
 from exitwave.config.monolayers import Monolayers
 
@@ -26,14 +26,7 @@ class ProbeScan(MultisliceWaves):
     COLUMNS = {
         "energy": Column("eV"),
         "wave_sampling": Column("Å"),
-        "slice_thickness": Column("Å"),
-        "frozen_phonons": Column(),
-        "temperature": Column("K"),
-        "rms_displacements": Column("Å", text=True),
-        "engine": Column(text=True),
-        "scheme": Column(text=True),
-        "projection": Column(text=True),
-        "parametrization": Column(text=True),
+        **MULTISLICE_COLUMNS,
         "semiangle": Column("mrad"),
         "defocus": Column("Å"),
         **{name: Column("rad" if name.startswith("phi") else "Å") for name in Aberrations.model_fields},

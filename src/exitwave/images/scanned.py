@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from exitwave.config.distributions import draw
+from exitwave.config.distributions import bounds, draw
 from exitwave.config.graph import Node
 from exitwave.config.stem import COLUMN_FIELDS, Scan, ScannedImages
 from exitwave.config.structures import Fields
@@ -15,11 +15,24 @@ from exitwave.errors import ConfigError, StructureError
 from exitwave.imaging.background import contamination_factor
 from exitwave.imaging.scanned import Shifts
 from exitwave.imaging.stem import MARGIN
-from exitwave.items import Array, Axis
+from exitwave.items import BYTES_OF_A_ROW, Array, Axis
 from exitwave.labels.atomic_columns import clusters
 from exitwave.structures.structure import Structure
 
 FloatArray = NDArray[np.float64]
+
+
+_BYTES_OF_A_COLUMN, _BYTES_OF_CONDITIONS = 12.0, 2500.0
+"""Stored, compressed: of an atomic column, and of what the table says beyond a usual row."""
+
+
+def stored_bytes(block: ScannedImages) -> float:
+    """Estimate for one image: counts of two hundredths of the dose, stored with the entropy of Poisson numbers."""
+    mean = 0.02 * sum(bounds(block.dose)) / 2 * block.pixel_size**2
+    bits = 0.5 * math.log2(2 * math.pi * math.e * (mean + 0.1))
+    pixels = block.size**2
+    columns = 0.1 * pixels * block.pixel_size**2 if block.labels else 0.0
+    return bits / 8 * pixels + _BYTES_OF_A_COLUMN * columns + BYTES_OF_A_ROW + _BYTES_OF_CONDITIONS
 
 
 def check_room(block: ScannedImages, source: Node, margin: float, why: str) -> None:

@@ -5,7 +5,6 @@ A kind of the images stage (see :class:`exitwave.items.Simulation`); the model i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -19,13 +18,13 @@ from exitwave.config.monolayers import Monolayers
 from exitwave.config.scans import ProbeScan
 from exitwave.config.stem import Stem
 from exitwave.errors import ConfigError, StructureError
-from exitwave.images.scanned import check_room, columns_seen, draw_place, draw_unevenness, scan_as_row
+from exitwave.images.scanned import check_room, columns_seen, draw_place, draw_unevenness, scan_as_row, stored_bytes
 from exitwave.imaging.conditions import camera_as_row, drawn
 from exitwave.imaging.detector import check_camera, record_electrons
 from exitwave.imaging.fourier_series import at_places
 from exitwave.imaging.scanned import Shifts, draw_shifts
 from exitwave.imaging.stem import MARGIN, Lens
-from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Cost, Item, lateral
+from exitwave.items import Array, Asked, Cost, Item, lateral
 from exitwave.structures import monolayers
 from exitwave.structures.lattice2d import COLUMN_EXPONENT
 from exitwave.structures.structure import Structure, structure_from
@@ -40,8 +39,6 @@ _MEMORY = 500.0
 """Of a job [MB]."""
 _SECONDS, _SECONDS_OF_A_TERM = 0.004, 4e-9
 """Of an image, and of a term of the Fourier series at a pixel."""
-_BYTES_OF_A_COLUMN, _BYTES_OF_CONDITIONS = 12.0, 2500.0
-"""Stored, compressed: of an atomic column, and of what the table says beyond a usual row."""
 
 
 def check(node: Node) -> None:
@@ -95,19 +92,15 @@ def make(block: Stem, asked: Iterable[Asked], wanted: Collection[str] | None = N
 
 
 def cost(node: Node) -> Cost:
-    """Estimate for one image: counts of two hundredths of the dose, stored with the entropy of Poisson numbers."""
+    """Estimate for one image."""
     block, waves = node.of(Stem), node.source("exit_waves").of(ProbeScan)
-    mean = 0.02 * sum(bounds(block.dose)) / 2 * block.pixel_size**2
-    bits = 0.5 * math.log2(2 * math.pi * math.e * (mean + 0.1))
-    pixels = block.size**2
-    columns = 0.1 * pixels * block.pixel_size**2 if block.labels else 0.0
     # Frequencies of the lattice in a square that holds those of the image.
     highest = 4 * frequency(float(bounds(waves.semiangle)[1]), waves.energy)
     terms = np.mean([abs(np.linalg.det(cell)) for cell in monolayers.cells(node.origin().of(Monolayers))]) * highest**2
     return Cost(
-        stored=bits / 8 * pixels + _BYTES_OF_A_COLUMN * columns + BYTES_OF_A_ROW + _BYTES_OF_CONDITIONS,
+        stored=stored_bytes(block),
         memory=_MEMORY,
-        seconds=_SECONDS + _SECONDS_OF_A_TERM * pixels * float(terms),
+        seconds=_SECONDS + _SECONDS_OF_A_TERM * block.size**2 * float(terms),
     )
 
 

@@ -18,13 +18,13 @@ from exitwave.config.images import Aberrations
 from exitwave.config.stem import Optics, StemConvolution
 from exitwave.config.structures import Fields
 from exitwave.errors import ConfigError, StructureError
-from exitwave.images.scanned import check_room, columns_seen, draw_place, draw_unevenness, scan_as_row
+from exitwave.images.scanned import check_room, columns_seen, draw_place, draw_unevenness, scan_as_row, stored_bytes
 from exitwave.imaging.conditions import camera_as_row, drawn
 from exitwave.imaging.convolution import REACH, render
 from exitwave.imaging.detector import check_camera, record_electrons
 from exitwave.imaging.scanned import Shifts, draw_shifts, taken
 from exitwave.imaging.stem import MARGIN, Lens, render_by_lens
-from exitwave.items import BYTES_OF_A_ROW, Array, Asked, Cost, Item, lateral
+from exitwave.items import Array, Asked, Cost, Item, lateral
 from exitwave.structures.structure import Structure, structure_from
 
 FloatArray = NDArray[np.float64]
@@ -32,8 +32,6 @@ FloatArray = NDArray[np.float64]
 _MEMORY = 500.0
 """Of a job [MB]; a structure and an image are small beside it."""
 _SECONDS, _SECONDS_OF_A_PIXEL, _SECONDS_OF_A_LENS = 0.002, 2e-7, 2e-6
-_BYTES_OF_A_COLUMN, _BYTES_OF_CONDITIONS = 12.0, 2500.0
-"""Stored, compressed: of an atomic column, and of what the table says beyond a usual row."""
 
 
 def check(node: Node) -> None:
@@ -78,16 +76,12 @@ def make(block: StemConvolution, asked: Iterable[Asked], wanted: Collection[str]
 
 
 def cost(node: Node) -> Cost:
-    """Estimate for one image: counts of two hundredths of the dose, stored with the entropy of Poisson numbers."""
+    """Estimate for one image."""
     block = node.of(StemConvolution)
-    mean = 0.02 * sum(bounds(block.dose)) / 2 * block.pixel_size**2
-    bits = 0.5 * math.log2(2 * math.pi * math.e * (mean + 0.1))
-    pixels = block.size**2
-    columns = 0.1 * pixels * block.pixel_size**2 if block.labels else 0.0
     return Cost(
-        stored=bits / 8 * pixels + _BYTES_OF_A_COLUMN * columns + BYTES_OF_A_ROW + _BYTES_OF_CONDITIONS,
+        stored=stored_bytes(block),
         memory=_MEMORY,
-        seconds=_SECONDS + (_SECONDS_OF_A_PIXEL if _is_plain(block) else _SECONDS_OF_A_LENS) * pixels,
+        seconds=_SECONDS + (_SECONDS_OF_A_PIXEL if _is_plain(block) else _SECONDS_OF_A_LENS) * block.size**2,
     )
 
 

@@ -18,7 +18,15 @@ from exitwave.errors import ConfigError, StructureError
 from exitwave.waves.devices import backend_on
 from exitwave.waves.grid import cut_to_band, fresnel, output_grid, simulation_grid
 from exitwave.waves.multislice import Configuration, Multislice, Spectra
-from exitwave.waves.specimen import checked_cell, frozen_phonons, named, number_of_slices, planes_of, slices_of
+from exitwave.waves.specimen import (
+    checked_cell,
+    frozen_phonons,
+    multislice_as_row,
+    named,
+    number_of_slices,
+    planes_of,
+    slices_of,
+)
 
 if TYPE_CHECKING:
     from exitwave.structures.structure import Structure
@@ -252,14 +260,7 @@ class _Simulator:
             "energy": block.energy,
             "wave_sampling": block.sampling,
             "oversampling": block.oversampling,
-            "slice_thickness": block.slice_thickness,
-            "frozen_phonons": block.frozen_phonons,
-            "temperature": block.temperature,
-            "rms_displacements": passage.motion.used if passage.motion else "",
-            "engine": block.engine,
-            "scheme": block.scheme,
-            "projection": block.projection,
-            "parametrization": block.parametrization,
+            **multislice_as_row(block, passage.motion),
             "specimen_tilt_x": passage.tilt[0],
             "specimen_tilt_y": passage.tilt[1],
             "simulation_grid": simulation_grid(self._edge, block.simulated_sampling),

@@ -24,7 +24,7 @@ from exitwave.waves.exit_waves import LOSS_LIMIT, intensity_lost
 from exitwave.waves.grid import cut_to_band, output_grid, simulation_grid
 from exitwave.waves.multislice import Configuration, Multislice
 from exitwave.waves.probes import Probes, frequency
-from exitwave.waves.specimen import checked_cell, frozen_phonons, named, number_of_slices, planes_of
+from exitwave.waves.specimen import checked_cell, frozen_phonons, multislice_as_row, named, number_of_slices, planes_of
 
 if TYPE_CHECKING:
     from exitwave.structures.structure import Structure
@@ -196,14 +196,7 @@ class _Simulator:
             "energy": block.energy,
             "wave_sampling": block.sampling,
             "spectrum_sampling": 1 / edge,
-            "slice_thickness": block.slice_thickness,
-            "frozen_phonons": block.frozen_phonons,
-            "temperature": block.temperature,
-            "rms_displacements": motion.used if motion else "",
-            "engine": block.engine,
-            "scheme": block.scheme,
-            "projection": block.projection,
-            "parametrization": block.parametrization,
+            **multislice_as_row(block, motion),
             "probe_defocus": defocus,
             "simulation_grid": simulation_grid(edge, block.sampling),
             "n_slices": n_slices,

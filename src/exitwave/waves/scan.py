@@ -29,7 +29,7 @@ from exitwave.waves.plane_wave import PHONONS_OF_A_SKETCH
 from exitwave.waves.probe_waves import ProbeEngine, intensities
 from exitwave.waves.probes import Probes, beyond, frequency
 from exitwave.waves.rings import electrons_in_rings, largest_angle, number_of_rings, ring_weights
-from exitwave.waves.specimen import check_atoms, frozen_phonons, named, number_of_slices
+from exitwave.waves.specimen import check_atoms, frozen_phonons, multislice_as_row, named, number_of_slices
 
 FloatArray = NDArray[np.float64]
 
@@ -233,14 +233,7 @@ def _scanned(
     row = {
         "energy": block.energy,
         "wave_sampling": block.sampling,
-        "slice_thickness": block.slice_thickness,
-        "frozen_phonons": block.frozen_phonons,
-        "temperature": block.temperature,
-        "rms_displacements": motion.used if motion else "",
-        "engine": block.engine,
-        "scheme": block.scheme,
-        "projection": block.projection,
-        "parametrization": block.parametrization,
+        **multislice_as_row(block, motion),
         "semiangle": optics.semiangle,
         "defocus": optics.defocus,
         **optics.aberrations,

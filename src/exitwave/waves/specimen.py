@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -110,6 +110,20 @@ def frozen_phonons(
             positions = positions + motion.displacements(rng)
         configurations.append(Configuration(positions, structure.numbers, structure.object_id > 0))
     return configurations, motion
+
+
+def multislice_as_row(block: MultisliceWaves, motion: ThermalMotion | None) -> dict[str, Any]:
+    """How a multislice was done, as `MULTISLICE_COLUMNS` of the table."""
+    return {
+        "slice_thickness": block.slice_thickness,
+        "frozen_phonons": block.frozen_phonons,
+        "temperature": block.temperature,
+        "rms_displacements": motion.used if motion else "",
+        "engine": block.engine,
+        "scheme": block.scheme,
+        "projection": block.projection,
+        "parametrization": block.parametrization,
+    }
 
 
 def number_of_slices(height: float, thickness: float) -> int:
