@@ -53,7 +53,7 @@ def contact_sheet(
     opened = {shard: open_shard(shard) for shard in {row[0] for row in rows}}
     pixel_size = float(rows[0][2]["pixel_size"])
     titles = [wrapped(describe(values).split(", "), LETTERS) for _, _, values in rows]
-    tall = 2.02 + 0.12 * max(1, *(len(title_of) for title_of in titles))
+    tall = 2.02 + 0.14 * max(1, *(len(title_of) for title_of in titles))
     with figure(path, max(5.5, 2.0 * columns), tall * lines + 0.8) as drawing:
         axes = drawing.subplots(lines, columns, squeeze=False)
         for axis in axes.flat:
