@@ -16,9 +16,9 @@ from matplotlib.image import imread
 from PIL import Image
 
 from exitwave.benchmark.cases import Case
-from exitwave.benchmark.classification import classified, seen_by
+from exitwave.benchmark.classification import FINDER, classified, seen_by
 from exitwave.benchmark.known_lattices import AIM, cases, lattice_from, truth_of
-from exitwave.benchmark.lattice_scores import FINDER, metric, predict, rules
+from exitwave.benchmark.lattice_scores import metric, predict, rules
 from exitwave.config.benchmarks import LatticeBenchmark
 from exitwave.data.tables import read_table
 from exitwave.errors import ConfigError, MicrographError

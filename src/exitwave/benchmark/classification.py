@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 KEPT = np.float32
 """Precision in which predictions are kept."""
 BESIDE: tuple[str, ...] = ()
+FINDER = "lattice of the autocorrelation"
+"""Name of the method that finds lattices without learning."""
 ANOTHER = "another"
 """Stands for all classes that the benchmark does not have."""
 NOTE = (
@@ -104,7 +106,7 @@ def fitted(task: ClassificationTask) -> Mapping[str, Fit]:
         "nearest power spectrum": lambda examples: nearest_spectrum(examples, number),
     }
     if set(task.classes) <= set(BRAVAIS):
-        methods["lattice of the autocorrelation"] = lambda examples: plane_lattice(examples, task.classes)
+        methods[FINDER] = lambda examples: plane_lattice(examples, task.classes)
     return methods
 
 

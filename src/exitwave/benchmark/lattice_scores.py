@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from exitwave.benchmark import classification
 from exitwave.benchmark.cases import Case, Fit, Rule
-from exitwave.benchmark.classification import BESIDE, KEPT, classified, seen_by, threshold, truths
+from exitwave.benchmark.classification import BESIDE, FINDER, KEPT, classified, seen_by, threshold, truths
 from exitwave.benchmark.metrics import SHARE, Metric, Score
 from exitwave.benchmark.plane_lattices import find_plane_lattice
 from exitwave.benchmark.tiling import tile_starts
 from exitwave.config.benchmarks import Benchmark
 from exitwave.errors import LatticeError
 from exitwave.items import Axis, lateral
-from exitwave.structures.lattice2d import deviation, reduced
+from exitwave.structures.lattice2d import deviation, measured, reduced
 from exitwave.training.classification import ClassificationTask
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BESIDE", "KEPT", "axes", "fitted", "metric", "predict", "rules", "threshold", "truths"]
 
-FINDER = "lattice of the autocorrelation"
 TOLERANCE = 0.02
 """Strain that real scans may have: below, a lattice is taken for the more symmetric one."""
 OVERLAP = 0.25
@@ -62,8 +61,8 @@ def metric(task: ClassificationTask, threshold: float) -> Metric:
         found, known = (values[-VECTORS:].reshape(2, 2).astype(np.float64) for values in (prediction, truth))
         return {
             **named.describe(prediction[:-VECTORS], truth),
-            **{f"lattice_{name}": value for name, value in measured(found).items()},
-            **{f"known_{name}": value for name, value in measured(known).items()},
+            **{f"lattice_{name}": value for name, value in _told(found).items()},
+            **{f"known_{name}": value for name, value in _told(known).items()},
             **_off(found, known),
         }
 
@@ -80,15 +79,13 @@ def metric(task: ClassificationTask, threshold: float) -> Metric:
     )
 
 
-def measured(vectors: NDArray[np.float64]) -> dict[str, float]:
+def _told(vectors: NDArray[np.float64]) -> dict[str, float]:
     """Lengths [Å] and angle [°] of the shortest vectors, and the vectors themselves; NaN where there are none."""
-    names = ("a", "b", "gamma", "first_x", "first_y", "second_x", "second_y")
+    names = ("first_x", "first_y", "second_x", "second_y")
     if not np.isfinite(vectors).all():
-        return dict.fromkeys(names, float("nan"))
+        return dict.fromkeys(("a", "b", "gamma", *names), float("nan"))
     short = reduced(vectors)
-    lengths = np.linalg.norm(short, axis=1)
-    angle = np.degrees(np.arccos(np.clip(short[0] @ short[1] / lengths.prod(), -1, 1)))
-    return dict(zip(names, map(float, (*np.sort(lengths), angle, *short.ravel())), strict=True))
+    return {**measured(short), **dict(zip(names, map(float, short.ravel()), strict=True))}
 
 
 def _off(found: NDArray[np.float64], known: NDArray[np.float64]) -> dict[str, float]:

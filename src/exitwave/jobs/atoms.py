@@ -22,6 +22,7 @@ from exitwave.config.atoms import Atoms
 from exitwave.data.whole import replace_file
 from exitwave.errors import ExitwaveError, LatticeError, MicrographError, TrainingError
 from exitwave.jobs.apply import Outcome
+from exitwave.structures.lattice2d import measured
 from exitwave.training.bundle import load_networks
 
 if TYPE_CHECKING:
@@ -252,18 +253,12 @@ def facts(seen: Seen, tolerance: float) -> dict[str, Any]:
     lattice = seen.lattice
     if lattice is None:
         return row | {"bravais": "none"}
-    first, second = lattice.vectors
-    lengths = np.linalg.norm(lattice.vectors, axis=1)
-    if lengths[0] > lengths[1]:
-        first, second, lengths = second, first, lengths[::-1]
-    angle = np.degrees(np.arccos(np.clip(first @ second / lengths.prod(), -1, 1)))
+    first = min(lattice.vectors, key=lambda vector: float(np.hypot(*vector)))
     bravais = lattice.bravais(tolerance)
     return row | {
         "bravais": bravais.name,
         "margin": bravais.margin,
-        "lattice_a": lengths[0],
-        "lattice_b": lengths[1],
-        "lattice_gamma": angle,
+        **{f"lattice_{name}": value for name, value in measured(lattice.vectors).items()},
         "direction_a": np.degrees(np.arctan2(first[1], first[0])) % 180,
         "lattice_error": lattice.error,
         **{f"strain_{name}": strain for name, strain in bravais.strains.items()},

@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from exitwave.benchmark.classification import FINDER
 from exitwave.benchmark.ensemble import open_predictions
-from exitwave.benchmark.lattice_scores import FINDER, VECTORS
+from exitwave.benchmark.lattice_scores import VECTORS
 from exitwave.data.tables import read_table
 from exitwave.report.columns_found import draw_cell
 from exitwave.report.style import INK, SKY, figure, picture, scale_bar

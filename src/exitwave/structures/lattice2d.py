@@ -143,6 +143,15 @@ class Deviation:
     scale: float
 
 
+def measured(vectors: FloatArray) -> dict[str, float]:
+    """Lengths ``a`` and ``b`` [Å], the shorter one first, and the angle ``gamma`` [°] of two vectors, rows [2, 2]."""
+    first, second = vectors
+    lengths = np.hypot(*first), np.hypot(*second)
+    angle = np.degrees(np.arccos(np.clip(first @ second / (lengths[0] * lengths[1]), -1, 1)))
+    short, long = sorted(map(float, lengths))
+    return {"a": short, "b": long, "gamma": float(angle)}
+
+
 def deviation(found: FloatArray, known: FloatArray) -> Deviation:
     """How one lattice, rows [2, 2] [Å], differs from another, whatever vectors describe them.
 

@@ -31,6 +31,7 @@ from exitwave.structures.lattice2d import (
     columns_of,
     lattice_of_atoms,
     lattice_of_columns,
+    measured,
     nearest_distance,
     published_class,
     reduced,
@@ -355,15 +356,6 @@ def _labels(stack: _Stack) -> dict[str, Any]:
         "motif": class_of_motif(columns),
         "bravais_margin": found.margin,
         **{f"strain_{name}": strain for name, strain in found.strains.items()},
-        **_measured(lattice),
+        **{f"lattice_{name}": value for name, value in measured(reduced(lattice)).items()},
         "column_distance": nearest_distance(columns.cell, columns.places),
     }
-
-
-def _measured(lattice: FloatArray) -> dict[str, float]:
-    """Lengths and angle of the shortest vectors of a lattice."""
-    first, second = reduced(lattice)
-    lengths = np.hypot(*first), np.hypot(*second)
-    angle = np.degrees(np.arccos(np.clip(first @ second / (lengths[0] * lengths[1]), -1, 1)))
-    short, long = sorted(map(float, lengths))
-    return {"lattice_a": short, "lattice_b": long, "lattice_gamma": float(angle)}
