@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from exitwave.benchmark import atoms
 from exitwave.benchmark.cases import Case
 from exitwave.config.atoms import Atoms
+from exitwave.config.stem import COLUMN_FIELDS
 from exitwave.imaging.convolution import render
 from exitwave.labels.spots import spot_map
 from exitwave.training.atoms import AtomsTask
@@ -20,8 +22,9 @@ TASK = AtomsTask(Atoms(kind="atoms"))
 SIGMA = TASK.model.target.sigma / PIXEL
 
 
-def columns(places):
-    return np.column_stack([places, np.ones((len(places), 3))]).astype(np.float32)
+def columns(places, visibility=50.0):
+    fields = np.ones((len(places), len(COLUMN_FIELDS) - 3))
+    return np.column_stack([places, fields, np.full(len(places), visibility)]).astype(np.float32)
 
 
 def scores(found, true, threshold=0.5):
@@ -93,6 +96,23 @@ def test_columns_at_the_edge_are_neither_asked_for_nor_wrong():
     true = np.array([[60.0, 60.0], [0.5, 60.0], [60.0, 126.9]])
     assert scores(true[:1], true)["f1"] == 1
     assert scores(true, true[:1])["f1"] == 1
+
+
+def test_columns_that_noise_hides_are_neither_asked_for_nor_wrong():
+    true, judged = grid(), atoms.metric(TASK, 0.5)
+    listed = np.concatenate([columns(true[2:]), columns(true[:2], visibility=4.9)])
+    number = len(true)
+    for found, all_found in ((true, number), (true[1:], number - 1), (true[2:], number - 2)):
+        told = judged.of_image(spot_map(found, SIZE, SIGMA), listed, PIXEL)
+        assert (told["f1"], told["precision"], told["count_error"]) == (1, 1, 0)
+        assert told["f1_all"] == pytest.approx(2 * all_found / (number + all_found))
+    # What is near none is false all the same.
+    false = judged.of_image(spot_map([*true, true[0] + 7.5], SIZE, SIGMA), listed, PIXEL)
+    assert false["precision"] == pytest.approx((number - 2) / (number - 1))
+    # Networks are not asked for what noise hides.
+    image = np.zeros((1, SIZE, SIZE), np.float32)
+    target = TASK.targets({"counts": image, "columns": [listed]}, pd.DataFrame({"pixel_size": [PIXEL]}))
+    np.testing.assert_allclose(target[0], spot_map(true[2:], SIZE, SIGMA), atol=1e-3)
 
 
 def noisy(seed, counts=4000.0):

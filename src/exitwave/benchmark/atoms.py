@@ -25,7 +25,8 @@ from exitwave.config.stem import COLUMN_FIELDS
 from exitwave.errors import MicrographError
 from exitwave.items import Axis, lateral
 from exitwave.labels.spots import spot_map
-from exitwave.training.atoms import COLUMNS, AtomsTask
+from exitwave.labels.visibility import VISIBLE
+from exitwave.training.atoms import COLUMNS, AtomsTask, seen_and_faint
 
 if TYPE_CHECKING:
     from exitwave.training.networks import LoadedNetwork
@@ -42,7 +43,7 @@ SPACING = 0.5
 """Of two found columns closer than this [Å] the higher counts."""
 MASK = 0.5
 """Height of the map above which a pixel belongs to a column."""
-COUNTS = ("tp", "fp", "fn", "squared", "off", "true", "mask_tp", "mask_fp", "mask_fn", "mask_tn")
+COUNTS = ("tp", "fp", "fn", "squared", "off", "true", "faint", "faint_found", "mask_tp", "mask_fp", "mask_fn", "mask_tn")
 SIGMAS = (0.3, 0.4, 0.5, 0.65, 0.8)
 """Standard deviations [Å] that classical methods try."""
 LEAST = (0.02, 0.05, 0.08, 0.12, 0.17, 0.23, 0.3, 0.4, 0.5)
@@ -51,7 +52,8 @@ TUNED_ON = 48
 """Images that they are tuned on, at the most."""
 NOTE = (
     f"A found column is right within {TOLERANCE:g} Å of a true one, each at most once, so that most are right and the "
-    "sum of distances is least. What lies as close as that to the edge of an image does not count. RMS: of the "
+    f"sum of distances is least. Columns with a signal-to-noise ratio below {VISIBLE:g} are neither asked for nor wrong, "
+    "but in F1 of all. What lies as close as that to the edge of an image does not count. RMS: of the "
     "distances of right columns. Count: mean over images of the difference of the numbers over the true number. Mask: "
     "pixels where the map is above a half. Brackets: 95 % bootstrap interval over groups. Of networks the median over "
     "seeds is given, with the smallest and the largest seed; an ensemble is the mean prediction of all seeds. "
@@ -110,6 +112,14 @@ def match(found: FloatArray, true: FloatArray, reach: float) -> Matched:
     return Matched(np.array(found_at), np.array(true_at), np.array(away))
 
 
+def matched_twice(found: FloatArray, true: FloatArray, faint: FloatArray, reach: float) -> tuple[Matched, Matched]:
+    """Found columns with those that can be seen, and of what is left with those that noise hides; see :func:`match`."""
+    matched = match(found, true, reach)
+    left = np.setdiff1d(np.arange(len(found)), matched.found)
+    guessed = match(found[left], faint, reach)
+    return matched, Matched(left[guessed.found], guessed.true, guessed.distances)
+
+
 def axes(name: str, values: NDArray[Any], pixel_size: float) -> tuple[Axis, ...]:
     """Of an image or a map, or of the list of columns."""
     if name == "truth":
@@ -138,8 +148,9 @@ def metric(task: AtomsTask, threshold: float) -> Metric:
 
     def count(prediction: NDArray[Any], truth: NDArray[Any], pixel_size: float) -> dict[str, Any]:
         size, reach = len(prediction), TOLERANCE / pixel_size
-        found, true = places_of(prediction, threshold, pixel_size), truth[:, :2].astype(np.float64)
-        matched = match(found, true, reach)
+        found, (true, faint) = places_of(prediction, threshold, pixel_size), seen_and_faint(truth)
+        matched, guessed = matched_twice(found, true, faint, reach)
+        faint_counts = _inside(faint, size, reach)
         # At the edge a column may be in the image or not: it is neither asked for nor wrong.
         true_counts, found_counts = _inside(true, size, reach), _inside(found, size, reach)
         right = true_counts[matched.true]
@@ -147,6 +158,7 @@ def metric(task: AtomsTask, threshold: float) -> Metric:
         missed[matched.true] = False
         false = found_counts.copy()
         false[matched.found] = False
+        false[guessed.found] = False
         away = 100 * pixel_size * matched.distances[right]
         answer, real = prediction > MASK, spot_map(true, size, sigma / pixel_size) > MASK
         hits = float((answer & real).sum())
@@ -155,8 +167,10 @@ def metric(task: AtomsTask, threshold: float) -> Metric:
             "fp": float(false.sum()),
             "fn": float(missed.sum()),
             "squared": float(away @ away),
-            "off": abs(float(found_counts.sum()) - float(true_counts.sum())),
+            "off": abs(float(false.sum()) - float(missed.sum())),
             "true": float(true_counts.sum()),
+            "faint": float(faint_counts.sum()),
+            "faint_found": float(faint_counts[guessed.true].sum()),
             "mask_tp": hits,
             "mask_fp": float(answer.sum()) - hits,
             "mask_fn": float(real.sum()) - hits,
@@ -170,6 +184,7 @@ def metric(task: AtomsTask, threshold: float) -> Metric:
         describe=lambda prediction, truth: {"columns_listed": float(len(truth))},
         summary=(
             Score("f1", "f1", "F1", foremost=True, limits=SHARE),
+            Score("f1_all", "f1_all", "F1, all", "F1 of all columns, also of those that noise hides", limits=SHARE),
             Score("precision", "precision", "precision", limits=SHARE),
             Score("recall", "recall", "recall", limits=SHARE),
             Score("rms", "rms", "RMS [pm]", "root mean square distance of right columns [pm]", "places", foremost=True),
@@ -187,11 +202,12 @@ def _inside(places: FloatArray, size: int, margin: float) -> NDArray[np.bool_]:
 
 
 def scores_from_counts(counts: FloatArray) -> dict[str, FloatArray]:
-    """Scores from counts in the order of ``COUNTS`` [..., 10], of single images or of sums over images."""
-    tp, fp, fn, squared, off, true, *mask = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
+    """Scores from counts in the order of ``COUNTS`` [..., 12], of single images or of sums over images."""
+    tp, fp, fn, squared, off, true, faint, faint_found, *mask = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
     pixels = sum(mask)
     return {
         "f1": f1_of(tp, fp, fn),
+        "f1_all": f1_of(tp + faint_found, fp, fn + faint - faint_found),
         "precision": ratio(tp, tp + fp),
         "recall": ratio(tp, tp + fn),
         "rms": np.sqrt(ratio(squared, tp)),
@@ -253,11 +269,13 @@ def _tuned(examples: Sequence[Case], shown: Shown, spot: float) -> Rule:
     for sigma in SIGMAS:
         sums = np.zeros((len(LEAST), 3))
         for case in chosen:
-            peaks, true = _peaks(shown(case.image, sigma / case.pixel_size), case.pixel_size), case.truth[:, :2]
+            peaks = _peaks(shown(case.image, sigma / case.pixel_size), case.pixel_size)
+            true, faint = seen_and_faint(case.truth)
             for number, least in enumerate(LEAST):
                 found = peaks[peaks[:, 2] >= least, :2]
-                right = len(match(found, true.astype(np.float64), TOLERANCE / case.pixel_size).found)
-                sums[number] += [right, len(found) - right, len(true) - right]
+                right, guessed = matched_twice(found, true, faint, TOLERANCE / case.pixel_size)
+                hits = len(right.found)
+                sums[number] += [hits, len(found) - hits - len(guessed.found), len(true) - hits]
         scores = f1_of(*sums.T)
         if scores.max() > most:
             most, best = float(scores.max()), (sigma, LEAST[int(scores.argmax())])

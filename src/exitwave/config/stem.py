@@ -20,8 +20,9 @@ from exitwave.config.images import (
 from exitwave.config.scans import ProbeScan
 from exitwave.config.structures import Fields
 
-COLUMN_FIELDS = ("x", "y", "weight", "atoms", "number")
-"""Fields of the array ``columns``: place [px], share of the brightest column, atoms, largest atomic number."""
+COLUMN_FIELDS = ("x", "y", "weight", "atoms", "number", "visibility")
+"""Fields of the array ``columns``: place [px], share of the brightest column, atoms, largest atomic number,
+signal-to-noise ratio."""
 
 
 PLACE_COLUMNS = {
@@ -132,6 +133,7 @@ class StemConvolution(ScannedImages):
     simulation.
     """
 
+    VERSION = 2
     MADE_FROM = {"structures": "structures"}
     TAKES = {"structures": (Fields,)}
     COLUMNS = {
@@ -180,6 +182,7 @@ class Stem(ScannedImages):
     background)``; counts are Poisson numbers.
     """
 
+    VERSION = 2
     MADE_FROM = {"exit_waves": "exit_waves"}
     TAKES = {"exit_waves": (ProbeScan,)}
     COLUMNS = {

@@ -17,6 +17,7 @@ from exitwave.imaging.scanned import Shifts
 from exitwave.imaging.stem import MARGIN
 from exitwave.items import BYTES_OF_A_ROW, Array, Axis
 from exitwave.labels.atomic_columns import clusters
+from exitwave.labels.visibility import visibility
 from exitwave.structures.structure import Structure
 
 FloatArray = NDArray[np.float64]
@@ -110,6 +111,8 @@ def columns_seen(
     corner: tuple[float, float],
     width: float,
     shifts: Shifts | None,
+    expected: FloatArray,
+    electrons: float,
 ) -> Array:
     """Columns of the layer that are in an image.
 
@@ -126,14 +129,24 @@ def columns_seen(
         Of the probe at half maximum [Å].
     shifts : Shifts, optional
         Of the scan.
+    expected : float64 [H, W]
+        Electrons in each pixel, without noise.
+    electrons : float
+        Detected of an atom of weight 1.
 
     Returns
     -------
     Array
-        float32 [columns, 5], fields as ``COLUMN_FIELDS``, the brightest first.
+        float32 [columns, 6], fields as ``COLUMN_FIELDS``, the brightest first.
     """
     axes = (Axis("column"), Axis("field", labels=COLUMN_FIELDS))
-    return Array(_columns(block, structure, weights, corner, width, shifts), axes, ragged=True)
+    found = _columns(block, structure, weights, corner, width, shifts)
+    seen = visibility(found[:, :2], electrons * found[:, 2], expected, width / 2.3548 / block.pixel_size)
+    inside = ((found[:, :2] >= -0.5) & (found[:, :2] < block.size - 0.5)).all(axis=1)
+    found = np.column_stack([found, seen])[inside]
+    found = found[np.argsort(-found[:, 2], kind="stable")]
+    found[:, 2] /= found[:, 2].max(initial=1e-30)
+    return Array(found.astype(np.float32), axes, ragged=True)
 
 
 def _columns(
@@ -143,7 +156,8 @@ def _columns(
     corner: tuple[float, float],
     width: float,
     shifts: Shifts | None,
-) -> NDArray[np.float32]:
+) -> FloatArray:
+    """Columns in the image and near it: all fields but the last, and the whole weight in place of its share."""
     layer = structure.object_id > 0
     places = structure.positions[layer, :2] - np.array(corner)
     if structure.periodic:
@@ -155,7 +169,7 @@ def _columns(
     places, weights, numbers = places[near], weights[near], numbers[near]
     distance = max(0.6, 0.8 * width) if block.column_distance is None else block.column_distance
     if not len(places):
-        return np.zeros((0, len(COLUMN_FIELDS)), np.float32)
+        return np.zeros((0, len(COLUMN_FIELDS) - 1))
     of_atom = clusters(places, distance / block.pixel_size)
     count = int(of_atom.max()) + 1
     total = np.bincount(of_atom, weights, count)
@@ -164,8 +178,4 @@ def _columns(
     np.maximum.at(heaviest, of_atom, numbers)
     if shifts is not None:
         means = shifts.appear(means, width / 2.3548 / block.pixel_size)
-    found = np.column_stack([means, total, np.bincount(of_atom, minlength=count), heaviest])
-    found = found[((means >= -0.5) & (means < block.size - 0.5)).all(axis=1)]
-    found = found[np.argsort(-found[:, 2], kind="stable")]
-    found[:, 2] /= found[:, 2].max(initial=1e-30)
-    return found.astype(np.float32)
+    return np.column_stack([means, total, np.bincount(of_atom, minlength=count), heaviest])

@@ -170,7 +170,8 @@ def _expose(
         )
     beam = main["dose"] * block.pixel_size**2
     # A series without frequencies beyond those of the probe leaves nothing below 0 but rounding.
-    counts = record_electrons(np.maximum(beam * fraction, 0), camera, beam, rng, f"dose {main['dose']:g} e⁻/Å²")
+    expected = np.maximum(beam * fraction, 0)
+    counts = record_electrons(expected, camera, beam, rng, f"dose {main['dose']:g} e⁻/Å²")
     lens = Lens(
         float(row["energy"]),
         float(row["semiangle"]),
@@ -191,7 +192,12 @@ def _expose(
     arrays = {"counts": Array(counts, lateral(block.pixel_size), "counts/px")}
     if "columns" in block.labels:
         weights = structure.numbers.astype(np.float64) ** COLUMN_EXPONENT
-        arrays["columns"] = columns_seen(block, structure, weights, (place_x, place_y), made["probe_fwhm"], shifts)
+        atoms = (structure.positions[:, :2] - (place_x, place_y)) / block.pixel_size
+        inside = ((atoms >= 0) & (atoms < block.size)).all(axis=1)
+        electrons = beam * float(image.sum()) / max(float(weights[inside].sum()), 1e-30)
+        arrays["columns"] = columns_seen(
+            block, structure, weights, (place_x, place_y), made["probe_fwhm"], shifts, expected, electrons
+        )
     return Item(arrays, made)
 
 

@@ -132,7 +132,8 @@ def _expose(block: StemConvolution, structure: Structure, rng: np.random.Generat
         )
     beam = main["dose"] * block.pixel_size**2
     # A probe that interferes with nothing leaves nothing below 0 but rounding.
-    counts = record_electrons(np.maximum(beam * fraction, 0), camera, beam, rng, f"dose {main['dose']:g} e⁻/Å²")
+    expected = np.maximum(beam * fraction, 0)
+    counts = record_electrons(expected, camera, beam, rng, f"dose {main['dose']:g} e⁻/Å²")
     width = 2.3548 * math.hypot(sigma, displacement) if lens is None else lens.width(displacement)
     row = {
         "pixel_size": block.pixel_size,
@@ -150,7 +151,10 @@ def _expose(block: StemConvolution, structure: Structure, rng: np.random.Generat
     }
     arrays = {"counts": Array(counts, lateral(block.pixel_size), "counts/px")}
     if "columns" in block.labels:
-        arrays["columns"] = columns_seen(block, structure, weights, (place_x, place_y), width, shifts)
+        electrons = main["dose"] * block.cross_section
+        arrays["columns"] = columns_seen(
+            block, structure, weights, (place_x, place_y), width, shifts, expected, electrons
+        )
     return Item(arrays, row)
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.lines import Line2D
 
-from exitwave.benchmark.atoms import TOLERANCE, match, places_of
+from exitwave.benchmark.atoms import TOLERANCE, matched_twice, places_of
 from exitwave.benchmark.ensemble import Predictions
 from exitwave.benchmark.scoring import metric_of
-from exitwave.report.style import GREEN, ORANGE, VERMILLION, figure, picture, scale_bar, spread
-from exitwave.training.atoms import AtomsTask
+from exitwave.report.style import GREEN, ORANGE, SKY, VERMILLION, figure, picture, scale_bar, spread
+from exitwave.training.atoms import AtomsTask, seen_and_faint
 
 MOST = 4
 """Images shown at the most."""
@@ -43,8 +43,8 @@ def draw_atoms(predictions: Predictions, path: str | Path, title: str = "") -> N
         for (above, below), place in zip(axes.T, places, strict=True):
             row, truth, mean = rows[place], predictions.truth(place), predictions.mean(place)
             pixel, image = float(row["pixel_size"]), predictions.image(place)
-            found, true = places_of(mean, threshold, pixel), truth[:, :2].astype(np.float64)
-            matched = match(found, true, TOLERANCE / pixel)
+            found, (true, faint) = places_of(mean, threshold, pixel), seen_and_faint(truth)
+            matched, guessed = matched_twice(found, true, faint, TOLERANCE / pixel)
             # The middle, pixel by pixel.
             edge = min(len(image), round(SHOWN / pixel))
             first = (len(image) - edge) // 2
@@ -57,8 +57,9 @@ def draw_atoms(predictions: Predictions, path: str | Path, title: str = "") -> N
             below.set_title("output of the network", fontsize=8, pad=3)
             scale_bar(above, pixel, image[part].shape, "Å")
             missed = np.delete(true, matched.true, axis=0)
-            false = np.delete(found, matched.found, axis=0)
+            false = np.delete(found, np.concatenate([matched.found, guessed.found]), axis=0)
             above.plot(*(found[matched.found] - first).T, "+", ms=6, mew=0.9, color=GREEN)
+            above.plot(*(faint - first).T, "o", ms=4, mew=0.8, mfc="none", mec=SKY)
             above.plot(*(missed - first).T, "o", ms=7, mew=1.0, mfc="none", mec=ORANGE)
             above.plot(*(false - first).T, "x", ms=6, mew=1.2, color=VERMILLION)
             scores = metric.of_image(mean, truth, pixel)
@@ -68,8 +69,9 @@ def draw_atoms(predictions: Predictions, path: str | Path, title: str = "") -> N
         handles = [
             Line2D([], [], ls="", marker="+", ms=8, mew=1.2, color=GREEN, label=f"found, within {TOLERANCE:g} Å"),
             Line2D([], [], ls="", marker="o", ms=8, mfc="none", mec=ORANGE, label="missed"),
+            Line2D([], [], ls="", marker="o", ms=6, mfc="none", mec=SKY, label="hidden by noise"),
             Line2D([], [], ls="", marker="x", ms=8, mew=1.2, color=VERMILLION, label="found where there is none"),
         ]
-        drawing.legend(handles=handles, ncols=3, loc="outside lower center")
+        drawing.legend(handles=handles, ncols=len(handles), loc="outside lower center")
         networks = predictions.told
         drawing.suptitle(f"{title} ({networks})" if title else networks.capitalize(), fontsize=11)
