@@ -161,3 +161,9 @@ def test_what_cannot_be_is_refused_in_a_sentence(
 def test_a_study_that_is_not_there_is_answered_with_those_that_are(run: Run) -> None:
     with pytest.raises(ShardError, match=r"or name one of those there are: demo, large$"):
         run("small")
+
+
+def test_a_table_of_other_things_than_images_is_refused(run: Run) -> None:
+    write_table(Path("figures.parquet"), pd.DataFrame({"paper": ["a", "b"], "caption": ["x", "y"]}))
+    with pytest.raises(DatasetError, match=r"figures\.parquet: found no column structure_id; allowed: a table of im"):
+        run("figures.parquet")
