@@ -33,7 +33,7 @@ def angles(table):
 def test_columns_are_found_where_they_are(name):
     image, cell = image_of(name, counts=1e5)
     found = find_atoms(image)
-    a, b = cell
+
     inverse = np.linalg.inv(cell)
     # The first columns of the cells lie at whole numbers, the second at (0.31, 0.64).
     there = ((found.places + 0.5) * PIXEL - [20.0, 19.0]) @ inverse

@@ -62,8 +62,8 @@ def check(node: Node) -> None:
             model = training.source("model").of(Network)
             told = f"column {model.target.column}" if isinstance(model, Classifier) else f"kind {model.kind}"
             raise ConfigError(
-                f"trainings: found '{training.name}', whose model is of {told}; allowed: classification or graphs, with the "
-                f"target column {', '.join(LEARNED[:-1])} or {LEARNED[-1]}"
+                f"trainings: found '{training.name}', whose model is of {told}; allowed: classification or graphs, "
+                f"with the target column { '.join(LEARNED[:-1])} or {LEARNED[-1]}"
             )
     try:
         index = check_lattice_folder(block.path, block.pixel_size)

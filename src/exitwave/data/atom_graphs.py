@@ -3,10 +3,10 @@
 All lengths are in units of the usual distance to the nearest atom, and all brightnesses in units of the usual atom, so
 that neither the scale of the image nor that of its values matters, nor where the image lies on its lattice.
 
-Atoms are found by the Laplacian of a Gaussian as wide as they are. How alike the two atoms of a bond are is asked of the
-autocorrelation of the filtered image: 1 where the bond is a vector of the lattice, less where it brings only part of the
-atoms onto atoms. A bond is drawn to every atom that no nearer one, as alike, stands before. In a perfect lattice these
-are the neighbours that share an edge of the Voronoi cell, however many other atoms are between.
+Atoms are found by the Laplacian of a Gaussian as wide as they are. The autocorrelation of the image says how alike the
+two atoms of a bond are: 1 where the bond is a vector of the lattice, less where it brings only part of the atoms onto
+atoms. A bond is drawn to every atom that no nearer one, as alike, stands before. In a perfect lattice these are the
+neighbours whose Voronoi cells touch, however many other atoms are between.
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ def find_atoms(image: NDArray[np.floating]) -> FoundAtoms | None:
     middle = (np.array(values.shape[::-1]) - 1) / 2
     order = np.argsort(((places - middle) ** 2).sum(axis=1), kind="stable")
     smooth, even = np.exp(-(sigma**2) * k2 / 2), np.exp(-((EVEN * sigma) ** 2) * k2 / 2)
-    return FoundAtoms(places[order], irfft2(spectrum * smooth * (1 - even), s=values.shape), int(np.ceil(2 * sigma)), sigma)
+    return FoundAtoms(
+        places[order], irfft2(spectrum * smooth * (1 - even), s=values.shape), int(np.ceil(2 * sigma)), sigma
+    )
 
 
 def _noise(spectrum: NDArray[np.complex128], k2: FloatArray, pixels: int) -> float:
@@ -127,7 +129,7 @@ def atom_graph(image: NDArray[np.floating], bonds: int, alike: bool = True) -> N
     Returns
     -------
     float32 [ATOMS + CENTRES * bonds, 4]
-        First the atoms, those nearest to the middle first: ``FEATURES`` of each, 0 where there are fewer. Then the bonds
+        First the atoms, those nearest to the middle first, 0 where there are fewer: see :func:`looks`. Then the bonds
         of each of the first ``CENTRES``: index of its end or -1, x and y from the centre, and how alike both are.
         Without an atom if fewer than ``FEWEST`` are found.
     """
@@ -172,7 +174,9 @@ def _ends_nearest(places: FloatArray, bonds: int) -> tuple[NDArray[np.int64], Fl
     return ends, np.zeros(ends.shape)
 
 
-def _ends_alike(found: FoundAtoms, places: FloatArray, usual: float, bonds: int) -> tuple[NDArray[np.int64], FloatArray]:
+def _ends_alike(
+    found: FoundAtoms, places: FloatArray, usual: float, bonds: int
+) -> tuple[NDArray[np.int64], FloatArray]:
     """Alike atoms [centres, bonds] of each centre that no other stands before, and how alike they are."""
     cut = slice(found.margin, -found.margin)
     flat = found.filtered[cut, cut]
@@ -195,7 +199,7 @@ def _ends_alike(found: FoundAtoms, places: FloatArray, usual: float, bonds: int)
 def _unshaded(
     order: NDArray[np.int64], vectors: FloatArray, alike: FloatArray, bonds: int
 ) -> tuple[NDArray[np.int64], FloatArray]:
-    """Of candidates, the nearest first, those that no other stands before; the most alike of them, ``bonds`` at most."""
+    """Of candidates, the nearest first, those that no other stands before; the most alike, ``bonds`` at most."""
     number, candidates = alike.shape
     ends = np.full((number, bonds), -1)
     told = np.zeros((number, bonds))

@@ -1,15 +1,15 @@
 """A network on the graph of the atoms of an image and on its line graph, whose nodes are the bonds of the first.
 
-The layers are those of ALIGNN (K. Choudhary and B. DeCost, npj Comput. Mater. 7 (2021) 185), with layer normalisation in
-place of that of batches, and with edges in what is told: of a lattice all of whose bonds are alike, a mean of bonds says
-nothing of their angles.
+The layers are those of ALIGNN (K. Choudhary and B. DeCost, npj Comput. Mater. 7 (2021) 185), with layer normalisation
+in place of that of batches, and with edges in what is told: where all bonds are alike, a mean of bonds says nothing of
+their angles.
 
     e' = e + SiLU(N(A h_i + B h_j + C e)),    s = sigmoid(e') / sum_j sigmoid(e'),
     h' = h + SiLU(N(W h_i + sum_j s (V h_j + e'))).
 
-On the graph h are atoms and e bonds. On the line graph h are bonds and e pairs of bonds that start from one atom, of which
-it knows the cosine of their angle and the logarithm of the ratio of their lengths. Nothing changes if the image is turned,
-mirrored or scaled.
+On the graph h are atoms and e bonds. On the line graph h are bonds and e pairs of bonds that start from one atom: the
+cosine of their angle and the logarithm of the ratio of their lengths. Nothing changes if the image is turned, mirrored
+or scaled.
 """
 
 from __future__ import annotations
