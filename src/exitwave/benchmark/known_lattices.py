@@ -63,7 +63,7 @@ def check(node: Node) -> None:
             told = f"column {model.target.column}" if isinstance(model, Classifier) else f"kind {model.kind}"
             raise ConfigError(
                 f"trainings: found '{training.name}', whose model is of {told}; allowed: classification or graphs, "
-                f"with the target column { '.join(LEARNED[:-1])} or {LEARNED[-1]}"
+                f"with the target column {', '.join(LEARNED[:-1])} or {LEARNED[-1]}"
             )
     try:
         index = check_lattice_folder(block.path, block.pixel_size)
