@@ -177,7 +177,7 @@ benchmarks:
     trainings: [disks]
     reference: {columns: [0, 3], rows: [0, 6]}
     known: [{columns: [5, 8], rows: [0, 6], xx: 0.012, yy: -0.008, xy: 0.004, rotation: 26.18}]
-  lattices: {kind: lattices, path: ROOT/resources/lattices, trainings: [bravais]}
+  lattices: {kind: lattices, path: ROOT/resources/lattices, trainings: [bravais, graphs]}
 """
 
 
