@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from exitwave.benchmark.peaks import find_peaks
+from exitwave.data.peaks import find_peaks
 from known_lattices import spots
 
 

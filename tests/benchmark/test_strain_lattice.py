@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from exitwave.benchmark.affine import solve
 from exitwave.benchmark.lattice import Lattice, find_lattice, fit_lattice, reduced, refine_lattice
-from exitwave.benchmark.peaks import find_peaks
 from exitwave.benchmark.strain import Strain, strain_of
+from exitwave.data.peaks import find_peaks
 from exitwave.errors import LatticeError
 from known_lattices import SIZE, any_peaks, any_vectors, points, same_lattice, spots, strained
 

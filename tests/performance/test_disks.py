@@ -14,7 +14,7 @@ from exitwave.benchmark import blobfinder
 from exitwave.benchmark.cepstrum import cepstral_lattice
 from exitwave.benchmark.correlation import Correlation, correlate, disk_radius, find_disks
 from exitwave.benchmark.lattice import find_lattice, fit_lattice, refine_lattice
-from exitwave.benchmark.peaks import find_peaks
+from exitwave.data.peaks import find_peaks
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark(timer=time.process_time)]
 

@@ -151,6 +151,7 @@ models:
   disks: {kind: disks, width: 4, depth: 2}
   atoms: {kind: atoms, encoder_depth: 3, preprocessing: {median: 1}}
   bravais: {kind: classification, target: {column: bravais}}
+  graphs: {kind: graphs, target: {column: bravais}, hidden: 16, preprocessing: {median: 1}}
 trainings:
   masks: {datasets: images, model: masks, seeds: 2}
   thickness: {datasets: images, model: thickness, streaming: true}
@@ -158,6 +159,7 @@ trainings:
   disks: {datasets: patterns, model: disks}
   atoms: {datasets: layers, model: atoms}
   bravais: {datasets: layers, model: bravais}
+  graphs: {datasets: layers, model: graphs}
 benchmarks:
   masks: {kind: simulated, datasets: [images], trainings: [masks]}
   thickness: {kind: simulated, datasets: [images], trainings: [thickness]}
@@ -175,7 +177,7 @@ benchmarks:
     trainings: [disks]
     reference: {columns: [0, 3], rows: [0, 6]}
     known: [{columns: [5, 8], rows: [0, 6], xx: 0.012, yy: -0.008, xy: 0.004, rotation: 26.18}]
-  lattices: {kind: lattices, path: ROOT/resources/lattices, trainings: [bravais]}
+  lattices: {kind: lattices, path: ROOT/resources/lattices, trainings: [bravais, graphs]}
 """
 
 

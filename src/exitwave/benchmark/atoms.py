@@ -18,10 +18,10 @@ from scipy.spatial import cKDTree
 from exitwave.benchmark.cases import Case, Fit, Rule
 from exitwave.benchmark.columns import find_columns
 from exitwave.benchmark.metrics import SHARE, Metric, Score, f1_of, ratio
-from exitwave.benchmark.peaks import find_peaks
 from exitwave.benchmark.prediction import predict_map
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.stem import COLUMN_FIELDS
+from exitwave.data.peaks import find_peaks
 from exitwave.errors import MicrographError
 from exitwave.items import Axis, lateral
 from exitwave.labels.spots import spot_map

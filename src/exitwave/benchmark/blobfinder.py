@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.benchmark.correlation import disk_radius
-from exitwave.benchmark.peaks import apart
+from exitwave.data.peaks import apart
 
 FloatArray = NDArray[np.float64]
 _NUMBER = 100

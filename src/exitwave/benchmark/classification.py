@@ -26,7 +26,7 @@ from exitwave.data.preprocess import filter_median, normalize
 from exitwave.errors import LatticeError
 from exitwave.items import Axis, lateral
 from exitwave.structures.lattice2d import CLASSES as BRAVAIS
-from exitwave.training.classification import ClassificationTask
+from exitwave.training.classification import ClassTask
 from exitwave.training.confusion import accuracy, macro_f1
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def axes(name: str, values: NDArray[Any], pixel_size: float) -> tuple[Axis, ...]
     return lateral(pixel_size) if name == "image" else (Axis("class"),)
 
 
-def truths(task: ClassificationTask, arrays: Mapping[str, Any], rows: pd.DataFrame) -> Sequence[Any] | NDArray[Any]:
+def truths(task: ClassTask, arrays: Mapping[str, Any], rows: pd.DataFrame) -> Sequence[Any] | NDArray[Any]:
     """Places of classes that networks learn."""
     return task.targets(arrays, rows)
 
@@ -63,7 +63,7 @@ def threshold(network: LoadedNetwork | None, block: Benchmark) -> float:
     return block.threshold
 
 
-def metric(task: ClassificationTask, threshold: float) -> Metric:
+def metric(task: ClassTask, threshold: float) -> Metric:
     """Metric of probabilities [classes + 1], of which the last is that of any other class."""
     number = len(task.classes)
     pairs = [(truth, predicted) for truth in range(number) for predicted in range(number + 1)]
@@ -93,12 +93,12 @@ def metric(task: ClassificationTask, threshold: float) -> Metric:
     )
 
 
-def rules(task: ClassificationTask) -> Mapping[str, Rule]:
+def rules(task: ClassTask) -> Mapping[str, Rule]:
     """None: what a class looks like has to be learned."""
     return {}
 
 
-def fitted(task: ClassificationTask) -> Mapping[str, Fit]:
+def fitted(task: ClassTask) -> Mapping[str, Fit]:
     """What is reached without a look at the image, and by its power spectrum alone."""
     number = len(task.classes)
     methods: dict[str, Fit] = {
@@ -165,7 +165,7 @@ def _certain(place: int, classes: int) -> NDArray[np.float32]:
     return probability
 
 
-def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: ClassificationTask) -> NDArray[Any]:
+def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: ClassTask) -> NDArray[Any]:
     """Probabilities of the classes of the benchmark, and the largest of those of other classes [classes + 1].
 
     The image is given to the network as a whole.
@@ -202,8 +202,9 @@ def classified(network: LoadedNetwork, images: NDArray[np.float32], classes: Seq
 
     normalized = np.stack([normalize(image, network.preprocessing.normalization) for image in images])
     own = network.task
-    assert isinstance(own, ClassificationTask)
-    seen = torch.from_numpy(own.represented(normalized))
+    assert isinstance(own, ClassTask)
+    represented = own.represented(normalized)
+    seen = torch.from_numpy(represented)
     with torch.inference_mode():
         known = own.predict(network.module(seen if seen.ndim == 4 else seen[:, None])).numpy()
     probability = np.zeros((len(images), len(classes) + 1), np.float32)
@@ -211,4 +212,6 @@ def classified(network: LoadedNetwork, images: NDArray[np.float32], classes: Seq
     for name, values in zip(own.classes, known.T, strict=True):
         place = places.get(name, len(classes))
         probability[:, place] = np.maximum(probability[:, place], values)
+    # Where there is nothing to name a class by, none is right.
+    probability[~own.answered(represented)] = _certain(len(classes), len(classes))
     return probability

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_laplace
 from scipy.spatial import cKDTree
 
-from exitwave.benchmark.peaks import find_peaks
+from exitwave.data.peaks import find_peaks
 from exitwave.errors import MicrographError
 
 FloatArray = NDArray[np.float64]

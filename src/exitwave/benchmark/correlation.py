@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import fftfreq, ifftshift, irfft2, rfft2, rfftfreq
 
-from exitwave.benchmark.peaks import find_peaks
+from exitwave.data.peaks import find_peaks
 
 FloatArray = NDArray[np.float64]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from exitwave.benchmark.peaks import find_peaks
 from exitwave.data.patterns import scaled
+from exitwave.data.peaks import find_peaks
 from exitwave.hardware import Precision
 from exitwave.training.disks import DisksTask, multiple_of
 

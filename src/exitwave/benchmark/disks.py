@@ -18,10 +18,10 @@ from exitwave.benchmark.classical_disks import disk_methods
 from exitwave.benchmark.disk_maps import disk_maps, image_of
 from exitwave.benchmark.matching import match_disks
 from exitwave.benchmark.metrics import SHARE, Metric, Score, f1_of, ratio
-from exitwave.benchmark.peaks import find_peaks
 from exitwave.benchmark.strain_tuning import strain_error
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.patterns import REFLECTIONS
+from exitwave.data.peaks import find_peaks
 from exitwave.items import Axis
 from exitwave.labels.reflections import FIELDS, structure_factor_image
 from exitwave.training.disks import PROBE, DisksTask

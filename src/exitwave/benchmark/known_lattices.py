@@ -18,7 +18,7 @@ from exitwave.benchmark.micrographs import check_benchmark_folder, distinct_name
 from exitwave.benchmark.readers import read_micrograph
 from exitwave.config.benchmarks import LatticeBenchmark
 from exitwave.config.graph import Node
-from exitwave.config.models import Classification, Network
+from exitwave.config.models import Classifier, Network
 from exitwave.errors import ConfigError, MicrographError
 from exitwave.structures.lattice2d import CLASSES, bravais_class, reduced
 from exitwave.training.kinds import task_of
@@ -60,10 +60,10 @@ def check(node: Node) -> None:
     for training in trainings:
         if not _names_lattices(training):
             model = training.source("model").of(Network)
-            told = f"column {model.target.column}" if isinstance(model, Classification) else f"kind {model.kind}"
+            told = f"column {model.target.column}" if isinstance(model, Classifier) else f"kind {model.kind}"
             raise ConfigError(
-                f"trainings: found '{training.name}', whose model is of {told}; allowed: classification with the "
-                f"target column {', '.join(LEARNED[:-1])} or {LEARNED[-1]}"
+                f"trainings: found '{training.name}', whose model is of {told}; allowed: classification or graphs, "
+                f"with the target column {', '.join(LEARNED[:-1])} or {LEARNED[-1]}"
             )
     try:
         index = check_lattice_folder(block.path, block.pixel_size)
@@ -77,7 +77,7 @@ def check(node: Node) -> None:
 
 def _names_lattices(training: Node) -> bool:
     model = training.source("model").block
-    return isinstance(model, Classification) and model.target.column in LEARNED
+    return isinstance(model, Classifier) and model.target.column in LEARNED
 
 
 def scorable(trainings: Sequence[N]) -> list[N]:

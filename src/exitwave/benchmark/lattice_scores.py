@@ -23,7 +23,7 @@ from exitwave.config.benchmarks import Benchmark
 from exitwave.errors import LatticeError
 from exitwave.items import Axis, lateral
 from exitwave.structures.lattice2d import deviation, measured, reduced
-from exitwave.training.classification import ClassificationTask
+from exitwave.training.classification import ClassTask
 
 if TYPE_CHECKING:
     from exitwave.training.networks import LoadedNetwork
@@ -50,7 +50,7 @@ def axes(name: str, values: NDArray[Any], pixel_size: float) -> tuple[Axis, ...]
     return lateral(pixel_size) if name == "image" else (Axis("value"),)
 
 
-def metric(task: ClassificationTask, threshold: float) -> Metric:
+def metric(task: ClassTask, threshold: float) -> Metric:
     """That of classes, and how far lattices are off."""
     named = classification.metric(task, threshold)
 
@@ -95,7 +95,7 @@ def _off(found: NDArray[np.float64], known: NDArray[np.float64]) -> dict[str, fl
     return {"strain": off.strain, "scale_error": abs(off.scale)}
 
 
-def rules(task: ClassificationTask) -> Mapping[str, Rule]:
+def rules(task: ClassTask) -> Mapping[str, Rule]:
     """The finder without learning, with nothing tuned."""
 
     def found(case: Case) -> NDArray[np.float32]:
@@ -113,12 +113,12 @@ def rules(task: ClassificationTask) -> Mapping[str, Rule]:
     return {FINDER: found}
 
 
-def fitted(task: ClassificationTask) -> Mapping[str, Fit]:
+def fitted(task: ClassTask) -> Mapping[str, Fit]:
     """None: there is nothing to learn from."""
     return {}
 
 
-def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: ClassificationTask) -> NDArray[Any]:
+def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: ClassTask) -> NDArray[Any]:
     """Mean of the probabilities over fields as large as the images that a network has learned from; no vectors.
 
     Raises

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
-from exitwave.benchmark.peaks import find_peaks
 from exitwave.data.autocorrelation import autocorrelation
+from exitwave.data.peaks import find_peaks
 from exitwave.errors import LatticeError
 from exitwave.structures.lattice2d import PlaneClass, bravais_class, reduced
 

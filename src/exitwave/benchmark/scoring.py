@@ -13,7 +13,7 @@ from exitwave.benchmark.metrics import Metric
 from exitwave.config.atoms import Atoms
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.disks import Disks
-from exitwave.config.models import Classification, Network, Regression, Segmentation
+from exitwave.config.models import Classifier, Network, Regression, Segmentation
 from exitwave.items import Axis
 from exitwave.training.task import Task
 
@@ -90,11 +90,11 @@ def scoring_of(model: Network, benchmark: str = "") -> Scoring:
             from exitwave.benchmark import regression
 
             return regression
-        case Classification() if benchmark == "lattices":
+        case Classifier() if benchmark == "lattices":
             from exitwave.benchmark import lattice_scores
 
             return lattice_scores
-        case Classification():
+        case Classifier():
             from exitwave.benchmark import classification
 
             return classification

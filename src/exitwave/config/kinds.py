@@ -21,6 +21,7 @@ from exitwave.config.crystals import Crystals, Multilayer
 from exitwave.config.datasets import Dataset
 from exitwave.config.disks import Disks
 from exitwave.config.exit_waves import PlaneWave, Probe, ScatteringMatrix
+from exitwave.config.graphs import Graphs
 from exitwave.config.images import Hrtem, MicrographFields
 from exitwave.config.models import Classification, Regression, Segmentation
 from exitwave.config.monolayers import Monolayers
@@ -58,6 +59,7 @@ STAGES: dict[str, dict[str, type[Block]]] = {
         "classification": Classification,
         "disks": Disks,
         "atoms": Atoms,
+        "graphs": Graphs,
     },
     "trainings": {"": Training},
     "benchmarks": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -202,15 +203,35 @@ class Regression(PixelNetwork):
         return self.model_dump(mode="json", include={"kind", "target", "masks"}, exclude_defaults=True)
 
 
+class Classifier(ImageNetwork):
+    """What the kinds of models have that tell classes of images apart."""
+
+    target: ColumnTarget = Field(description="classes that are learned")
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of the probability that the loss spreads evenly over all classes"
+    )
+
+    @abstractmethod
+    def seen(self, size: int) -> tuple[int, int]:
+        """Channels and edge [px] of what the network sees of images with an edge of so many pixels."""
+
+    def columns(self) -> tuple[str, ...]:
+        """The column whose values are the classes."""
+        return (self.target.column,)
+
+    def aim(self) -> dict[str, Any]:
+        """Kind and target; the kind is that of networks that see images, since all are held against the same truth."""
+        return {"kind": "classification", **self.model_dump(mode="json", include={"target"}, exclude_defaults=True)}
+
+
 QUARTER = 96
 """Edge of the quarter of an autocorrelation that networks see [px]."""
 
 
-class Classification(ImageNetwork):
+class Classification(Classifier):
     """A network that tells classes of images apart."""
 
     kind: Literal["classification"]
-    target: ColumnTarget = Field(description="classes that are learned")
     encoder: str = Field(
         "resnet18", description="network, from timm, or encoder from segmentation-models-pytorch; random weights"
     )
@@ -219,22 +240,15 @@ class Classification(ImageNetwork):
         description="what the network sees: the image; or a quarter of its autocorrelation, turned to a mirror line, "
         "which shows the lattice wherever and however it lies",
     )
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="share of the probability that the loss spreads evenly over all classes"
-    )
 
     def seen(self, size: int) -> tuple[int, int]:
-        """Channels and edge [px] of what the network sees of images with an edge of so many pixels."""
+        """See :meth:`Classifier.seen`."""
         return (1, size) if self.representation == "image" else (2, QUARTER)
 
     def parts(self) -> dict[str, Any]:
         """See :meth:`Network.parts`; the representation, unless it is the image."""
         seen = {} if self.representation == "image" else {"representation": self.representation}
         return {**super().parts(), **seen}
-
-    def columns(self) -> tuple[str, ...]:
-        """The column whose values are the classes."""
-        return (self.target.column,)
 
 
 DEFAULT_AIM = Segmentation(kind="segmentation").aim()

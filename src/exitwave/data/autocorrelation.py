@@ -41,12 +41,16 @@ def autocorrelation(image: NDArray[np.floating], smooth: float, even: float, rea
     smoothed = gaussian_filter(image.astype(np.float64), smooth)
     flat = smoothed - gaussian_filter(smoothed, even)
     flat -= flat.mean()
-    most = int(reach * min(image.shape))
-    shape = [next_fast_len(edge + most + 1) for edge in image.shape]
+    return correlated(flat, int(reach * min(image.shape)))
+
+
+def correlated(flat: FloatArray, most: int) -> FloatArray:
+    """Correlation of an image [H, W] of mean 0 with itself, shifted by up to ``most`` pixels; as of the above."""
+    shape = [next_fast_len(edge + most + 1) for edge in flat.shape]
     spectrum = rfft2(flat, s=shape)
     products = irfft2(spectrum.real**2 + spectrum.imag**2, s=shape)
     shifts = np.arange(-most, most + 1)
-    rows, columns = (edge - np.abs(shifts) for edge in image.shape)
+    rows, columns = (edge - np.abs(shifts) for edge in flat.shape)
     kept = products[np.ix_(shifts, shifts)] / (rows[:, None] * columns)
     return np.asarray(kept / max(float(kept[most, most]), 1e-30))
 

@@ -9,7 +9,7 @@ import numpy as np
 from exitwave.benchmark.classification import ANOTHER
 from exitwave.benchmark.ensemble import Predictions
 from exitwave.report.style import INK, figure
-from exitwave.training.classification import ClassificationTask
+from exitwave.training.classification import ClassTask
 from exitwave.training.confusion import accuracy, macro_f1
 
 NUMBERED = 30
@@ -29,7 +29,7 @@ def draw_confusion(predictions: Predictions, path: str | Path, title: str = "") 
         Names of benchmark and training.
     """
     task = predictions.task
-    assert isinstance(task, ClassificationTask)
+    assert isinstance(task, ClassTask)
     number = len(task.classes)
     confusion = np.zeros((number, number + 1), dtype=int)
     for place in range(len(predictions.table)):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from exitwave.config.models import Classification
+from exitwave.config.models import Classifier
 from exitwave.report.figure import About, Figure
 from exitwave.study.member import Member, Study
 
@@ -15,7 +15,7 @@ def _classes(study: Study, dataset: Member) -> dict[str, Any]:
     """Columns whose values networks of the study learn from the dataset as classes."""
     trainings = [t for t in study.stage("trainings") if dataset in t.upstream["datasets"]]
     models = [training.source("model").block for training in trainings]
-    return {"columns": sorted({m.target.column for m in models if isinstance(m, Classification)})}
+    return {"columns": sorted({m.target.column for m in models if isinstance(m, Classifier)})}
 
 
 def _maps(files: Sequence[Path], path: Path, about: About) -> None:

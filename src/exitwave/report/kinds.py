@@ -9,7 +9,7 @@ import pandas as pd
 from exitwave.benchmark.ensemble import Predictions
 from exitwave.config.atoms import Atoms
 from exitwave.config.disks import Disks
-from exitwave.config.models import Classification, Regression, Segmentation
+from exitwave.config.models import Classifier, Regression, Segmentation
 
 
 def draw_beside_truth(
@@ -25,7 +25,7 @@ def draw_beside_truth(
             from exitwave.report.maps import draw_maps
 
             draw_maps(predictions, path, title)
-        case Classification():
+        case Classifier():
             from exitwave.report.confusion import draw_confusion
 
             draw_confusion(predictions, path, title)

@@ -24,7 +24,7 @@ from exitwave.config.benchmarks import (
 )
 from exitwave.config.datasets import Dataset
 from exitwave.config.images import Images
-from exitwave.config.models import Classification, Network
+from exitwave.config.models import Classifier, Network
 from exitwave.config.trainings import Training
 from exitwave.errors import ScanError
 from exitwave.images.kinds import simulation_of
@@ -218,7 +218,7 @@ def _seconds_on_a_core(training: Member, work: Work) -> float:
 
 def _edge_seen(model: Network, size: int) -> int:
     """Edge of what a network sees of images with an edge of so many pixels."""
-    return model.seen(size)[1] if isinstance(model, Classification) else size
+    return model.seen(size)[1] if isinstance(model, Classifier) else size
 
 
 def _seconds_of_scoring(benchmark: Member) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from exitwave.config.graph import Node
-from exitwave.config.models import Classification
+from exitwave.config.models import Classification, Classifier
 from exitwave.data.autocorrelation import mirror_quarter
 from exitwave.data.columns import columns_made
 from exitwave.data.preprocess import preprocess_stack
@@ -33,10 +34,10 @@ MOST_CLASSES = 100
 
 
 @dataclass(frozen=True)
-class ClassificationTask:
-    """Classes of images; see :class:`exitwave.training.task.Task`."""
+class ClassTask(ABC):
+    """Classes of images, whatever the network sees of them; see :class:`exitwave.training.task.Task`."""
 
-    model: Classification
+    model: Classifier
     classes: tuple[str, ...]
     """Values of the column, sorted."""
     arrays: ClassVar[tuple[str, ...]] = (INPUT,)
@@ -50,14 +51,16 @@ class ClassificationTask:
         return {"classes": list(self.classes)}
 
     def inputs(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Preprocessed images [n, H, H], or quarters of their autocorrelations [n, 2, h, h]."""
+        """What the network sees of stored images [n, H, H]."""
         return self.represented(preprocess_stack(arrays[INPUT], self.model.preprocessing))
 
+    @abstractmethod
     def represented(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the network sees of preprocessed images [n, H, W]."""
-        if self.model.representation == "image":
-            return images
-        return np.stack([mirror_quarter(image) for image in images])
+
+    def answered(self, seen: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Of what networks see of images [n, ...], whether there is anything to name a class by."""
+        return np.ones(len(seen), dtype=bool)
 
     def reads(self, rows: pd.DataFrame) -> tuple[str, ...]:
         """The same of all images."""
@@ -83,6 +86,44 @@ class ClassificationTask:
         if unseen:
             log.warning("no image for training shows the class %s; a larger dataset has more", ", ".join(unseen))
         return counts
+
+    def objective(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy."""
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(outputs.float(), targets, label_smoothing=self.model.label_smoothing)
+
+    def sums(self, outputs: torch.Tensor, targets: torch.Tensor) -> ClassSums:
+        """Sums over images."""
+        from exitwave.training.class_sums import ClassSums
+
+        return ClassSums.of(outputs.double(), targets, self.model.label_smoothing)
+
+    def scores(self, sums: ClassSums) -> dict[str, float]:
+        """Loss, accuracy and macro F1."""
+        confusion = sums.confusion.cpu().numpy()
+        return {
+            "validation_loss": float(sums.loss) / sums.images,
+            "validation_accuracy": float(accuracy(confusion)),
+            "validation_f1": float(macro_f1(confusion)),
+        }
+
+    def predict(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Probability of each class [n, classes]."""
+        return outputs.float().softmax(1)
+
+
+@dataclass(frozen=True)
+class ClassificationTask(ClassTask):
+    """Classes of images that a network sees as they are, or by their autocorrelation."""
+
+    model: Classification
+
+    def represented(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Preprocessed images [n, H, H] as they are, or quarters of their autocorrelations [n, 2, h, h]."""
+        if self.model.representation == "image":
+            return images
+        return np.stack([mirror_quarter(image) for image in images])
 
     def build(self) -> torch.nn.Module:
         """Network with one logit a class."""
@@ -114,38 +155,13 @@ class ClassificationTask:
             return exchanged(images, rng), targets
         return transform_each(images, draw_symmetries(len(images), rng)), targets
 
-    def objective(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy."""
-        from torch.nn.functional import cross_entropy
-
-        return cross_entropy(outputs.float(), targets, label_smoothing=self.model.label_smoothing)
-
-    def sums(self, outputs: torch.Tensor, targets: torch.Tensor) -> ClassSums:
-        """Sums over images."""
-        from exitwave.training.class_sums import ClassSums
-
-        return ClassSums.of(outputs.double(), targets, self.model.label_smoothing)
-
-    def scores(self, sums: ClassSums) -> dict[str, float]:
-        """Loss, accuracy and macro F1."""
-        confusion = sums.confusion.cpu().numpy()
-        return {
-            "validation_loss": float(sums.loss) / sums.images,
-            "validation_accuracy": float(accuracy(confusion)),
-            "validation_f1": float(macro_f1(confusion)),
-        }
-
-    def predict(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Probability of each class [n, classes]."""
-        return outputs.float().softmax(1)
-
 
 def _texts(rows: pd.DataFrame, column: str) -> list[str]:
     """Values of a column as text; images of blocks without the column have none."""
     return [str(value) for value in rows[column].fillna("")]
 
 
-def check(model: Classification, images: Sequence[Node]) -> None:
+def check(model: Classifier, images: Sequence[Node]) -> None:
     """Refuse a column that the images do not have, or that holds numbers."""
     column = model.target.column
     made = {name: its for node in images for name, its in columns_made(node).items()}
@@ -162,7 +178,7 @@ def check(model: Classification, images: Sequence[Node]) -> None:
         )
 
 
-def facts(model: Classification, manifest: pd.DataFrame) -> dict[str, Any]:
+def facts(model: Classifier, manifest: pd.DataFrame) -> dict[str, Any]:
     """The classes: the different values of the column in the whole manifest."""
     column = model.target.column
     if column not in manifest.columns:

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from exitwave.config.disks import Disks
+from exitwave.config.graphs import ATOMS, Graphs
 from exitwave.config.models import Classification, ColumnTarget, Network, PixelNetwork, Segmentation
 from exitwave.training.known import recorded_work
 
@@ -81,6 +82,8 @@ def measured_work(model: Network) -> Work | None:
         return _work_of(Segmentation(kind="segmentation", **keys))
     if isinstance(model, Disks):
         return _work_of(Disks(kind="disks", **model.model_dump(include={"inputs", *model.parts()})))
+    if isinstance(model, Graphs):
+        return _work_of_graphs(Graphs(target=ColumnTarget(column=""), **model.parts()))
     assert isinstance(model, Classification)
     keys = model.model_dump(include=set(model.parts()))
     return _work_of(Classification(kind="classification", target=ColumnTarget(column=""), **keys))
@@ -100,6 +103,20 @@ def _work_of(model: Segmentation | Classification | Disks) -> Work | None:
         except RuntimeError:
             continue
     return None
+
+
+@cache
+def _work_of_graphs(model: Graphs) -> Work:
+    """Of a graph whose atoms have all bonds, as few have, for each of as many pixels as its table has numbers."""
+    import torch
+
+    from exitwave.training.graph_network import GraphNetwork
+
+    table = torch.zeros(1, 1, *model.table())
+    table[:, :, ATOMS:] = torch.rand(table[:, :, ATOMS:].shape) + 0.5
+    work = _counted(GraphNetwork(model, 2).eval(), table)
+    assert work is not None
+    return work
 
 
 def _channels(model: Segmentation | Classification | Disks) -> int:
@@ -130,6 +147,13 @@ def _built(model: Segmentation | Classification | Disks) -> torch.nn.Module:
 def _passed(network: torch.nn.Module, edge: int, channels: int) -> Work | None:
     """Work of one pass forward of an image with this edge [px]; none if the network cannot take it."""
     import torch
+
+    return _counted(network, torch.zeros(1, channels, edge, edge))
+
+
+def _counted(network: torch.nn.Module, image: torch.Tensor) -> Work | None:
+    """Work of one pass forward of an image [1, channels, H, W], for each pixel; none if the network cannot take it."""
+    import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     values = 0
@@ -142,11 +166,12 @@ def _passed(network: torch.nn.Module, edge: int, channels: int) -> Work | None:
     hooks = [layer.register_forward_hook(count) for layer in layers]
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            network(torch.zeros(1, channels, edge, edge))
+            network(image)
     except (RuntimeError, ValueError, AssertionError):
         return None
     finally:
         for hook in hooks:
             hook.remove()
     parameters = sum(weight.numel() for weight in network.parameters())
-    return Work(parameters, counter.get_total_flops() / edge**2, values / edge**2)
+    pixels = image.shape[-2] * image.shape[-1]
+    return Work(parameters, counter.get_total_flops() / pixels, values / pixels)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from exitwave.config.atoms import Atoms
 from exitwave.config.disks import Disks
+from exitwave.config.graphs import Graphs
 from exitwave.config.kinds import model_of
 from exitwave.config.models import Classification, Network, Regression, Segmentation
 from exitwave.training.task import Kind, Task
@@ -37,6 +38,10 @@ def kind_of(model: Network) -> Kind:
             from exitwave.training import atoms
 
             return atoms
+        case Graphs():
+            from exitwave.training import graphs
+
+            return graphs
     raise TypeError(f"there is no task of {type(model).__name__}")
 
 
