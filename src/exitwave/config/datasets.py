@@ -2,11 +2,70 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import csv
+import os
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from exitwave.config.block import Block, Fraction, Positive, Whole
+from exitwave.config.images import KEPT_BACK
+from exitwave.config.yaml_files import sidecar_of
+
+_Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Match(Block):
+    """Micrographs without labels that a dataset is drawn towards."""
+
+    path: PurePath = Field(
+        description="folder of micrographs; those that its index.csv names, if it has one (columns image, and "
+        "optionally pixel_size [Å], page and split, of which test is left out), else all in and below it; relative to "
+        "the working directory"
+    )
+    pixel_size: Positive | None = Field(None, description="pixel [Å]; overrides index.csv and what the files say")
+    nearest: _Share = Field(
+        0.1, description="share of the images that the weight of a micrograph goes to, in effect: those nearest to it"
+    )
+    evenly: _Share = Field(
+        0.1, description="share of all weight that goes to every image alike, so that each can be drawn"
+    )
+
+    @model_validator(mode="after")
+    def _there(self) -> Match:
+        if not os.path.isdir(self.path):
+            raise ValueError(f"path {self.path} is no folder; allowed: a folder of micrographs")
+        if not self.may_be_files():
+            raise ValueError(f"path {self.path} holds no micrograph; allowed: one or more")
+        return self
+
+    @property
+    def index(self) -> Path | None:
+        """Table that names the micrographs, if there is one."""
+        path = Path(self.path) / "index.csv"
+        return path if os.path.isfile(path) else None
+
+    def may_be_files(self) -> list[str]:
+        """Images that the index names, with their sidecars; without one all files of the folder but hidden ones."""
+        root = Path(self.path)
+        if self.index is not None:
+            images = [root / row["image"] for row in self._rows() if row.get("image")]
+            return [str(file) for image in images for file in (image, sidecar_of(image))]
+        parts = [(file.relative_to(root).parts, file) for file in root.rglob("*")]
+        return [
+            str(file) for names, file in sorted(parts) if file.is_file() and not any(n.startswith(".") for n in names)
+        ]
+
+    def file_names(self) -> list[str]:
+        """What else the index says of them."""
+        return [f"{row.get('pixel_size') or ''}|{row.get('page') or ''}" for row in self._rows()]
+
+    def _rows(self) -> list[dict[str, str]]:
+        if self.index is None:
+            return []
+        with self.index.open(encoding="utf-8-sig", newline="") as file:
+            return [row for row in csv.DictReader(file) if row.get("split") != KEPT_BACK]
 
 
 class Dataset(Block):
@@ -37,11 +96,22 @@ class Dataset(Block):
         description="columns that strata are made of, with the number of bins of equal counts, or of text the "
         "number of different values: {defocus: 5, dose: 4}",
     )
+    match: str | Match | None = Field(
+        None,
+        description="micrographs that the draw is to be nearer to, a folder or a block: images are the likelier the "
+        "nearer their spectrum, grey values and autocorrelation are; no label is used; none: all are as likely",
+    )
     draw_per_seed: bool = Field(
         False, description="whether each network of a training gets a draw of its own, instead of one for all"
     )
     validation: Fraction = Field(0.2, description="share of the structures kept for validation")
     test: Fraction = Field(0.1, description="share of the structures kept for the held-out benchmark")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _folder_alone(cls, raw: Any) -> Any:
+        folder = raw.get("match") if isinstance(raw, dict) else None
+        return {**raw, "match": {"path": folder}} if isinstance(folder, str) else raw
 
     @model_validator(mode="after")
     def _something_to_train_on(self) -> Dataset:
@@ -56,7 +126,25 @@ class Dataset(Block):
             raise ValueError("strata go with draw: stratified, and the other way round; allowed: both or neither")
         if self.validation == 0:
             raise ValueError("validation is 0; allowed: above 0, since the best network is chosen by validation loss")
+        if self.match is not None and (self.size is None or self.draw != "random"):
+            raise ValueError(
+                "match is given without a size, or with draw: stratified; allowed: a size below the number of images, "
+                "and draw: random"
+            )
         return self
+
+    @property
+    def matched(self) -> Match | None:
+        """What it is drawn towards."""
+        return self.match if isinstance(self.match, Match) else None
+
+    def may_be_files(self) -> list[str]:
+        """The micrographs that it is drawn towards."""
+        return self.matched.may_be_files() if self.matched else []
+
+    def file_names(self) -> list[str]:
+        """What the index of their folder says of them."""
+        return self.matched.file_names() if self.matched else []
 
     def shares(self) -> dict[str, float]:
         """Share of each images block."""
