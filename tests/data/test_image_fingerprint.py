@@ -60,7 +60,8 @@ def test_without_contrast_or_room_there_is_none(image):
 
 def test_a_small_field_lacks_the_numbers_that_need_room_and_they_do_not_tell():
     found = image_fingerprint(np.random.default_rng(0).random((32, 32)))
-    assert np.isnan(found[NAMES.index("lag_24")]) and np.isfinite(found[NAMES.index("lag_16")])
+    assert np.isnan(found[NAMES.index("lag_24")])
+    assert np.isfinite(found[NAMES.index("lag_16")])
     points = Scale.of(np.stack([found, found + 1])).points(found[None])
     assert points[0, NAMES.index("lag_24")] == 0
 

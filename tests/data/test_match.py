@@ -22,7 +22,7 @@ def test_weights_add_up_and_no_image_has_less_than_its_even_share(images):
 
 def test_weights_follow_the_density_of_the_micrographs_where_they_lie_among_the_images(images):
     """Importance weights shift the mean of the images to that of the micrographs: here a normal one off by one."""
-    fields = np.random.default_rng(1).normal(size=(300, 3)) + [1, 0, 0]
+    fields = np.random.default_rng(1).normal(size=(300, 3)) + np.array([1, 0, 0])
     weights, _ = match_weights(images, fields, range(300), 0.02, 0.05)
     np.testing.assert_allclose(weights @ images, [1, 0, 0], atol=0.2)
 

@@ -14,7 +14,7 @@ import typer
 
 from exitwave.cli import fetch
 from exitwave.cli.literature import mine
-from exitwave.cli.own_data import atoms, describe, segment, strain
+from exitwave.cli.own_data import atoms, describe, fingerprint, segment, strain
 from exitwave.errors import ExitwaveError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -22,7 +22,7 @@ config_app = typer.Typer(no_args_is_help=True, help="Look at a config before any
 app.add_typer(config_app, name="config")
 app.add_typer(fetch.app, name="fetch")
 
-for command in (segment, strain, atoms, describe, mine):
+for command in (segment, strain, atoms, describe, fingerprint, mine):
     app.command()(command)
 
 DEFAULT_CONFIG = Path("config/config.yaml")

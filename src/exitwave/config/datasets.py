@@ -68,6 +68,11 @@ class Match(Block):
             return [row for row in csv.DictReader(file) if row.get("split") != KEPT_BACK]
 
 
+def _or_text(schema: dict[str, Any]) -> None:
+    """A folder alone will do."""
+    schema["anyOf"].insert(0, {"type": "string"})
+
+
 class Dataset(Block):
     """A draw of images for training: a query on their metadata, a size, a split by structure."""
 
@@ -96,10 +101,11 @@ class Dataset(Block):
         description="columns that strata are made of, with the number of bins of equal counts, or of text the "
         "number of different values: {defocus: 5, dose: 4}",
     )
-    match: str | Match | None = Field(
+    match: Match | None = Field(
         None,
         description="micrographs that the draw is to be nearer to, a folder or a block: images are the likelier the "
         "nearer their spectrum, grey values and autocorrelation are; no label is used; none: all are as likely",
+        json_schema_extra=_or_text,
     )
     draw_per_seed: bool = Field(
         False, description="whether each network of a training gets a draw of its own, instead of one for all"
@@ -133,18 +139,13 @@ class Dataset(Block):
             )
         return self
 
-    @property
-    def matched(self) -> Match | None:
-        """What it is drawn towards."""
-        return self.match if isinstance(self.match, Match) else None
-
     def may_be_files(self) -> list[str]:
         """The micrographs that it is drawn towards."""
-        return self.matched.may_be_files() if self.matched else []
+        return self.match.may_be_files() if self.match else []
 
     def file_names(self) -> list[str]:
         """What the index of their folder says of them."""
-        return self.matched.file_names() if self.matched else []
+        return self.match.file_names() if self.match else []
 
     def shares(self) -> dict[str, float]:
         """Share of each images block."""

@@ -77,10 +77,10 @@ def make_dataset(description: Description, shards: dict[str, list[str]], manifes
     """
     block = description.of(Dataset)
     towards = None
-    if block.matched is not None:
+    if block.match is not None:
         from exitwave.jobs.match import Towards
 
-        towards = Towards(block.matched, int(block.size or 0))
+        towards = Towards(block.match, int(block.size or 0))
     tables = {name: _drawn_from(paths, columns_drawn_by(block)) for name, paths in shards.items()}
     rng = item_rng(description.seed, "datasets", description.hash)
     # The same for all datasets of a root seed, so that a small limit keeps a part of what a larger one keeps.

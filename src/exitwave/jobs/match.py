@@ -16,7 +16,8 @@ from exitwave.benchmark.areas import without_artifacts
 from exitwave.benchmark.micrographs import check_benchmark_folder
 from exitwave.benchmark.readers import Micrograph, open_micrographs
 from exitwave.benchmark.remedies import IN_BENCHMARK, Remedies
-from exitwave.benchmark.tiling import check_pixel, resample, resampled_shape
+from exitwave.benchmark.tiling import resample, resampled_shape
+from exitwave.config.benchmarks import FARTHEST_PIXEL
 from exitwave.config.datasets import Match
 from exitwave.config.images import KEPT_BACK
 from exitwave.config.models import Preprocessing
@@ -122,7 +123,12 @@ def _fingerprinted(
 ) -> Fingerprinted:
     edge = min(edge, LARGEST_FIELD)
     height, width = micrograph.image.shape
-    told = check_pixel((height, width), micrograph.pixel_size, pixel_size, edge, 0.0, remedies=remedies)
+    ratio = max(micrograph.pixel_size / pixel_size, pixel_size / micrograph.pixel_size)
+    if ratio > FARTHEST_PIXEL:
+        raise MicrographError(
+            f"{name} has pixels of {micrograph.pixel_size:g} Å, and the simulated images of {pixel_size:g} Å; allowed: "
+            f"up to {FARTHEST_PIXEL:g} times coarser or finer; if it is wrong, {remedies.pixel_size}"
+        )
     cleaned, left_out = without_artifacts(micrograph.image, Preprocessing().outliers)
     if left_out.all():
         raise MicrographError(f"{name} has no contrast, so that there is nothing to compare; allowed: some")
@@ -133,7 +139,7 @@ def _fingerprinted(
             f"{name} has {' x '.join(map(str, image.shape))} px on pixels of {pixel_size:g} Å, which is too small, or "
             "no contrast; allowed: 32 px along both edges, and some contrast"
         )
-    return Fingerprinted(name, image, found, tuple(filter(None, (*micrograph.warnings, told))))
+    return Fingerprinted(name, image, found, micrograph.warnings)
 
 
 def micrographs_of(match: Match, pixel_size: float, edge: int) -> tuple[list[Fingerprinted], list[str]]:

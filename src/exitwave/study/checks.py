@@ -58,8 +58,8 @@ def _check_dataset(member: Member) -> None:
     sizes = {(m.of(Images).size, *m.of(Images).pixel()) for m in images}
     if len(sizes) > 1:
         raise ConfigError(f"images: the blocks differ in size or pixel_size, {sorted(sizes)}; allowed: equal ones")
-    if block.matched is not None:
-        _check_match(block.matched, images)
+    if block.match is not None:
+        _check_match(block.match, images)
     columns = {m.name: columns_made(m) for m in images}
     for made in columns.values() if block.where is not None else ():
         try:
