@@ -46,16 +46,18 @@ class Match(Block):
         path = Path(self.path) / "index.csv"
         return path if os.path.isfile(path) else None
 
-    def may_be_files(self) -> list[str]:
-        """Images that the index names, with their sidecars; without one all files of the folder but hidden ones."""
+    def micrographs(self) -> list[Path]:
+        """Images that the index names; without one all files of the folder but hidden ones, in the order of paths."""
         root = Path(self.path)
         if self.index is not None:
-            images = [root / row["image"] for row in self._rows() if row.get("image")]
-            return [str(file) for image in images for file in (image, sidecar_of(image))]
-        parts = [(file.relative_to(root).parts, file) for file in root.rglob("*")]
-        return [
-            str(file) for names, file in sorted(parts) if file.is_file() and not any(n.startswith(".") for n in names)
-        ]
+            return [root / row["image"] for row in self._rows() if row.get("image")]
+        parts = [(file.relative_to(root).parts, file) for file in root.rglob("*") if file.is_file()]
+        return [file for names, file in sorted(parts) if not any(name.startswith(".") for name in names)]
+
+    def may_be_files(self) -> list[str]:
+        """The micrographs, and their sidecars."""
+        found = dict.fromkeys(file for image in self.micrographs() for file in (image, sidecar_of(image)))
+        return [str(file) for file in found]
 
     def file_names(self) -> list[str]:
         """What else the index says of them."""
