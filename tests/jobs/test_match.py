@@ -11,10 +11,12 @@ from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
 from exitwave.cli import app
+from exitwave.config.datasets import Dataset
 from exitwave.data.match import DISTANCE, WEIGHT
 from exitwave.data.tables import read_table, write_table
 from exitwave.errors import ConfigError, DatasetError
 from exitwave.jobs.learn import make_dataset
+from exitwave.training.streaming import check_streaming
 
 PIXEL, EDGE = 0.8, 64
 
@@ -138,6 +140,10 @@ def test_identity_follows_the_content_of_the_folder(new_jobs, micrographs, tmp_p
     assert identity(f'{{path: "{folder}", nearest: 0.2}}') != first
     (folder / ".hidden").write_text("of a file manager")
     assert identity(f'"{folder}"') == first
+    (folder / "0.png").rename(folder / "first.png")  # names are recorded
+    assert identity(f'"{folder}"') != first
+    (folder / "first.png").rename(folder / "0.png")
+    assert identity(f'"{folder}"') == first
     save(folder / "2.png", image(7, 1.0))
     assert identity(f'"{folder}"') != first
 
@@ -210,6 +216,19 @@ def test_of_few_images_nothing_is_said(jobs, simulated, tmp_path):
     save(tmp_path / "own.png", image(0, 1))
     with pytest.raises(DatasetError, match="allowed: 50 or more"):
         run(tmp_path / "own.png", "--dataset", tmp_path / "manifest.parquet")
+
+
+def test_a_table_that_is_no_manifest_is_refused(tmp_path):
+    write_table(tmp_path / "table.parquet", pd.DataFrame({"a": [1]}))
+    save(tmp_path / "own.png", image(0, 1))
+    with pytest.raises(DatasetError, match=r"has no column image_id, so that it is no manifest"):
+        run(tmp_path / "own.png", "--dataset", tmp_path / "table.parquet")
+
+
+def test_a_matched_dataset_is_not_streamed(micrographs):
+    dataset = Dataset(images="noisy", size=9, match=str(micrographs))
+    with pytest.raises(ConfigError, match="streaming: found true with a dataset that is drawn towards micrographs"):
+        check_streaming(dataset)
 
 
 def test_a_dataset_is_found_by_its_name(manifest, tmp_path, monkeypatch):

@@ -60,8 +60,10 @@ class Match(Block):
         return [str(file) for file in found]
 
     def file_names(self) -> list[str]:
-        """What else the index says of them."""
-        return [f"{row.get('pixel_size') or ''}|{row.get('page') or ''}" for row in self._rows()]
+        """Their names, which are recorded, and what else the index says of them."""
+        if self.index is None:
+            return [file.relative_to(self.path).as_posix() for file in self.micrographs()]
+        return ["|".join(row.get(name) or "" for name in ("image", "pixel_size", "page")) for row in self._rows()]
 
     def _rows(self) -> list[dict[str, str]]:
         if self.index is None:

@@ -66,13 +66,7 @@ def fingerprint(manifest: Columns) -> dict[str, Any]:
 
 
 def training_sample(manifest: Columns) -> pd.DataFrame:
-    """Where at most ``SAMPLE`` training images stand, always the same of the same dataset.
-
-    Raises
-    ------
-    StopIteration
-        If the table has no column of pixels: it is none of images.
-    """
+    """Where at most ``SAMPLE`` training images stand, always the same of the same dataset."""
     train = np.flatnonzero(manifest["split"] == "train")
     chosen = train[always_same(manifest["image_id"].to_numpy(dtype=object)[train], SAMPLE)]
     columns = ("shard", "row", "image_id", "structure_id", pixel_column(manifest.columns))

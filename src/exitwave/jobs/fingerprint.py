@@ -78,7 +78,12 @@ def surroundings_of(manifest: Path) -> Surroundings:
     ShardError
         If the manifest or a shard is missing or damaged.
     """
-    rows = training_sample(StoredTable(manifest))
+    table = StoredTable(manifest)
+    if missing := {"split", "shard", "image_id"} - set(table.columns):
+        raise DatasetError(
+            f"{manifest}: has no column {min(missing)}, so that it is no manifest of a dataset; allowed: one"
+        )
+    rows = training_sample(table)
     column = pixel_column(map(str, rows.columns))
     if PIXELS[column] != "Å":
         raise DatasetError(f"{manifest}: its images are none in real space; allowed: those whose pixel is in Å")
