@@ -9,7 +9,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from every_kind import every_kind
+from exitwave.errors import ConfigError
 from exitwave.study.doubts import scored_on_matched
+from exitwave.study.link import study_from
 
 PATCHES = Path(__file__).resolve().parents[2] / "resources/micrographs/scottlab_hrtem_patches"
 
@@ -48,3 +51,14 @@ def test_those_kept_back_are_not(told: Any, tmp_path: Path) -> None:
     folder.mkdir()
     shutil.copy(PATCHES / "images" / "Au5nm_0.png", folder / "other.png")
     assert told({"path": str(folder), "pixel_size": 0.8}) == []
+
+
+def test_an_index_without_a_pixel_size_and_images_of_other_space_are_refused(told: Any, tmp_path: Path) -> None:
+    shutil.copy(PATCHES / "images" / "Au5nm_0.png", tmp_path / "one.png")
+    (tmp_path / "index.csv").write_text("image\none.png\n")
+    with pytest.raises(ConfigError, match=r"datasets\.gold\.match\.path: .* has no pixel_size"):
+        told(str(tmp_path))
+    study = every_kind(tmp_path / "study")
+    study["datasets"]["patterns"] |= {"match": str(PATCHES), "size": 4}
+    with pytest.raises(ConfigError, match=r"datasets\.patterns\.match: found the images 'disks'"):
+        study_from(study, "study.yaml", tmp_path)
