@@ -30,6 +30,7 @@ from exitwave.study.plan import (
     memory_of_shard,
     memory_of_table,
     memory_of_training,
+    runtime_of_dataset,
     runtime_of_shard,
     runtime_of_table,
     runtime_of_training,

@@ -14,8 +14,7 @@ rule dataset:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: memory_of_table(images_of(dataset_of(wc))) * attempt,
-        runtime=lambda wc, attempt: runtime_of_table(images_of(dataset_of(wc)))
-        * attempt,
+        runtime=lambda wc, attempt: runtime_of_dataset(dataset_of(wc)) * attempt,
     params:
         block=description("datasets", "dataset"),
         shards=lambda wc: plain(shards_of_dataset(dataset_of(wc))),

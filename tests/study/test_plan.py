@@ -12,6 +12,7 @@ from exitwave.study.plan import (
     memory_of_table,
     memory_of_training,
     plan,
+    runtime_of_dataset,
     runtime_of_shard,
     runtime_of_table,
     runtime_of_training,
@@ -209,6 +210,16 @@ def test_memory_and_time_of_joined_tables_grow_with_the_images():
     assert 2000 < memory_of_table(1000) < memory_of_table(1_000_000) < 5000
     # Two milliseconds an image.
     assert 34 < runtime_of_table(1_000_000) < 1000
+
+
+def test_a_dataset_that_is_matched_takes_the_time_to_look_at_all_that_may_be_drawn(changed, tmp_path):
+    (tmp_path / "micrograph.png").write_bytes(b"looked at by the job alone")
+    many = ("structures.gold.count", 100_000)
+    drawn, matched = (
+        changed(many, ("datasets.gold.size", 100), ("datasets.gold.match", match)) for match in (None, str(tmp_path))
+    )
+    assert runtime_of_dataset(drawn.stage("datasets")[0]) < 12
+    assert runtime_of_dataset(matched.stage("datasets")[0]) > 100
 
 
 def test_smaller_networks_take_less_time_and_disk(changed):

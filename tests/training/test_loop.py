@@ -111,7 +111,13 @@ def test_training_leaves_the_global_random_states_alone(data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "model", [tiny(weight_average=0.9), tiny(architecture="fpn")], ids=["weight average", "network with dropout"]
+    "model",
+    [
+        tiny(weight_average=0.9),
+        tiny(architecture="fpn"),
+        tiny(learning_rate_schedule="cosine", gradient_clip=0.1, focal_weight=1, weight_average=0.5),
+    ],
+    ids=["weight average", "network with dropout", "cosine, clipping and focal loss"],
 )
 def test_killed_training_continues_to_the_identical_result(data, tmp_path, model):
     undisturbed, _ = run(data, model, tmp_path / "a")
@@ -122,6 +128,35 @@ def test_killed_training_continues_to_the_identical_result(data, tmp_path, model
     assert lines[0] == "continues after epoch 2 of 3"
     assert len(lines) == 2
     assert_same(undisturbed, continued)
+
+
+def test_a_cosine_falls_from_the_initial_rate_as_that_of_pytorch(data, tmp_path):
+    model = tiny(epochs=4, learning_rate_schedule="cosine", learning_rate=2e-3)
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=model.learning_rate)
+    schedule, expected = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=4), []
+    for _ in range(4):
+        expected.append(schedule.get_last_lr()[0])
+        optimiser.step()
+        schedule.step()
+    result, _ = run(data, model, tmp_path)
+    np.testing.assert_allclose(result.history.learning_rate, expected)
+
+
+def test_no_step_has_gradients_longer_than_the_clip(data, tmp_path, monkeypatch):
+    norms = []
+    step = torch.optim.Adam.step
+
+    def spy(optimiser, *arguments, **named):
+        gradients = [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
+        norms.append(float(torch.linalg.vector_norm(torch.stack([g.norm() for g in gradients]))))
+        return step(optimiser, *arguments, **named)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", spy)
+    run(data, tiny(epochs=1), tmp_path / "free")
+    free = max(norms)
+    norms.clear()
+    run(data, tiny(epochs=1, gradient_clip=free / 10), tmp_path / "cut")
+    assert max(norms) == pytest.approx(free / 10, rel=1e-3)
 
 
 def redrawn(data, epoch):

@@ -37,11 +37,30 @@ def test_weights_of_the_two_terms_are_linear(predictions):
     )
 
 
+@pytest.mark.parametrize("gamma", [1.0, 2.0, 3.5])
+def test_focal_loss_equals_that_of_segmentation_models_pytorch(predictions, gamma):
+    from segmentation_models_pytorch.losses import FocalLoss
+
+    logits, labels = predictions
+    loss = segmentation_loss(soft_sums(3 * logits, labels, gamma), 0, 0, focal_weight=2)
+    expected = 2 * FocalLoss("binary", gamma=gamma)(3 * logits[:, None], labels[:, None])
+    assert float(loss) == pytest.approx(float(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize("logit", [-1e4, 0.0, 1e4])
+def test_focal_loss_has_finite_gradients_however_certain_a_prediction_is(logit):
+    for label in (0.0, 1.0):
+        logits = torch.full((2, 2), logit, requires_grad=True)
+        segmentation_loss(soft_sums(logits, torch.full((2, 2), label), 1.0), 0, 0, 1).backward()
+        assert torch.isfinite(logits.grad).all()
+
+
 def test_loss_of_a_set_does_not_depend_on_its_batches(predictions):
     logits, labels = predictions
-    parts = soft_sums(logits[:2], labels[:2]) + soft_sums(logits[2:], labels[2:])
-    whole = soft_sums(logits, labels)
-    assert float(segmentation_loss(parts, 1, 1)) == pytest.approx(float(segmentation_loss(whole, 1, 1)), rel=1e-12)
+    parts = soft_sums(logits[:2], labels[:2], 2) + soft_sums(logits[2:], labels[2:], 2)
+    whole = soft_sums(logits, labels, 2)
+    loss, expected = (float(segmentation_loss(sums, 1, 1, 1)) for sums in (parts, whole))
+    assert loss == pytest.approx(expected, rel=1e-12)
 
 
 def test_loss_is_finite_where_nothing_is_labelled_and_predictions_are_certain():

@@ -145,7 +145,7 @@ def check_benchmark_folder(
     path = Path(path)
     if not os.path.isdir(path):
         raise ConfigError(f"benchmark path {path} is no folder; needed: a folder with images and an index.csv")
-    told = f"{', '.join(needed[:-1])} and {needed[-1]}"
+    told = " and ".join(filter(None, (", ".join(needed[:-1]), needed[-1])))
     if not os.path.isfile(path / "index.csv"):
         raise ConfigError(f"benchmark path {path} has no index.csv; needed: one with the columns {told}")
     try:

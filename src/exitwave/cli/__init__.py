@@ -14,7 +14,7 @@ import typer
 
 from exitwave.cli import fetch
 from exitwave.cli.literature import mine
-from exitwave.cli.own_data import atoms, describe, segment, strain
+from exitwave.cli.own_data import atoms, describe, fingerprint, segment, strain
 from exitwave.errors import ExitwaveError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -22,7 +22,7 @@ config_app = typer.Typer(no_args_is_help=True, help="Look at a config before any
 app.add_typer(config_app, name="config")
 app.add_typer(fetch.app, name="fetch")
 
-for command in (segment, strain, atoms, describe, mine):
+for command in (segment, strain, atoms, describe, fingerprint, mine):
     app.command()(command)
 
 DEFAULT_CONFIG = Path("config/config.yaml")
@@ -42,7 +42,7 @@ def show(
     from exitwave.config.structures import Structures
     from exitwave.report.figures import plan_of_report
     from exitwave.structures.kinds import crystals_told
-    from exitwave.study.doubts import doubts
+    from exitwave.study.doubts import doubts, scored_on_matched
     from exitwave.study.link import load_study
     from exitwave.study.plan import plan
     from exitwave.study.sharding import sharding_doubts, shardings
@@ -78,7 +78,7 @@ def show(
     for one in shardings(study):
         text = f"{one.name}: shard_size {one.size}, {one.told(one.size)}; proposed: {one.proposed}"
         console.print(text, markup=False, highlight=False)
-    for doubt in [*doubts(study), *sharding_doubts(study)]:
+    for doubt in [*doubts(study), *scored_on_matched(study), *sharding_doubts(study)]:
         typer.echo(f"warning: {doubt}", err=True)
 
 

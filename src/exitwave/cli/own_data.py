@@ -1,4 +1,4 @@
-"""The commands for images and scans of one's own: segment, strain, atoms, describe."""
+"""The commands for images and scans of one's own: segment, strain, atoms, describe, fingerprint."""
 
 from __future__ import annotations
 
@@ -308,4 +308,43 @@ def _check(checked: Sequence[Checked]) -> None:
     wrong, without = sum(bool(one.wrong) for one in checked), sum(not one.described for one in checked)
     typer.echo(f"{len(checked) - wrong - without} sidecars are right, {wrong} wrong; {without} images have none")
     if wrong:
+        raise typer.Exit(1)
+
+
+def fingerprint(
+    images: Annotated[
+        list[Path], typer.Argument(help="micrographs: DM3, DM4, EMD, SER, MRC, TIFF, PNG ..., or folders of them")
+    ],
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="name of a dataset in results/datasets, its folder, or its manifest; the only one if left out"
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="folder for a table and a picture")] = Path("fingerprint"),
+    pixel_size: PixelSize = None,
+) -> None:
+    """Show where images lie among the simulated images of a dataset: spectrum, grey values, autocorrelation."""
+    from exitwave.jobs.apply import find_images
+    from exitwave.jobs.fingerprint import Seen, find_dataset, place_files, surroundings_of, write_results
+    from exitwave.report.fingerprint_table import print_fingerprints
+
+    manifest = find_dataset(dataset)
+    among, seen, skipped = surroundings_of(manifest), [], 0
+    for one in place_files(find_images(images), among, pixel_size):
+        if isinstance(one, Seen):
+            warned = "warning: " if one.place.outside else ""
+            typer.echo(f"{warned}{one.told}", err=one.place.outside)
+            for told in one.image.warnings:
+                typer.echo(f"warning: {one.image.name}: {told}", err=True)
+            seen.append(one)
+        else:
+            typer.echo(f"skipped: {one[1]}", err=True)
+            skipped += 1
+    if seen:
+        write_results(seen, among, output, manifest.parent.name)
+        print_fingerprints([one.place for one in seen], among)
+        outside = sum(one.place.outside for one in seen)
+        typer.echo(f"{outside} of {len(seen)} images lie outside of {manifest.parent.name}; results in {output}")
+    if skipped:
         raise typer.Exit(1)

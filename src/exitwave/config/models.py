@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
@@ -121,12 +122,27 @@ class Network(Block):
     batch_size: Whole = Field(16, ge=1, description="images in a step")
     learning_rate: Positive = Field(1e-3, description="initial learning rate of Adam")
     learning_rate_decay: Annotated[float, Field(gt=0, le=1)] = Field(0.8, description="factor after every epoch")
+    learning_rate_schedule: Literal["decay", "cosine"] = Field(
+        "decay",
+        description="decay: by learning_rate_decay; cosine: half a wave over all epochs, from the initial rate towards "
+        "0, whatever the decay",
+    )
+    gradient_clip: NonNegative = Field(
+        0.0, description="largest norm of the gradients in a step, to which longer ones are cut; 0: none is cut"
+    )
     augmentation: bool = Field(True, description="random quarter turns and flips of training images")
     weight_average: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0,
         description="decay per step of an exponential moving average of the weights, which is then validated and "
         "kept in their place; 0: none",
     )
+
+    def rate_of(self, epoch: int) -> float:
+        """Learning rate of an epoch, counted from 1."""
+        if self.learning_rate_schedule == "cosine":
+            # Loshchilov and Hutter, SGDR, ICLR 2017, without restarts, a step an epoch.
+            return self.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / self.epochs)) / 2
+        return self.learning_rate * self.learning_rate_decay ** (epoch - 1)
 
     def parts(self) -> dict[str, Any]:
         """Keys that say what the network is built of, with their values: weights fit networks of the same parts."""
@@ -170,11 +186,19 @@ class Segmentation(PixelNetwork):
     target: MaskTarget = Field(MaskTarget(), description="mask that is learned")
     cross_entropy_weight: NonNegative = Field(1.0, description="weight of the cross-entropy in the loss")
     dice_weight: NonNegative = Field(1.0, description="weight of the Dice (F1) term in the loss")
+    focal_weight: NonNegative = Field(
+        0.0, description="weight of the focal loss in the loss: cross-entropy in which pixels that are right count less"
+    )
+    focal_gamma: Annotated[float, Field(ge=1)] = Field(
+        2.0, description="how much less: by the probability of being wrong to this power"
+    )
 
     @model_validator(mode="after")
     def _some_loss(self) -> Segmentation:
-        if self.cross_entropy_weight + self.dice_weight == 0:
-            raise ValueError("cross_entropy_weight and dice_weight are both 0; allowed: at least one above 0")
+        if self.cross_entropy_weight + self.dice_weight + self.focal_weight == 0:
+            raise ValueError(
+                "cross_entropy_weight, dice_weight and focal_weight are all 0; allowed: at least one above 0"
+            )
         return self
 
 

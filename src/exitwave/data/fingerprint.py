@@ -60,9 +60,17 @@ def fingerprint(manifest: Columns) -> dict[str, Any]:
             name: _of_column(manifest[name], UNITS.get(name, ""))
             for name in sorted(set(manifest.columns) - _DESCRIPTIONS)
         },
-        "sample": _of_images(_sample(manifest)),
+        "sample": _of_images(training_sample(manifest)),
         "warnings": _warnings(manifest),
     }
+
+
+def training_sample(manifest: Columns) -> pd.DataFrame:
+    """Where at most ``SAMPLE`` training images stand, always the same of the same dataset."""
+    train = np.flatnonzero(manifest["split"] == "train")
+    chosen = train[always_same(manifest["image_id"].to_numpy(dtype=object)[train], SAMPLE)]
+    columns = ("shard", "row", "image_id", "structure_id", pixel_column(manifest.columns))
+    return pd.DataFrame({name: manifest[name].iloc[chosen].to_numpy() for name in columns})
 
 
 def power_spectrum(image: NDArray[Any]) -> NDArray[np.float64]:
@@ -123,14 +131,6 @@ def _of_column(values: pd.Series, unit: str) -> dict[str, Any]:
             counts, edges = np.histogram(finite, bins=20)
             result["histogram"] = {"edges": edges.tolist(), "counts": counts.tolist()}
     return result
-
-
-def _sample(manifest: Columns) -> pd.DataFrame:
-    """Where some training images stand, always the same of the same dataset."""
-    train = np.flatnonzero(manifest["split"] == "train")
-    chosen = train[always_same(manifest["image_id"].to_numpy(dtype=object)[train], SAMPLE)]
-    columns = ("shard", "row", "structure_id", pixel_column(manifest.columns))
-    return pd.DataFrame({name: manifest[name].iloc[chosen].to_numpy() for name in columns})
 
 
 def _of_images(sample: pd.DataFrame) -> dict[str, Any]:

@@ -143,26 +143,21 @@ def features(field: NDArray[Any]) -> FloatArray | None:
     """
     if min(field.shape) < SMALLEST_FIELD or not has_contrast(field):
         return None
-    values = _standard(np.asarray(field, np.float64))
+    values = standardised(np.asarray(field, np.float64))
     height, width = values.shape
-    window, frequency, angle, ring, circle = _grid(height, width)
-    seen = window * (values - (window * values).sum() / window.sum())
-    # Below it is rounding.
-    power = np.maximum(np.abs(rfft2(seen)) ** 2 / (window**2).sum(), 1e-8)
-    sizes, sums = (np.bincount(ring.ravel(), weights, len(RINGS) + 1) for weights in (None, power.ravel()))
-    means = np.divide(sums, sizes, out=np.full(len(sizes), np.nan), where=sizes > 0)
+    window, frequency, angle, _, circle = _grid(height, width)
+    power, sizes, rings = power_in_rings(values)
     # What stands out of next to nothing is no pattern.
     logarithm = np.log10(power + 1e-3)
     above = logarithm - (np.bincount(circle.ravel(), logarithm.ravel()) / np.bincount(circle.ravel()))[circle]
-    rings, share = means[1:-1], sizes[1:-1] / sizes[1:-1].sum()
-    there = sizes[1:-1] > 0
+    share, there = sizes / sizes.sum(), sizes > 0
     of_white = rings[there] / (rings[there] @ share[there])
     divergence = float((of_white - 1 - np.log(of_white)) @ share[there])
     # Variance of the mean power of a ring, by the window: pixels at its edge hardly count.
     correlated = height * width * (window**4).sum() / (window**2).sum() ** 2
     by_chance = int(there.sum()) * correlated / (height * width)
     # Cut off as for a network, lest hot pixels that are left weigh more than all others.
-    values = _standard(np.clip(values, *np.percentile(values, PERCENTILES)))
+    values = standardised(np.clip(values, *np.percentile(values, PERCENTILES)))
     coarse, rough = gaussian_filter(values, 3), _squares((values - gaussian_filter(values, 1.5)) ** 2)
     brightness, roughness = _squares(values), np.log10(rough + 1e-6)
     edges = values[1:-1, 1:-1] - (values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:]) / 4
@@ -183,6 +178,31 @@ def features(field: NDArray[Any]) -> FloatArray | None:
         "whiteness": math.log10(max(divergence, 1e-12) / by_chance),
     }
     return np.array([found[name] for name in NAMES])
+
+
+def power_in_rings(values: FloatArray) -> tuple[FloatArray, NDArray[np.intp], FloatArray]:
+    """Power spectrum of a field under a Hann window, and its means over ``RINGS``.
+
+    Parameters
+    ----------
+    values : ndarray [H, W]
+        With variance 1, so that white noise has the power 1 in every ring.
+
+    Returns
+    -------
+    power : ndarray [H, W // 2 + 1]
+    sizes : int array [len(RINGS) - 1]
+        Frequencies in each ring.
+    means : ndarray [len(RINGS) - 1]
+        NaN in a ring that the field is too small for.
+    """
+    window, _, _, ring, _ = _grid(*values.shape)
+    seen = window * (values - (window * values).sum() / window.sum())
+    # Below it is rounding.
+    power = np.maximum(np.abs(rfft2(seen)) ** 2 / (window**2).sum(), 1e-8)
+    sizes, sums = (np.bincount(ring.ravel(), weights, len(RINGS) + 1) for weights in (None, power.ravel()))
+    means = np.divide(sums, sizes, out=np.full(len(sizes), np.nan), where=sizes > 0)
+    return power, sizes[1:-1], means[1:-1]
 
 
 def learn_likeness(found: FloatArray, groups: Sequence[str], edge: int) -> dict[str, Any] | None:
@@ -353,19 +373,20 @@ def _squares(values: FloatArray) -> FloatArray:
 
 
 def _skewness(values: FloatArray) -> float:
-    return math.asinh(float((_standard(values) ** 3).mean()))
+    return math.asinh(float((standardised(values) ** 3).mean()))
 
 
 def _tails(values: FloatArray) -> float:
-    return math.log10(max(float((_standard(values) ** 4).mean()), 1.0))
+    return math.log10(max(float((standardised(values) ** 4).mean()), 1.0))
 
 
-def _standard(values: FloatArray) -> FloatArray:
+def standardised(values: FloatArray) -> FloatArray:
+    """Values with mean 0 and variance 1."""
     return np.asarray((values - values.mean()) / max(float(values.std()), 1e-12))
 
 
 def _correlation(one: FloatArray, other: FloatArray) -> float:
-    return float((_standard(one) * _standard(other)).mean())
+    return float((standardised(one) * standardised(other)).mean())
 
 
 def _short(values: Any) -> Any:

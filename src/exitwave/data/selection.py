@@ -6,7 +6,7 @@ import hashlib
 import heapq
 import logging
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from exitwave.config.datasets import Dataset
 from exitwave.data.columns import UNITS
+from exitwave.data.match import WEIGHT
 from exitwave.data.query import names_in, select, unknown_column
 from exitwave.data.strata import Strata
 from exitwave.errors import DatasetError
@@ -31,6 +32,7 @@ def draw_dataset(
     block: Dataset,
     rng: np.random.Generator,
     limit_rng: np.random.Generator | None = None,
+    weigh: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """Draw a dataset from the metadata of its images.
 
@@ -50,6 +52,8 @@ def draw_dataset(
     limit_rng : Generator, optional
         Draws the values that ``limit`` keeps; ``rng`` if left out. From the same state, a larger limit of a column
         keeps what a smaller one keeps, and more.
+    weigh : callable, optional
+        Adds a column of weights to the images that may be drawn, which are the likelier the larger it is.
 
     Returns
     -------
@@ -63,6 +67,10 @@ def draw_dataset(
         If nothing fulfils the condition, too little does, or a split is empty.
     """
     pool, steps = _pool(tables, block, rng if limit_rng is None else limit_rng)
+    if weigh is not None:
+        for name in block.shares():
+            _check_size(block, name, steps[name])  # before it takes time
+        pool = weigh(pool)
     # Drawn in any case, so that what is impossible is not found as late as in the trainings.
     manifest = _draw(pool, block, rng, steps)
     return pool.assign(pool=True) if block.draw_per_seed else manifest
@@ -182,9 +190,10 @@ def always_same(names: ArrayLike, most: int) -> NDArray[np.intp]:
 
 
 def columns_drawn_by(block: Dataset) -> set[str]:
-    """Columns that the condition, limits and strata of a dataset are about."""
+    """Columns that the condition, limits, strata and match of a dataset are about."""
     of_condition = names_in(str(block.where)) if block.where is not None else set()
-    return of_condition | {_column(name) for name in block.limit} | set(block.strata)
+    of_match = {"pixel_size"} if block.match is not None else set()
+    return of_condition | of_match | {_column(name) for name in block.limit} | set(block.strata)
 
 
 def split_of(position: ArrayLike, block: Dataset) -> NDArray[Any]:
@@ -267,7 +276,7 @@ def _draw(pool: pd.DataFrame, block: Dataset, rng: np.random.Generator, steps: S
             number = wanted[str(source)]
             held = _held_out(number, len(drawn[0]), len(drawn[1]), block)
             drawn = [
-                strata.draw(side, count, rng) if strata else rng.choice(side, size=count, replace=False)
+                strata.draw(side, count, rng) if strata else _chosen(pool, side, count, rng)
                 for side, count in zip(drawn, (number - held, held), strict=True)
             ]
         parts += [pool.loc[np.sort(np.concatenate(drawn))], pool.loc[sides["test"]]]
@@ -282,6 +291,15 @@ def _draw(pool: pd.DataFrame, block: Dataset, rng: np.random.Generator, steps: S
                 "or a larger share"
             )
     return manifest
+
+
+def _chosen(pool: pd.DataFrame, side: NDArray[Any], count: int, rng: np.random.Generator) -> NDArray[Any]:
+    """Labels of images drawn without replacement: all as likely, or by their weights."""
+    weights = None
+    if WEIGHT in pool and count:
+        weights = pool.loc[side, WEIGHT].to_numpy(float)
+        weights = weights / weights.sum()
+    return rng.choice(side, size=count, replace=False, p=weights)
 
 
 def _held_out(number: int, train: int, validation: int, block: Dataset) -> int:

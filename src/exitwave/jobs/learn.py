@@ -19,6 +19,7 @@ from exitwave.config.trainings import Training
 from exitwave.data.batches import keep_open
 from exitwave.data.columns import PIXELS, pixel_column
 from exitwave.data.fingerprint import fingerprint
+from exitwave.data.match import DISTANCE, WEIGHT
 from exitwave.data.selection import columns_drawn_by, draw_dataset, draw_of_network
 from exitwave.data.tables import StoredTable, join_tables, read_table, write_rows, write_table
 from exitwave.data.whole import replace_file, sealed, unsealed
@@ -75,21 +76,28 @@ def make_dataset(description: Description, shards: dict[str, list[str]], manifes
         Parquet and JSON to write.
     """
     block = description.of(Dataset)
+    towards = None
+    if block.match is not None:
+        from exitwave.jobs.match import Towards
+
+        towards = Towards(block.match, int(block.size or 0))
     tables = {name: _drawn_from(paths, columns_drawn_by(block)) for name, paths in shards.items()}
     rng = item_rng(description.seed, "datasets", description.hash)
     # The same for all datasets of a root seed, so that a small limit keeps a part of what a larger one keeps.
     limit_rng = item_rng(description.seed, "limit", "0")
     try:
-        drawn = draw_dataset(tables, block, rng, limit_rng)
+        drawn = draw_dataset(tables, block, rng, limit_rng, towards)
     except ExitwaveError as error:
         raise type(error)(f"datasets.{description.name}.{error}") from error
     drawn = drawn.assign(dataset=description.name, dataset_hash=description.hash)
-    write_rows(manifest, drawn[_OF_A_DRAW])
+    write_rows(manifest, drawn[[*_OF_A_DRAW, *(name for name in (WEIGHT, DISTANCE) if name in drawn)]])
     try:
         content = fingerprint(StoredTable(manifest))
     except ExitwaveError:
         manifest.unlink()  # of images that cannot be looked at
         raise
+    if towards is not None:
+        content["match"] = towards.brought(drawn)
     text = json.dumps(sealed(content), indent=1, sort_keys=True)
     replace_file(summary, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
     log.info("images %s of structures %s", content["images"], content["structures"])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from exitwave.benchmark.kinds import cases_of
+from exitwave.benchmark.micrographs import check_benchmark_folder
 from exitwave.config.benchmarks import Benchmark
-from exitwave.config.datasets import Dataset
+from exitwave.config.datasets import Dataset, Match
 from exitwave.config.disks import Disks
 from exitwave.config.images import Images
 from exitwave.config.models import Network, PixelNetwork
@@ -55,6 +58,8 @@ def _check_dataset(member: Member) -> None:
     sizes = {(m.of(Images).size, *m.of(Images).pixel()) for m in images}
     if len(sizes) > 1:
         raise ConfigError(f"images: the blocks differ in size or pixel_size, {sorted(sizes)}; allowed: equal ones")
+    if block.match is not None:
+        _check_match(block.match, images)
     columns = {m.name: columns_made(m) for m in images}
     for made in columns.values() if block.where is not None else ():
         try:
@@ -63,6 +68,20 @@ def _check_dataset(member: Member) -> None:
             raise ConfigError(f"where: {error}") from error
     known = dict.fromkeys(name for made in columns.values() for name in made)
     check_dataset(block, {m.name: _pool(m) for m in images}, known)
+
+
+def _check_match(match: Match, images: Sequence[Member]) -> None:
+    """Refuse images that are no images of a specimen, and an index that cannot be used."""
+    if others := [m.name for m in images if m.of(Images).pixel()[1] != "Å"]:
+        raise ConfigError(
+            f"match: found the images '{others[0]}', which are no images in real space; allowed: those whose pixel is "
+            "in Å"
+        )
+    if match.index is not None:
+        try:
+            check_benchmark_folder(match.path, match.pixel_size, needed=("image",))
+        except ConfigError as error:
+            raise ConfigError(f"match.path: {error}") from error
 
 
 def _pool(images: Member) -> Pool:

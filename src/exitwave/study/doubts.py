@@ -1,12 +1,17 @@
-"""Values that are allowed but look as if they were meant in another unit than the one they are read in."""
+"""What is allowed but is hardly meant, or should be said: values of another unit, scores on images seen before."""
 
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
+from exitwave.benchmark.cases import datasets_learned
+from exitwave.benchmark.kinds import cases_of
+from exitwave.config.benchmarks import MicrographBenchmark
 from exitwave.config.block import Block
+from exitwave.config.datasets import Dataset
 from exitwave.config.distributions import Normal, bounds
 from exitwave.config.patterns import Diffraction
 from exitwave.study.member import Study
@@ -106,6 +111,29 @@ def doubts(study: Study) -> list[str]:
                     value = _largest(_at(member.block, key))
                     if value and not scale.least <= abs(value) <= scale.most:
                         told[f"{stage}.{name}.{key}: {_in_words(value, scale)}"] = None
+    return list(told)
+
+
+def scored_on_matched(study: Study) -> list[str]:
+    """A sentence for each benchmark of micrographs that the dataset of a network it scores was drawn towards.
+
+    No label of theirs was used, and on development data that may be meant; but the score is to say so.
+    """
+    told: dict[str, None] = {}
+    for benchmark in study.stage("benchmarks"):
+        if not isinstance(benchmark.block, MicrographBenchmark):
+            continue
+        scored = {os.path.realpath(file) for file in cases_of(benchmark.block).files(benchmark.block)}
+        for training in benchmark.upstream["trainings"]:
+            for dataset in datasets_learned(training):
+                match = dataset.of(Dataset).match
+                seen = 0 if match is None else len({os.path.realpath(file) for file in match.micrographs()} & scored)
+                if seen:
+                    told[
+                        f"benchmarks.{benchmark.name}: {seen} of its micrographs are those that the dataset "
+                        f"'{dataset.name}' of '{training.name}' is drawn towards; say so with the score, or keep them "
+                        "back (split: test in the index.csv of match)"
+                    ] = None
     return list(told)
 
 

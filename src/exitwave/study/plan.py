@@ -52,6 +52,8 @@ _SECONDS_OF_A_PIXEL = 1e-7
 """To read an image and make it ready for a network [s]."""
 _SECONDS_OF_AN_IMAGE = 0.002
 """To look at an image of a dataset for its fingerprint [s]."""
+_SECONDS_TO_MATCH = 0.006
+"""To take the fingerprint of an image that may be drawn towards micrographs [s]."""
 _SECONDS_OF_A_BASELINE = 2e-6
 """For all baselines, a pixel of the cases [s]."""
 _PARAMETERS = 2e7
@@ -120,6 +122,17 @@ def runtime_of_table(images: int) -> int:
     return math.ceil(10 + _LONGER * _SECONDS_OF_AN_IMAGE * images / 60)
 
 
+def runtime_of_dataset(dataset: Member) -> int:
+    """Time that a job is given that draws a dataset [min]."""
+    return math.ceil(10 + _LONGER * _seconds_of_dataset(dataset) / 60)
+
+
+def _seconds_of_dataset(dataset: Member) -> float:
+    """Time of one core to look at the images that are drawn, and to compare all that may be with micrographs [s]."""
+    compared = sum(map(pool_size, dataset.upstream["images"])) if dataset.of(Dataset).match else 0
+    return _SECONDS_OF_AN_IMAGE * images_of(dataset) + _SECONDS_TO_MATCH * compared
+
+
 def how_to_train(training: Member) -> dict[str, Any]:
     """Device, precision and threads of a training, which are no part of what it is."""
     block = training.of(Training)
@@ -165,7 +178,7 @@ def plan(study: Study) -> list[StagePlan]:
             rows.append(StagePlan(stage, member.name, member.folder, jobs, items, cost.stored, cost.seconds))
     for member in study.stage("datasets"):
         drawn = images_of(member)
-        seconds = SECONDS_OF_A_JOB / drawn + _SECONDS_OF_AN_IMAGE
+        seconds = (SECONDS_OF_A_JOB + _seconds_of_dataset(member)) / drawn
         rows.append(StagePlan("datasets", member.name, member.folder, 1, drawn, BYTES_OF_A_ROW, seconds))
     for member in study.stage("trainings"):
         seeds, work = member.of(Training).seeds, work_of(member.source("model").of(Network))

@@ -158,7 +158,7 @@ def train(
         start = time.perf_counter()
         if redraw is not None and epoch > 1:
             training = redraw(epoch).to(fabric.device)
-        learning_rate = model.learning_rate * model.learning_rate_decay ** (epoch - 1)
+        learning_rate = model.rate_of(epoch)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch,)))
@@ -239,6 +239,9 @@ def _step(
         return value
     optimiser.zero_grad(set_to_none=True)
     fabric.backward(loss)
+    if task.model.gradient_clip:
+        # Gradients that are not finite show in the next loss.
+        fabric.clip_gradients(forward, optimiser, max_norm=task.model.gradient_clip, error_if_nonfinite=False)
     optimiser.step()
     return value
 

@@ -29,18 +29,22 @@ class PixelSums:
     """Sum of p."""
     labelled: torch.Tensor
     """Sum of y."""
+    focal: torch.Tensor
+    """Sum of the focal loss; 0 where it is not asked for."""
 
     def __add__(self, other: PixelSums) -> PixelSums:
         return PixelSums(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
 
-def soft_sums(logits: torch.Tensor, labels: torch.Tensor) -> PixelSums:
+def soft_sums(logits: torch.Tensor, labels: torch.Tensor, focal_gamma: float | None = None) -> PixelSums:
     """Sums with p the sigmoid of the logits.
 
     Parameters
     ----------
     logits, labels : torch.Tensor, any equal shape
         Labels are 0 or 1 in floating point.
+    focal_gamma : float, optional
+        Exponent of the focal loss, if that is asked for.
     """
     probability = torch.sigmoid(logits)
     return PixelSums(
@@ -49,7 +53,15 @@ def soft_sums(logits: torch.Tensor, labels: torch.Tensor) -> PixelSums:
         overlap=(probability * labels).sum(),
         predicted=probability.sum(),
         labelled=labels.sum(),
+        focal=logits.new_zeros(()) if focal_gamma is None else _focal(logits, labels, focal_gamma),
     )
+
+
+def _focal(logits: torch.Tensor, labels: torch.Tensor, gamma: float) -> torch.Tensor:
+    """Sum of the focal loss: Lin et al., Focal Loss for Dense Object Detection, ICCV 2017, eq. 4, without alpha."""
+    entropy = binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    # The exponential of minus the entropy is the probability of the label.
+    return ((-torch.expm1(-entropy)) ** gamma * entropy).sum()
 
 
 @dataclass(frozen=True)
@@ -61,24 +73,27 @@ class MaskSums:
     """Pixels that are [particle in both, predicted as particle, labelled as particle]."""
 
     @classmethod
-    def of(cls, logits: torch.Tensor, masks: torch.Tensor) -> MaskSums:
+    def of(cls, logits: torch.Tensor, masks: torch.Tensor, focal_gamma: float | None = None) -> MaskSums:
         """Sums of logits in double precision and masks (bool) of equal shape."""
         particle = logits > 0
         hard = torch.stack([(particle & masks).sum(), particle.sum(), masks.sum()])
-        return cls(soft_sums(logits, masks.double()), hard)
+        return cls(soft_sums(logits, masks.double(), focal_gamma), hard)
 
     def __add__(self, other: MaskSums) -> MaskSums:
         return MaskSums(self.soft + other.soft, self.hard + other.hard)
 
 
-def segmentation_loss(sums: PixelSums, cross_entropy_weight: float, dice_weight: float) -> torch.Tensor:
-    """Weighted sum of the mean cross-entropy and of one minus the soft Dice coefficient.
+def segmentation_loss(
+    sums: PixelSums, cross_entropy_weight: float, dice_weight: float, focal_weight: float = 0.0
+) -> torch.Tensor:
+    """Weighted sum of the mean cross-entropy, of one minus the soft Dice coefficient, and of the mean focal loss.
 
     Dice as in Milletari et al., V-Net, 3DV 2016, with plain instead of squared sums in the denominator, so that it is
     the soft F1 score.
     """
     dice = (2 * sums.overlap + _SMOOTHING) / (sums.predicted + sums.labelled + _SMOOTHING)
-    return cross_entropy_weight * sums.cross_entropy / sums.pixels + dice_weight * (1 - dice)
+    loss = cross_entropy_weight * sums.cross_entropy / sums.pixels + dice_weight * (1 - dice)
+    return loss + focal_weight * sums.focal / sums.pixels if focal_weight else loss
 
 
 def f1(overlap: float, predicted: float, labelled: float) -> float:

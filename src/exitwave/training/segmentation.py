@@ -20,7 +20,7 @@ from exitwave.training.task import INPUT, Curves, of_micrographs
 if TYPE_CHECKING:
     import torch
 
-    from exitwave.training.losses import MaskSums
+    from exitwave.training.losses import MaskSums, PixelSums
 
 
 @dataclass(frozen=True)
@@ -58,29 +58,37 @@ class SegmentationTask(PixelTask):
         return {"particle_fraction": spread}
 
     def objective(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy and Dice."""
-        from exitwave.training.losses import segmentation_loss, soft_sums
+        """Cross-entropy, Dice and focal loss."""
+        from exitwave.training.losses import soft_sums
 
-        sums = soft_sums(outputs[:, 0].float(), targets.float())
-        return segmentation_loss(sums, self.model.cross_entropy_weight, self.model.dice_weight)
+        return self._loss(soft_sums(outputs[:, 0].float(), targets.float(), self._gamma))
 
     def sums(self, outputs: torch.Tensor, targets: torch.Tensor) -> MaskSums:
         """Soft and hard sums over pixels."""
         from exitwave.training.losses import MaskSums
 
-        return MaskSums.of(outputs[:, 0].double(), targets)
+        return MaskSums.of(outputs[:, 0].double(), targets, self._gamma)
 
     def scores(self, sums: MaskSums) -> dict[str, float]:
         """Loss and pooled F1, hard and soft."""
-        from exitwave.training.losses import f1, segmentation_loss
+        from exitwave.training.losses import f1
 
         soft = sums.soft
-        loss = segmentation_loss(soft, self.model.cross_entropy_weight, self.model.dice_weight)
         return {
-            "validation_loss": float(loss),
+            "validation_loss": float(self._loss(soft)),
             "validation_f1": f1(*sums.hard.tolist()),
             "validation_f1_soft": f1(float(soft.overlap), float(soft.predicted), float(soft.labelled)),
         }
+
+    @property
+    def _gamma(self) -> float | None:
+        return self.model.focal_gamma if self.model.focal_weight else None
+
+    def _loss(self, sums: PixelSums) -> torch.Tensor:
+        from exitwave.training.losses import segmentation_loss
+
+        model = self.model
+        return segmentation_loss(sums, model.cross_entropy_weight, model.dice_weight, model.focal_weight)
 
     def predict(self, outputs: torch.Tensor) -> torch.Tensor:
         """Probability of each pixel to be particle [n, H, W]."""

@@ -43,6 +43,11 @@ def check_streaming(dataset: Dataset) -> None:
     ConfigError
         One sentence that begins with the key of the training.
     """
+    if dataset.match is not None:
+        raise ConfigError(
+            "streaming: found true with a dataset that is drawn towards micrographs (match), whose images every epoch "
+            "draws anew; allowed: streaming: false, or no match"
+        )
     tree = ast.parse((dataset.where or "True").strip().replace("\n", " "), mode="eval")
     named = {
         "where": {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)},
