@@ -53,7 +53,9 @@ structures:
     vacancies: {uniform: [0, 0.02]}
     contamination: {choice: [0, 5]}
   perfect: {kind: monolayer, count: 4, field_of_view: 40, layers: {uniform: [1, 2]}, stacking: random}
+  mapped: {kind: monolayer, source: maps, count: 4, field_of_view: 40}
 exit_waves:
+  densities: {structures: mapped, kind: ldos, bias: {uniform: [0.3, 0.5]}}
   waves: {structures: particles, kind: plane_wave, sampling: 0.4, frozen_phonons: 2, thickness_series: 10}
   matrices:
     structures: prototypes
@@ -139,6 +141,17 @@ images:
     background: 0.002
     dose: {loguniform: [1.0e+4, 1.0e+6]}
     labels: [columns]
+  tunnelling:
+    exit_waves: densities
+    kind: stm
+    per_structure: 2
+    pixel_size: 0.25
+    size: 96
+    height: {uniform: [3.5, 5]}
+    tip_radius: {uniform: [0, 1]}
+    scan: {jitter: {uniform: [0, 0.3]}, drift: {uniform: [0, 1]}}
+    relief: {noise: {uniform: [0, 0.02]}, slow_noise: 0.01, line_noise: 0.01, slope: {uniform: [0, 5]}}
+    labels: [columns]
   real: {kind: micrographs, path: MICROGRAPHS, per_structure: 2, pixel_size: 0.8, size: 64}
 datasets:
   images: {images: hrtem, validation: 0.3, test: 0.3}
@@ -165,6 +178,17 @@ benchmarks:
   disks: {kind: simulated, datasets: [patterns], trainings: [disks], by: [semiangle, specimen_thickness, prototype]}
   atoms: {kind: simulated, datasets: [layers], trainings: [atoms], by: [dose, bravais]}
   strain: {kind: strain, images: scan, tuned_on: patterns, trainings: [disks]}
+  tunnelling:
+    exit_waves: densities
+    kind: stm
+    per_structure: 2
+    pixel_size: 0.25
+    size: 96
+    height: {uniform: [3.5, 5]}
+    tip_radius: {uniform: [0, 1]}
+    scan: {jitter: {uniform: [0, 0.3]}, drift: {uniform: [0, 1]}}
+    relief: {noise: {uniform: [0, 0.02]}, slow_noise: 0.01, line_noise: 0.01, slope: {uniform: [0, 5]}}
+    labels: [columns]
   real: {kind: micrographs, path: ROOT/resources/micrographs/scottlab_hrtem_patches, trainings: [masks]}
   scanned:
     kind: datacube
