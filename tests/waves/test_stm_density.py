@@ -99,7 +99,7 @@ def test_a_density_of_a_file_goes_on_as_its_states_do() -> None:
     grid, cell, positions = on_grid()
     found = continued(grid, cell, positions[:, 2].max(), HEIGHTS, 3.0, "by hand", depth=0.0)
     exact = density_above(states(), ALL, HEIGHTS)
-    for height in (2.5, 3.0, 4.0, 8.0, 12.0):
+    for height in (2.5, 3.0, 4.0, 8.0):
         mean, expected = found[at(height)].mean(), exact[at(height)].mean()
         assert mean == pytest.approx(expected, rel=0.02), height
     slope = -np.log(found[at(8)].mean() / found[at(2)].mean()) / 6
@@ -114,15 +114,15 @@ def test_a_density_of_a_file_goes_on_as_its_states_do() -> None:
 def test_a_density_of_a_file_goes_on_as_that_of_bundled_states(name: str) -> None:
     one = bundled(name)
     shares = occupations(one, -0.5, "band_edge", 0.05)
-    z = np.arange(2.0, 3.6, 0.1)
+    z = np.arange(2.0, 4.05, 0.1)
     grid = np.zeros((4 * int(np.abs(one.beams).max()) + 1,) * 2 + (160,))
-    grid[:, :, 40:56] = density_above(one, shares, z).transpose(2, 1, 0)
+    grid[:, :, 40:61] = density_above(one, shares, z).transpose(2, 1, 0)
     grid[:, :, 39] = grid[:, :, 40]  # below what is asked for
     cell = np.diag([0.0, 0.0, 16.0])
     cell[:2, :2] = one.cell
-    found, exact = continued(grid, cell, 2.0, HEIGHTS, 3.0, name), density_above(one, shares, HEIGHTS)
-    for height in (4.0, 6.0, 8.0):
-        assert found[at(height)].mean() == pytest.approx(exact[at(height)].mean(), rel=0.25), height
+    found, exact = continued(grid, cell, 2.0, HEIGHTS, 3.5, name), density_above(one, shares, HEIGHTS)
+    for height in (4.0, 5.0, 6.0):
+        assert found[at(height)].mean() == pytest.approx(exact[at(height)].mean(), rel=0.15), height
         spread, expected = (np.ptp(d[at(height)]) / d[at(height)].mean() for d in (found, exact))
         assert spread == pytest.approx(expected, rel=0.3, abs=0.01), height
 

@@ -60,7 +60,7 @@ class LocalDensity(ExitWaves):
         "makes up for few k-points",
     )
     join: Annotated[float, Field(ge=2, le=6)] = Field(
-        3.0,
+        3.5,
         description="height above the topmost atom at which the density of a PARCHG or cube file gives way to its "
         "continuation [Å]: as far as its basis set or cut-off lets it fall as it must",
     )

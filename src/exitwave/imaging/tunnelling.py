@@ -20,8 +20,8 @@ _SPACING = 0.1
 """Of the places over a cell between which splines interpolate [Å]."""
 _FINE = 0.05
 """Between heights at which a density is sought; it is a straight line between them to 1e-5."""
-_PAD = 6
-"""Places by which a cell is continued on all sides: a spline forgets so far what is not there."""
+_PAD = 8
+"""Places by which a cell, and planes by which heights, are continued: a spline forgets what ends so far away."""
 
 
 def logarithm(density: FloatArray, vectors: FloatArray, radius: float) -> FloatArray:
@@ -139,25 +139,24 @@ def currents_at(
     corner, vectors, places : float64
         As of :func:`over_cell`.
     tip : float64 [...]
-        Height at each place [Å]; beyond the planes the logarithm goes on as a straight line.
+        Height at each place [Å]; up to six planes beyond the given ones the logarithm goes on as a straight line.
 
     Returns
     -------
     float64 [...]
         [1/Å³]
     """
-    step, inside = heights[1] - heights[0], np.clip(tip, heights[0], heights[-1])
-    padded = np.pad(log_density, ((0, 0), (_PAD, _PAD), (_PAD, _PAD)), mode="wrap")
+    step, beyond = heights[1] - heights[0], np.arange(1, _PAD + 1)[:, None, None]
+    below = log_density[0] - beyond[::-1] * (log_density[1] - log_density[0])
+    above = log_density[-1] + beyond * (log_density[-1] - log_density[-2])
+    padded = np.pad(np.concatenate([below, log_density, above]), ((0, 0), (_PAD, _PAD), (_PAD, _PAD)), mode="wrap")
     rows, columns = _indices(log_density.shape[1:], corner, vectors, places)
     at = [
-        (inside - heights[0]) / step,
+        (tip - heights[0]) / step + _PAD,
         rows % log_density.shape[1] + _PAD,
         columns % log_density.shape[2] + _PAD,
     ]
-    found = map_coordinates(padded, at, order=3, mode="nearest")
-    ends = [(log_density[k + 1] - log_density[k]).mean() / step for k in (0, -2)]
-    found += np.where(tip < inside, ends[0], ends[1]) * (tip - inside)
-    return np.asarray(np.exp(found), np.float64)
+    return np.asarray(np.exp(map_coordinates(padded, at, order=3, mode="nearest")), np.float64)
 
 
 def _indices(

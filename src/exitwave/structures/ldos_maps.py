@@ -36,9 +36,10 @@ def layers_of_maps(path: PurePath | None, names: Sequence[str]) -> tuple[Monolay
     if not files or len(files) < len(set(names)):
         there = sorted(Path(file).stem for file in map_files(path))
         lacking = [name for name in names if not map_files(path, [name])]
+        found = f"'{lacking[0]}', which is not" if lacking else "none"
         raise StructureError(
-            f"maps: found {f'{lacking[0]!r}, which is' if lacking else 'none'} not in '{root}'; allowed: "
-            f"{', '.join(there) or 'a folder with PARCHG, .cube, .gpw or .npz'}"
+            f"maps: found {found} in '{root}'; allowed: "
+            f"{', '.join(there) or 'a folder with files of PARCHG, .cube, .gpw or .npz'}"
         )
     return tuple(layer_of_map(file, root) for file in mixed_files(root, files))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 
 from exitwave.errors import StructureError
 from exitwave.waves.vacuum_states import HBAR2_2M
@@ -15,8 +16,14 @@ G_MAX = 7.0
 POTENTIAL, RANGE = 3.05, 1.15
 """Mean potential 2 Å above the topmost atom [eV below the vacuum level], and how far it reaches [Å]: about that of
 graphene and of MoS2 in the maps that exitwave comes with."""
-FITTED = 1.0
+FITTED = 1.5
 """Ångströms below the join over which decays are fitted."""
+_NEAR = 1.0
+"""The same of what varies in the plane."""
+_DECAYS, _LEAST_DECAY, _SMALL = 60, 0.75, 0.02
+"""Decays that are fitted, the slowest of them against that of the mean, and the share below which one is noise."""
+_SLOWEST = 0.2
+"""Decay of a mean density [1/Å] below which there is no vacuum."""
 _NOTHING = 1e-3
 """Of the mean: Fourier coefficients below this are noise, and not continued."""
 _LEAST = 1e-6
@@ -34,10 +41,11 @@ def continued(
 ) -> FloatArray:
     """A density on a grid, and above the join its continuation.
 
-    A density of one state is the square of its amplitude, whose Fourier coefficients fall exponentially in the vacuum,
-    each with its own decay. So the root of the density is continued: every coefficient as fast as it falls in the last
-    ångström below the join, and none slower than the mean. As the potential of the layer ends, decays become faster:
-    kappa^2 grows by 2 m dV / hbar^2. States of different energies make the mean fall slower far away than this says.
+    States of different energies and wave vectors fall with decays of their own: the mean of a density is a sum of
+    exponentials with positive weights, which are fitted to it below the join, over `FITTED`. What varies in the plane
+    is continued as of one state, whose density is the square of its amplitude: Fourier coefficients of the root fall
+    against their mean as they do below the join, and never rise. As the potential of the layer ends, decays become
+    faster: kappa^2 grows by 2 m dV / hbar^2. How far off that can be is told in ``docs/stm.md``.
 
     Parameters
     ----------
@@ -78,47 +86,70 @@ def continued(
             f"'{name}' has a mean density of {means.min():.3g} 1/Å³ at a height of {z[means.argmin()]:.2f} Å; allowed: "
             "states that reach above the layer, such as those of a bias beyond the edge of a band"
         )
-    spectra = _spectra(np.sqrt(np.maximum(held, _LEAST * means)), cell)
-    fitted = (z > join - FITTED - step / 2) & (z < join + step / 2)
-    sizes = np.log(np.maximum(np.abs(spectra[fitted]), 1e-300)).reshape(fitted.sum(), -1)
-    decays = -np.polyfit(z[fitted], sizes, 1)[0].reshape(spectra.shape[1:])
-    if decays[0, 0] <= 0:
+    window = (z > join - FITTED - step / 2) & (z < join + step / 2)
+    decay = -np.polyfit(z[window], np.log(means[window]), 1)[0] / 2
+    if decay < _SLOWEST:
         raise StructureError(
             f"'{name}' has a density that does not fall up to {join:g} Å above its topmost atom; allowed: a vacuum "
             "above the layer, or a lower join"
         )
-    decays = np.maximum(decays, decays[0, 0])
-    size = np.abs(spectra[:, :1, :1])
-    relative = spectra / size
-    at_join = _between(z, relative, join)
+    sizes = _means(z, means, window, decay, np.asarray(heights, np.float64), join, depth)
+    spectra = _spectra(np.sqrt(np.maximum(held, _LEAST * means)), cell)
+    spectra = spectra / np.abs(spectra[:, :1, :1])
+    near = window & (z > join - _NEAR - step / 2)
+    logarithms = np.log(np.maximum(np.abs(spectra[near]), 1e-300)).reshape(near.sum(), -1)
+    falls = np.maximum(-np.polyfit(z[near], logarithms, 1)[0], 0).reshape(spectra.shape[1:])
+    at_join = _between(z, spectra, join)
     at_join[np.abs(at_join) < _NOTHING] = 0
-    log_size = np.log(size[:, 0, 0])
-    found = np.empty((len(heights), *spectra.shape[1:]), np.complex128)
-    for place, height in enumerate(heights):
-        if height <= join:
-            found[place] = _between(z, relative, height) * np.exp(np.interp(height, z, log_size))
-        else:
-            fallen = _fallen(decays, depth, float(z[fitted].mean()), join, height)
-            found[place] = at_join * np.exp(np.interp(join, z, log_size) - fallen)
-    return np.asarray(_squared(found))
+    found = np.stack(
+        [
+            _between(z, spectra, height) if height <= join else at_join * np.exp(-falls * (height - join))
+            for height in map(float, heights)
+        ]
+    )
+    values = _squared(found)
+    return np.asarray(values * (sizes / values.mean(axis=(1, 2)))[:, None, None])
 
 
-def _fallen(decays: FloatArray, depth: float, known: float, low: float, high: float) -> FloatArray:
-    """Integral of decays from one height to another, of which those at a height are known."""
-    z = np.linspace(low, high, max(2, int((high - low) / 0.1) + 1))
-    z = (z[1:] + z[:-1]) / 2
-    step = (high - low) / len(z)
-    potential = -depth * (np.exp(-(z - 2) / RANGE) - np.exp(-(known - 2) / RANGE))
-    return np.asarray(np.sqrt(decays**2 + potential[:, None, None] / HBAR2_2M).sum(axis=0) * step)
+def _means(
+    z: FloatArray,
+    means: FloatArray,
+    window: NDArray[np.bool_],
+    decay: float,
+    heights: FloatArray,
+    join: float,
+    depth: float,
+) -> FloatArray:
+    """Mean density at heights: what it is below the join, and above it a sum of exponentials fitted to it."""
+    decays = np.linspace(_LEAST_DECAY * decay, 2 * decay, _DECAYS)
+    below, above = (_exponentials(at, decays, join, depth) for at in (z[window], heights))
+    weights, _ = nnls(below / means[window, None], np.ones(window.sum()))
+    weights[weights < _SMALL * weights.sum()] = 0
+    # What was small is not lost, and at the join nothing jumps.
+    weights *= np.exp(np.interp(join, z, np.log(means))) / weights.sum()
+    return np.where(heights <= join, np.exp(np.interp(heights, z, np.log(means))), above @ weights)
+
+
+def _exponentials(z: FloatArray, decays: FloatArray, join: float, depth: float) -> FloatArray:
+    """Squares of waves at heights [heights, decays], 1 at the join, where they have these decays."""
+    fine = np.linspace(min(join, float(z.min())), max(join, float(z.max())) + 1e-9, 400)
+    middle = (fine[1:] + fine[:-1]) / 2
+    potential = -depth * (np.exp(-(middle - 2) / RANGE) - np.exp(-(join - 2) / RANGE))
+    squared = decays**2 + potential[:, None] / HBAR2_2M
+    steps = np.sqrt(np.maximum(squared, 0)) * (fine[1] - fine[0])
+    fallen = np.concatenate([np.zeros((1, len(decays))), np.cumsum(steps, axis=0)])
+    return np.asarray(
+        np.exp(-2 * np.stack([np.interp(z, fine, one) - np.interp(join, fine, one) for one in fallen.T], axis=1))
+    )
 
 
 def _squared(spectra: NDArray[np.complex128]) -> FloatArray:
     """Squares of real waves, over a grid that holds twice their frequencies."""
     number = spectra.shape[-1]
-    most = (number - 1) // 2
+    most, wide_number = (number - 1) // 2, 2 * number - 1
     index = np.fft.ifftshift(np.arange(-most, most + 1))
-    wide = np.zeros((len(spectra), 2 * number - 1, 2 * number - 1), np.complex128)
-    wide[:, index[:, None] % (2 * number - 1), index % (2 * number - 1)] = spectra
+    wide = np.zeros((len(spectra), wide_number, wide_number), np.complex128)
+    wide[:, index[:, None] % wide_number, index % wide_number] = spectra
     return np.asarray(np.fft.ifft2(wide, norm="forward").real ** 2)
 
 
