@@ -126,7 +126,7 @@ LAYERS = {
     "MoS2": Layer(trigonal_prism(3.160, 3.172, "Mo", "S"), BRONSEMA, *SEMI),
     "silicene": Layer(buckled(3.87, 0.45, "Si"), CAHANGIROV, (9, 9), (48, 48), relax=True, corner=0.15),
     "black_P": Layer(puckered(3.3136, 4.3763, "P2", "P2", 1.065), BROWN, (8, 6), (16, 12)),
-    "FeSe": Layer(square(3.77, 1.47, "Fe", "Se"), "bulk crystal, T. M. McQueen et al., Phys. Rev. B 79 (2009) 014522", (8, 8), (16, 16)),
+    "FeSe": Layer(square(3.77, 1.47, "Fe", "Se"), "bulk crystal, T. M. McQueen et al., Phys. Rev. B 79 (2009) 014522", (8, 8), (10, 10)),
     "WS2": Layer(trigonal_prism(3.153, 3.142, "W", "S"), SCHUTTE, *SEMI),
     "MoSe2": Layer(trigonal_prism(3.289, 3.335, "Mo", "Se"), BRONSEMA, *SEMI),
     "WSe2": Layer(trigonal_prism(3.282, 3.341, "W", "Se"), SCHUTTE, *SEMI),

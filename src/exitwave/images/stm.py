@@ -157,7 +157,7 @@ def _surface(log_density: FloatArray, setpoint: float, height: float) -> FloatAr
             raise StructureError(f"setpoint: found {error}") from error
         raise StructureError(
             f"height: found {height:g} Å, at which the surface of constant current leaves the heights from "
-            f"{LOWEST:g} to {HIGHEST:g} Å; allowed: a height farther from these"
+            f"{LOWEST - 1:g} to {HIGHEST:g} Å; allowed: a height farther from these"
         ) from error
 
 

@@ -20,6 +20,8 @@ _SPACING = 0.1
 """Of the places over a cell between which splines interpolate [Å]."""
 _FINE = 0.05
 """Between heights at which a density is sought; it is a straight line between them to 1e-5."""
+_BELOW = 4
+"""Planes that are added below, for dark places."""
 _PAD = 8
 """Places by which a cell, and planes by which heights, are continued: a spline forgets what ends so far away."""
 
@@ -79,16 +81,22 @@ def heights_of(log_density: FloatArray, heights: FloatArray, setpoint: float) ->
     Returns
     -------
     float64 [rows, columns]
+        Also up to four steps below the lowest plane, where the logarithm goes on as a straight line: into dark places
+        of a density that has nodes.
 
     Raises
     ------
     ValueError
         If the density is nowhere the setpoint, at some place of the cell.
     """
-    fine = np.linspace(heights[0], heights[-1], round((heights[-1] - heights[0]) / _FINE) + 1)
-    above = CubicSpline(heights, log_density)(fine) - math.log(setpoint)
+    step = heights[1] - heights[0]
+    below = np.arange(-_BELOW, 0)
+    held = np.concatenate([log_density[0] + below[:, None, None] * (log_density[1] - log_density[0]), log_density])
+    planes = np.concatenate([heights[0] + below * step, heights])
+    fine = np.linspace(planes[0], planes[-1], round((planes[-1] - planes[0]) / _FINE) + 1)
+    above = CubicSpline(planes, held)(fine) - math.log(setpoint)
     if (above[0] < 0).any() or (above[-1] > 0).any():
-        low, high = np.exp(log_density[-1].max()), np.exp(log_density[0].min())
+        low, high = np.exp(held[-1].max()), np.exp(held[0].min())
         raise ValueError(f"{setpoint:.3g} 1/Å³; allowed: from {low:.3g} to {high:.3g} 1/Å³")
     # The highest plane that is still above the setpoint, and the next one.
     last = len(fine) - 1 - (above[::-1] >= 0).argmax(axis=0)
