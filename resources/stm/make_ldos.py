@@ -13,12 +13,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import ase
+import gpaw
 import numpy as np
 from ase import Atoms
 from ase.optimize import BFGS
-
-import gpaw
 from gpaw import GPAW, PW, FermiDirac
+
 from exitwave.waves.gpaw_states import states_of
 from exitwave.waves.vacuum_states import write
 
@@ -112,45 +112,58 @@ def double(a: float, pair: float, outer: float, metal: str, other: str) -> Atoms
 
 
 T, U = 1 / 3, 2 / 3
-WYCKOFF = "lattice constant of the bulk crystal, R. W. G. Wyckoff, Crystal Structures (1963)"
+QUOTED = "lattice constant of the bulk crystal, as usually quoted"
 BRONSEMA = "bulk crystal, K. D. Bronsema et al., Z. Anorg. Allg. Chem. 540/541 (1986) 15"
 SCHUTTE = "bulk crystal, W. J. Schutte et al., J. Solid State Chem. 70 (1987) 207"
-BULK = "lattice constant of the bulk crystal, as tabulated by R. M. A. Lieth (ed.), Preparation and Crystal Growth of Materials with Layered Structures (1977)"
 BROWN = "bulk crystal, A. Brown, S. Rundqvist, Acta Cryst. 19 (1965) 684"
-CAHANGIROV = "lattice constant as computed by PBE; first by S. Cahangirov et al., Phys. Rev. Lett. 102 (2009) 236804, by LDA"
+CAHANGIROV = (
+    "lattice constant as computed by PBE; first by S. Cahangirov et al., Phys. Rev. Lett. 102 (2009) 236804, by LDA"
+)
 COMPUTED = "lattice constant as computed by PBE"
 SEMI, METAL = ((6, 6), (12, 12)), ((9, 9), (18, 18))
 LAYERS = {
-    "graphene": Layer(hexagonal(2.461, "C2", [(T, U, 0), (U, T, 0)]), WYCKOFF, (12, 12), (75, 75), 350, corner=0.12),
-    "hBN": Layer(hexagonal(2.504, "BN", [(T, U, 0), (U, T, 0)]), WYCKOFF, (6, 6), (12, 12), 350),
+    "graphene": Layer(hexagonal(2.461, "C2", [(T, U, 0), (U, T, 0)]), QUOTED, (12, 12), (75, 75), 350, corner=0.12),
+    "hBN": Layer(hexagonal(2.504, "BN", [(T, U, 0), (U, T, 0)]), QUOTED, (6, 6), (12, 12), 350),
     "MoS2": Layer(trigonal_prism(3.160, 3.172, "Mo", "S"), BRONSEMA, *SEMI),
     "silicene": Layer(buckled(3.87, 0.45, "Si"), CAHANGIROV, (9, 9), (48, 48), relax=True, corner=0.15),
     "black_P": Layer(puckered(3.3136, 4.3763, "P2", "P2", 1.065), BROWN, (8, 6), (16, 12)),
-    "FeSe": Layer(square(3.77, 1.47, "Fe", "Se"), "bulk crystal, T. M. McQueen et al., Phys. Rev. B 79 (2009) 014522", (8, 8), (10, 10)),
+    "FeSe": Layer(
+        square(3.77, 1.47, "Fe", "Se"),
+        "bulk crystal, T. M. McQueen et al., Phys. Rev. B 79 (2009) 014522",
+        (8, 8),
+        (10, 10),
+    ),
     "WS2": Layer(trigonal_prism(3.153, 3.142, "W", "S"), SCHUTTE, *SEMI),
     "MoSe2": Layer(trigonal_prism(3.289, 3.335, "Mo", "Se"), BRONSEMA, *SEMI),
     "WSe2": Layer(trigonal_prism(3.282, 3.341, "W", "Se"), SCHUTTE, *SEMI),
-    "NbSe2": Layer(trigonal_prism(3.445, 3.36, "Nb", "Se"), BULK, *METAL, relax=True),
-    "TiS2": Layer(octahedron(3.407, 2.85, "Ti", "S"), BULK, *METAL, relax=True),
-    "SnS2": Layer(octahedron(3.648, 2.95, "Sn", "S"), BULK, *SEMI, relax=True),
-    "ZrS2": Layer(octahedron(3.662, 2.90, "Zr", "S"), BULK, *SEMI, relax=True),
-    "PtS2": Layer(octahedron(3.543, 2.46, "Pt", "S"), BULK, *SEMI, relax=True),
-    "GaSe": Layer(double(3.755, 2.46, 4.78, "Ga", "Se"), BULK, *SEMI, relax=True),
-    "SnS": Layer(puckered(3.98, 4.33, "SnS", "SSn", 1.35), WYCKOFF, (6, 6), (12, 12), relax=True),
-    "PbO": Layer(square(3.975, 1.18, "O", "Pb"), WYCKOFF, *SEMI, 350, relax=True),
+    "NbSe2": Layer(trigonal_prism(3.445, 3.36, "Nb", "Se"), QUOTED, *METAL, relax=True),
+    "TiS2": Layer(octahedron(3.407, 2.85, "Ti", "S"), QUOTED, *METAL, relax=True),
+    "SnS2": Layer(octahedron(3.648, 2.95, "Sn", "S"), QUOTED, *SEMI, relax=True),
+    "ZrS2": Layer(octahedron(3.662, 2.90, "Zr", "S"), QUOTED, *SEMI, relax=True),
+    "PtS2": Layer(octahedron(3.543, 2.46, "Pt", "S"), QUOTED, *SEMI, relax=True),
+    "GaSe": Layer(double(3.755, 2.46, 4.78, "Ga", "Se"), QUOTED, *SEMI, relax=True),
+    "SnS": Layer(puckered(3.98, 4.33, "SnS", "SSn", 1.35), QUOTED, (6, 6), (12, 12), relax=True),
+    "PbO": Layer(square(3.975, 1.18, "O", "Pb"), QUOTED, *SEMI, 350, relax=True),
     "Ti2C": Layer(hexagonal(3.04, "CTi2", [(0, 0, 0), (T, U, 1.15), (U, T, -1.15)]), COMPUTED, *METAL, relax=True),
-    "MoTe2": Layer(trigonal_prism(3.519, 3.60, "Mo", "Te"), BULK, *SEMI, relax=True),
-    "TaS2": Layer(trigonal_prism(3.314, 3.13, "Ta", "S"), BULK, *METAL, relax=True),
-    "TiSe2": Layer(octahedron(3.540, 3.07, "Ti", "Se"), BULK, *METAL, relax=True),
-    "PtSe2": Layer(octahedron(3.728, 2.60, "Pt", "Se"), BULK, *SEMI, relax=True),
-    "SnSe2": Layer(octahedron(3.811, 3.15, "Sn", "Se"), BULK, *SEMI, relax=True),
-    "HfS2": Layer(octahedron(3.635, 2.90, "Hf", "S"), BULK, *SEMI, relax=True),
-    "GaS": Layer(double(3.587, 2.46, 4.62, "Ga", "S"), BULK, *SEMI, relax=True),
-    "InSe": Layer(double(4.005, 2.80, 5.35, "In", "Se"), BULK, *SEMI, relax=True),
+    "MoTe2": Layer(trigonal_prism(3.519, 3.60, "Mo", "Te"), QUOTED, *SEMI, relax=True),
+    "TaS2": Layer(trigonal_prism(3.314, 3.13, "Ta", "S"), QUOTED, *METAL, relax=True),
+    "TiSe2": Layer(octahedron(3.540, 3.07, "Ti", "Se"), QUOTED, *METAL, relax=True),
+    "PtSe2": Layer(octahedron(3.728, 2.60, "Pt", "Se"), QUOTED, *SEMI, relax=True),
+    "SnSe2": Layer(octahedron(3.811, 3.15, "Sn", "Se"), QUOTED, *SEMI, relax=True),
+    "HfS2": Layer(octahedron(3.635, 2.90, "Hf", "S"), QUOTED, *SEMI, relax=True),
+    "GaS": Layer(double(3.587, 2.46, 4.62, "Ga", "S"), QUOTED, *SEMI, relax=True),
+    "InSe": Layer(double(4.005, 2.80, 5.35, "In", "Se"), QUOTED, *SEMI, relax=True),
     "germanene": Layer(buckled(4.06, 0.69, "Ge"), CAHANGIROV, (9, 9), (48, 48), relax=True, corner=0.15),
     "antimonene": Layer(buckled(4.12, 1.64, "Sb"), COMPUTED, *SEMI, relax=True),
-    "GeS": Layer(puckered(3.641, 4.30, "GeS", "SGe", 1.25), WYCKOFF, (6, 6), (12, 12), relax=True),
-    "Ti2CO2": Layer(hexagonal(3.03, "CTi2O2", [(0, 0, 0), (T, U, 1.13), (U, T, -1.13), (U, T, 2.1), (T, U, -2.1)]), COMPUTED, (6, 6), (12, 12), 350, relax=True),
+    "GeS": Layer(puckered(3.641, 4.30, "GeS", "SGe", 1.25), QUOTED, (6, 6), (12, 12), relax=True),
+    "Ti2CO2": Layer(
+        hexagonal(3.03, "CTi2O2", [(0, 0, 0), (T, U, 1.13), (U, T, -1.13), (U, T, 2.1), (T, U, -2.1)]),
+        COMPUTED,
+        (6, 6),
+        (12, 12),
+        350,
+        relax=True,
+    ),
 }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -17,6 +19,7 @@ from exitwave.errors import ConfigError, StructureError
 from exitwave.images import stm
 from exitwave.items import Asked, Item
 from exitwave.structures import monolayers
+from exitwave.study.link import study_from
 from exitwave.waves import ldos
 from surface_states import write_cube, write_parchg
 
@@ -71,8 +74,8 @@ def test_bright_spots_lie_on_the_topmost_atoms_however_the_layer_is_turned() -> 
 
 
 def test_a_layer_that_is_turned_gives_the_image_turned() -> None:
-    _, density, item = made({"maps": ["SnS"], "in_plane": 0}, {}, {})
-    _, turned, other = made({"maps": ["SnS"], "in_plane": 90}, {}, {})
+    _, density, item = made({"maps": ["black_P"], "in_plane": 0}, {}, {})
+    _, turned, other = made({"maps": ["black_P"], "in_plane": 90}, {}, {})
     np.testing.assert_array_equal(density.arrays["density"].values, turned.arrays["density"].values)
 
     def at(one: Item, held: Item, fractions: FloatArray) -> FloatArray:
@@ -139,7 +142,8 @@ def test_files_of_others_give_images_of_their_density(tmp_path: Path, write: Any
     held, waves = {"path": str(tmp_path)}, {"path": str(tmp_path), "bias": None}
     checked(held, waves, {})
     _, density, item = made(held, waves, {"labels": ["columns"]})
-    assert density.row["map"] == name and np.isnan(density.row["bias"])
+    assert density.row["map"] == name
+    assert np.isnan(density.row["bias"])
     # The state is highest along lines through the origin of the cell.
     corner, vectors = density.arrays["cell"].values[0], density.arrays["cell"].values[1:]
     y, x = np.mgrid[:128, :128]
@@ -172,12 +176,12 @@ def test_what_cannot_be_made_is_refused_in_a_sentence() -> None:
 
 def test_a_file_that_is_integrated_takes_no_bias(tmp_path: Path) -> None:
     write_parchg(tmp_path / "PARCHG")
-    with pytest.raises(ConfigError, match="bias: given, but .*PARCHG' holds a density that is integrated"):
+    with pytest.raises(ConfigError, match=r"bias: given, but .*PARCHG' holds a density that is integrated"):
         checked({"path": str(tmp_path)}, {"path": str(tmp_path)}, {})
 
 
 def test_a_setpoint_that_is_nowhere_ends_in_a_sentence() -> None:
-    with pytest.raises(StructureError, match="item 0: setpoint: found 1e.06 1/Å³; allowed: from"):
+    with pytest.raises(StructureError, match=r"item 0: setpoint: found 1e\+06 1/Å³; allowed: from"):
         made({"maps": ["MoS2"]}, {}, {"height": None, "setpoint": 1e6})
 
 
@@ -185,3 +189,15 @@ def test_one_of_height_and_setpoint_is_given() -> None:
     for wrong in ({"height": None}, {"setpoint": 1e-5}, {"height": None, "setpoint": 1e-5, "mode": "constant_height"}):
         with pytest.raises(ValidationError, match="allowed: "):
             Stm.model_validate({**IMAGE, **wrong})
+
+
+def test_the_examples_of_the_page_are_what_they_are_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "stm.md").read_text(encoding="utf-8")
+    first, second = re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    assert len(study_from(yaml.safe_load(first), "stm.md").stage("images")) == 1
+    monkeypatch.chdir(tmp_path)
+    Path("my_densities").mkdir()
+    write_parchg(Path("my_densities/PARCHG_-0.5"))
+    write_cube(Path("my_densities/plus.cube"))
+    own = {**yaml.safe_load(second), "images": {"taken": {**IMAGE, "exit_waves": "densities"}}}
+    assert len(study_from(own, "stm.md").stage("exit_waves")) == 1

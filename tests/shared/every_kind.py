@@ -178,17 +178,6 @@ benchmarks:
   disks: {kind: simulated, datasets: [patterns], trainings: [disks], by: [semiangle, specimen_thickness, prototype]}
   atoms: {kind: simulated, datasets: [layers], trainings: [atoms], by: [dose, bravais]}
   strain: {kind: strain, images: scan, tuned_on: patterns, trainings: [disks]}
-  tunnelling:
-    exit_waves: densities
-    kind: stm
-    per_structure: 2
-    pixel_size: 0.25
-    size: 96
-    height: {uniform: [3.5, 5]}
-    tip_radius: {uniform: [0, 1]}
-    scan: {jitter: {uniform: [0, 0.3]}, drift: {uniform: [0, 1]}}
-    relief: {noise: {uniform: [0, 0.02]}, slow_noise: 0.01, line_noise: 0.01, slope: {uniform: [0, 5]}}
-    labels: [columns]
   real: {kind: micrographs, path: ROOT/resources/micrographs/scottlab_hrtem_patches, trainings: [masks]}
   scanned:
     kind: datacube

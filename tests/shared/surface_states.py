@@ -52,7 +52,7 @@ def on_grid(height: float = 16.0, planes: int = 160) -> tuple[FloatArray, FloatA
     number = 24
     z = np.arange(planes) * height / planes - 4.0
     reciprocal = 2 * np.pi * np.linalg.inv(CELL).T
-    u, v = np.mgrid[:number, :number] / number
+    u, _ = np.mgrid[:number, :number] / number
     flat = kappa(-4.5)
     steep = kappa(-4.5, float(np.linalg.norm(reciprocal[0])))
     # The state of `states`, whose coefficients are those at 2 Å.
@@ -60,7 +60,7 @@ def on_grid(height: float = 16.0, planes: int = 160) -> tuple[FloatArray, FloatA
     wave = np.exp(-flat * (above - 2)) + 0.4 * np.cos(2 * np.pi * u)[..., None] * np.exp(-steep * (above - 2))
     cell = np.zeros((3, 3))
     cell[:2, :2], cell[2, 2] = CELL, height
-    return 2 * wave**2, cell, POSITIONS + [0, 0, 4.0]
+    return 2 * wave**2, cell, POSITIONS + np.array([0, 0, 4.0])
 
 
 def write_parchg(path: Path, tilt: float = 0.0, scale: float = 1.0) -> Path:

@@ -27,7 +27,7 @@ def test_the_bundled_maps_are_layers_and_can_be_chosen() -> None:
     assert len(layers) == len(map_files(None)) == len(list(MAPS.glob("*.npz")))
     (graphene,) = layers_of_maps(None, ["graphene"])
     assert (graphene.formula, graphene.bravais, graphene.source) == ("C", "hexagonal", "graphene.npz")
-    with pytest.raises(StructureError, match="maps: found 'grapheme', which is not in .*; allowed: .*graphene"):
+    with pytest.raises(StructureError, match=r"maps: found 'grapheme', which is not in .*; allowed: .*graphene"):
         layers_of_maps(None, ["grapheme"])
 
 
@@ -51,12 +51,13 @@ def test_files_give_their_layer_and_their_density(tmp_path: Path, kind: str) -> 
     np.testing.assert_allclose(density, expected, rtol=1e-6)
     layer = layer_of_map(str(file), tmp_path)
     np.testing.assert_allclose(layer.cell, CELL, atol=1e-5)
-    assert layer.source == file.name and np.ptp(layer.heights) == pytest.approx(0.9)
+    assert layer.source == file.name
+    assert np.ptp(layer.heights) == pytest.approx(0.9)
 
 
 def test_a_cube_file_without_a_unit_is_refused(tmp_path: Path) -> None:
     file = write_cube(tmp_path / "a.cube", "Bohr", (1, -1, 1))
-    with pytest.raises(StructureError, match="says no unit of its lengths.*allowed: three positive numbers"):
+    with pytest.raises(StructureError, match=r"says no unit of its lengths.*allowed: three positive numbers"):
         layer_of_map(str(file), tmp_path)
 
 
@@ -87,7 +88,8 @@ def test_a_file_of_gpaw_gives_its_layer_but_no_states_without_gpaw(
     with ulm.open(tmp_path / "a.gpw", "w") as writer:
         write_atoms(writer.child("atoms"), atoms)
     layer = layer_of_map(str(tmp_path / "a.gpw"), tmp_path)
-    assert layer.formula == "C" and len(layer.numbers) == 2
+    assert layer.formula == "C"
+    assert len(layer.numbers) == 2
     monkeypatch.setitem(sys.modules, "gpaw", None)
     with pytest.raises(StructureError, match="GPAW, which is not installed; allowed: pip install gpaw"):
         of_file(str(tmp_path / "a.gpw"))

@@ -49,7 +49,7 @@ def test_in_the_vacuum_the_logarithm_falls_by_twice_kappa(across: float) -> None
 
 
 def test_a_density_of_several_beams_is_that_in_closed_form() -> None:
-    grid, cell, _ = on_grid(planes=32)
+    grid, _cell, _ = on_grid(planes=32)
     found = density_above(states(), ALL, np.array([2.0, 4.0, 5.5]))
     spectrum = np.fft.fft2(found, norm="forward")
     for place, plane in enumerate((12, 16, 19)):  # z = 6, 8, 9.5 Å, of an atom at 4 Å
@@ -89,7 +89,8 @@ def test_states_are_read_as_they_were_written(tmp_path: Path) -> None:
     write(states(), tmp_path / "one.npz")
     found = read(tmp_path / "one.npz")
     np.testing.assert_allclose(found.coefficients, states().coefficients, rtol=1e-3)
-    assert found.facts == states().facts and not list(tmp_path.glob("*.partial"))
+    assert found.facts == states().facts
+    assert not list(tmp_path.glob("*.partial"))
 
 
 # --- densities of files -----------------------------------------------------------------------
@@ -128,7 +129,7 @@ def test_a_density_of_a_file_goes_on_as_that_of_bundled_states(name: str) -> Non
 
 
 def test_a_density_that_is_nothing_or_does_not_fall_is_refused() -> None:
-    grid, cell, positions = on_grid()
+    grid, cell, _positions = on_grid()
     with pytest.raises(StructureError, match="'by hand' has a mean density of 0"):
         continued(0 * grid, cell, 4.0, HEIGHTS, 3.0, "by hand")
     with pytest.raises(StructureError, match="does not fall"):
@@ -178,7 +179,8 @@ def test_graphene_is_a_honeycomb_at_both_signs_of_the_bias() -> None:
         atoms = [value(1 / 3, 2 / 3), value(2 / 3, 1 / 3)]
         bond, hollow = value(0.5, 0.5), value(0, 0)
         assert atoms[0] == pytest.approx(atoms[1], rel=1e-3)
-        assert hollow < 0.4 * atoms[0] and hollow < bond < atoms[0]
+        assert hollow < 0.4 * atoms[0]
+        assert hollow < bond < atoms[0]
 
 
 def test_a_dichalcogenide_shows_the_chalcogen_above_when_electrons_leave_it() -> None:

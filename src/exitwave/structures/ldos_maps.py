@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import StringIO
 from functools import lru_cache
+from io import StringIO
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 

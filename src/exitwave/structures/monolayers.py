@@ -36,8 +36,8 @@ from exitwave.structures.lattice2d import (
     published_class,
     reduced,
 )
-from exitwave.structures.ldos_maps import layers_of_maps
 from exitwave.structures.layer_groups import class_of_motif
+from exitwave.structures.ldos_maps import layers_of_maps
 from exitwave.structures.monolayer_files import monolayers_of
 from exitwave.structures.monolayer_library import Monolayer, balanced, library, prototypes, told
 from exitwave.structures.point_defects import substituted, with_vacancies

@@ -265,9 +265,7 @@ def _topmost(z: FloatArray, height: float) -> tuple[float, float]:
     return float(order[gaps.argmax()]), float(gaps.max())
 
 
-def _corner(
-    structure: Structure, layer: Monolayer, vectors: FloatArray, places: FloatArray, file: str
-) -> FloatArray:
+def _corner(structure: Structure, layer: Monolayer, vectors: FloatArray, places: FloatArray, file: str) -> FloatArray:
     """Where a cell of the map begins in a structure [Å], so that all its atoms are there."""
     heights = layer.heights - layer.heights.max()
     levels = structure.positions[:, 2] - structure.positions[:, 2].max()
