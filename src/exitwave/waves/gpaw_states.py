@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.errors import StructureError
-from exitwave.waves.vacuum_states import FARTHEST, VacuumStates
+from exitwave.waves.vacuum_states import FARTHEST, VacuumStates, topmost
 
 _G_MAX = 7.0
 """Reciprocal vectors beyond this are nothing at 2 Å above the atoms [1/Å, with 2 pi]."""
+_BELOW = 1e-6
+"""Rounding within which an atom is no higher than the topmost one [Å]."""
 _TOUCH = 1e-3
 """Bands closer than this make a metal [eV]."""
 
@@ -52,7 +54,8 @@ def states_of(
     atoms = calculation.get_atoms()
     _check(calculation, atoms)
     cell = np.asarray(atoms.cell)
-    top = float(atoms.positions[:, 2].max())
+    height = float(cell[2, 2])
+    top, room = topmost(atoms.positions[:, 2], height)
     electrons = calculation.get_number_of_electrons()
     points = calculation.get_ibz_k_points()
     weights = calculation.get_k_point_weights()
@@ -68,20 +71,21 @@ def states_of(
         low = high = fermi
     inside = (energies >= low - window) & (energies <= high + window)
     electrostatic = calculation.get_electrostatic_potential().mean(axis=(0, 1))
-    z_electrostatic = np.arange(len(electrostatic)) * cell[2, 2] / len(electrostatic)
+    z_electrostatic = np.arange(len(electrostatic)) * height / len(electrostatic)
     effective = np.asarray(calculation.get_effective_potential()).mean(axis=(0, 1))
-    z = np.arange(len(effective)) * cell[2, 2] / len(effective)
-    middle = top + (cell[2, 2] - np.ptp(atoms.positions[:, 2])) / 2
-    vacuum = float(np.interp(middle % cell[2, 2], z_electrostatic, electrostatic, period=cell[2, 2]))
-    heights = np.arange(1.0, min(FARTHEST, middle - top) + 0.01, 0.1)
-    potential = np.interp((heights + top) % cell[2, 2], z, effective, period=cell[2, 2]) - vacuum
+    z = np.arange(len(effective)) * height / len(effective)
+    vacuum = float(np.interp((top + room / 2) % height, z_electrostatic, electrostatic, period=height))
+    heights = np.arange(1.0, min(FARTHEST, room / 2) + 0.01, 0.1)
+    potential = np.interp((heights + top) % height, z, effective, period=height) - vacuum
     beams = _beams(cell)
     where = [(k, n) for k in range(len(points)) for n in range(bands) if inside[k, n]]
-    coefficients = np.array([_on_plane(calculation, n, k, beams, (top + plane) / cell[2, 2]) for k, n in where])
+    coefficients = np.array([_on_plane(calculation, n, k, beams, (top + plane) / height) for k, n in where])
     return VacuumStates(
         cell=cell[:2, :2],
         numbers=atoms.numbers,
-        positions=atoms.positions - [0, 0, top],
+        positions=np.column_stack(
+            [atoms.positions[:, :2], (atoms.positions[:, 2] - top - _BELOW) % height - height + _BELOW]
+        ),
         plane=plane,
         k_points=np.array([points[k][:2] for k, _ in where]),
         weights=np.array([2 * share * weights[k] for k, _ in where]),

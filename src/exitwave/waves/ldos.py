@@ -39,6 +39,8 @@ FITS = 0.02
 """How far the atoms of a structure may be off those of the map [Å]."""
 _FAR = 6.0
 """Height [Å] at which the decay is told."""
+_ROOM = 2.0
+"""Vacuum above the join that a cell must have [Å]: in its middle densities of both faces meet."""
 _INTEGRATED = ("vasp", "cube")
 """Maps whose density is integrated already."""
 
@@ -240,11 +242,11 @@ def _of_density(block: LocalDensity, file: str) -> _Found:
     read = vasp_map if kind == "vasp" else cube_map
     atoms, density = read(file, stamp_of(file))
     cell = np.asarray(atoms.cell)
-    top, room = _topmost(atoms.positions[:, 2] % cell[2, 2], float(cell[2, 2]))
-    if room < block.join + 2.0:
+    top, room = vacuum_states.topmost(atoms.positions[:, 2], float(cell[2, 2]))
+    if room < block.join + _ROOM:
         raise StructureError(
-            f"'{file}' has {room:.2f} Å of vacuum above its topmost atom; allowed: the join, {block.join:g} Å, and 2 Å "
-            "more"
+            f"'{file}' has {room:.2f} Å of vacuum above its topmost atom; allowed: the join, {block.join:g} Å, and "
+            f"{_ROOM:g} Å more"
         )
     row = {
         "map_engine": "VASP" if kind == "vasp" else "cube file",
@@ -256,13 +258,6 @@ def _of_density(block: LocalDensity, file: str) -> _Found:
         "states": math.nan,
     }
     return _Found(continued(density, cell, top, HEIGHTS, block.join, file), row)
-
-
-def _topmost(z: FloatArray, height: float) -> tuple[float, float]:
-    """z of the atom below the widest gap of a periodic cell, and how wide that is [Å]."""
-    order = np.sort(z)
-    gaps = np.diff(np.append(order, order[0] + height))
-    return float(order[gaps.argmax()]), float(gaps.max())
 
 
 def _corner(structure: Structure, layer: Monolayer, vectors: FloatArray, places: FloatArray, file: str) -> FloatArray:

@@ -30,6 +30,10 @@ _FADING = 1.0
 """Length in which what is left falls to 1/e [Å], as it does below."""
 HBAR2_2M = 3.80998212
 """hbar^2 / 2 m of the electron [eV Å²]."""
+_STEP = 0.05
+"""Of the height along which decays are followed [Å]; the potential is known every 0.1 Å."""
+_REAL = ("cell", "positions", "k_points", "weights", "energies", "heights", "potential")
+"""Arrays of real numbers in a file."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class VacuumStates:
 
 
 def write(states: VacuumStates, path: Path, least: float = 2e-3) -> None:
-    """Write states as numpy arrays, rounded to half precision, whole or not at all.
+    """Write states as numpy arrays, their coefficients rounded to half precision, whole or not at all.
 
     Beams that have nowhere more than a share ``least`` of the largest amplitude of their state are left out.
     """
@@ -136,6 +140,13 @@ def read(path: Path) -> VacuumStates:
         edges=(float(held["edges"][0]), float(held["edges"][1])),
         facts=json.loads(str(held["facts"])),
     )
+
+
+def topmost(z: FloatArray, height: float) -> tuple[float, float]:
+    """z of the atom below the widest gap of a cell that repeats in so much [Å], and how wide that gap is [Å]."""
+    order = np.sort(z % height)
+    gaps = np.diff(np.append(order, order[0] + height))
+    return float(order[gaps.argmax()]), float(gaps.max())
 
 
 def occupations(states: VacuumStates, bias: float, reference: str, width: float) -> FloatArray:
@@ -188,11 +199,13 @@ def density_above(states: VacuumStates, shares: FloatArray, heights: FloatArray)
     kept = shares > 1e-6
     number = 4 * int(np.abs(states.beams).max()) + 1  # the square of a wave has twice its frequencies
     decays = decays_of(states, heights)[:, kept]
-    amplitudes = states.coefficients[kept] * decays
-    spectrum = np.zeros((*amplitudes.shape[:2], number, number), np.complex128)
-    spectrum[..., states.beams[:, 1] % number, states.beams[:, 0] % number] = amplitudes
-    waves = np.fft.ifft2(spectrum, norm="forward")
-    density = np.einsum("s,hsij->hij", states.weights[kept] * shares[kept], np.abs(waves) ** 2)
+    electrons = states.weights[kept] * shares[kept]
+    rows, columns = states.beams[:, 1] % number, states.beams[:, 0] % number
+    density = np.empty((len(heights), number, number))
+    for place, decay in enumerate(decays):  # all heights at once would take hundreds of megabytes
+        spectrum = np.zeros((len(electrons), number, number), np.complex128)
+        spectrum[:, rows, columns] = states.coefficients[kept] * decay
+        density[place] = np.tensordot(electrons, np.abs(np.fft.ifft2(spectrum, norm="forward")) ** 2, 1)
     return _symmetric(density, states.operations)
 
 
@@ -252,8 +265,3 @@ def _symmetric(density: FloatArray, operations: NDArray[np.int64]) -> FloatArray
         moved = np.tensordot(matrix, np.stack([first, second]), 1) % number
         total += density[:, moved[1], moved[0]]
     return total / len(operations)
-
-
-_REAL = ("cell", "positions", "k_points", "weights", "energies", "heights", "potential")
-_STEP = 0.05
-"""Of the height along which decays are followed [Å]; the potential is known every 0.1 Å."""
