@@ -17,7 +17,7 @@ from exitwave.jobs.simulate import read_source
 from exitwave.study.plan import SIMULATION, items_of, memory_of_shard, runtime_of_shard, sources_of
 
 KINDS = [(stage, kind) for stage in SIMULATION for kind in STAGES[stage]]
-UNITS = {"", "Å", "Å²", "rad", "°", "counts/px", "mrad", "1/Å"}
+UNITS = {"", "Å", "Å²", "rad", "°", "counts/px", "mrad", "1/Å", "1/Å³"}
 """Units of arrays and axes that are in use."""
 
 

@@ -53,7 +53,9 @@ structures:
     vacancies: {uniform: [0, 0.02]}
     contamination: {choice: [0, 5]}
   perfect: {kind: monolayer, count: 4, field_of_view: 40, layers: {uniform: [1, 2]}, stacking: random}
+  mapped: {kind: monolayer, source: maps, count: 4, field_of_view: 40}
 exit_waves:
+  densities: {structures: mapped, kind: ldos, bias: {uniform: [0.3, 0.5]}}
   waves: {structures: particles, kind: plane_wave, sampling: 0.4, frozen_phonons: 2, thickness_series: 10}
   matrices:
     structures: prototypes
@@ -138,6 +140,17 @@ images:
     scan: {jitter: {uniform: [0, 0.3]}, drift: {uniform: [0, 1]}}
     background: 0.002
     dose: {loguniform: [1.0e+4, 1.0e+6]}
+    labels: [columns]
+  tunnelling:
+    exit_waves: densities
+    kind: stm
+    per_structure: 2
+    pixel_size: 0.25
+    size: 96
+    height: {uniform: [3.5, 5]}
+    tip_radius: {uniform: [0, 1]}
+    scan: {jitter: {uniform: [0, 0.3]}, drift: {uniform: [0, 1]}}
+    relief: {noise: {uniform: [0, 0.02]}, slow_noise: 0.01, line_noise: 0.01, slope: {uniform: [0, 5]}}
     labels: [columns]
   real: {kind: micrographs, path: MICROGRAPHS, per_structure: 2, pixel_size: 0.8, size: 64}
 datasets:

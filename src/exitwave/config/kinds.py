@@ -28,6 +28,7 @@ from exitwave.config.monolayers import Monolayers
 from exitwave.config.patterns import Diffraction
 from exitwave.config.scans import ProbeScan
 from exitwave.config.stem import Stem, StemConvolution
+from exitwave.config.stm import LocalDensity, Stm
 from exitwave.config.structures import NanoparticlesOnSubstrate, StructureFiles
 from exitwave.config.trainings import Training
 
@@ -44,11 +45,13 @@ STAGES: dict[str, dict[str, type[Block]]] = {
         "scattering_matrix": ScatteringMatrix,
         "probe": Probe,
         "scan": ProbeScan,
+        "ldos": LocalDensity,
     },
     "images": {
         "hrtem": Hrtem,
         "stem_convolution": StemConvolution,
         "stem": Stem,
+        "stm": Stm,
         "diffraction": Diffraction,
         "micrographs": MicrographFields,
     },

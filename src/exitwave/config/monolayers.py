@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Annotated, Literal
 
@@ -14,6 +15,17 @@ from exitwave.config.structures import Dopant, Fields, Length, SmallFraction, is
 
 COLLECTIONS = (".json", ".db")
 """Files that hold many structures: of JARVIS, and databases of ASE."""
+MAPS = Path(__file__).parents[3] / "resources" / "stm"
+"""Folder of the maps of local densities of states that exitwave comes with."""
+
+
+def map_kind(name: str) -> str | None:
+    """What a map of a local density of states is, by the name of its file; none if it is no map."""
+    lower = PurePath(name).name.lower()
+    if "parchg" in lower:
+        return "vasp"
+    endings = {".npz": "states", ".cube": "cube", ".cub": "cube", ".gpw": "gpaw"}
+    return endings.get(PurePath(lower).suffix)
 
 
 class Monolayers(Fields):
@@ -63,18 +75,23 @@ class Monolayers(Fields):
         "content_hash": Column(text=True),
     }
     kind: Literal["monolayer"]
-    source: Literal["prototypes", "files"] = Field(
+    source: Literal["prototypes", "files", "maps"] = Field(
         "prototypes",
         description="prototypes: some two thousand compounds of the monolayers that exitwave comes with; files: those "
-        "of `path`",
+        "of `path`; maps: those of the maps of local densities of states that exitwave comes with, or of `path`, for "
+        "STM",
     )
     prototypes: list[str] = Field(
         [], description="names of prototypes to which the compounds are limited, such as 'MoS2, 2H'; all if empty"
     )
+    maps: list[str] = Field(
+        [], description="names of maps to which the layers are limited, such as graphene; all if empty"
+    )
     path: PurePath | None = Field(
         None,
         description="a file or a folder of them: CIF, POSCAR, extended XYZ, JARVIS JSON, a database of ASE; the widest "
-        "empty slab of a cell says which way the layer lies; relative to the working folder",
+        "empty slab of a cell says which way the layer lies; of maps PARCHG of VASP, Gaussian cube, .gpw of GPAW and "
+        "maps like those that exitwave comes with; relative to the working folder",
     )
     balanced: bool = Field(True, description="whether the five Bravais classes come equally often")
     field_of_view: Positive = Field(description="edge of the square that the layer fills [Å]; it does not repeat")
@@ -103,10 +120,10 @@ class Monolayers(Fields):
 
     @model_validator(mode="after")
     def _one_source(self) -> Monolayers:
-        for key, source in (("path", "files"), ("prototypes", "prototypes")):
+        for key, sources in (("path", ("files", "maps")), ("prototypes", ("prototypes",)), ("maps", ("maps",))):
             given = getattr(self, key) not in (None, [])
-            if given and self.source != source:
-                raise ValueError(f"{key} is given with source {self.source}; allowed: source: {source}")
+            if given and self.source not in sources:
+                raise ValueError(f"{key} is given with source {self.source}; allowed: source: {' or '.join(sources)}")
         if self.source == "files" and self.path is None:
             raise ValueError("path is left out with source files; allowed: a file or a folder")
         if self.stacking != "aligned" and bounds(self.layers)[1] == 1:
@@ -118,6 +135,8 @@ class Monolayers(Fields):
 
     def may_be_files(self) -> list[str]:
         """The files, in the order of their paths, or the path itself if it is no folder."""
+        if self.source == "maps":
+            return map_files(self.path, self.maps)
         if self.path is None:
             return []
         root = Path(self.path)
@@ -130,7 +149,20 @@ class Monolayers(Fields):
         """The files below the folder: their names are recorded."""
         if self.path is None or not os.path.isdir(self.path):
             return []
+        if self.source == "maps":
+            return [Path(file).name for file in self.may_be_files()]
         return [Path(file).relative_to(self.path).as_posix() for file in self.may_be_files()]
+
+
+def map_files(path: PurePath | None, names: Sequence[str] = ()) -> list[str]:
+    """Maps of a folder, of a file or of exitwave, in the order of their names; of some those that are named.
+
+    A name is that of the file, with or without its ending. Names that are not there are not said here.
+    """
+    root = Path(path or MAPS)
+    found = [root] if root.is_file() else sorted(root.iterdir()) if root.is_dir() else []
+    files = [file for file in found if file.is_file() and not file.name.startswith(".") and map_kind(file.name)]
+    return [str(file) for file in files if not names or file.name in names or file.stem in names]
 
 
 def _is_taken(parts: tuple[str, ...]) -> bool:

@@ -7,6 +7,7 @@ from exitwave.config.exit_waves import ExitWaves
 from exitwave.config.images import Hrtem, Images, MicrographFields
 from exitwave.config.patterns import Diffraction
 from exitwave.config.stem import Stem, StemConvolution
+from exitwave.config.stm import Stm
 from exitwave.config.structures import Structures
 from exitwave.items import Groups, Simulation
 from exitwave.structures import kinds as structures_kinds
@@ -28,6 +29,10 @@ def kind_of(block: Images) -> Simulation:
             from exitwave.images import stem
 
             return stem
+        case Stm():
+            from exitwave.images import stm
+
+            return stm
         case Diffraction():
             from exitwave.images import diffraction
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from exitwave.config.distributions import bounds, draw
 from exitwave.config.graph import Node
+from exitwave.config.images import RealSpaceImages
 from exitwave.config.stem import COLUMN_FIELDS, Scan, ScannedImages
 from exitwave.config.structures import Fields
 from exitwave.errors import ConfigError, StructureError
@@ -36,12 +37,12 @@ def stored_bytes(block: ScannedImages) -> float:
     return bits / 8 * pixels + _BYTES_OF_A_COLUMN * columns + BYTES_OF_A_ROW + _BYTES_OF_CONDITIONS
 
 
-def check_room(block: ScannedImages, source: Node, margin: float, why: str) -> None:
+def check_room(block: RealSpaceImages, source: Node, margin: float, why: str) -> None:
     """Refuse images that do not fit into the field of structures.
 
     Parameters
     ----------
-    block : ScannedImages
+    block : RealSpaceImages
     source : Node
         Of the structures.
     margin : float
@@ -63,7 +64,9 @@ def check_room(block: ScannedImages, source: Node, margin: float, why: str) -> N
         )
 
 
-def draw_place(block: ScannedImages, structure: Structure, axis: int, margin: float, rng: np.random.Generator) -> float:
+def draw_place(
+    block: RealSpaceImages, structure: Structure, axis: int, margin: float, rng: np.random.Generator
+) -> float:
     """Where the outer corner of the first pixel lies along an axis of the cell [Å].
 
     Raises

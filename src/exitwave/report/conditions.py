@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from exitwave.config.block import Block
+from exitwave.report import stm
 from exitwave.report.columns import label_of, short
 from exitwave.report.diffraction import conditions_told, numbers_told
 from exitwave.report.hrtem import describe_conditions, drawn_numbers
@@ -51,6 +52,8 @@ def in_a_line(kind: str, row: Row, columns: Mapping[str, str]) -> str:
             return describe_conditions(row)
         case "diffraction":
             return ", ".join(conditions_told(row))
+        case "stm":
+            return ", ".join(stm.conditions_told(row))
         case _:
             return ", ".join(_told(row, columns))
 

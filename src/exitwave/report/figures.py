@@ -251,6 +251,7 @@ def _labels(files: Sequence[Path], path: Path, about: About) -> None:
 def _parameters(files: Sequence[Path], path: Path, about: About) -> None:
     from exitwave.report import (
         crystals,
+        densities,
         diffraction,
         monolayers,
         multilayers,
@@ -267,6 +268,7 @@ def _parameters(files: Sequence[Path], path: Path, about: About) -> None:
         "structures/monolayer": monolayers.TOLD,
         "exit_waves/probe": probes.TOLD,
         "exit_waves/scan": probe_scans.TOLD,
+        "exit_waves/ldos": densities.TOLD,
         "exit_waves/scattering_matrix": diffraction.TOLD_OF_MATRICES,
         "images/diffraction": diffraction.TOLD_OF_PATTERNS,
         "structures/files": crystals.TOLD,

@@ -27,6 +27,12 @@ def _scans(files: Sequence[Path], path: Path, about: About) -> None:
     draw_scans(files[0], path, about.get("number", 4), about["title"])
 
 
+def _densities(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report.densities import draw_densities
+
+    draw_densities(files[0], path, about.get("number", 4), about["title"])
+
+
 FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
     ("structures", "monolayer"): (
         Figure(
@@ -48,6 +54,17 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "beam sees, of those that a lens resolves, of the layer itself, and of the symmetry of its columns.",
             reads="tables",
             draw=_lattices,
+        ),
+    ),
+    ("exit_waves", "ldos"): (
+        Figure(
+            "densities.png",
+            "2 Exit waves",
+            "surfaces of constant density",
+            "Simulated: surfaces of constant density of states above layers, which the tip of an STM follows, at three "
+            "mean heights above the topmost atom. Above each its range of heights. Right: mean density against height.",
+            reads="shard",
+            draw=_densities,
         ),
     ),
     ("exit_waves", "scan"): (

@@ -37,6 +37,7 @@ from exitwave.structures.lattice2d import (
     reduced,
 )
 from exitwave.structures.layer_groups import class_of_motif
+from exitwave.structures.ldos_maps import layers_of_maps
 from exitwave.structures.monolayer_files import monolayers_of
 from exitwave.structures.monolayer_library import Monolayer, balanced, library, prototypes, told
 from exitwave.structures.point_defects import substituted, with_vacancies
@@ -167,10 +168,18 @@ def cells(block: Monolayers) -> list[FloatArray]:
     return [layer.cell for layer in _seen(block)]
 
 
+def turned(layer: Monolayer, in_plane: float) -> tuple[FloatArray, FloatArray]:
+    """Vectors [2, 2] of a layer, and places [n, 2] of its atoms, once it is turned by an angle [°]."""
+    turn = _turn(in_plane)
+    return layer.cell @ turn.T, layer.places @ turn.T
+
+
 def _layers(block: Monolayers) -> Sequence[Monolayer]:
     """Monolayers that items are of, in turn."""
     if block.source == "prototypes":
         return _ordered(tuple(library(tuple(block.prototypes))), block.balanced)
+    if block.source == "maps":
+        return _ordered(layers_of_maps(block.path, block.maps), block.balanced)
     assert block.path is not None
     try:
         return _ordered(monolayers_of(block.path, block.may_be_files()), block.balanced)
@@ -245,7 +254,7 @@ def _item(block: Monolayers, layer: Monolayer, rng: np.random.Generator) -> Item
     body, vacancies, dopants = _with_defects(block, body, rng)
     structure, carbon = _in_cell(block, body, float(draw(block.contamination, rng)), rng)
     row = {
-        "file": layer.source if block.source == "files" else "",
+        "file": "" if block.source == "prototypes" else layer.source,
         "formula": layer.formula,
         "prototype": layer.prototype,
         **_labels(stack),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from exitwave.config.exit_waves import ExitWaves, PlaneWave, Probe, ScatteringMatrix
 from exitwave.config.scans import ProbeScan
+from exitwave.config.stm import LocalDensity
 from exitwave.items import Simulation
 
 
@@ -26,5 +27,9 @@ def kind_of(block: ExitWaves) -> Simulation:
             from exitwave.waves import scan
 
             return scan
+        case LocalDensity():
+            from exitwave.waves import ldos
+
+            return ldos
         case _:
             raise TypeError(f"no kind of exit waves: {type(block).__name__}")
