@@ -43,7 +43,10 @@ SPACING = 0.5
 """Of two found columns closer than this [Å] the higher counts."""
 MASK = 0.5
 """Height of the map above which a pixel belongs to a column."""
-COUNTS = ("tp", "fp", "fn", "squared", "off", "true", "faint", "faint_found", "mask_tp", "mask_fp", "mask_fn", "mask_tn")
+COUNTS = (
+    *("tp", "fp", "fn", "squared", "off", "true", "faint", "faint_found"),
+    *("mask_tp", "mask_fp", "mask_fn", "mask_tn"),
+)
 SIGMAS = (0.3, 0.4, 0.5, 0.65, 0.8)
 """Standard deviations [Å] that classical methods try."""
 LEAST = (0.02, 0.05, 0.08, 0.12, 0.17, 0.23, 0.3, 0.4, 0.5)
@@ -52,7 +55,7 @@ TUNED_ON = 48
 """Images that they are tuned on, at the most."""
 NOTE = (
     f"A found column is right within {TOLERANCE:g} Å of a true one, each at most once, so that most are right and the "
-    f"sum of distances is least. Columns with a signal-to-noise ratio below {VISIBLE:g} are neither asked for nor wrong, "
+    f"sum of distances is least. Columns with a signal-to-noise ratio below {VISIBLE:g} are neither asked for nor wrong "
     "but in F1 of all. What lies as close as that to the edge of an image does not count. RMS: of the "
     "distances of right columns. Count: mean over images of the difference of the numbers over the true number. Mask: "
     "pixels where the map is above a half. Brackets: 95 % bootstrap interval over groups. Of networks the median over "

@@ -77,15 +77,16 @@ def print_catalog(console: Console, rows: StoredTable, condition: str | None) ->
     Raises
     ------
     DatasetError
-        If the condition is none, or of columns that there are not, or the table is none of images.
+        If the condition is none, or of columns that there are not,
+        or the table is not one of images.
     """
     found = np.ones(len(rows), dtype=bool) if condition is None else select(rows, condition)
     blocks = _blocks(rows, found)
     fulfil = "" if condition is None else f" fulfil {condition}"
     if "structure_id" not in blocks:
         raise DatasetError(
-            f"{rows.path}: found no column structure_id; allowed: a table of images, such as catalog.parquet of a report or the "
-            "manifest.parquet of a dataset"
+            f"{rows.path}: found no column structure_id; allowed: a table of images, such as catalog.parquet of a report "
+            "or the manifest.parquet of a dataset"
         )
     structures = blocks["structure_id"].nunique()
     console.print(f"{len(blocks)} of {len(rows)} images, of {structures} structures,{fulfil}".rstrip(","), markup=False)

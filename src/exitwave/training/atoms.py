@@ -61,7 +61,8 @@ class AtomsTask(PixelTask):
         size, sigma = arrays[INPUT].shape[-1], self.model.target.sigma
         pixels = rows["pixel_size"].to_numpy(np.float64)
         drawn = [
-            spot_map(seen_and_faint(each)[0], size, sigma / pixel) for each, pixel in zip(arrays[COLUMNS], pixels, strict=True)
+            spot_map(seen_and_faint(each)[0], size, sigma / pixel)
+            for each, pixel in zip(arrays[COLUMNS], pixels, strict=True)
         ]
         return np.stack(drawn).astype(np.float16)
 
