@@ -55,8 +55,8 @@ TUNED_ON = 48
 """Images that they are tuned on, at the most."""
 NOTE = (
     f"A found column is right within {TOLERANCE:g} Å of a true one, each at most once, so that most are right and the "
-    f"sum of distances is least. Columns with a signal-to-noise ratio below {VISIBLE:g} are neither asked for nor wrong "
-    "but in F1 of all. What lies as close as that to the edge of an image does not count. RMS: of the "
+    f"sum of distances is least. Columns with a signal-to-noise ratio below {VISIBLE:g} are neither asked for nor "
+    "wrong but in F1 of all. What lies as close as that to the edge of an image does not count. RMS: of the "
     "distances of right columns. Count: mean over images of the difference of the numbers over the true number. Mask: "
     "pixels where the map is above a half. Brackets: 95 % bootstrap interval over groups. Of networks the median over "
     "seeds is given, with the smallest and the largest seed; an ensemble is the mean prediction of all seeds. "

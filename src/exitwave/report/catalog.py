@@ -85,8 +85,8 @@ def print_catalog(console: Console, rows: StoredTable, condition: str | None) ->
     fulfil = "" if condition is None else f" fulfil {condition}"
     if "structure_id" not in blocks:
         raise DatasetError(
-            f"{rows.path}: found no column structure_id; allowed: a table of images, such as catalog.parquet of a report "
-            "or the manifest.parquet of a dataset"
+            f"{rows.path}: found no column structure_id; allowed: a table of images, such as catalog.parquet of a "
+            "report or the manifest.parquet of a dataset"
         )
     structures = blocks["structure_id"].nunique()
     console.print(f"{len(blocks)} of {len(rows)} images, of {structures} structures,{fulfil}".rstrip(","), markup=False)
