@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import pytest
 
 from exitwave.config.block import Block, Column, PositiveReal
@@ -118,3 +119,11 @@ def test_rows_of_a_family_are_told_with_units() -> None:
         names[1]: "dose=200 e⁻/Å²\ncoherence=quadrature",
     }
     assert row_labels(["a[energy=200000]", "a[energy=80000]"])["a[energy=80000]"] == "energy=80000 eV"
+
+
+def test_an_stm_image_is_told_by_material_bias_height_and_noise():
+    row = {"formula": "MoS2", "bias": -0.5, "tip_height": 4.0, "corrugation": 0.05}
+    row |= {"height_noise": 0.003, "slow_noise": 0.004, "line_noise": 0.0}
+    assert in_a_line("stm", row, {}) == "MoS2, −0.50 V, 4.00 Å, range 5 pm, noise 0.5 pm"
+    of_a_file = row | {"bias": np.nan, "corrugation": np.nan, "height_noise": 0.0, "slow_noise": 0.0}
+    assert in_a_line("stm", of_a_file, {}) == "MoS2, 4.00 Å"
