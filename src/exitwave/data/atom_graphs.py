@@ -16,8 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy.fft import irfft2, rfft2
-from scipy.ndimage import maximum_filter
+from scipy.fft import fftfreq, irfft2, rfft2, rfftfreq
 from scipy.spatial import cKDTree
 
 from exitwave.config.graphs import ATOMS, CENTRES, FEATURES
@@ -30,18 +29,24 @@ FEWEST = 12
 """Atoms of an image that has a graph."""
 SCALES = tuple(1.4**step for step in range(6))
 """Standard deviations of atoms that are looked for [px]."""
-ABOVE_NOISE, LEAST = 4.5, 0.05
+SPREAD = np.sqrt(2 * np.pi)
+"""By what the scaled Laplacian of a Gaussian makes white noise smaller, for each pixel of its standard deviation."""
+ABOVE_NOISE, LEAST = 3.0, 0.05
 """Of an atom in the filtered image: over its standard deviation by noise, and over the height of the brighter ones."""
-CLEAR = 5.0
-"""Heights of the faintest atom that noise allows, over which the higher ones must be where a finer scale is taken."""
-FINER = 0.6
-"""Share of the highest answer that a finer scale must have, to be that at which atoms are found."""
-EVEN = 20.0
+REGULAR = 18.0
+"""Power of the strongest wave over that of noise, in an image that has atoms; of noise alone it is 11 or so."""
+COARSEST = 6.0
+"""Waves with fewer periods than this in the image are of what lies beneath the atoms."""
+SURE = 0.5
+"""Contrast of the filtered image over that of noise, from which on it says at which scale there is most."""
+CLEAR, FINER = 2.0, 0.6
+"""The same where a finer scale than the best is taken, and its contrast over that at the best."""
+EVEN = 8.0
 """Standard deviation of the Gaussian that is taken for the background, over that of atoms."""
 REACH = 0.5
 """Of the edge of the image: longest bond."""
-NEAR = 0.15
-"""Error of a bond in which the best is taken, over the usual distance to the nearest atom."""
+NEAR = 0.25
+"""Of a bond from a peak of the autocorrelation, at the most, over the usual distance to the nearest atom."""
 SHORTEST = 0.6
 """Shortest bond, over the usual distance to the nearest atom."""
 UNLIKE = 0.4
@@ -77,35 +82,47 @@ class FoundAtoms:
 
 
 def find_atoms(image: NDArray[np.floating]) -> FoundAtoms | None:
-    """Atoms of an image [H, W], whatever its pixel; none where no two stand out of the noise."""
+    """Atoms of an image [H, W], whatever its pixel; none where nothing stands out of the noise."""
     values = image.astype(np.float64)
-    spectrum = rfft2(values)
-    k2 = (2 * np.pi) ** 2 * (
-        np.fft.fftfreq(values.shape[0])[:, None] ** 2 + np.fft.rfftfreq(values.shape[1])[None, :] ** 2
-    )
+    spectrum = rfft2(values - values.mean())
+    along, down = (2 * np.pi * frequencies for frequencies in (rfftfreq(values.shape[1]), fftfreq(values.shape[0])))
+    k2 = down[:, None] ** 2 + along**2
     noise = _noise(spectrum, k2, values.size)
-    found: list[tuple[float, float, float, FloatArray]] = []
-    for sigma in SCALES:
-        shown = irfft2(spectrum * (sigma**2 * k2) * np.exp(-(sigma**2) * k2 / 2), s=values.shape)
-        # Of white noise, from the integral of the square of the filter.
-        floor = ABOVE_NOISE * noise / (sigma * np.sqrt(2 * np.pi)) + 1e-9
-        peaks = find_peaks(shown.astype(np.float32), floor, spacing=1.5 * sigma, edge=int(np.ceil(2 * sigma)))
-        if len(peaks) > 1:
-            top = float(peaks[: max(1, len(peaks) // 4), 2].mean())
-            found.append((top - CLEAR * floor, top / floor, sigma, peaks))
-    if not found:
+    sigma = _scale(spectrum, k2, noise, values.size)
+    if sigma is None:
         return None
-    clear = max(answer for answer, *_ in found)
-    # Finer than they are, atoms beside each other are told apart, as far as noise allows.
-    fine = [one for one in found if one[0] >= FINER * clear > 0]
-    _, _, sigma, peaks = fine[0] if fine else max(found, key=lambda one: one[1])
+    smooth = np.exp(-(sigma**2) * k2 / 2)
+    shown = irfft2(spectrum * (sigma**2 * k2) * smooth, s=values.shape)
+    margin = int(np.ceil(2 * sigma))
+    peaks = find_peaks(shown.astype(np.float32), ABOVE_NOISE * noise / (sigma * SPREAD), 1.5 * sigma, margin)
+    if not len(peaks):
+        return None
     places = peaks[peaks[:, 2] >= LEAST * peaks[len(peaks) // 10, 2], :2]
     middle = (np.array(values.shape[::-1]) - 1) / 2
     order = np.argsort(((places - middle) ** 2).sum(axis=1), kind="stable")
-    smooth, even = np.exp(-(sigma**2) * k2 / 2), np.exp(-((EVEN * sigma) ** 2) * k2 / 2)
-    return FoundAtoms(
-        places[order], irfft2(spectrum * smooth * (1 - even), s=values.shape), int(np.ceil(2 * sigma)), sigma
-    )
+    even = np.exp(-((EVEN * sigma) ** 2) * k2 / 2)
+    return FoundAtoms(places[order], irfft2(spectrum * smooth * (1 - even), s=values.shape), margin, sigma)
+
+
+def _scale(spectrum: NDArray[np.complex128], k2: FloatArray, noise: float, pixels: int) -> float | None:
+    """Scale at which atoms are looked for [px]: where the filtered image has most contrast beyond that of noise.
+
+    Finer than they are, atoms beside each other are told apart, as far as noise allows.
+    """
+    # Of the two halves of a spectrum only one is kept.
+    power = 2 * np.where(k2 > (2 * np.pi * COARSEST / np.sqrt(pixels)) ** 2, np.abs(spectrum) ** 2, 0)
+    white = 2 * noise**2 * pixels
+    if power.max() <= REGULAR * white + 1e-9:
+        return None
+    squares = [
+        ((power - white) * (sigma**2 * k2) ** 2 * np.exp(-(sigma**2) * k2)).sum() / pixels**2 for sigma in SCALES
+    ]
+    contrast = np.sqrt(np.maximum(squares, 0))
+    ratio = contrast / np.maximum(noise / (np.array(SCALES) * SPREAD), 1e-12)
+    # Where noise hides nearly all, so does it the scale with most contrast.
+    best = int((contrast if ratio.max() >= SURE else ratio).argmax())
+    fine = np.flatnonzero((contrast >= FINER * contrast[best]) & (ratio >= CLEAR))
+    return SCALES[min(best, fine[0] if len(fine) else best)]
 
 
 def _noise(spectrum: NDArray[np.complex128], k2: FloatArray, pixels: int) -> float:
@@ -141,11 +158,9 @@ def atom_graph(image: NDArray[np.floating], bonds: int, alike: bool = True) -> N
     places = found.places[:ATOMS]
     usual = float(np.median(cKDTree(found.places).query(places, k=2)[0][:, 1]))
     table[: len(places)] = looks(image, places, usual)
-    ends = _ends_alike(found, places, usual, bonds) if alike else _ends_nearest(places, bonds)
-    number, lasting = len(ends[0]), ends[0] >= 0
-    vectors = np.where(lasting[..., None], places[ends[0]] - places[:number, None], 0) / usual
-    drawn = np.concatenate([ends[0][..., None], vectors, ends[1][..., None]], axis=-1)
-    table[ATOMS : ATOMS + number * bonds] = drawn.reshape(-1, 4)
+    ends, vectors = _alike(found, places, usual, bonds) if alike else _nearest(places, usual, bonds)
+    drawn = np.where((ends >= 0)[..., None], np.concatenate([ends[..., None], vectors], axis=-1), [-1, 0, 0, 0])
+    table[ATOMS : ATOMS + drawn.shape[0] * bonds] = drawn.reshape(-1, FEATURES)
     return table
 
 
@@ -166,40 +181,44 @@ def looks(image: NDArray[np.floating], places: FloatArray, usual: float) -> Floa
     return np.asarray(told / np.maximum(units, 1e-9))
 
 
-def _ends_nearest(places: FloatArray, bonds: int) -> tuple[NDArray[np.int64], FloatArray]:
-    """Nearest atoms [centres, bonds] of each centre; of how alike they are nothing is told."""
+def _nearest(places: FloatArray, usual: float, bonds: int) -> tuple[NDArray[np.int64], FloatArray]:
+    """Nearest atoms [centres, bonds] of each centre and x, y from it, and 0 for how alike both are [..., 3]."""
     most = min(bonds, len(places) - 1)
     ends = np.full((min(CENTRES, len(places)), bonds), -1)
     ends[:, :most] = cKDTree(places).query(places[: len(ends)], k=most + 1)[1][:, 1:]
-    return ends, np.zeros(ends.shape)
+    vectors = (places[ends] - places[: len(ends), None]) / usual
+    return ends, np.concatenate([vectors, np.zeros((*ends.shape, 1))], axis=-1)
 
 
-def _ends_alike(
-    found: FoundAtoms, places: FloatArray, usual: float, bonds: int
-) -> tuple[NDArray[np.int64], FloatArray]:
-    """Alike atoms [centres, bonds] of each centre that no other stands before, and how alike they are."""
+def _alike(found: FoundAtoms, places: FloatArray, usual: float, bonds: int) -> tuple[NDArray[np.int64], FloatArray]:
+    """Alike atoms [centres, bonds] of each centre that no other stands before; x, y and how alike both are [..., 3]."""
     cut = slice(found.margin, -found.margin)
     flat = found.filtered[cut, cut]
     most = int(REACH * min(flat.shape))
-    # Places have errors: what is near counts.
-    correlation = maximum_filter(correlated(flat - flat.mean(), most), size=2 * int(np.ceil(NEAR * usual)) + 1)
-    vectors = places[None] - places[: min(CENTRES, len(places)), None]
-    shifts = np.rint(vectors).astype(int)
-    lengths = np.linalg.norm(vectors, axis=-1)
-    near = (np.abs(shifts).max(axis=-1) <= most) & (lengths >= SHORTEST * usual)
-    shifts = np.clip(shifts, -most, most) + most
-    heights = np.where(near, correlation[shifts[..., 1], shifts[..., 0]], -1.0)
-    highest = max(float(np.quantile(heights[near], 0.98)) if near.any() else 0.0, 1e-9)
-    order = np.argsort(np.where(heights >= UNLIKE * highest, lengths, np.inf), axis=1, kind="stable")[:, :CANDIDATES]
-    kept = np.take_along_axis(heights, order, axis=1) / highest
-    return _unshaded(order, np.take_along_axis(vectors, order[..., None], axis=1), kept, bonds)
+    correlation = correlated(flat - flat.mean(), most)
+    peaks = find_peaks(correlation.astype(np.float32), 0.02, spacing=SHORTEST * usual / 2)
+    peaks[:, :2] -= most
+    peaks = peaks[np.linalg.norm(peaks[:, :2], axis=1) >= SHORTEST * usual]
+    number = min(CENTRES, len(places))
+    if not len(peaks):
+        return np.full((number, bonds), -1), np.zeros((number, bonds, 3))
+    peaks[:, 2] /= peaks[: max(1, len(peaks) // 50), 2].mean()
+    # Places have errors, those of peaks are less by far: all pairs of alike atoms have part in one.
+    apart, which = cKDTree(peaks[:, :2]).query(places[None] - places[:number, None])
+    taken = peaks[which]
+    there = (apart <= NEAR * usual) & (taken[..., 2] >= UNLIKE)
+    lengths = np.where(there, np.linalg.norm(taken[..., :2], axis=-1), np.inf)
+    order = np.argsort(lengths, axis=1, kind="stable")[:, :CANDIDATES]
+    taken[~there, 2] = 0
+    ends = _unshaded(order, np.take_along_axis(taken, order[..., None], axis=1), bonds)
+    drawn = np.take_along_axis(taken, np.maximum(ends, 0)[..., None], axis=1)
+    return ends, drawn / [usual, usual, 1]
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _unshaded(
-    order: NDArray[np.int64], vectors: FloatArray, alike: FloatArray, bonds: int
-) -> tuple[NDArray[np.int64], FloatArray]:
+def _unshaded(order: NDArray[np.int64], taken: FloatArray, bonds: int) -> NDArray[np.int64]:
     """Of candidates, the nearest first, those that no other stands before; the most alike, ``bonds`` at most."""
+    vectors, alike = taken[:, :, :2], taken[:, :, 2]
     number, candidates = alike.shape
     ends = np.full((number, bonds), -1)
     told = np.zeros((number, bonds))
@@ -229,4 +248,4 @@ def _unshaded(
                     continue
             ends[i, place] = order[i, j]
             told[i, place] = alike[i, j]
-    return ends, told
+    return ends
