@@ -172,7 +172,7 @@ def _forest(axes: Axes, rows: list[Row], score: Score) -> None:
         if np.all(np.isfinite(ends)):
             axes.plot(ends, [y, y], color=INK, lw=1.3, marker="|", ms=7)
         axes.plot(value, y, marker=MARKERS[kind], color=_colour(kind), ms=7, mec="white", mew=0.8, zorder=4)
-        axes.text(1.02, y, _number(value), **beside)
+        axes.text(1.02, y, number_told(value), **beside)
     axes.set_xlabel(score.axis or score.label)
     if score.limits is not None:
         low, high = score.limits
@@ -237,10 +237,10 @@ def _networks(row: Row) -> str | tuple[str, str]:
 
 def _value(row: Row, score: Score) -> str:
     value = row[score.name]
-    return f"{value:.0f}" if score.whole and np.isfinite(value) else _number(value)
+    return f"{value:.0f}" if score.whole and np.isfinite(value) else number_told(value)
 
 
-def _number(value: float, digits: int = 3) -> str:
+def number_told(value: float, digits: int = 3) -> str:
     """So many decimals of what is at most 1, so many digits of what is more."""
     if not np.isfinite(value):
         return MISSING
@@ -249,10 +249,10 @@ def _number(value: float, digits: int = 3) -> str:
 
 def _interval(row: Row, column: str) -> str:
     low, high = row[f"{column}_low"], row[f"{column}_high"]
-    return f"[{_number(low, 2)}, {_number(high, 2)}]" if np.isfinite(low) and np.isfinite(high) else ""
+    return f"[{number_told(low, 2)}, {number_told(high, 2)}]" if np.isfinite(low) and np.isfinite(high) else ""
 
 
 def _over_seeds(row: Row, column: str) -> str:
     if row["kind"] != "network" or row["seeds"] < 2:
         return MISSING
-    return f"{_number(row[f'{column}_seed_min'], 2)} to {_number(row[f'{column}_seed_max'], 2)}"
+    return f"{number_told(row[f'{column}_seed_min'], 2)} to {number_told(row[f'{column}_seed_max'], 2)}"

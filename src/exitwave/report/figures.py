@@ -76,6 +76,10 @@ class FigureOf:
                 return [*artifacts.predictions(self.member, self.training), artifacts.baselines(self.member)]
             case "breakdown":
                 return [artifacts.breakdown(self.member, study_name), artifacts.summary(self.member, study_name)]
+            case "per_image":
+                return [artifacts.per_image(self.member, study_name), artifacts.summary(self.member, study_name)]
+            case "differences":
+                return [artifacts.differences(self.member, study_name), artifacts.summary(self.member, study_name)]
 
     def about(self) -> str:
         """What its job is told, as canonical JSON."""

@@ -122,6 +122,16 @@ def breakdown(benchmark: Member, study_name: str) -> str:
     return f"results/report/{study_name}/{benchmark.folder}/by.parquet"
 
 
+def per_image(benchmark: Member, study_name: str) -> str:
+    """Scores of all methods and seeds on every image of a benchmark."""
+    return f"results/report/{study_name}/{benchmark.folder}/per_image.parquet"
+
+
+def differences(benchmark: Member, study_name: str) -> str:
+    """Differences between methods on the images of a benchmark."""
+    return f"results/report/{study_name}/{benchmark.folder}/differences.parquet"
+
+
 def before_the_report(study: Study, study_name: str) -> list[str]:
     """Everything of a study that is made before its report."""
     made = [path for stage in SIMULATION for member in study.stage(stage) for path in shards(member)]
