@@ -84,7 +84,7 @@ def compare(scores: pd.DataFrame, metric: Metric, resamples: int, identity: str)
         row |= {"difference": float(np.median(values[one]) - np.median(values[other]))}
         row |= {"low": float(low[place]), "high": float(high[place])}
         row |= {"seed_min": float(between.min()), "seed_max": float(between.max())}
-        row |= {"chance": chance(*between.shape, other[0])}
+        row |= {"chance": chance(len(values[one]), len(values[other]), other[0])}
         row |= dict(zip(("higher", "lower"), _images_ahead(tables[one], tables[other], metric, kept), strict=True))
         row |= {"images": len(shown), "groups": len(names)}
         rows.append({**row, "verdict": verdict(row, metric.higher_is_better)})

@@ -18,10 +18,16 @@ SCORED = {
     "lattices": "Real images of known lattices.",
 }
 """What each kind of benchmark scores."""
+BROWSE = "browse/{training}.html"
+"""File of the page to browse the images of a benchmark."""
 
 
 def _threshold(study: Study, benchmark: Member) -> dict[str, Any]:
     return {"threshold": benchmark.of(Benchmark).threshold}
+
+
+def _told_to_browse(study: Study, benchmark: Member) -> dict[str, Any]:
+    return {**_threshold(study, benchmark), "conditions": list(getattr(benchmark.block, "by", []))}
 
 
 def _is_broken_down(study: Study, benchmark: Member) -> bool:
@@ -63,6 +69,13 @@ def _predictions(files: Sequence[Path], path: Path, about: About) -> None:
     *shards, baselines = files
     real = about["kind"] == "micrographs"
     draw_predictions(shards, path, about["threshold"], real=real, title=about["title"], baselines=baselines)
+
+
+def _browse(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report.browse import browse_page
+
+    real = about["kind"] == "micrographs"
+    browse_page(files[:-1], path, about["threshold"], real, about["title"], about["conditions"])
 
 
 def _breakdown(files: Sequence[Path], path: Path, about: About) -> None:
@@ -139,9 +152,9 @@ def _scores(data: str) -> tuple[Figure, ...]:
     )
 
 
-def _predicted(shown: str) -> Figure:
-    """Predictions on a benchmark, of which ``shown`` is said."""
-    return Figure(
+def _predicted(shown: str) -> tuple[Figure, ...]:
+    """Predictions on a benchmark, of which ``shown`` is said, as a figure and to browse."""
+    figure = Figure(
         "predictions/{training}.png",
         "6 Benchmarks",
         "predictions of {training}",
@@ -154,6 +167,21 @@ def _predicted(shown: str) -> Figure:
         memory=2000,
         minutes=20,
     )
+    page = Figure(
+        BROWSE,
+        "6 Benchmarks",
+        "images and predictions of {training}",
+        f"{shown} To browse, the worst first, with prediction, truth, errors and uncertainty by toggles.",
+        reads="predictions",
+        draw=_browse,
+        about=_told_to_browse,
+        each_training=True,
+        # As large as all figures together.
+        in_report=False,
+        memory=2000,
+        minutes=20,
+    )
+    return figure, page
 
 
 def _conditions(data: str) -> tuple[Figure, ...]:
@@ -188,14 +216,14 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "Experimental micrographs, scored against an expert's masks; the networks have learned from simulated "
             "images alone."
         ),
-        _predicted(
+        *_predicted(
             "Experimental: every micrograph of the benchmark, with the outlines that the expert drew and that networks "
             "trained on simulated images predict."
         ),
     ),
     ("benchmarks", "simulated"): (
         *_scores("Simulated images of structures kept out of training and validation, scored against their labels."),
-        _predicted(
+        *_predicted(
             "Simulated: images of structures kept out of training and validation, with their labels and what was "
             "predicted."
         ),

@@ -99,7 +99,7 @@ def score_page(summary: pd.DataFrame, path: str | Path, data: str, title: str = 
             cells: list[str | tuple[str, str]] = [method_name(row), _networks(row), f"{row['images']:d}"]
             for score in scores:
                 if score.foremost:
-                    cells += [(_value(row, score), _interval(row, score.name)), _over_seeds(row, score.name)]
+                    cells += [(_value(row, score), interval_told(row, score.name)), _over_seeds(row, score.name)]
                 else:
                     told = row["kind"] != "baseline" or score.of_rules
                     cells.append(_value(row, score) if told else MISSING)
@@ -220,7 +220,7 @@ def print_table(summaries: Sequence[pd.DataFrame | str | Path]) -> None:
                 table.add_row(
                     Text(method_name(row)),
                     _value(row, first),
-                    Text(_interval(row, first.name)),
+                    Text(interval_told(row, first.name)),
                     *([told] if seeds else []),
                     *(_value(row, score) for score in others),
                     style="bold" if row["kind"] != "baseline" else "",
@@ -247,7 +247,7 @@ def number_told(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}f}" if abs(value) <= 1 else f"{value:.3g}"
 
 
-def _interval(row: Row, column: str) -> str:
+def interval_told(row: Row, column: str) -> str:
     low, high = row[f"{column}_low"], row[f"{column}_high"]
     return f"[{number_told(low, 2)}, {number_told(high, 2)}]" if np.isfinite(low) and np.isfinite(high) else ""
 

@@ -21,6 +21,7 @@ from exitwave.data.columns import UNITS
 from exitwave.data.whole import replace_file
 from exitwave.report.browse_layers import Layer, Seen, layers_of, look
 from exitwave.report.columns import label_of, short
+from exitwave.report.style import round_length
 
 LARGEST_PICTURE = 1000
 """Edge [px] of the pictures at the most."""
@@ -34,7 +35,12 @@ ENLARGED = 400
 
 
 def browse_page(
-    predictions: Sequence[str | Path], path: str | Path, threshold: float, real: bool = True, title: str = ""
+    predictions: Sequence[str | Path],
+    path: str | Path,
+    threshold: float,
+    real: bool = True,
+    title: str = "",
+    conditions: Sequence[str] = (),
 ) -> None:
     """Write the page.
 
@@ -50,11 +56,13 @@ def browse_page(
         The images are real, and their truth is an expert's.
     title : str
         Names of benchmark and training.
+    conditions : sequence of str
+        Columns that are told of every image.
     """
     opened = open_predictions(predictions)
     # What no network has predicted has neither a task nor layers.
     layers = layers_of(opened, real) if opened.shards else ()
-    order, shown, left_out = _chosen(opened, threshold)
+    order, shown, left_out = _chosen(opened, threshold, conditions)
     template = files("exitwave.report").joinpath("browse.html").read_text(encoding="utf-8")
     notes = [f"The {left_out} images with the best scores are left out, so that the page stays small."] * bool(left_out)
     if not opened.shards:
@@ -73,7 +81,9 @@ def browse_page(
     replace_file(path, lambda unfinished: unfinished.write_text(page, encoding="utf-8"))
 
 
-def _chosen(predictions: Predictions, threshold: float) -> tuple[list[int], dict[int, tuple[str, str]], int]:
+def _chosen(
+    predictions: Predictions, threshold: float, conditions: Sequence[str]
+) -> tuple[list[int], dict[int, tuple[str, str]], int]:
     """Rows of the images that are shown, the worst first; their cards and scores in words; how many are left out."""
     if not predictions.shards:
         return [], {}, 0
@@ -85,7 +95,7 @@ def _chosen(predictions: Predictions, threshold: float) -> tuple[list[int], dict
     for place in range(number):
         seen = look(predictions, place, threshold, edge)
         scores[place] = seen.score
-        cards[place] = _card(_named(predictions, place), _conditions(predictions, place), seen), seen.told
+        cards[place] = _card(predictions.table.iloc[place].to_dict(), conditions, seen), seen.told
     # Numbers that are none come last.
     order = [int(place) for place in np.argsort(scores if higher else -scores, kind="stable")]
     held = np.cumsum([len(cards[place][0]) for place in order])
@@ -102,26 +112,25 @@ def _named(predictions: Predictions, place: int) -> str:
     return str(predictions.table["image"].iloc[place])
 
 
-def _conditions(predictions: Predictions, place: int) -> str:
-    """What is known of the conditions of an image: the columns that stand before its scores."""
-    row: Mapping[Any, Any] = predictions.table.iloc[place].to_dict()
-    told = []
-    for name, value in row.items():
-        if name in UNITS and name not in ("image_id", "group"):
-            unit = UNITS[str(name)]
-            told.append(f"{label_of(str(name))} {value if isinstance(value, str) else short(float(value))} {unit}")
-    return ", ".join(text.strip().replace("-", "−") for text in told)
-
-
-def _card(name: str, conditions: str, seen: Seen) -> str:
+def _card(row: Mapping[Any, Any], conditions: Sequence[str], seen: Seen) -> str:
+    """An image with its layers, and what is said of it."""
     height, width = seen.grey.shape
     layers = "".join(f'<div class="layer {layer}">{content}</div>' for layer, content in seen.layers.items())
     small = " small" if max(height, width) <= ENLARGED else ""
-    picture = f'<img alt="{escape(name)}" src="{_source(seen.grey)}">'
+    name = escape(str(row["image"]))
+    length = round_length(0.3 * seen.width)
+    bar = f"{length / 10:g} nm" if seen.unit == "Å" else f"{length:g} Å⁻¹"
+    told = ", ".join(f"{label_of(one)} {_short(row[one])} {UNITS.get(one, '')}".rstrip() for one in conditions)
     return (
-        f'<div class="room"><div class="stage{small}" style="--ratio: {width / height:.4f}">{picture}{layers}</div>'
-        f"</div><figcaption><b>{escape(name)}</b> {escape(seen.told)}<span>{escape(conditions)}</span></figcaption>"
+        f'<div class="room"><div class="stage{small}" style="--ratio: {width / height:.4f}">'
+        f'<img alt="{name}" src="{_source(seen.grey)}">{layers}'
+        f'<p class="scale" style="width: {100 * length / seen.width:.3f}%">{bar}</p></div></div>'
+        f"<figcaption><b>{name}</b> {escape(seen.told)}<span>{escape(told)}</span></figcaption>"
     )
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else short(float(value)).replace("-", "−")
 
 
 def _source(grey: NDArray[np.uint8]) -> str:

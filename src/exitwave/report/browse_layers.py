@@ -18,6 +18,7 @@ from exitwave.benchmark.segmentation import EMPTY_FRACTION
 from exitwave.config.atoms import Atoms
 from exitwave.config.disks import Disks
 from exitwave.config.models import Classification, Regression, Segmentation
+from exitwave.report.benchmarks import number_told
 from exitwave.report.segmented_page import heat, ring_path
 from exitwave.report.style import GREEN, ORANGE, SKY, VERMILLION
 
@@ -68,12 +69,18 @@ class Seen:
         By which images are sorted; NaN where the score says nothing.
     told : str
         The score in words.
+    width : float
+        Of the image, in its unit.
+    unit : str
+        Å, or 1/Å of a diffraction pattern.
     """
 
     grey: NDArray[np.uint8]
     layers: Mapping[str, str]
     score: float
     told: str
+    width: float
+    unit: str
 
 
 def layers_of(predictions: Predictions, real: bool) -> tuple[Layer, ...]:
@@ -109,6 +116,8 @@ def layers_of(predictions: Predictions, real: bool) -> tuple[Layer, ...]:
             raise TypeError(f"there are no layers of {type(model).__name__}")
     if len(predictions.shards) > 1 and not isinstance(predictions.task.model, Disks):
         told = "standard deviation over the networks"
+        if isinstance(predictions.task.model, Regression):
+            told = f"{told}, up to the largest of an image"
         found += (Layer("uncertainty", "Uncertainty", "U", told, ("#420a68", "#dd513a", "#fcffa4"), False),)
     return found
 
@@ -155,7 +164,10 @@ def look(predictions: Predictions, place: int, threshold: float, edge: int) -> S
 
             found = disks_of(mean, threshold, model.target.gamma)[:, :2]
             scale = size[0] / image.shape[1]
-            layers = {"truth": _rings(truth[:, :2], scale, size, SKY), "prediction": _crosses(found, scale, size, GREEN)}
+            layers = {
+                "truth": _rings(truth[:, :2], scale, size, SKY),
+                "prediction": _crosses(found, scale, size, GREEN),
+            }
             score, told = _score(metric, mean, truth, pixel)
             image = brightness(image)
         case _:
@@ -167,7 +179,8 @@ def look(predictions: Predictions, place: int, threshold: float, edge: int) -> S
                 told = f"{names[true]}, {score:.2f} sure"
     if spread is not None:
         layers["uncertainty"] = _picture(heat(spread, (max(1, size[0] // 2), max(1, size[1] // 2))))
-    return Seen(_grey(image, size), layers, score, told)
+    unit = "1/Å" if isinstance(predictions.task.model, Disks) else "Å"
+    return Seen(_grey(image, size), layers, score, told, image.shape[1] * pixel, unit)
 
 
 def _score(metric: Metric, prediction: NDArray[Any], truth: NDArray[Any], pixel: float) -> tuple[float, str]:
@@ -175,7 +188,7 @@ def _score(metric: Metric, prediction: NDArray[Any], truth: NDArray[Any], pixel:
     scores = metric.of_image(prediction, truth, pixel)
     first = metric.summary[0]
     value = float(scores[first.of])
-    told = f"{first.of.replace('_', ' ').upper() if len(first.of) < 4 else first.label} {value:.3g}"
+    told = f"{first.of.replace('_', ' ').upper() if len(first.of) < 4 else first.label} {number_told(value)}"
     if metric.unit:
         told = f"{told} {metric.unit}"
     if "particles_true" in scores:
@@ -256,14 +269,17 @@ def _of_columns(
 def _rings(places: NDArray[Any], scale: float, size: tuple[int, int], colour: str, larger: float = 1.0) -> str:
     """Circles at places, x and y [px], of which the first pixel is centred at 0."""
     radius = larger * _mark(places, scale, size)
-    drawn = (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" stroke="{colour}"/>' for x, y in _drawn(places, scale))
+    drawn = (
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" stroke="{colour}"/>' for x, y in _drawn(places, scale)
+    )
     return _svg("".join(drawn), size)
 
 
 def _crosses(places: NDArray[Any], scale: float, size: tuple[int, int], colour: str, larger: float = 1.0) -> str:
     half = larger * _mark(places, scale, size)
     path = "".join(
-        f"M{x - half:.1f},{y:.1f}h{2 * half:.1f}M{x:.1f},{y - half:.1f}v{2 * half:.1f}" for x, y in _drawn(places, scale)
+        f"M{x - half:.1f},{y:.1f}h{2 * half:.1f}M{x:.1f},{y - half:.1f}v{2 * half:.1f}"
+        for x, y in _drawn(places, scale)
     )
     return _svg(f'<path d="{path}" stroke="{colour}"/>' if path else "", size)
 

@@ -17,11 +17,11 @@ MOST = 24
 RARE = 0.05
 """Probability below which it needs no word that networks of equal trainings may lie apart by chance."""
 NOTE = (
-    "Differences of the first score, first minus second, of the median over seeds, on the images that all methods have. "
-    "Brackets: 95 % bootstrap interval over images, the same resamples for both; images of one structure or group are "
-    "drawn together. Over seeds: the smallest and the largest difference of any two networks. A difference is called one "
-    "only if neither contains 0. Of twenty comparisons of equal methods, one looks like a difference. The best baseline "
-    "was chosen by its score on these images."
+    "Differences of the first score, first minus second, of the median over seeds, on the images that all methods "
+    "have. Brackets: 95 % bootstrap interval over images, the same resamples for both; images of one structure or "
+    "group are drawn together. Over seeds: the smallest and the largest difference of any two networks. A difference "
+    "is called one only if neither contains 0. Of twenty comparisons of equal methods, one looks like a difference. "
+    "The best baseline was chosen by its score on these images."
 )
 
 
@@ -99,8 +99,8 @@ def draw_differences(differences: pd.DataFrame, summary: pd.DataFrame, path: str
             axes.plot([row["seed_min"], row["seed_max"]], [y, y], color=colour, lw=8, alpha=0.28, solid_capstyle="butt")
             axes.plot([row["low"], row["high"]], [y, y], color=INK, lw=1.3, marker="|", ms=7)
             axes.plot(row["difference"], y, marker="o", color=colour, ms=7, mec="white", mew=0.8, zorder=4)
-            told = {"va": "center", "fontsize": 8.5, "transform": axes.get_yaxis_transform()}
-            axes.text(1.02, y, difference_told(row), **told)
+            beside = axes.get_yaxis_transform()
+            axes.text(1.02, y, difference_told(row), va="center", fontsize=8.5, transform=beside)
         axes.axvline(0, color=INK, lw=0.8, ls=(0, (4, 3)))
         axes.set_yticks(range(len(rows)), [f"{row['first']} − {row['second']}" for row in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)

@@ -51,6 +51,8 @@ class Figure:
         Whether only members have it that nothing else of the study is simulated from.
     each_training : bool
         Whether it is drawn for each training that a benchmark scores.
+    in_report : bool
+        Whether it is part of the one file that Snakemake makes of the report; else it stands beside it.
     memory : int
         Memory that it needs [MB].
     minutes : int
@@ -78,6 +80,7 @@ class Figure:
     needed: Callable[[Study, Member], bool] = _always
     last: bool = False
     each_training: bool = False
+    in_report: bool = True
     memory: int = 1500
     minutes: int = 10
 

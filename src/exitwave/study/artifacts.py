@@ -107,6 +107,11 @@ def shards_of_benchmark(benchmark: Member) -> list[str]:
     return scan + [path for dataset in datasets for paths in shards_of_dataset(dataset).values() for path in paths]
 
 
+def skipped(benchmark: Member) -> str:
+    """Files of a benchmark that cannot be used, with reasons."""
+    return f"results/{benchmark.folder}/skipped.csv"
+
+
 def baselines(benchmark: Member) -> str:
     """Scores of the classical methods on the images of a benchmark."""
     return f"results/{benchmark.folder}/baselines.parquet"
