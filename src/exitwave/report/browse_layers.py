@@ -160,13 +160,13 @@ def look(predictions: Predictions, place: int, threshold: float, edge: int) -> S
             score, told = _score(metric, mean, truth, pixel)
         case Disks() as model:
             from exitwave.benchmark.disks import disks_of
-            from exitwave.report.patterns import brightness
+            from exitwave.report.patterns import brightness, strong_reflections
 
-            found = disks_of(mean, threshold, model.target.gamma)[:, :2]
+            found, true = disks_of(mean, threshold, model.target.gamma), truth[strong_reflections(truth)[0]]
             scale = size[0] / image.shape[1]
             layers = {
-                "truth": _rings(truth[:, :2], scale, size, SKY),
-                "prediction": _crosses(found, scale, size, GREEN),
+                "truth": _rings(true[:, :2], scale, size, SKY),
+                "prediction": _crosses(found[:, :2], scale, size, GREEN),
             }
             score, told = _score(metric, mean, truth, pixel)
             image = brightness(image)
