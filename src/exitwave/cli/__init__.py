@@ -232,7 +232,9 @@ def scores(
     files = sorted(Path("results/report", study, "benchmarks").glob("*/summary.parquet"))
     if not files:
         raise ShardError(f"results/report/{study}: holds no benchmark; run the workflow for this study first")
-    print_table([read_table(file) for file in files])
+    # Studies that were run by earlier versions have no differences.
+    beside = [file.with_name("differences.parquet") for file in files]
+    print_table(files, [read_table(file) if file.exists() else None for file in beside])
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,13 +187,17 @@ def _forest(axes: Axes, rows: list[Row], score: Score) -> None:
         axes.axhline(trained - 0.5, color="#b5bdc5", lw=0.8, ls=(0, (4, 3)))
 
 
-def print_table(summaries: Sequence[pd.DataFrame | str | Path]) -> None:
+def print_table(
+    summaries: Sequence[pd.DataFrame | str | Path], differences: Sequence[pd.DataFrame | None] = ()
+) -> None:
     """Print the scores of benchmarks to the terminal.
 
     Parameters
     ----------
     summaries : sequence of DataFrame or path
         Summaries as the benchmark stage writes them.
+    differences : sequence of DataFrame or None
+        Of the same benchmarks the differences between methods, which are told in words.
     """
     from rich.console import Console
     from rich.table import Table
@@ -201,7 +206,7 @@ def print_table(summaries: Sequence[pd.DataFrame | str | Path]) -> None:
     from exitwave.data.tables import read_table
 
     console = Console()
-    for given in summaries:
+    for given, pairs in zip_longest(summaries, differences):
         summary = given if isinstance(given, pd.DataFrame) else read_table(given)
         if summary.empty:
             continue
@@ -226,6 +231,12 @@ def print_table(summaries: Sequence[pd.DataFrame | str | Path]) -> None:
                     style="bold" if row["kind"] != "baseline" else "",
                 )
             console.print(table)
+            console.print()
+        if pairs is not None and len(pairs):
+            from exitwave.report.differences import lines_told
+
+            for line in lines_told(pairs):
+                console.print(Text(line))
             console.print()
 
 

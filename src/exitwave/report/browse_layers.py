@@ -172,11 +172,11 @@ def look(predictions: Predictions, place: int, threshold: float, edge: int) -> S
             image = brightness(image)
         case _:
             names = (*predictions.task.facts["classes"], "another")
-            true, found_class = int(truth[0]), int(np.argmax(mean))
-            score = float(mean[true])
-            told = f"{names[true]} taken for {names[found_class]}, of which {mean[found_class]:.2f} sure"
-            if true == found_class:
-                told = f"{names[true]}, {score:.2f} sure"
+            own, named = int(truth[0]), int(np.argmax(mean))
+            score = float(mean[own])
+            told = f"{names[own]} taken for {names[named]}, {mean[named]:.2f} sure"
+            if own == named:
+                told = f"{names[own]}, {score:.2f} sure"
     if spread is not None:
         layers["uncertainty"] = _picture(heat(spread, (max(1, size[0] // 2), max(1, size[1] // 2))))
     unit = "1/Å" if isinstance(predictions.task.model, Disks) else "Å"

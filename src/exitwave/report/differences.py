@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from exitwave.report.benchmarks import metric_of_summary, number_told
 
 MOST = 24
 """Pairs drawn at the most, those with the best training first."""
+MOST_LINES = 6
+"""Pairs told in the terminal at the most."""
 RARE = 0.05
 """Probability below which it needs no word that networks of equal trainings may lie apart by chance."""
 NOTE = (
@@ -34,14 +35,43 @@ def difference_told(row: Any) -> str:
 
 def verdict_told(row: Any) -> str:
     """What a difference says, in words."""
+    doubt = _doubt(row)
     match row["verdict"]:
         case "better" | "worse" as word:
-            return f"{row['first']} is {word} than {row['second']}{_doubt(row)}"
+            return f"{row['first']} is {word} than {row['second']}{f', {doubt}' if doubt else ''}"
+        case _:
+            return within_told(row)
+
+
+def brief_verdict(row: Any) -> str:
+    """The same in few words that do not name the methods, with the difference if it is one."""
+    match row["verdict"]:
+        case "better" | "worse" as word:
+            return f"{word}: {difference_told(row)}{', few networks' if _doubt(row) else ''}"
+        case _:
+            return within_told(row)
+
+
+def within_told(row: Any) -> str:
+    """Why a difference is none."""
+    match row["verdict"]:
         case verdict if verdict == IMAGES:
             return "no difference: within the spread of the images"
         case verdict if verdict == SEEDS:
             return "no difference: within the spread of the networks"
-    return "not known: the images are of one group"
+        case _:
+            return "not known: the images are of one group"
+
+
+def lines_told(differences: pd.DataFrame) -> list[str]:
+    """Differences in words, one a line, those of the best training first."""
+    rows = _first(differences)
+    lines = []
+    for row in rows[:MOST_LINES]:
+        words = verdict_told(row)
+        words = words if " than " in words else f"{row['first']} and {row['second']}: {words}"
+        lines.append(f"{words} ({difference_told(row)})")
+    return lines + ([f"and {len(rows) - MOST_LINES} pairs more"] if len(rows) > MOST_LINES else [])
 
 
 def difference_page(differences: pd.DataFrame, summary: pd.DataFrame, path: str | Path, title: str = "") -> None:
@@ -91,7 +121,7 @@ def draw_differences(differences: pd.DataFrame, summary: pd.DataFrame, path: str
     from exitwave.report.style import BLUE, INK, MUTED, figure
 
     score = metric_of_summary(summary).summary[0]
-    rows = list(_drawn(differences))
+    rows = _first(differences)[:MOST]
     with figure(path, 9.0, 0.34 * len(rows) + 1.6) as drawing:
         axes = drawing.subplots()
         for y, row in enumerate(rows):
@@ -119,20 +149,19 @@ def draw_differences(differences: pd.DataFrame, summary: pd.DataFrame, path: str
         drawing.suptitle(f"{f'{title}: ' if title else ''}the same {images} images", fontsize=11)
 
 
-def _drawn(differences: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _first(differences: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of the pairs, those of the best training first."""
     rows = [{str(key): value for key, value in row.items()} for row in differences.to_dict("records")]
-    best = rows[0]["first"] if rows else ""
-    yield from sorted(rows, key=lambda row: row["first"] != best)[:MOST]
+    return sorted(rows, key=lambda row: row["first"] != rows[0]["first"])
 
 
 def _doubt(row: Any) -> str:
-    """What few networks leave open."""
+    """What few networks leave open; empty where there are enough."""
     if row["chance"] < RARE:
         return ""
     if row["chance"] >= 1:
-        one = "of one network" if row["second_kind"] == "baseline" else "of one network each"
-        return f", as far as can be told {one}"
-    return f", though of so few networks 1 in {1 / row['chance']:.0f} equal ones would look so"
+        return f"as far as one network{'' if row['second_kind'] == 'baseline' else ' each'} can tell"
+    return f"though of so few networks 1 in {1 / row['chance']:.0f} equal ones would look so"
 
 
 def _signed(value: float) -> str:

@@ -18,22 +18,21 @@ import pandas as pd
 
 from exitwave.benchmark.paired import BETTER
 from exitwave.benchmark.summary import selected_images
+from exitwave.data.columns import UNITS
 from exitwave.data.tables import read_table
 from exitwave.data.whole import replace_file
 from exitwave.errors import ShardError
 from exitwave.report.benchmarks import interval_told, method_name, metric_of_summary, number_told, sort_methods
-from exitwave.report.breakdown import axis_of
-from exitwave.report.differences import difference_told, verdict_told
+from exitwave.report.columns import label_of
+from exitwave.report.differences import brief_verdict
 
 ROWS = 9
 """Rows of the table of scores at the most; of every benchmark at least one."""
 WORST = 3
 """Images named of each benchmark."""
-COMPARED = 2
-"""Pairs of trainings told of each benchmark."""
 LEAST_IMAGES = 5
 """Images of a bin of conditions below which its score says little."""
-PICTURE = (480, 300)
+PICTURE = (480, 240)
 """Width and height of the small pictures [px]."""
 
 Benchmark = Mapping[str, Any]
@@ -161,8 +160,7 @@ def score_rows(benchmark: Benchmark, most: int) -> tuple[list[dict[str, str]], i
         pair = against.get(network["method"])
         words = "no baseline" if not rules else "all networks have diverged"
         if pair is not None:
-            words = verdict_told(pair).removeprefix(f"{network['method']} is ")
-            words = f"{words}, by {difference_told(pair)}" if " than " in words else words
+            words = brief_verdict(pair)
         rows.append(
             {
                 "method": method_name(network),
@@ -191,14 +189,14 @@ def _table(benchmarks: list[dict[str, Any]]) -> str:
         about = f"{escape(score)}, {summary['images'].max()} images. {escape(one['scored'])}{more}"
         for place, row in enumerate(rows):
             first = f'<th scope="rowgroup" rowspan="{len(rows)}">{head}<small>{about}</small></th>' if not place else ""
+            rule = f"<td rowspan={len(rows)}>{escape(row['baseline'])} <small>{row['of_baseline']}</small></td>"
             lines.append(
                 f"<tr>{first}<td>{escape(row['method'])}</td>"
-                f"<td class=number><b>{row['score']}</b> <small>{row['interval']}</small></td>"
-                f"<td>{escape(row['baseline'])} <small>{row['of_baseline']}</small></td>"
+                f"<td class=number><b>{row['score']}</b> <small>{row['interval']}</small></td>{'' if place else rule}"
                 f'<td class="words {row["good"]}">{escape(row["words"])}</td></tr>'
             )
     head = "".join(
-        f'<th scope="col">{name}</th>' for name in ("benchmark", "training", "score", "best baseline", "against it")
+        f'<th scope="col">{name}</th>' for name in ("benchmark", "training", "score", "best baseline", "beside it")
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
@@ -225,7 +223,7 @@ def _look(told: Mapping[str, Any], benchmarks: list[dict[str, Any]]) -> Iterator
             yield f"{_link(pages['conditions.png'], f'conditions of {name}')}: {escape(condition)}"
         if "failure_maps.png" in pages:
             yield f"{_link(pages['failure_maps.png'], f'failure maps of {name}')}: score against two conditions"
-        for words in compared(one):
+        if words := compared(one):
             yield f"{_link(pages['differences.html'], f'trainings on {name}')}: {escape(words)}"
     if not benchmarks:
         yield "contact sheets and histograms of what was drawn, below"
@@ -278,37 +276,33 @@ def worst_images(benchmark: Benchmark) -> dict[str, float]:
 
 
 def weakest_condition(benchmark: Benchmark) -> str:
-    """Where the score of the best training is lowest, in words; empty without conditions."""
+    """Where the best training is worst, in words; empty without conditions."""
     network, by = best_training(benchmark), benchmark["tables"]["by"]
     if network is None or "by" not in by:
         return ""
     metric = metric_of_summary(benchmark["tables"]["summary"])
-    name, label = metric.summary[0].name, metric.summary[0].label
+    name = metric.summary[0].name
     own = by[(by["kind"] == "network") & (by["method"] == network["method"]) & (by["images"] >= LEAST_IMAGES)]
     own = own[own[name].notna()].sort_values(name, ascending=metric.higher_is_better, kind="stable")
     if own.empty:
         return ""
     row = own.iloc[0].to_dict()
-    where = f"{axis_of(str(row['by']))} {row['label']}"
-    score = f"{label} {number_told(row[name])} {interval_told(row, name)}".rstrip()
-    whole = network[name]
-    if row[f"{name}_low"] <= whole <= row[f"{name}_high"]:
-        return f"none stands out; lowest at {where}: {score}, against {number_told(whole)} of all images"
-    return f"lowest at {where}: {score}, against {number_told(whole)} of all images"
+    where = f"{label_of(str(row['by']))} {row['label']} {UNITS.get(str(row['by']), '')}".rstrip()
+    score = f"{number_told(row[name])} {interval_told(row, name)}".rstrip()
+    told = f"worst at {where}: {score}, of all images {number_told(network[name])}"
+    return f"none stands out; {told}" if row[f"{name}_low"] <= network[name] <= row[f"{name}_high"] else told
 
 
-def compared(benchmark: Benchmark) -> list[str]:
-    """How trainings differ, in words, those of the best one first."""
+def compared(benchmark: Benchmark) -> str:
+    """How the best training differs from the second one, in words; empty where there is one."""
     differences = benchmark["tables"]["differences"]
     if "second_kind" not in differences:
-        return []
+        return ""
     rows = differences[differences["second_kind"] == "network"].to_dict("records")
-    lines = []
-    for row in rows[:COMPARED]:
-        words = verdict_told(row)
-        words = words if " than " in words else f"{row['first']} and {row['second']}: {words}"
-        lines.append(f"{words} ({difference_told(row)})")
-    return lines + ([f"and {len(rows) - COMPARED} pairs more"] if len(rows) > COMPARED else [])
+    if not rows:
+        return ""
+    more = f"; {len(rows) - 1} more pairs" if len(rows) > 1 else ""
+    return f"{rows[0]['first']} against {rows[0]['second']}: {brief_verdict(rows[0])}{more}"
 
 
 def _link(path: str, name: str) -> str:
