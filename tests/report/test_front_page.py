@@ -17,7 +17,7 @@ from exitwave.benchmark.scoring import metric_of
 from exitwave.benchmark.summary import summarise
 from exitwave.data.tables import write_table
 from exitwave.report.benchmarks import print_table
-from exitwave.report.differences import difference_page, draw_differences, verdict_told
+from exitwave.report.differences import difference_page, draw_differences, lines_told, verdict_told
 from exitwave.report.failure_maps import FEW, draw_failure_maps, failure_map, says_little
 from exitwave.report.front_page import weakest_condition, worst_images, write_front_page
 from exitwave.training.kinds import task_from
@@ -102,7 +102,7 @@ def test_differences_have_a_page_a_figure_and_lines_in_the_terminal(scored, tmp_
     draw_differences(scored["differences"], scored["summary"], tmp_path / "differences.png", "discs")
     with Image.open(tmp_path / "differences.png") as figure:
         assert (np.asarray(figure.convert("L")) < 230).mean() > 0.005
-    print_table([scored["summary"]], [scored["differences"]])
+    print_table([scored["summary"]], [lines_told(scored["differences"])])
     printed = " ".join(capsys.readouterr().out.split())
     assert "good is better than fair" in printed
     assert "good is better than Otsu" in printed

@@ -187,17 +187,15 @@ def _forest(axes: Axes, rows: list[Row], score: Score) -> None:
         axes.axhline(trained - 0.5, color="#b5bdc5", lw=0.8, ls=(0, (4, 3)))
 
 
-def print_table(
-    summaries: Sequence[pd.DataFrame | str | Path], differences: Sequence[pd.DataFrame | None] = ()
-) -> None:
+def print_table(summaries: Sequence[pd.DataFrame | str | Path], told: Sequence[Sequence[str]] = ()) -> None:
     """Print the scores of benchmarks to the terminal.
 
     Parameters
     ----------
     summaries : sequence of DataFrame or path
         Summaries as the benchmark stage writes them.
-    differences : sequence of DataFrame or None
-        Of the same benchmarks the differences between methods, which are told in words.
+    told : sequence of sequences of str
+        Lines below the table of each of the benchmarks, such as how its methods differ.
     """
     from rich.console import Console
     from rich.table import Table
@@ -206,7 +204,7 @@ def print_table(
     from exitwave.data.tables import read_table
 
     console = Console()
-    for given, pairs in zip_longest(summaries, differences):
+    for given, lines in zip_longest(summaries, told, fillvalue=()):
         summary = given if isinstance(given, pd.DataFrame) else read_table(given)
         if summary.empty:
             continue
@@ -232,11 +230,9 @@ def print_table(
                 )
             console.print(table)
             console.print()
-        if pairs is not None and len(pairs):
-            from exitwave.report.differences import lines_told
-
-            for line in lines_told(pairs):
-                console.print(Text(line))
+        for line in lines:
+            console.print(Text(line))
+        if lines:
             console.print()
 
 

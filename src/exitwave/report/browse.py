@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from exitwave.benchmark.ensemble import Predictions, open_predictions
 from exitwave.benchmark.scoring import metric_of
-from exitwave.config.models import Classification
 from exitwave.data.columns import UNITS
 from exitwave.data.whole import replace_file
-from exitwave.report.browse_layers import Layer, Seen, layers_of, look
+from exitwave.report.browse_layers import CLASSES, Layer, Seen, layers_of, look
 from exitwave.report.columns import label_of, short
 from exitwave.report.style import round_length
 
@@ -89,8 +88,7 @@ def _chosen(
         return [], {}, 0
     number = len(predictions.table)
     edge = picture_edge(number)
-    higher = isinstance(predictions.task.model, Classification)
-    higher = higher or metric_of(predictions.task, threshold).higher_is_better
+    higher = CLASSES in predictions.task.facts or metric_of(predictions.task, threshold).higher_is_better
     scores, cards = np.full(number, np.nan), {}
     for place in range(number):
         seen = look(predictions, place, threshold, edge)

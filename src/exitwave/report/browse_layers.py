@@ -17,11 +17,13 @@ from exitwave.benchmark.scoring import metric_of
 from exitwave.benchmark.segmentation import EMPTY_FRACTION
 from exitwave.config.atoms import Atoms
 from exitwave.config.disks import Disks
-from exitwave.config.models import Classification, Regression, Segmentation
+from exitwave.config.models import Regression, Segmentation
 from exitwave.report.benchmarks import number_told
 from exitwave.report.segmented_page import heat, ring_path
 from exitwave.report.style import GREEN, ORANGE, SKY, VERMILLION
 
+CLASSES = "classes"
+"""Fact of tasks that name a class: of these there is nothing to lay over an image."""
 TINT = 0.42
 """Opacity of what is missed or false."""
 MARK = 4.0
@@ -110,7 +112,7 @@ def layers_of(predictions: Predictions, real: bool) -> tuple[Layer, ...]:
                     else []
                 ),
             )
-        case Classification():
+        case _ if CLASSES in predictions.task.facts:
             return ()
         case model:
             raise TypeError(f"there are no layers of {type(model).__name__}")
@@ -171,7 +173,7 @@ def look(predictions: Predictions, place: int, threshold: float, edge: int) -> S
             score, told = _score(metric, mean, truth, pixel)
             image = brightness(image)
         case _:
-            names = (*predictions.task.facts["classes"], "another")
+            names = (*predictions.task.facts[CLASSES], "another")
             own, named = int(truth[0]), int(np.argmax(mean))
             score = float(mean[own])
             told = f"{names[own]} taken for {names[named]}, {mean[named]:.2f} sure"
