@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,14 +186,14 @@ def _forest(axes: Axes, rows: list[Row], score: Score) -> None:
         axes.axhline(trained - 0.5, color="#b5bdc5", lw=0.8, ls=(0, (4, 3)))
 
 
-def print_table(summaries: Sequence[pd.DataFrame | str | Path], told: Sequence[Sequence[str]] = ()) -> None:
+def print_table(summaries: Sequence[pd.DataFrame | str | Path], below: Sequence[Sequence[str]] = ()) -> None:
     """Print the scores of benchmarks to the terminal.
 
     Parameters
     ----------
     summaries : sequence of DataFrame or path
         Summaries as the benchmark stage writes them.
-    told : sequence of sequences of str
+    below : sequence of sequences of str
         Lines below the table of each of the benchmarks, such as how its methods differ.
     """
     from rich.console import Console
@@ -204,7 +203,7 @@ def print_table(summaries: Sequence[pd.DataFrame | str | Path], told: Sequence[S
     from exitwave.data.tables import read_table
 
     console = Console()
-    for given, lines in zip_longest(summaries, told, fillvalue=()):
+    for number, given in enumerate(summaries):
         summary = given if isinstance(given, pd.DataFrame) else read_table(given)
         if summary.empty:
             continue
@@ -230,9 +229,8 @@ def print_table(summaries: Sequence[pd.DataFrame | str | Path], told: Sequence[S
                 )
             console.print(table)
             console.print()
-        for line in lines:
-            console.print(Text(line))
-        if lines:
+        if below and below[number]:
+            console.print(Text("\n".join(below[number])))
             console.print()
 
 
