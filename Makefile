@@ -42,6 +42,7 @@ run: $(STAMP)  ## run the demo, or STUDY=FILE, at SCALE=laptop, on CORES (all) o
 	  $(BIN)/snakemake $(CONFIGFILE) --report $(UNFINISHED) && mv $(UNFINISHED) $(REPORT); \
 	fi
 	@if [ -d results/report/$(NAME)/benchmarks ]; then $(BIN)/exitwave scores $(NAME); fi
+	@echo "open first: results/report/$(NAME)/index.html"
 	@echo "report: $(REPORT)"
 
 install: $(STAMP)  ## install everything into .venv

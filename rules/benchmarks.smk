@@ -66,6 +66,7 @@ rule benchmark_summary:
         summary="results/report/{study}/benchmarks/{benchmark}/summary.parquet",
         per_image="results/report/{study}/benchmarks/{benchmark}/per_image.parquet",
         by="results/report/{study}/benchmarks/{benchmark}/by.parquet",
+        differences="results/report/{study}/benchmarks/{benchmark}/differences.parquet",
     log:
         "results/logs/benchmarks/{study}/{benchmark}/summary.log",
     benchmark:

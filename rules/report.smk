@@ -18,7 +18,7 @@ rule figure:
         "results/benchmarks_of_jobs/report/{study}/{stage}/{block}/{figure}.tsv"
     wildcard_constraints:
         stage="|".join(STUDY.members),
-        figure=r".+\.(html|png)",
+        figure=r"(?!browse/).+\.(html|png)",
     localrule: True
     conda:
         ENVIRONMENT
@@ -34,6 +34,47 @@ rule figure:
         "figure: {wildcards.figure} of {wildcards.block}"
     script:
         "../scripts/figure.py"
+
+
+# Pages that are too large for the report in one file.
+use rule figure as page with:
+    output:
+        "results/report/{study}/{stage}/{block}/{figure}",
+    wildcard_constraints:
+        stage="|".join(STUDY.members),
+        figure=r"browse/.+\.html",
+    message:
+        "page: {wildcards.figure} of {wildcards.block}"
+
+
+# What a reader opens first: it leads to all else.
+rule front_page:
+    input:
+        front_page_inputs(STUDY, STUDY_NAME),
+    output:
+        report(
+            front_page_path(STUDY_NAME),
+            caption="../captions/front_page.rst",
+            category="0 First page",
+            labels={"page": "what was made, how good it is, what to look at"},
+        ),
+    log:
+        f"results/logs/report/{STUDY_NAME}/front_page.log",
+    benchmark:
+        f"results/benchmarks_of_jobs/report/{STUDY_NAME}/front_page.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1500 * attempt,
+        runtime=lambda wc, attempt: 10 * attempt,
+    params:
+        about=lambda wc: about_front_page(STUDY, STUDY_NAME),
+    message:
+        "first page of the report"
+    script:
+        "../scripts/front_page.py"
 
 
 # Reads the benchmark files of all jobs before it; one that is missing makes nothing rerun.

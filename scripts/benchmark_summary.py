@@ -15,4 +15,5 @@ with job(f"scores on {snakemake.wildcards.benchmark}", snakemake.log[0]):
         Path(snakemake.output.summary),
         Path(snakemake.output.per_image),
         Path(snakemake.output.by),
+        Path(snakemake.output.differences),
     )

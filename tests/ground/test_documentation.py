@@ -93,6 +93,7 @@ def test_every_block_is_in_a_language_that_is_checked(page: Path) -> None:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder like the root of the project, with the results of a tiny study and files that a reader may have."""
+    from exitwave.benchmark.paired import compare
     from exitwave.benchmark.segmentation import metric
     from exitwave.config.models import Segmentation
     from exitwave.data.tables import join_tables, write_table
@@ -124,6 +125,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     judged, discs = metric(task, 0.5), np.hypot(*np.ogrid[-20:20, -20:20]) < 9
     row = {"kind": "ensemble", **judged.of_image(discs.astype(np.float64), discs, 0.8)}
     write_table(folder / "results/report/demo/benchmarks/scottlab-1/per_image.parquet", pd.DataFrame([row]))
+    rows = [{**row, "kind": "network", "method": m, "seed": 0, "image": i, "group": i} for m in "ab" for i in range(3)]
+    differences = compare(pd.DataFrame(rows), judged, 100, "0" * 8)
+    write_table(folder / "results/report/demo/benchmarks/scottlab-1/differences.parquet", differences)
     save_network(folder / "results/trainings/t-1/seed-0", task.build(), task, pixel_size=0.8, info={})
     (folder / "crystals").mkdir()
     shutil.copy(ROOT / "resources/crystals/fcc/Au.cif", folder / "crystals/my_phase.cif")

@@ -171,7 +171,7 @@ def test_the_mean_of_equal_networks_scores_as_they_do(run, tmp_path):
         for seed, shard in enumerate(shards):
             score_network(described, model, manifests, weights, training.name, seed, 1, shard)
         folder = run.folder / "results" / member.folder
-        paths = [tmp_path / f"{name}-{which}.parquet" for which in ("summary", "images", "by")]
+        paths = [tmp_path / f"{name}-{which}.parquet" for which in ("summary", "images", "by", "differences")]
         summarise_benchmark(described, folder / "task.json", folder / "baselines.parquet", shards, *paths)
         rows = read_table(paths[0]).set_index("kind")
         scores = [column for column in rows if f"{column}_low" in rows]

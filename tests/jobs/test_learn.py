@@ -133,9 +133,10 @@ def test_networks_are_scored_on_the_held_out_images_alone(learned):
 
 @pytest.fixture(scope="module")
 def summary(jobs, learned):
-    path, per_image, by = (learned.folder / f"{name}.parquet" for name in ("summary", "per_image", "by"))
+    names = ("summary", "per_image", "by", "differences")
+    path, per_image, *others = (learned.folder / f"{name}.parquet" for name in names)
     described = jobs.describe("benchmarks")
-    summarise_benchmark(described, learned.task, learned.baselines, learned.scores, path, per_image, by)
+    summarise_benchmark(described, learned.task, learned.baselines, learned.scores, path, per_image, *others)
     return read_table(path), read_table(per_image)
 
 

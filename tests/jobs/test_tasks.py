@@ -95,13 +95,10 @@ def run(study, benchmark):
             networks.setdefault(training.name, []).append(network)
             shards.append(folder / "scores" / training.name / f"seed-{seed}.zarr.zip")
             score_network(described, aim, [study.manifest], network, training.name, seed, 1, shards[-1])
-    paths = [
-        folder / name
-        for name in ("baselines.parquet", "skipped.csv", "task.json", "summary.parquet", "all.parquet", "by.parquet")
-    ]
-    baselines, skipped, task, summary, images, by = paths
+    baselines, skipped, task = (folder / name for name in ("baselines.parquet", "skipped.csv", "task.json"))
+    summary, images, *others = (folder / f"{name}.parquet" for name in ("summary", "all", "by", "differences"))
     score_baselines(described, aim, [study.manifest], baselines, skipped, task)
-    summarise_benchmark(described, task, baselines, shards, summary, images, by)
+    summarise_benchmark(described, task, baselines, shards, summary, images, *others)
     return SimpleNamespace(
         folder=folder, networks=networks, shards=shards, summary=read_table(summary), images=read_table(images)
     )
@@ -264,7 +261,7 @@ def test_one_network_of_two_that_diverges_is_left_out_and_counted(masks, study, 
             network = masks.networks[name][seed]
             score_network(described, aim, [study.manifest], network, "mask", seed, 1, shards[seed])
     assert "no scores: the training has diverged: the" in caplog.text
-    paths = [tmp_path / f"{name}.parquet" for name in ("summary", "all", "by")]
+    paths = [tmp_path / f"{name}.parquet" for name in ("summary", "all", "by", "differences")]
     summarise_benchmark(described, masks.folder / "task.json", masks.folder / "baselines.parquet", shards, *paths)
     row = read_table(paths[0]).set_index("kind").loc["network"]
     assert (row["seeds"], row["diverged"]) == (1, 1)

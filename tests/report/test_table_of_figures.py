@@ -28,6 +28,7 @@ from exitwave.report.figures import (
     mask_shown,
     report_files,
 )
+from exitwave.report.front_files import about_front_page, front_page_inputs
 from exitwave.study.artifacts import before_the_report
 from exitwave.study.link import study_from
 from exitwave.training.kinds import task_of
@@ -91,10 +92,16 @@ def figure(study, path):
 
 def test_every_block_has_the_figures_of_its_kind(study):
     assert sorted(named(study, path) for path in figures(study)) == [
+        "benchmarks/held_out/browse/gold.html",
+        "benchmarks/held_out/browse/streamed.html",
+        "benchmarks/held_out/differences.html",
+        "benchmarks/held_out/differences.png",
         "benchmarks/held_out/predictions/gold.png",
         "benchmarks/held_out/predictions/streamed.png",
         "benchmarks/held_out/scores.html",
         "benchmarks/held_out/scores.png",
+        "benchmarks/real/browse/gold.html",
+        "benchmarks/real/differences.html",
         "benchmarks/real/predictions/gold.png",
         "benchmarks/real/scores.html",
         "benchmarks/real/scores.png",
@@ -116,8 +123,8 @@ def test_every_block_has_the_figures_of_its_kind(study):
         "trainings/streamed/learning_curves.png",
     ]
     folder = "results/report/tiny"
-    assert report_files(study, "tiny")[-2:] == [f"{folder}/costs.png", f"{folder}/costs.html"]
-    assert [f"{folder}/{path}" for path in figures(study)] == report_files(study, "tiny")[:-2]
+    last = [f"{folder}/{name}" for name in ("costs.png", "costs.html", "index.html")]
+    assert report_files(study, "tiny") == [*(f"{folder}/{path}" for path in figures(study)), *last]
 
 
 def test_the_last_simulated_are_those_that_nothing_is_simulated_from(study):
@@ -154,6 +161,14 @@ def test_the_last_simulated_are_those_that_nothing_is_simulated_from(study):
         ("trainings/gold/learning_curves.png", [f"trainings/gold/seed-{seed}/history.csv" for seed in (0, 1)]),
         ("benchmarks/real/scores.html", ["report/tiny/benchmarks/real/summary.parquet"]),
         (
+            "benchmarks/real/differences.html",
+            [f"report/tiny/benchmarks/real/{name}.parquet" for name in ("differences", "summary")],
+        ),
+        (
+            "benchmarks/held_out/browse/streamed.html",
+            ["benchmarks/held_out/streamed/seed-0.zarr.zip", "benchmarks/held_out/baselines.parquet"],
+        ),
+        (
             "benchmarks/real/predictions/gold.png",
             [*(f"benchmarks/real/gold/seed-{seed}.zarr.zip" for seed in (0, 1)), "benchmarks/real/baselines.parquet"],
         ),
@@ -175,7 +190,9 @@ def test_all_that_figures_read_is_made_before_the_report(study):
     for file in read:
         if "/benchmarks/" in file and file.endswith((".zarr.zip", "/baselines.parquet")):
             continue  # the summary is made from the same predictions and baselines
-        assert {file, *(file.replace(end, other) for end, other in beside.items())} & set(made), file
+        # One job makes the summary of a benchmark and the tables beside it.
+        summary = str(Path(file).with_name("summary.parquet"))
+        assert {file, summary, *(file.replace(end, other) for end, other in beside.items())} & set(made), file
 
 
 def test_what_a_figure_is_told_is_canonical_and_does_not_depend_on_counts():
@@ -221,6 +238,40 @@ def test_figures_are_listed_by_block_training_or_benchmark(study):
     assert list(figure(study, "trainings/gold/learning_curves.png").labels) == ["training", "figure"]
 
 
+def test_maps_of_two_conditions_are_drawn_where_two_are_named():
+    def drawn(*by):
+        return {of.figure.file for of in figures(tiny(benchmarks__held_out__by=list(by))).values()}
+
+    assert not {"conditions.png", "failure_maps.png"} & drawn()
+    assert {"conditions.png", "failure_maps.png"} & drawn("dose") == {"conditions.png"}
+    found = figure(tiny(benchmarks__held_out__by=["dose", "defocus"]), "benchmarks/held_out/failure_maps.png")
+    assert json.loads(found.about())["by"] == ["dose", "defocus"]
+    assert [Path(file).name for file in found.inputs("tiny")] == ["per_image.parquet", "summary.parquet"]
+
+
+def test_the_first_page_leads_to_all_figures_and_is_made_from_tables_and_figures(study):
+    told = json.loads(about_front_page(study, "tiny"))
+    listed = [path for _, of in told["chapters"] for _, path in of]
+    assert sorted(listed) == sorted([*figures(study), "costs.png", "costs.html"])
+    assert {made["what"]: made["number"] for made in told["made"]} == {
+        "structures": 8,
+        "exit waves": 12,
+        "images": 18,
+    }
+    assert (told["networks"], told["trainings"]) == (3, 2)
+    held_out, real = told["benchmarks"]
+    assert {named(study, path) for path in held_out["browse"].values()} == {
+        "benchmarks/held_out/browse/gold.html",
+        "benchmarks/held_out/browse/streamed.html",
+    }
+    assert real["kind"] == "micrographs"
+    made = set(front_page_inputs(study, "tiny"))
+    for one in told["benchmarks"]:
+        assert {*one["tables"].values(), one["skipped"]} <= made
+    assert {f"results/report/tiny/{made['picture']}" for made in told["made"]} <= made
+    assert not [file for file in made if file.endswith(".zarr.zip")]
+
+
 def test_chapters_stand_in_the_order_of_the_stages(study):
     chapters = [of.figure.category for of in figures(study).values() if of.figure.file != "parameters.png"]
     assert chapters == sorted(chapters)
@@ -255,7 +306,8 @@ def test_captions_are_sound_and_say_what_is_simulated(caption, file):
 
 
 def test_the_table_of_figures_imports_nothing_that_draws():
-    code = "import sys, exitwave.report.figures; print({'matplotlib', 'torch', 'scipy', 'zarr'} & set(sys.modules))"
+    modules = "exitwave.report.figures, exitwave.report.front_files"
+    code = f"import sys, {modules}; print({{'matplotlib', 'torch', 'scipy', 'zarr'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

@@ -122,7 +122,7 @@ def _benchmark(member: Member, name: str) -> list[Job]:
     scores, skipped, task = folder / "baselines.parquet", folder / "skipped.csv", folder / "task.json"
     shard, summary = Path(artifacts.predictions(member, training)[0]), Path(artifacts.summary(member, name))
     predicted = [Path(path) for path in artifacts.predictions_of_benchmark(member)]
-    per_image, by = (summary.with_name(f"{table}.parquet") for table in ("per_image", "by"))
+    tables = [summary, *(summary.with_name(f"{table}.parquet") for table in ("per_image", "by", "differences"))]
     return [
         Job(
             "network",
@@ -139,8 +139,8 @@ def _benchmark(member: Member, name: str) -> list[Job]:
         Job(
             "summary",
             (str(scores), str(task), *_with_tables(*map(str, predicted))),
-            (str(summary), str(per_image), str(by)),
-            lambda: summarise_benchmark(description, task, scores, predicted, summary, per_image, by),
+            tuple(map(str, tables)),
+            lambda: summarise_benchmark(description, task, scores, predicted, *tables),
         ),
     ]
 

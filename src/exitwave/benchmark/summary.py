@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,37 @@ def summarise(table: pd.DataFrame, metric: Metric, resamples: int, rng: np.rando
         the mean over the selected images for which it is defined (NaN where there are none), or the median. A distance
         is that of the values of all images.
     """
+    by_seed = weighted_scores(table, metric)
+    seeds = [group for _, group in table.groupby("seed")]
+    n_images = len(seeds[0])
+    values = by_seed(np.ones((1, n_images)))[0]
+    groups, names = pd.factorize(seeds[0]["group"])
+    low, high = bootstrap(lambda weights: np.median(by_seed(weights), axis=1), groups, resamples, rng)
+    row: dict[str, Any] = {"seeds": len(seeds), "images": n_images, "groups": len(names)}
+    if metric.selection is not None:
+        row[metric.selection.name] = int(selected_images(seeds[0], metric).sum())
+    for k, score in enumerate(metric.summary):
+        row[score.name] = float(np.median(values[:, k]))
+        row[f"{score.name}_low"], row[f"{score.name}_high"] = float(low[k]), float(high[k])
+        row[f"{score.name}_seed_min"] = float(values[:, k].min())
+        row[f"{score.name}_seed_max"] = float(values[:, k].max())
+    return row
+
+
+def weighted_scores(table: pd.DataFrame, metric: Metric) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Scores of one method as a function of how often each image counts.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As of :func:`summarise`.
+    metric : Metric
+
+    Returns
+    -------
+    callable
+        From weights [resamples, images] to the scores of the metric's summary [resamples, seeds, scores].
+    """
     seeds = [group for _, group in table.groupby("seed")]
     counts = np.stack([group[list(metric.counts)].to_numpy(dtype=float) for group in seeds])
     means = {
@@ -45,9 +77,7 @@ def summarise(table: pd.DataFrame, metric: Metric, resamples: int, rng: np.rando
         for score in metric.summary
         if score.mean or score.median
     }
-    selected: NDArray[np.float64] = np.ones(counts.shape[1])
-    if metric.selection is not None:
-        selected = np.asarray(seeds[0][metric.selection.column] >= metric.selection.least, dtype=float)
+    selected = selected_images(seeds[0], metric).astype(float)
 
     def by_seed(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores [resamples, seeds, summary] with each image counted ``weights`` times."""
@@ -69,19 +99,14 @@ def summarise(table: pd.DataFrame, metric: Metric, resamples: int, rng: np.rando
                 columns.append(pooled[score.of])
         return np.stack(columns, axis=-1)
 
-    n_images = counts.shape[1]
-    values = by_seed(np.ones((1, n_images)))[0]
-    groups, names = pd.factorize(seeds[0]["group"])
-    low, high = bootstrap(lambda weights: np.median(by_seed(weights), axis=1), groups, resamples, rng)
-    row: dict[str, Any] = {"seeds": len(seeds), "images": n_images, "groups": len(names)}
-    if metric.selection is not None:
-        row[metric.selection.name] = int(selected.sum())
-    for k, score in enumerate(metric.summary):
-        row[score.name] = float(np.median(values[:, k]))
-        row[f"{score.name}_low"], row[f"{score.name}_high"] = float(low[k]), float(high[k])
-        row[f"{score.name}_seed_min"] = float(values[:, k].min())
-        row[f"{score.name}_seed_max"] = float(values[:, k].max())
-    return row
+    return by_seed
+
+
+def selected_images(table: pd.DataFrame, metric: Metric) -> NDArray[np.bool_]:
+    """Of each row whether means are taken over its image."""
+    if metric.selection is None:
+        return np.ones(len(table), dtype=bool)
+    return np.asarray(table[metric.selection.column] >= metric.selection.least)
 
 
 def _median(weights: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:

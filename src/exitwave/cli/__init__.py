@@ -228,11 +228,14 @@ def scores(
     from exitwave.data.tables import read_table
     from exitwave.errors import ShardError
     from exitwave.report.benchmarks import print_table
+    from exitwave.report.differences import lines_told
 
     files = sorted(Path("results/report", study, "benchmarks").glob("*/summary.parquet"))
     if not files:
         raise ShardError(f"results/report/{study}: holds no benchmark; run the workflow for this study first")
-    print_table([read_table(file) for file in files])
+    # Studies that were run by earlier versions have no differences.
+    beside = [file.with_name("differences.parquet") for file in files]
+    print_table(files, [lines_told(read_table(file)) if file.exists() else [] for file in beside])
 
 
 @app.command()

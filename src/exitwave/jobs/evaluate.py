@@ -17,6 +17,7 @@ from exitwave.benchmark.cases import Case, Rule
 from exitwave.benchmark.ensemble import Predictions, open_predictions
 from exitwave.benchmark.kinds import cases_of
 from exitwave.benchmark.metrics import Metric
+from exitwave.benchmark.paired import compare
 from exitwave.benchmark.scoring import Scoring, kind_of_benchmark, scoring_of
 from exitwave.benchmark.summary import summarise
 from exitwave.config.benchmarks import Benchmark, BrokenDown
@@ -186,6 +187,7 @@ def summarise_benchmark(
     summary: Path,
     per_image: Path,
     by: Path,
+    differences: Path,
 ) -> None:
     """Sum up a benchmark: for each method the scores with intervals over groups of images and the range over seeds.
 
@@ -194,7 +196,8 @@ def summarise_benchmark(
     have diverged are counted in the column ``diverged``; a training of which all have is a row without scores.
 
     The same scores are broken down by the conditions that the benchmark names; see
-    :func:`exitwave.benchmark.breakdown.break_down`.
+    :func:`exitwave.benchmark.breakdown.break_down`. Differences between methods on the same images are compared with
+    the spread of images and seeds; see :func:`exitwave.benchmark.paired.compare`.
 
     Parameters
     ----------
@@ -204,9 +207,9 @@ def summarise_benchmark(
         Description of the task, and scores of the baselines.
     networks : list of path
         Predictions of all networks.
-    summary, per_image, by : path
+    summary, per_image, by, differences : path
         Tables to write: one row a method; one row an image and method; one row a bin and method, none where the
-        benchmark names no conditions.
+        benchmark names no conditions; one row a pair of methods.
     """
     block = description.of(Benchmark)
     trainings = _by_training(networks)
@@ -243,6 +246,7 @@ def summarise_benchmark(
     binned = break_down(scores, metric, conditions, bins, block.bootstrap, description.hash)
     told_of = {"benchmark": description.name, "benchmark_hash": description.hash, "benchmark_kind": kind}
     write_table(by, binned.assign(**told_of))
+    write_table(differences, compare(scores, metric, block.bootstrap, description.hash).assign(**told_of))
     write_table(per_image, scores)
 
 

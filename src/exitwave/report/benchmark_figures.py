@@ -18,16 +18,35 @@ SCORED = {
     "lattices": "Real images of known lattices.",
 }
 """What each kind of benchmark scores."""
+BROWSE = "browse/{training}.html"
+"""File of the page to browse the images of a benchmark."""
 
 
 def _threshold(study: Study, benchmark: Member) -> dict[str, Any]:
     return {"threshold": benchmark.of(Benchmark).threshold}
 
 
+def _told_to_browse(study: Study, benchmark: Member) -> dict[str, Any]:
+    return {**_threshold(study, benchmark), "conditions": list(getattr(benchmark.block, "by", []))}
+
+
 def _is_broken_down(study: Study, benchmark: Member) -> bool:
     block = benchmark.block
     assert isinstance(block, BrokenDown)
     return bool(block.by)
+
+
+def _of_two_conditions(study: Study, benchmark: Member) -> bool:
+    return len(benchmark.of(BrokenDown).by) > 1
+
+
+def _binned(study: Study, benchmark: Member) -> dict[str, Any]:
+    block = benchmark.of(BrokenDown)
+    return {"by": list(block.by), "bins": block.bins}
+
+
+def _of_two_trainings(study: Study, benchmark: Member) -> bool:
+    return len(benchmark.upstream["trainings"]) > 1
 
 
 def _score_page(files: Sequence[Path], path: Path, about: About) -> None:
@@ -52,11 +71,39 @@ def _predictions(files: Sequence[Path], path: Path, about: About) -> None:
     draw_predictions(shards, path, about["threshold"], real=real, title=about["title"], baselines=baselines)
 
 
+def _browse(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.report.browse import browse_page
+
+    real = about["kind"] == "micrographs"
+    browse_page(files[:-1], path, about["threshold"], real, about["title"], about["conditions"])
+
+
 def _breakdown(files: Sequence[Path], path: Path, about: About) -> None:
     from exitwave.data.tables import read_table
     from exitwave.report.breakdown import draw_breakdown
 
     draw_breakdown(read_table(files[0]), read_table(files[1]), path, about["title"])
+
+
+def _difference_page(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.data.tables import read_table
+    from exitwave.report.differences import difference_page
+
+    difference_page(read_table(files[0]), read_table(files[1]), path, about["title"])
+
+
+def _differences(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.data.tables import read_table
+    from exitwave.report.differences import draw_differences
+
+    draw_differences(read_table(files[0]), read_table(files[1]), path, about["title"])
+
+
+def _failure_maps(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.data.tables import read_table
+    from exitwave.report.failure_maps import draw_failure_maps
+
+    draw_failure_maps(read_table(files[0]), read_table(files[1]), about["by"], about["bins"], path, about["title"])
 
 
 def _strain_profiles(files: Sequence[Path], path: Path, about: About) -> None:
@@ -83,16 +130,31 @@ def _scores(data: str) -> tuple[Figure, ...]:
         f"{data} Intervals cover 95 % of resamples of the images. Networks are given by the median over their seeds, "
         "and none was chosen by its score here."
     )
+    compared = (
+        f"{data} Differences between trainings, and between each training and the best baseline, on the same images: a "
+        "difference counts if it is larger than the spread of the images and that of the networks of one training."
+    )
     more: dict[str, Any] = {"reads": "summary", "memory": 1000}
+    pairs: dict[str, Any] = {"reads": "differences", "memory": 1000}
     return (
         Figure("scores.html", "6 Benchmarks", "table of scores", caption, draw=_score_page, **more),
         Figure("scores.png", "6 Benchmarks", "scores with intervals", caption, draw=_forest_plot, **more),
+        Figure("differences.html", "6 Benchmarks", "table of differences", compared, draw=_difference_page, **pairs),
+        Figure(
+            "differences.png",
+            "6 Benchmarks",
+            "differences with intervals",
+            compared,
+            draw=_differences,
+            needed=_of_two_trainings,
+            **pairs,
+        ),
     )
 
 
-def _predicted(shown: str) -> Figure:
-    """Predictions on a benchmark, of which ``shown`` is said."""
-    return Figure(
+def _predicted(shown: str) -> tuple[Figure, ...]:
+    """Predictions on a benchmark, of which ``shown`` is said, as a figure and to browse."""
+    figure = Figure(
         "predictions/{training}.png",
         "6 Benchmarks",
         "predictions of {training}",
@@ -105,11 +167,26 @@ def _predicted(shown: str) -> Figure:
         memory=2000,
         minutes=20,
     )
+    page = Figure(
+        BROWSE,
+        "6 Benchmarks",
+        "images and predictions of {training}",
+        f"{shown} To browse, the worst first, with prediction, truth, errors and uncertainty by toggles.",
+        reads="predictions",
+        draw=_browse,
+        about=_told_to_browse,
+        each_training=True,
+        # As large as all figures together.
+        in_report=False,
+        memory=2000,
+        minutes=20,
+    )
+    return figure, page
 
 
-def _conditions(data: str) -> Figure:
+def _conditions(data: str) -> tuple[Figure, ...]:
     """Scores on ``data``, simulated or experimental, against the conditions that a benchmark names."""
-    return Figure(
+    one = Figure(
         "conditions.png",
         "6 Benchmarks",
         "scores against conditions",
@@ -119,6 +196,18 @@ def _conditions(data: str) -> Figure:
         draw=_breakdown,
         needed=_is_broken_down,
     )
+    two = Figure(
+        "failure_maps.png",
+        "6 Benchmarks",
+        "scores against two conditions",
+        f"{data}: the first score of the best training against every two of the conditions that the benchmark names; "
+        "dark is where it fails. Cells with few images are grey, since their scores say little.",
+        reads="per_image",
+        draw=_failure_maps,
+        about=_binned,
+        needed=_of_two_conditions,
+    )
+    return one, two
 
 
 FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
@@ -127,18 +216,18 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "Experimental micrographs, scored against an expert's masks; the networks have learned from simulated "
             "images alone."
         ),
-        _predicted(
+        *_predicted(
             "Experimental: every micrograph of the benchmark, with the outlines that the expert drew and that networks "
             "trained on simulated images predict."
         ),
     ),
     ("benchmarks", "simulated"): (
         *_scores("Simulated images of structures kept out of training and validation, scored against their labels."),
-        _predicted(
+        *_predicted(
             "Simulated: images of structures kept out of training and validation, with their labels and what was "
             "predicted."
         ),
-        _conditions("Simulated"),
+        *_conditions("Simulated"),
     ),
     ("benchmarks", "strain"): (
         *_scores(
@@ -155,7 +244,7 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             draw=_strain_profiles,
             each_training=True,
         ),
-        _conditions("Simulated"),
+        *_conditions("Simulated"),
     ),
     ("benchmarks", "datacube"): (
         *_scores("Experimental scan of diffraction patterns, scored where its strain is known."),
@@ -170,7 +259,7 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             draw=_scan_maps,
             each_training=True,
         ),
-        _conditions("Experimental"),
+        *_conditions("Experimental"),
     ),
     ("benchmarks", "lattices"): (
         *_scores("Experimental images of known lattices: which class is named, and how far off a found lattice is."),

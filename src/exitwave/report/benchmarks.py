@@ -99,7 +99,7 @@ def score_page(summary: pd.DataFrame, path: str | Path, data: str, title: str = 
             cells: list[str | tuple[str, str]] = [method_name(row), _networks(row), f"{row['images']:d}"]
             for score in scores:
                 if score.foremost:
-                    cells += [(_value(row, score), _interval(row, score.name)), _over_seeds(row, score.name)]
+                    cells += [(_value(row, score), interval_told(row, score.name)), _over_seeds(row, score.name)]
                 else:
                     told = row["kind"] != "baseline" or score.of_rules
                     cells.append(_value(row, score) if told else MISSING)
@@ -172,7 +172,7 @@ def _forest(axes: Axes, rows: list[Row], score: Score) -> None:
         if np.all(np.isfinite(ends)):
             axes.plot(ends, [y, y], color=INK, lw=1.3, marker="|", ms=7)
         axes.plot(value, y, marker=MARKERS[kind], color=_colour(kind), ms=7, mec="white", mew=0.8, zorder=4)
-        axes.text(1.02, y, _number(value), **beside)
+        axes.text(1.02, y, number_told(value), **beside)
     axes.set_xlabel(score.axis or score.label)
     if score.limits is not None:
         low, high = score.limits
@@ -186,13 +186,15 @@ def _forest(axes: Axes, rows: list[Row], score: Score) -> None:
         axes.axhline(trained - 0.5, color="#b5bdc5", lw=0.8, ls=(0, (4, 3)))
 
 
-def print_table(summaries: Sequence[pd.DataFrame | str | Path]) -> None:
+def print_table(summaries: Sequence[pd.DataFrame | str | Path], below: Sequence[Sequence[str]] = ()) -> None:
     """Print the scores of benchmarks to the terminal.
 
     Parameters
     ----------
     summaries : sequence of DataFrame or path
         Summaries as the benchmark stage writes them.
+    below : sequence of sequences of str
+        Lines below the table of each of the benchmarks, such as how its methods differ.
     """
     from rich.console import Console
     from rich.table import Table
@@ -201,7 +203,7 @@ def print_table(summaries: Sequence[pd.DataFrame | str | Path]) -> None:
     from exitwave.data.tables import read_table
 
     console = Console()
-    for given in summaries:
+    for number, given in enumerate(summaries):
         summary = given if isinstance(given, pd.DataFrame) else read_table(given)
         if summary.empty:
             continue
@@ -220,12 +222,15 @@ def print_table(summaries: Sequence[pd.DataFrame | str | Path]) -> None:
                 table.add_row(
                     Text(method_name(row)),
                     _value(row, first),
-                    Text(_interval(row, first.name)),
+                    Text(interval_told(row, first.name)),
                     *([told] if seeds else []),
                     *(_value(row, score) for score in others),
                     style="bold" if row["kind"] != "baseline" else "",
                 )
             console.print(table)
+            console.print()
+        if below and below[number]:
+            console.print(Text("\n".join(below[number])))
             console.print()
 
 
@@ -237,22 +242,22 @@ def _networks(row: Row) -> str | tuple[str, str]:
 
 def _value(row: Row, score: Score) -> str:
     value = row[score.name]
-    return f"{value:.0f}" if score.whole and np.isfinite(value) else _number(value)
+    return f"{value:.0f}" if score.whole and np.isfinite(value) else number_told(value)
 
 
-def _number(value: float, digits: int = 3) -> str:
+def number_told(value: float, digits: int = 3) -> str:
     """So many decimals of what is at most 1, so many digits of what is more."""
     if not np.isfinite(value):
         return MISSING
     return f"{value:.{digits}f}" if abs(value) <= 1 else f"{value:.3g}"
 
 
-def _interval(row: Row, column: str) -> str:
+def interval_told(row: Row, column: str) -> str:
     low, high = row[f"{column}_low"], row[f"{column}_high"]
-    return f"[{_number(low, 2)}, {_number(high, 2)}]" if np.isfinite(low) and np.isfinite(high) else ""
+    return f"[{number_told(low, 2)}, {number_told(high, 2)}]" if np.isfinite(low) and np.isfinite(high) else ""
 
 
 def _over_seeds(row: Row, column: str) -> str:
     if row["kind"] != "network" or row["seeds"] < 2:
         return MISSING
-    return f"{_number(row[f'{column}_seed_min'], 2)} to {_number(row[f'{column}_seed_max'], 2)}"
+    return f"{number_told(row[f'{column}_seed_min'], 2)} to {number_told(row[f'{column}_seed_max'], 2)}"

@@ -54,12 +54,17 @@ def draw_breakdown(broken_down: pd.DataFrame, summary: pd.DataFrame, path: str |
                 _panel(axes, broken_down[broken_down["by"] == condition], score, looks)
             line[0].set_ylabel(score.axis or score.label)
         for axes, condition in zip(panels[-1], conditions, strict=True):
-            unit = UNITS.get(condition, "")
-            axes.set_xlabel(f"{label_of(condition)} [{unit}]" if unit else label_of(condition))
+            axes.set_xlabel(axis_of(condition))
         handles = [Line2D([], [], label=method_name(row), **looks[row["kind"], row["method"]]) for row in methods]
         drawing.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)))
         told = "bars: 95 % interval"
         drawing.suptitle(f"{title}   ({told})" if title else told.capitalize(), fontsize=11)
+
+
+def axis_of(condition: str) -> str:
+    """Name of a condition with its unit."""
+    unit = UNITS.get(condition, "")
+    return f"{label_of(condition)} [{unit}]" if unit else label_of(condition)
 
 
 def shown_methods(summary: pd.DataFrame) -> list[dict[str, Any]]:

@@ -16,8 +16,7 @@ from exitwave.benchmark.disk_maps import image_of
 from exitwave.benchmark.disks import disks_of
 from exitwave.benchmark.ensemble import Predictions
 from exitwave.benchmark.scoring import metric_of
-from exitwave.labels.reflections import weights
-from exitwave.report.patterns import LARGEST_CIRCLE, LEAST_CIRCLE, SHOWN_AS, brightness
+from exitwave.report.patterns import LARGEST_CIRCLE, SHOWN_AS, brightness, strong_reflections
 from exitwave.report.style import BLUE, INK, figure, picture, scale_bar, spread
 from exitwave.training.disks import DisksTask
 
@@ -112,10 +111,7 @@ def _draw_found(
         spine.set(visible=True, color="#c9d0d6")
     axes.set_title(title, fontsize=8, pad=3)
     edge = 72 * axes.get_window_extent().width / axes.figure.dpi
-    centre = (reflections[:, 2:5] == 0).all(axis=1)
-    strength = weights(reflections, "ewald")
-    shares = strength / max(float(strength[~centre].max(initial=0.0)), 1e-12)
-    shown = ~centre & (shares >= LEAST_CIRCLE)
+    shown, shares = strong_reflections(reflections)
     areas = (LARGEST_CIRCLE * edge) ** 2 * shares[shown]
     x, y = reflections[shown, :2].T
     axes.scatter(x, y, s=areas, facecolors="none", edgecolors=BLUE, linewidths=0.9)

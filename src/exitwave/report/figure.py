@@ -39,7 +39,8 @@ class Figure:
     reads : str
         What it is drawn from: the first shard, all shards or the tables of the block, the manifest of a dataset and the
         shards of its images, the histories of its networks, the predictions of the networks of one training and the
-        scores of the baselines, the summary of a benchmark, or its scores in bins of conditions and the summary.
+        scores of the baselines, the summary of a benchmark, or the summary behind its scores in bins of conditions, its
+        scores of every image, or its differences between methods.
     draw : function
         Draws it from these files into its own, told what :meth:`FigureOf.about` says.
     about : function
@@ -50,6 +51,8 @@ class Figure:
         Whether only members have it that nothing else of the study is simulated from.
     each_training : bool
         Whether it is drawn for each training that a benchmark scores.
+    in_report : bool
+        Whether it is part of the one file that Snakemake makes of the report; else it stands beside it.
     memory : int
         Memory that it needs [MB].
     minutes : int
@@ -60,12 +63,24 @@ class Figure:
     category: str
     label: str
     caption: str
-    reads: Literal["shard", "shards", "tables", "dataset", "histories", "predictions", "summary", "breakdown"]
+    reads: Literal[
+        "shard",
+        "shards",
+        "tables",
+        "dataset",
+        "histories",
+        "predictions",
+        "summary",
+        "breakdown",
+        "per_image",
+        "differences",
+    ]
     draw: Draw
     about: Callable[[Study, Member], dict[str, Any]] = _nothing
     needed: Callable[[Study, Member], bool] = _always
     last: bool = False
     each_training: bool = False
+    in_report: bool = True
     memory: int = 1500
     minutes: int = 10
 

@@ -76,6 +76,10 @@ class FigureOf:
                 return [*artifacts.predictions(self.member, self.training), artifacts.baselines(self.member)]
             case "breakdown":
                 return [artifacts.breakdown(self.member, study_name), artifacts.summary(self.member, study_name)]
+            case "per_image":
+                return [artifacts.per_image(self.member, study_name), artifacts.summary(self.member, study_name)]
+            case "differences":
+                return [artifacts.differences(self.member, study_name), artifacts.summary(self.member, study_name)]
 
     def about(self) -> str:
         """What its job is told, as canonical JSON."""
@@ -143,13 +147,15 @@ def last_simulated(study: Study) -> list[Member]:
 def report_files(study: Study, study_name: str) -> list[str]:
     """All figures and tables in the report of a study."""
     folder = f"results/report/{study_name}"
-    return [f"{folder}/{path}" for path in (*figures(study), "costs.png", "costs.html")]
+    return [f"{folder}/{path}" for path in (*figures(study), "costs.png", "costs.html", "index.html")]
 
 
 def plan_of_report(study: Study) -> StagePlan:
-    """What a run does beside the blocks of a study: figures, costs, the catalog, and the rule ``all`` of Snakemake."""
-    drawn = len(figures(study)) + 1 + bool(study.stage("images"))
-    return StagePlan("report", "figures, catalog", "report", drawn + 1, drawn, _BYTES_OF_A_FIGURE, SECONDS_OF_A_JOB)
+    """What a run does beside the blocks of a study: figures, first page, costs, catalog, and the rule ``all``."""
+    drawn = len(figures(study)) + 2 + bool(study.stage("images"))
+    return StagePlan(
+        "report", "figures, first page, catalog", "report", drawn + 1, drawn, _BYTES_OF_A_FIGURE, SECONDS_OF_A_JOB
+    )
 
 
 def mask_shown(study: Study, images: Member) -> MaskTarget | None:

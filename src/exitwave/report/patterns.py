@@ -62,12 +62,17 @@ def draw_pattern(axes: Axes, counts: NDArray[Any], sampling: float) -> None:
     scale_bar(axes, sampling, counts.shape, "1/Å")
 
 
-def draw_reflections(axes: Axes, reflections: NDArray[np.floating], size: int) -> None:
-    """Draw reflections of a list [n, 9], circles of an area that goes with their weight, a cross at the direct beam."""
+def strong_reflections(reflections: NDArray[np.floating]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which reflections of a list [n, 9] have circles, and their weights as shares of the largest but that of 000."""
     centre = (reflections[:, 2:5] == 0).all(axis=1)
     heights = weights(reflections, "ewald")
     shares = heights / max(float(heights[~centre].max(initial=0.0)), 1e-12)
-    shown = ~centre & (shares >= LEAST_CIRCLE)
+    return ~centre & (shares >= LEAST_CIRCLE), shares
+
+
+def draw_reflections(axes: Axes, reflections: NDArray[np.floating], size: int) -> None:
+    """Draw reflections of a list [n, 9], circles of an area that goes with their weight, a cross at the direct beam."""
+    shown, shares = strong_reflections(reflections)
     box = axes.get_window_extent()
     edge = box.width / axes.figure.dpi * 72
     x, y = reflections[shown, :2].T
@@ -77,6 +82,7 @@ def draw_reflections(axes: Axes, reflections: NDArray[np.floating], size: int) -
         s=(LARGEST_CIRCLE * edge) ** 2 * shares[shown],
         facecolors="none", edgecolors=ORANGE, linewidths=0.8, zorder=3,
     )  # fmt: skip
+    centre = (reflections[:, 2:5] == 0).all(axis=1)
     axes.plot(*reflections[centre, :2].T, ls="", marker="+", ms=6, mew=1.1, color=SKY, zorder=3)
     axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))
 

@@ -137,14 +137,14 @@ def make_panel(
     shapes, numbers = [], []
     for number, polygons in outlines.items():
         x, y, diameter = places[number]
-        rings = "".join(_path(ring, scale) for polygon in polygons for ring in polygon)
+        rings = "".join(ring_path(ring, scale) for polygon in polygons for ring in polygon)
         told = f"{number}: {diameter * pixel_size / 10:.3g} nm"
         shapes.append(f'<path class="c{colours[number]}" d="{rings}"><title>{told}</title></path>')
         # Letters of a page can be enlarged without end.
         size = number_size(number, diameter * scale, min(width, height), smallest=2)
         numbers.append(f'<text x="{x * scale:.0f}" y="{y * scale:.0f}" font-size="{size}">{number}</text>')
     particles = f'<g class="shapes">{"".join(shapes)}</g><g class="numbers">{"".join(numbers)}</g>'
-    return Panel(width, height, _jpeg(picture), _heat(spread, (width // 2, height // 2)), particles)
+    return Panel(width, height, jpeg(picture), heat(spread, (width // 2, height // 2)), particles)
 
 
 def write_page(path: Path, summary: Summary, entries: Sequence[Entry]) -> None:
@@ -176,7 +176,7 @@ def write_page(path: Path, summary: Summary, entries: Sequence[Entry]) -> None:
     page = Template(template).substitute(
         colours="".join(f".c{place}{{fill:{text};stroke:{text}}}" for place, text in enumerate(COLOURS)),
         filled=FILLED,
-        heat=", ".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in _heat_colours()[::51, :3]),
+        heat=", ".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in heat_colours()[::51, :3]),
         headline="".join(
             f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for name, value in summary.headline.items()
         ),
@@ -236,14 +236,14 @@ def _links(files: Mapping[str, str]) -> str:
     return " ".join(f'<a href="{escape(quote(name))}">{escape(told)}</a>' for told, name in files.items())
 
 
-def _path(ring: NDArray[np.float64], scale: float) -> str:
+def ring_path(ring: NDArray[np.float64], scale: float) -> str:
     """A ring in the pixels of the picture, without corners that cannot be seen there."""
     corners = np.round(ring[:-1] * (2 * scale)) / 2
     corners = corners[(corners != np.roll(corners, 1, axis=0)).any(axis=1)]
     return "M" + "L".join(f"{x:g},{y:g}" for x, y in corners.tolist()) + "Z"
 
 
-def _jpeg(picture: Any) -> str:
+def jpeg(picture: Any) -> str:
     held = io.BytesIO()
     picture.save(held, "JPEG", quality=80)
     return base64.b64encode(held.getvalue()).decode()
@@ -259,10 +259,10 @@ def _shrunk(image: str, edge: int) -> str:
     if max(picture.size) <= edge:
         return image
     picture.thumbnail((edge, edge), Image.Resampling.BOX)
-    return _jpeg(picture)
+    return jpeg(picture)
 
 
-def _heat_colours() -> NDArray[np.uint8]:
+def heat_colours() -> NDArray[np.uint8]:
     """Colours of the uncertainty [256, 4], clear where there is none."""
     import matplotlib
 
@@ -271,7 +271,7 @@ def _heat_colours() -> NDArray[np.uint8]:
     return colours
 
 
-def _heat(spread: Rows | None, size: tuple[int, int]) -> str:
+def heat(spread: Rows | None, size: tuple[int, int]) -> str:
     """Uncertainty as a PNG."""
     from PIL import Image
 
@@ -283,7 +283,7 @@ def _heat(spread: Rows | None, size: tuple[int, int]) -> str:
         levels[rows] = np.clip(spread[rows] * (32 / MOST_UNCERTAIN), 0, 31)
     small = Image.fromarray(levels).resize((max(1, size[0]), max(1, size[1])), Image.Resampling.BOX)
     picture = Image.fromarray(np.asarray(small), "P")
-    colours = _heat_colours()[::8]
+    colours = heat_colours()[::8]
     picture.putpalette(colours[:, :3].tobytes())
     held = io.BytesIO()
     picture.save(held, "PNG", transparency=colours[:, 3].tobytes(), optimize=True)

@@ -107,6 +107,11 @@ def shards_of_benchmark(benchmark: Member) -> list[str]:
     return scan + [path for dataset in datasets for paths in shards_of_dataset(dataset).values() for path in paths]
 
 
+def skipped(benchmark: Member) -> str:
+    """Files of a benchmark that cannot be used, with reasons."""
+    return f"results/{benchmark.folder}/skipped.csv"
+
+
 def baselines(benchmark: Member) -> str:
     """Scores of the classical methods on the images of a benchmark."""
     return f"results/{benchmark.folder}/baselines.parquet"
@@ -120,6 +125,16 @@ def summary(benchmark: Member, study_name: str) -> str:
 def breakdown(benchmark: Member, study_name: str) -> str:
     """Scores of all methods on a benchmark in bins of conditions."""
     return f"results/report/{study_name}/{benchmark.folder}/by.parquet"
+
+
+def per_image(benchmark: Member, study_name: str) -> str:
+    """Scores of all methods and seeds on every image of a benchmark."""
+    return f"results/report/{study_name}/{benchmark.folder}/per_image.parquet"
+
+
+def differences(benchmark: Member, study_name: str) -> str:
+    """Differences between methods on the images of a benchmark."""
+    return f"results/report/{study_name}/{benchmark.folder}/differences.parquet"
 
 
 def before_the_report(study: Study, study_name: str) -> list[str]:
