@@ -25,6 +25,7 @@ from exitwave.config.images import Hrtem, MicrographFields
 from exitwave.config.models import Classification, Regression, Segmentation
 from exitwave.config.monolayers import Monolayers
 from exitwave.config.patterns import Diffraction
+from exitwave.config.reconstruction import Autoencoder, SuperResolution
 from exitwave.config.scans import ProbeScan
 from exitwave.config.stem import Stem, StemConvolution
 from exitwave.config.structures import NanoparticlesOnSubstrate, StructureFiles
@@ -58,6 +59,8 @@ STAGES: dict[str, dict[str, type[Block]]] = {
         "classification": Classification,
         "disks": Disks,
         "atoms": Atoms,
+        "autoencoder": Autoencoder,
+        "super_resolution": SuperResolution,
     },
     "trainings": {"": Training},
     "benchmarks": {

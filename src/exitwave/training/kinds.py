@@ -11,6 +11,7 @@ from exitwave.config.atoms import Atoms
 from exitwave.config.disks import Disks
 from exitwave.config.kinds import model_of
 from exitwave.config.models import Classification, Network, Regression, Segmentation
+from exitwave.config.reconstruction import Autoencoder, SuperResolution
 from exitwave.training.task import Kind, Task
 
 
@@ -37,6 +38,14 @@ def kind_of(model: Network) -> Kind:
             from exitwave.training import atoms
 
             return atoms
+        case Autoencoder():
+            from exitwave.training import autoencoder
+
+            return autoencoder
+        case SuperResolution():
+            from exitwave.training import super_resolution
+
+            return super_resolution
     raise TypeError(f"there is no task of {type(model).__name__}")
 
 
