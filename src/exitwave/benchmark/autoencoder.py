@@ -26,11 +26,13 @@ KEPT = np.float32
 BESIDE: tuple[str, ...] = ()
 EXAMPLES = 4096
 """Training images at the most that principal components are taken of: there are no more of them than images."""
+GREY = 255.0
+"""Grey levels from 0 to 1 of an image as it is normalised, as published errors count them."""
 MEAN = "mean image"
 """Name of what takes no number at all."""
 NOTE = (
-    "Images are compared as they were normalised. Squared error: mean over the pixels of all images. Lost: the same "
-    "over the variance of the pixels within each image, in per cent, so that an even grey has 100. Brackets: 95 % "
+    "Images are compared as they were normalised. Squared error: mean over the pixels of all images, in grey levels, of "
+    "which 255 are between 0 and 1. Lost: the same over the variance of the pixels within each image, in per cent, so that an even grey has 100. Brackets: 95 % "
     "bootstrap interval over groups. Of networks the median over seeds is given, with the smallest and the largest "
     "seed; an ensemble is the mean image of all seeds. PCA: so many principal components of the training images."
 )
@@ -65,7 +67,7 @@ def metric(task: AutoencoderTask, threshold: float) -> Metric:
 
     def scores(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         pixels, squared, spread = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
-        return {"squared_error": ratio(squared, pixels), "lost": 100 * ratio(squared, spread)}
+        return {"squared_error": GREY**2 * ratio(squared, pixels), "lost": 100 * ratio(squared, spread)}
 
     return Metric(
         counts=("pixels", "squared", "spread"),
@@ -73,7 +75,7 @@ def metric(task: AutoencoderTask, threshold: float) -> Metric:
         scores=scores,
         describe=lambda prediction, truth: {},
         summary=(
-            Score("squared_error", "squared_error", "squared error", "squared error of a pixel", foremost=True),
+            Score("squared_error", "squared_error", "squared error [grey²]", foremost=True),
             Score("lost", "lost", "lost [%]", "squared error over variance [%]", foremost=True),
         ),
         note=NOTE,

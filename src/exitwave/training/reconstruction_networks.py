@@ -56,7 +56,7 @@ def _normalised(before: int, after: int, stride: int) -> nn.Sequential:
 class FinerImages(nn.Module):
     """Images [n, 1, H, W] on places ``factor`` times closer [n, 1, factor H, factor W].
 
-    What residual blocks on the coarse grid find is added to the cubic interpolation (B. Lim et al., CVPR Workshops
+    What residual blocks on the coarse grid find is added to the interpolation in straight lines (B. Lim et al., CVPR Workshops
     2017, 1132: blocks without normalisation), on all fine places of a coarse one at once (W. Shi et al., CVPR 2016,
     1874).
     """
@@ -77,7 +77,7 @@ class FinerImages(nn.Module):
         found: torch.Tensor = self.first(images)
         found = self.last(self.finer(found + self.blocks(found)))
         # The edges of both grids are the same, as those of the images are.
-        return found + interpolate(images, scale_factor=self._factor, mode="bicubic", align_corners=False)
+        return found + interpolate(images, scale_factor=self._factor, mode="bilinear", align_corners=False)
 
 
 class _Residual(nn.Module):
