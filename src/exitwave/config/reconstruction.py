@@ -24,7 +24,7 @@ class Autoencoder(ImageNetwork):
     kind: Literal["autoencoder"]
     latent: Whole = Field(448, ge=1, description="numbers that an image is written as")
     width: Whole = Field(16, ge=1, description="channels after the first convolution; twice as many after each other")
-    depth: Whole = Field(4, ge=1, le=6, description="convolutions that halve the image, on either side")
+    depth: Whole = Field(3, ge=1, le=6, description="convolutions that halve the image, on either side")
     principal_components: tuple[Annotated[Whole, Field(ge=1)], ...] = Field(
         (),
         description="benchmarks make images of so many principal components, too, such as [64, 448], fewer than there "
