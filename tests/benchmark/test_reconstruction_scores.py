@@ -68,7 +68,7 @@ def test_pixels_are_judged_as_scikit_image_does() -> None:
 
 def test_columns_that_are_moved_invented_and_lost_are_counted() -> None:
     places = lattice()
-    moved = places + [0.5, 0.0]
+    moved = places + np.array([0.5, 0.0])
     middle = int(np.linalg.norm(places - 40, axis=1).argmin())
     changed = np.concatenate([np.delete(moved, middle, axis=0), [[48.0, 48.0], [64.0, 32.0]]])
     found = super_resolution.metric(finer(), 0.5).of_image(columns(changed), columns(places), FINE * FACTOR)
@@ -218,7 +218,9 @@ def test_the_error_is_in_grey_levels_and_falls_with_the_numbers_kept(examples: l
 
 def test_more_components_than_images_are_refused(examples: list[Case]) -> None:
     fit = autoencoder.fitted(few(principal_components=[40]))["PCA 40"]
-    with pytest.raises(TrainingError, match="found 40 with 40 training images of 144 pixels; allowed: fewer than there"):
+    with pytest.raises(
+        TrainingError, match="found 40 with 40 training images of 144 pixels; allowed: fewer than there"
+    ):
         fit(examples)
 
 
@@ -229,7 +231,9 @@ def test_components_are_taken_of_more_examples_than_others_learn_from() -> None:
 def test_an_image_of_another_size_than_a_network_knows_is_refused() -> None:
     task = few(16, latent=3, width=2, depth=2)
     network = LoadedNetwork(task.build().eval(), task, 0.4, {})
-    made = autoencoder.predict(network, case(np.random.default_rng(0).random((16, 16)), np.zeros((16, 16))), BLOCK, task)
+    made = autoencoder.predict(
+        network, case(np.random.default_rng(0).random((16, 16)), np.zeros((16, 16))), BLOCK, task
+    )
     assert made.shape == (16, 16)
     with pytest.raises(MicrographError, match="one has 12 x 12 px; allowed: 16 x 16, the size that the network has le"):
         autoencoder.predict(network, case(np.ones((12, 12)), np.ones((12, 12))), BLOCK, task)

@@ -27,7 +27,10 @@ def test_expected_electrons_are_those_of_a_gaussian_at_the_fine_places(times: in
     found, fine = item.arrays[FINE].values, pixel / times
     centres = (np.arange(40 * times) + 0.5) * fine
     # The field is periodic, and so is the distance to the atom.
-    x, y = ((centres + item.row[f"place_{axis}"] - at + EDGE / 2) % EDGE - EDGE / 2 for axis, at in zip("xy", place))
+    x, y = (
+        (centres + item.row[f"place_{axis}"] - at + EDGE / 2) % EDGE - EDGE / 2
+        for axis, at in zip("xy", place, strict=True)
+    )
     density = np.exp(-(y[:, None] ** 2 + x[None] ** 2) / (2 * sigma**2)) / (2 * np.pi * sigma**2)
     expected = 1e4 * pixel**2 * 2e-5 * 79**1.7 * density
     np.testing.assert_allclose(found, expected, atol=2e-5 * expected.max())
@@ -110,6 +113,7 @@ def test_lattices_begin_in_the_middle_if_they_are_to() -> None:
 
 
 def test_all_else_is_drawn_alike_wherever_a_lattice_begins() -> None:
-    for one, other in zip(layers(strain={"normal": [0, 0.01]}), layers(strain={"normal": [0, 0.01]}, origin="middle")):
+    strained = {"normal": [0, 0.01]}
+    for one, other in zip(layers(strain=strained), layers(strain=strained, origin="middle"), strict=True):
         for name in ("in_plane", "strain_first", "strain_second", "strain_direction"):
             assert one.row[name] == other.row[name]

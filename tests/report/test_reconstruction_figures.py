@@ -67,6 +67,8 @@ def test_a_benchmark_of_several_sizes_has_a_figure_of_them(tmp_path: Path) -> No
     study = every_kind(tmp_path)
     assert not any(path.endswith("latent.png") for path in figures(study_from(study, "examples.yaml")))
     study["models"]["few"]["latent"] = {"matrix": [4, 8]}
-    found = {path: figure for path, figure in figures(study_from(study, "examples.yaml")).items() if "latent.png" in path}
+    found = {
+        path: figure for path, figure in figures(study_from(study, "examples.yaml")).items() if "latent.png" in path
+    }
     (figure,) = found.values()
     assert yaml.safe_load(figure.about())["latent"] == {"few[latent=4]": 4, "few[latent=8]": 8}

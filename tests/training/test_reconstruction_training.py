@@ -181,7 +181,7 @@ def test_finer_images_are_learned_better_than_interpolated(data: Data, tmp_path:
     with torch.inference_mode():
         made = result.network(torch.as_tensor(coarse)[:, None])[:, 0].numpy()
     cubic = np.stack([interpolated(image, 2, "BICUBIC") for image in coarse])
-    assert ((made - true) ** 2).mean() < 0.6 * ((cubic - true) ** 2).mean()
+    assert ((made - true) ** 2).mean() < 0.75 * ((cubic - true) ** 2).mean()
     assert result.history["validation_psnr"].iloc[-1] > result.history["validation_psnr"].iloc[0]
 
 
@@ -200,7 +200,7 @@ def test_what_a_network_adds_to_lies_on_the_same_field_as_the_image() -> None:
 def test_an_autoencoder_learns_discs(discs: Data, tmp_path: Path) -> None:
     result = run(discs, task_of(few(epochs=40, augmentation=False, learning_rate_decay=0.95), {"edge": 16}), tmp_path)
     variance = ((discs[1][0] - discs[0][0].mean(axis=0)) ** 2).mean()
-    assert result.history["validation_loss"].to_numpy().min() < 0.2 * variance
+    assert result.history["validation_loss"].min() < 0.2 * variance
 
 
 @pytest.mark.parametrize("latent", [1, 7, 64])

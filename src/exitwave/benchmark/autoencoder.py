@@ -16,7 +16,7 @@ from exitwave.config.models import Preprocessing
 from exitwave.data.preprocess import preprocess
 from exitwave.errors import MicrographError, TrainingError
 from exitwave.items import Axis, lateral
-from exitwave.training.autoencoder import AutoencoderTask
+from exitwave.training.autoencoder import GREY, AutoencoderTask
 
 if TYPE_CHECKING:
     from exitwave.training.networks import LoadedNetwork
@@ -26,15 +26,14 @@ KEPT = np.float32
 BESIDE: tuple[str, ...] = ()
 EXAMPLES = 4096
 """Training images at the most that principal components are taken of: there are no more of them than images."""
-GREY = 255.0
-"""Grey levels from 0 to 1 of an image as it is normalised, as published errors count them."""
 MEAN = "mean image"
 """Name of what takes no number at all."""
 NOTE = (
-    "Images are compared as they were normalised. Squared error: mean over the pixels of all images, in grey levels, of "
-    "which 255 are between 0 and 1. Lost: the same over the variance of the pixels within each image, in per cent, so that an even grey has 100. Brackets: 95 % "
-    "bootstrap interval over groups. Of networks the median over seeds is given, with the smallest and the largest "
-    "seed; an ensemble is the mean image of all seeds. PCA: so many principal components of the training images."
+    "Images are compared as they were normalised. Squared error: mean over the pixels of all images, in grey levels "
+    "of which 255 lie between 0 and 1. Lost: the same over the variance of the pixels within each image, in per cent, "
+    "so that an even grey has 100. Brackets: 95 % bootstrap interval over groups. Of networks the median over seeds is "
+    "given, with the smallest and the largest seed; an ensemble is the mean image of all seeds. PCA: so many principal "
+    "components of the training images."
 )
 
 

@@ -167,11 +167,13 @@ def wiener(examples: Sequence[Case], factor: int) -> Rule:
 
     def error(balance: float) -> float:
         return float(
-            np.mean([
-                ((interpolated(smoothed(case.image, balance), factor, "BICUBIC") - case.truth) ** 2).mean()
-                / (case.truth.var() or 1.0)
-                for case in chosen
-            ])
+            np.mean(
+                [
+                    ((interpolated(smoothed(case.image, balance), factor, "BICUBIC") - case.truth) ** 2).mean()
+                    / (case.truth.var() or 1.0)
+                    for case in chosen
+                ]
+            )
         )
 
     best = min(BALANCES, key=error)

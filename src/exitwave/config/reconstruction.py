@@ -15,8 +15,8 @@ from exitwave.config.models import ImageNetwork, Network
 class Autoencoder(ImageNetwork):
     """A network that writes an image as a few numbers, and makes the image of them again.
 
-    Convolutions halve the image ``depth`` times, a dense layer gives ``latent`` numbers, and the same backwards; nothing
-    goes past these numbers.
+    Convolutions halve the image ``depth`` times, a dense layer gives ``latent`` numbers, and the same backwards;
+    nothing goes past these numbers.
     """
 
     COUNTS = frozenset({"principal_components"})

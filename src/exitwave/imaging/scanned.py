@@ -61,7 +61,6 @@ class Shifts:
             seen = places - np.column_stack(shifts)
         return seen
 
-
     def finer(self, times: int) -> Shifts:
         """Those of places so many times closer, in their pixels, interpolated."""
         return Shifts(*(times * finer(one, times) for one in (self.along, self.across)))

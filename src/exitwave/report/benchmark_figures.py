@@ -161,9 +161,9 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "latent.png",
             "6 Benchmarks",
             "error against numbers kept",
-            "Simulated: squared error of images that were made again of a few numbers, against how many, by autoencoders "
-            "and by principal components of the training images. Networks are given by the median over their seeds; "
-            "bars cover 95 % of resamples of the images.",
+            "Simulated: squared error of images that were made again of a few numbers, against how many, by "
+            "autoencoders and by principal components of the training images. Networks are given by the median over "
+            "their seeds; bars cover 95 % of resamples of the images.",
             reads="summary",
             draw=_latent,
             about=_numbers,

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from exitwave.training.image_sums import SquaredSums
 
+GREY = 255.0
+"""Grey levels from 0 to 1 of an image as it is normalised, as published errors count them."""
+
 
 @dataclass(frozen=True)
 class AutoencoderTask:
@@ -33,7 +36,7 @@ class AutoencoderTask:
     """Of the images [px]: a dense layer fits one size."""
     arrays: ClassVar[tuple[str, ...]] = (INPUT,)
     curves: ClassVar[Curves] = Curves(
-        "squared error of a pixel (validation)", {"validation_loss": "of images as they are normalised"}
+        "error of a pixel [grey levels] (validation)", {"validation_rms": "root mean square error"}
     )
 
     @property
@@ -103,8 +106,9 @@ class AutoencoderTask:
         return SquaredSums.of(outputs[:, 0].double(), targets.double())
 
     def scores(self, sums: SquaredSums) -> dict[str, float]:
-        """Mean squared error."""
-        return {"validation_loss": float(sums.loss) / sums.images}
+        """Mean squared error, and its root in grey levels of which 255 lie between 0 and 1."""
+        loss = float(sums.loss) / sums.images
+        return {"validation_loss": loss, "validation_rms": GREY * loss**0.5}
 
     def predict(self, outputs: torch.Tensor) -> torch.Tensor:
         """Images [n, H, H]."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -47,7 +48,8 @@ def feature_errors(name: str, outputs: torch.Tensor, targets: torch.Tensor) -> t
     with torch.no_grad():
         aimed = encoder(true)[_LEVEL]
     error = (encoder(made)[_LEVEL] - aimed).square().mean(dim=(1, 2, 3))
-    return error / aimed.square().mean(dim=(1, 2, 3)).clamp(min=1e-12)
+    errors: torch.Tensor = error / aimed.square().mean(dim=(1, 2, 3)).clamp(min=1e-12)
+    return errors
 
 
 def _seen(images: torch.Tensor, root: bool) -> torch.Tensor:
@@ -56,8 +58,9 @@ def _seen(images: torch.Tensor, root: bool) -> torch.Tensor:
 
 
 @cache
-def _encoder(name: str) -> tuple[torch.nn.Module, bool]:
+def _encoder(name: str) -> tuple[Any, bool]:
     """Encoder whose weights stay, and whether it sees the root of images."""
+    encoder: Any
     if name == RANDOM:
         encoder, root = _random(), True
     else:

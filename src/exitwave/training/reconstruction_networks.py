@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn.functional import interpolate
@@ -29,10 +31,7 @@ class DenseAutoencoder(nn.Module):
         widths = [min(model.width * 2**stage, max(_WIDEST, model.width)) for stage in range(model.depth)]
         self._inner = (widths[-1], edge // 2**model.depth, edge // 2**model.depth)
         number = widths[-1] * self._inner[1] ** 2
-        down = [
-            _normalised(before, after, 2)
-            for before, after in zip([1, *widths[:-1]], widths, strict=True)
-        ]
+        down = [_normalised(before, after, 2) for before, after in zip([1, *widths[:-1]], widths, strict=True)]
         self.encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(number, model.latent))
         self.decoder = nn.Sequential(nn.Linear(model.latent, number), nn.Unflatten(1, self._inner), nn.SiLU())
         up = widths[::-1]
@@ -48,17 +47,15 @@ class DenseAutoencoder(nn.Module):
 
 
 def _normalised(before: int, after: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(before, after, 3, stride, padding=1, bias=False), nn.BatchNorm2d(after), nn.SiLU()
-    )
+    return nn.Sequential(nn.Conv2d(before, after, 3, stride, padding=1, bias=False), nn.BatchNorm2d(after), nn.SiLU())
 
 
 class FinerImages(nn.Module):
     """Images [n, 1, H, W] on places ``factor`` times closer [n, 1, factor H, factor W].
 
-    What residual blocks on the coarse grid find is added to the interpolation in straight lines (B. Lim et al., CVPR Workshops
-    2017, 1132: blocks without normalisation), on all fine places of a coarse one at once (W. Shi et al., CVPR 2016,
-    1874).
+    What residual blocks on the coarse grid find is added to the interpolation in straight lines (B. Lim et al., CVPR
+    Workshops 2017, 1132: blocks without normalisation), on all fine places of a coarse one at once (W. Shi et al., CVPR
+    2016, 1874).
     """
 
     def __init__(self, model: SuperResolution) -> None:
@@ -99,7 +96,7 @@ class Critic(nn.Module):
         super().__init__()
         widths = [1, width, 2 * width, 4 * width]
         layers: list[nn.Module] = []
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
+        for before, after in pairwise(widths):
             layers += [nn.Conv2d(before, after, 4, 2, padding=1), nn.LeakyReLU(_SLOPE)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 3, padding=1))
 
