@@ -20,7 +20,7 @@ from exitwave.errors import TrainingError
 from exitwave.training.adversary import adversary_of
 from exitwave.training.architectures import build_network
 from exitwave.training.examples import HeldExamples
-from exitwave.training.features import feature_errors
+from exitwave.training.features import equipped, feature_errors
 from exitwave.training.image_sums import decibels
 from exitwave.training.kinds import task_of
 from exitwave.training.loop import TrainingResult, train
@@ -260,7 +260,8 @@ def test_errors_of_features_are_of_their_image_and_have_a_slope(name: str) -> No
 def test_features_are_in_the_loss_with_their_weight() -> None:
     torch.manual_seed(0)
     outputs, targets = torch.rand(2, 1, 32, 32), torch.rand(2, 32, 32)
-    plain, with_them = (task_of(model, {}) for model in (finer(), finer(features="random", feature_weight=0.3)))
+    models = finer(), finer(features="random", feature_weight=0.3)
+    plain, with_them = (equipped(task_of(model, {})) for model in models)
     expected = plain.objective(outputs, targets) + 0.3 * feature_errors("random", outputs[:, 0], targets).mean()
     torch.testing.assert_close(with_them.objective(outputs, targets), expected)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,22 @@ from exitwave.config.models import PixelNetwork
 from exitwave.config.reconstruction import RANDOM
 from exitwave.errors import TrainingError
 from exitwave.training.bundle import load_networks
+from exitwave.training.super_resolution import SuperResolutionTask
+from exitwave.training.task import Task
 
 _LEVEL = 2
-"""Halvings of the image after which features are taken: early ones do as well as later ones, and cost less."""
+"""Halvings of the image after which features are taken: of later layers they cost more."""
 _SEED = 0
 """Of the encoder that has learned nothing: the same for all trainings."""
 _FLOOR = 1e-3
 """Grey value below which no root is drawn, whose slope would be without end."""
+
+
+def equipped(task: Task) -> Task:
+    """A task with the features by which its loss compares images; others as they are."""
+    if isinstance(task, SuperResolutionTask) and task.model.features is not None:
+        return replace(task, feature_errors=partial(feature_errors, task.model.features))
+    return task
 
 
 def feature_errors(name: str, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

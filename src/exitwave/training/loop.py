@@ -29,6 +29,7 @@ from exitwave.hardware import resolve_device, resolve_precision
 from exitwave.training.adversary import Adversary, adversary_of
 from exitwave.training.checkpoint import load_checkpoint, save_checkpoint, training_digest
 from exitwave.training.examples import Examples, Places, in_order
+from exitwave.training.features import equipped
 from exitwave.training.task import Task
 
 logger = logging.getLogger(__name__)
@@ -126,6 +127,7 @@ def train(
     )
     fabric.launch()
 
+    task = equipped(task)
     model = task.model
     for name, given in (("training", training), ("validation", validation)):
         if len(given.names) == 0:

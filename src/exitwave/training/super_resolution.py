@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,6 +33,8 @@ class SuperResolutionTask:
     """
 
     model: SuperResolution
+    feature_errors: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    """Errors of features [n] of images made and true [n, H, W], where they are part of the loss of a training."""
     facts: ClassVar[dict[str, Any]] = {}
     arrays: ClassVar[tuple[str, ...]] = (INPUT, FINE)
     curves: ClassVar[Curves] = Curves("peak signal-to-noise ratio [dB] (validation)", {"validation_psnr": "PSNR"})
@@ -81,12 +83,12 @@ class SuperResolutionTask:
 
     def _losses(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Error of pixels, and of features if they count, of each image [n]."""
-        from exitwave.training.features import feature_errors
         from exitwave.training.image_sums import squared
 
         losses = squared(outputs, targets)
         if self.model.features is not None:
-            losses = losses + self.model.feature_weight * feature_errors(self.model.features, outputs, targets)
+            assert self.feature_errors is not None, "a task is trained with what `features.equipped` gives it"
+            losses = losses + self.model.feature_weight * self.feature_errors(outputs, targets)
         return losses
 
     def sums(self, outputs: torch.Tensor, targets: torch.Tensor) -> FinerSums:
