@@ -127,6 +127,7 @@ images:
     background: 0.005
     uneven: {uniform: [0, 0.3]}
     dose: {loguniform: [1.0e+4, 1.0e+6]}
+    fine: 2
     labels: [columns]
   haadf:
     exit_waves: scans
@@ -165,6 +166,8 @@ models:
   atoms: {kind: atoms, encoder_depth: 3, preprocessing: {median: 1}}
   bravais: {kind: classification, target: {column: bravais}}
   graphs: {kind: graphs, target: {column: bravais}, hidden: 16, preprocessing: {median: 1}}
+  few: {kind: autoencoder, latent: 12, width: 4, preprocessing: {median: 1}}
+  finer: {kind: super_resolution, factor: 2, width: 8, blocks: 1}
 trainings:
   masks: {datasets: images, model: masks, seeds: 2}
   thickness: {datasets: images, model: thickness, streaming: true}
@@ -173,12 +176,16 @@ trainings:
   atoms: {datasets: layers, model: atoms}
   bravais: {datasets: layers, model: bravais}
   graphs: {datasets: layers, model: graphs}
+  few: {datasets: layers, model: few}
+  finer: {datasets: layers, model: finer, streaming: true}
 benchmarks:
   masks: {kind: simulated, datasets: [images], trainings: [masks]}
   thickness: {kind: simulated, datasets: [images], trainings: [thickness]}
   shapes: {kind: simulated, datasets: [images], trainings: [shapes]}
   disks: {kind: simulated, datasets: [patterns], trainings: [disks], by: [semiangle, specimen_thickness, prototype]}
   atoms: {kind: simulated, datasets: [layers], trainings: [atoms], by: [dose, bravais]}
+  few: {kind: simulated, datasets: [layers], trainings: [few]}
+  finer: {kind: simulated, datasets: [layers], trainings: [finer], by: [dose]}
   strain: {kind: strain, images: scan, tuned_on: patterns, trainings: [disks]}
   real: {kind: micrographs, path: ROOT/resources/micrographs/scottlab_hrtem_patches, trainings: [masks]}
   scanned:

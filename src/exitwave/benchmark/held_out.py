@@ -25,7 +25,7 @@ from exitwave.training.kinds import kind_of, model_from, task_on
 from exitwave.training.task import INPUT, Task, read_examples
 
 EXAMPLES = 256
-"""Training images at the most that baselines learn from."""
+"""Training images at the most that baselines learn from, unless their kind of models says how many they need."""
 COLUMNS = {"image_id", "group", "split", "shard", "row", "micrograph", *PIXELS}
 """Columns of a manifest that are needed to read images and to score them."""
 TOGETHER = 32
@@ -64,7 +64,8 @@ def training_cases(task: Task, manifests: Sequence[pd.DataFrame]) -> list[Case]:
     numbered = [manifest.assign(dataset_number=number) for number, manifest in enumerate(manifests)]
     joined = pd.concat([manifest[manifest["split"] == "train"] for manifest in numbered])
     # One dataset after another: only within one do all images have the same size.
-    datasets = _spread(joined.drop_duplicates("image_id"), EXAMPLES).groupby("dataset_number")
+    most = getattr(scoring_of(task.model), "EXAMPLES", EXAMPLES)
+    datasets = _spread(joined.drop_duplicates("image_id"), most).groupby("dataset_number")
     return [case for _, rows in datasets for case in stored_cases(task, rows)]
 
 

@@ -14,6 +14,7 @@ from exitwave.config.atoms import Atoms
 from exitwave.config.benchmarks import Benchmark
 from exitwave.config.disks import Disks
 from exitwave.config.models import Classifier, Network, Regression, Segmentation
+from exitwave.config.reconstruction import Autoencoder, SuperResolution
 from exitwave.items import Axis
 from exitwave.training.task import Task
 
@@ -90,6 +91,14 @@ def scoring_of(model: Network, benchmark: str = "") -> Scoring:
             from exitwave.benchmark import regression
 
             return regression
+        case Autoencoder():
+            from exitwave.benchmark import autoencoder
+
+            return autoencoder
+        case SuperResolution():
+            from exitwave.benchmark import super_resolution
+
+            return super_resolution
         case Classifier() if benchmark == "lattices":
             from exitwave.benchmark import lattice_scores
 

@@ -26,6 +26,7 @@ from exitwave.config.images import Hrtem, MicrographFields
 from exitwave.config.models import Classification, Regression, Segmentation
 from exitwave.config.monolayers import Monolayers
 from exitwave.config.patterns import Diffraction
+from exitwave.config.reconstruction import Autoencoder, SuperResolution
 from exitwave.config.scans import ProbeScan
 from exitwave.config.stem import Stem, StemConvolution
 from exitwave.config.stm import LocalDensity, Stm
@@ -63,6 +64,8 @@ STAGES: dict[str, dict[str, type[Block]]] = {
         "disks": Disks,
         "atoms": Atoms,
         "graphs": Graphs,
+        "autoencoder": Autoencoder,
+        "super_resolution": SuperResolution,
     },
     "trainings": {"": Training},
     "benchmarks": {

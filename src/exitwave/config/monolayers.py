@@ -96,6 +96,11 @@ class Monolayers(Fields):
     balanced: bool = Field(True, description="whether the five Bravais classes come equally often")
     field_of_view: Positive = Field(description="edge of the square that the layer fills [Å]; it does not repeat")
     in_plane: Real = Field(Uniform(uniform=(0, 360)), description="angle of the layer about the beam [°]")
+    origin: Literal["random", "middle"] = Field(
+        "random",
+        description="where the origin of the lattice lies: at random; or in the middle of the square, so that images "
+        "of different compounds can be compared pixel by pixel",
+    )
     strain: Real = Field(
         0.0, description="each of two principal strains of the layer, along a random direction and across it"
     )

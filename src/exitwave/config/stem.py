@@ -23,6 +23,8 @@ from exitwave.config.structures import Fields
 COLUMN_FIELDS = ("x", "y", "weight", "atoms", "number", "visibility")
 """Fields of the array ``columns``: place [px], share of the brightest column, atoms, largest atomic number,
 signal-to-noise ratio."""
+FINE = "fine"
+"""Array of the electrons expected at closer places; see :class:`StemConvolution`."""
 
 
 PLACE_COLUMNS = {
@@ -165,6 +167,19 @@ class StemConvolution(ScannedImages):
     displacement: NonNegativeReal = Field(
         0.0, description="rms displacement of the atoms along an axis, which blurs them [Å]; 0.05 to 0.1 is usual"
     )
+    fine: Annotated[Whole, Field(ge=1, le=8)] | None = Field(
+        None,
+        description="also store the map `fine`: the electrons expected, without noise, at places so many times closer, "
+        "as many in each place as here; between rows the scan is interpolated; with an ideal detector without blur; "
+        "none: no such map",
+    )
+
+    @model_validator(mode="after")
+    def _fine_is_expected(self) -> StemConvolution:
+        plain = IdealCamera(kind="ideal")
+        if self.fine is not None and self.detector != plain:
+            raise ValueError("fine is given with a detector that does more than count; allowed: an ideal detector")
+        return self
 
     @model_validator(mode="after")
     def _one_probe(self) -> StemConvolution:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +16,14 @@ from numpy.typing import NDArray
 from exitwave.config.distributions import bounds, draw
 from exitwave.config.graph import Node
 from exitwave.config.images import Aberrations
-from exitwave.config.stem import Optics, StemConvolution
+from exitwave.config.stem import FINE, Optics, StemConvolution
 from exitwave.config.structures import Fields
 from exitwave.errors import ConfigError, StructureError
 from exitwave.images.scanned import check_room, columns_seen, draw_place, draw_unevenness, scan_as_row, stored_bytes
 from exitwave.imaging.conditions import camera_as_row, drawn
 from exitwave.imaging.convolution import REACH, render
 from exitwave.imaging.detector import check_camera, record_electrons
-from exitwave.imaging.scanned import Shifts, draw_shifts, taken
+from exitwave.imaging.scanned import Shifts, draw_shifts, finer, taken
 from exitwave.imaging.stem import MARGIN, Lens, render_by_lens
 from exitwave.items import Array, Asked, Cost, Item, lateral
 from exitwave.structures.structure import Structure, structure_from
@@ -31,6 +32,8 @@ FloatArray = NDArray[np.float64]
 
 _MEMORY = 500.0
 """Of a job [MB]; a structure and an image are small beside it."""
+_BYTES_OF_AN_EXPECTED = 3.5
+"""Stored, compressed, of a number of electrons that is no whole one."""
 _SECONDS, _SECONDS_OF_A_PIXEL, _SECONDS_OF_A_LENS = 0.002, 2e-7, 2e-6
 
 
@@ -69,7 +72,7 @@ def make(block: StemConvolution, asked: Iterable[Asked], wanted: Collection[str]
         structure = structure_from(one.sources["structures"], one.row)
         for rng in one.rngs:
             try:
-                image = _expose(block, structure, rng)
+                image = _expose(block, structure, rng, wanted)
             except StructureError as error:
                 raise StructureError(f"item {one.item}: {error}") from error
             yield image
@@ -78,10 +81,12 @@ def make(block: StemConvolution, asked: Iterable[Asked], wanted: Collection[str]
 def cost(node: Node) -> Cost:
     """Estimate for one image."""
     block = node.of(StemConvolution)
+    of_a_pixel = _SECONDS_OF_A_PIXEL if _is_plain(block) else _SECONDS_OF_A_LENS
+    finer = 0 if block.fine is None else (block.fine * block.size) ** 2
     return Cost(
-        stored=stored_bytes(block),
+        stored=stored_bytes(block) + _BYTES_OF_AN_EXPECTED * finer,
         memory=_MEMORY,
-        seconds=_SECONDS + (_SECONDS_OF_A_PIXEL if _is_plain(block) else _SECONDS_OF_A_LENS) * block.size**2,
+        seconds=_SECONDS + of_a_pixel * (block.size**2 + finer),
     )
 
 
@@ -107,7 +112,28 @@ def _margin(block: StemConvolution, sigma: float) -> float:
     return around + block.scan.reach(block.pixel_size, block.size)
 
 
-def _expose(block: StemConvolution, structure: Structure, rng: np.random.Generator) -> Item:
+@dataclass(frozen=True)
+class _View:
+    """Where a probe stands: so many places [px] along both axes, at a distance [Å], from a corner of the structure on.
+
+    The scan takes it up to ``reach`` [Å] away, by its shifts.
+    """
+
+    pixel: float
+    size: int
+    corner: tuple[float, float]
+    reach: float
+    shifts: Shifts | None
+
+    def finer(self, times: int) -> _View:
+        """The same square with places so many times closer."""
+        shifts = None if self.shifts is None else self.shifts.finer(times)
+        return replace(self, pixel=self.pixel / times, size=self.size * times, shifts=shifts)
+
+
+def _expose(
+    block: StemConvolution, structure: Structure, rng: np.random.Generator, wanted: Collection[str] | None
+) -> Item:
     """One image."""
     names = ("exponent", "probe_sigma", "background", "dose")
     main = {key: float(draw(getattr(block, key), rng)) for key in names}
@@ -119,11 +145,17 @@ def _expose(block: StemConvolution, structure: Structure, rng: np.random.Generat
     shifts = draw_shifts(scan, block.size, block.pixel_size, rng)
     weights = structure.numbers.astype(np.float64) ** main["exponent"]
     sigma = main["probe_sigma"]
-    density = _density(block, structure, weights, (place_x, place_y), math.hypot(sigma, displacement), lens,
-        displacement, shifts)  # fmt: skip
+    reach = block.scan.reach(block.pixel_size, block.size)
+    view = _View(block.pixel_size, block.size, (place_x, place_y), reach, shifts)
     uneven, factor = draw_unevenness(block, rng)
     camera = drawn(block.detector, rng)
-    fraction = block.cross_section * density + main["background"] * factor
+
+    def shown(at: _View, unevenness: NDArray[np.floating]) -> FloatArray:
+        """Share of the electrons that the detector counts."""
+        density = _density(structure, weights, at, math.hypot(sigma, displacement), lens, displacement)
+        return block.cross_section * density + main["background"] * unevenness
+
+    fraction = shown(view, factor)
     if fraction.max() > 1:
         raise StructureError(
             f"cross_section: found {block.cross_section:g} Å², with which {fraction.max():.3g} of the electrons would "
@@ -150,6 +182,9 @@ def _expose(block: StemConvolution, structure: Structure, rng: np.random.Generat
         "mean_counts": float(counts.mean()),
     }
     arrays = {"counts": Array(counts, lateral(block.pixel_size), "counts/px")}
+    if block.fine is not None and (wanted is None or FINE in wanted):
+        expected = beam * np.maximum(shown(view.finer(block.fine), finer(factor, block.fine)), 0)
+        arrays[FINE] = Array(expected.astype(np.float32), lateral(block.pixel_size / block.fine), "counts/px")
     if "columns" in block.labels:
         electrons = main["dose"] * block.cross_section
         arrays["columns"] = columns_seen(
@@ -166,17 +201,11 @@ def _lens(optics: Optics) -> Lens:
 
 
 def _density(
-    block: StemConvolution,
-    structure: Structure,
-    weights: FloatArray,
-    corner: tuple[float, float],
-    sigma: float,
-    lens: Lens | None,
-    displacement: float,
-    shifts: Shifts | None,
+    structure: Structure, weights: FloatArray, view: _View, sigma: float, lens: Lens | None, displacement: float
 ) -> FloatArray:
     """Density that each pixel shows [weight/Å²]."""
-    pixel, size, flat = block.pixel_size, block.size, structure.positions[:, :2]
+    pixel, size, corner, shifts = view.pixel, view.size, view.corner, view.shifts
+    flat = structure.positions[:, :2]
     period = (float(structure.cell[0]), float(structure.cell[1])) if structure.periodic else (math.inf, math.inf)
     if lens is not None:
         fine, step, first = render_by_lens(flat, weights, lens, displacement, pixel, size, corner, period)
@@ -187,7 +216,7 @@ def _density(
         return render(flat, weights, sigma, pixel, size, corner, period)
     # So fine that a cubic spline is exact, and so wide that the scan stays within.
     step = max(2, math.ceil(2.5 * pixel / sigma))
-    pad = step * math.ceil(block.scan.reach(pixel, size) / pixel + 2)
+    pad = step * math.ceil(view.reach / pixel + 2)
     shift = pad * pixel / step - (pixel - pixel / step) / 2
     fine = render(
         flat, weights, sigma, pixel / step, step * size + 2 * pad, [corner[0] - shift, corner[1] - shift], period

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from exitwave.config.benchmarks import Benchmark, BrokenDown
+from exitwave.config.reconstruction import Autoencoder
 from exitwave.report.figure import About, Figure
 from exitwave.study.member import Member, Study
 
@@ -76,6 +77,21 @@ def _browse(files: Sequence[Path], path: Path, about: About) -> None:
 
     real = about["kind"] == "micrographs"
     browse_page(files[:-1], path, about["threshold"], real, about["title"], about["conditions"])
+def _numbers(study: Study, benchmark: Member) -> dict[str, Any]:
+    """How many numbers the autoencoders of each training keep."""
+    models = {training.name: training.source("model").block for training in benchmark.upstream["trainings"]}
+    return {"latent": {name: model.latent for name, model in models.items() if isinstance(model, Autoencoder)}}
+
+
+def _has_several_numbers(study: Study, benchmark: Member) -> bool:
+    return len(set(_numbers(study, benchmark)["latent"].values())) > 1
+
+
+def _latent(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.data.tables import read_table
+    from exitwave.report.reconstruction import draw_latent
+
+    draw_latent(read_table(files[0]), about["latent"], path, about["title"])
 
 
 def _breakdown(files: Sequence[Path], path: Path, about: About) -> None:
@@ -228,6 +244,18 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "predicted."
         ),
         *_conditions("Simulated"),
+        Figure(
+            "latent.png",
+            "6 Benchmarks",
+            "error against numbers kept",
+            "Simulated: squared error of images that were made again of a few numbers, against how many, by "
+            "autoencoders and by principal components of the training images. Networks are given by the median over "
+            "their seeds; bars cover 95 % of resamples of the images.",
+            reads="summary",
+            draw=_latent,
+            about=_numbers,
+            needed=_has_several_numbers,
+        ),
     ),
     ("benchmarks", "strain"): (
         *_scores(

@@ -10,6 +10,7 @@ from exitwave.benchmark.ensemble import Predictions
 from exitwave.config.atoms import Atoms
 from exitwave.config.disks import Disks
 from exitwave.config.models import Classifier, Regression, Segmentation
+from exitwave.config.reconstruction import Autoencoder, SuperResolution
 
 
 def draw_beside_truth(
@@ -37,5 +38,13 @@ def draw_beside_truth(
             from exitwave.report.atoms import draw_atoms
 
             draw_atoms(predictions, path, title)
+        case Autoencoder():
+            from exitwave.report.reconstruction import draw_remade
+
+            draw_remade(predictions, path, title)
+        case SuperResolution():
+            from exitwave.report.reconstruction import draw_finer
+
+            draw_finer(predictions, path, title)
         case model:
             raise TypeError(f"there is no drawing of {type(model).__name__}")

@@ -240,7 +240,9 @@ def _item(block: Monolayers, layer: Monolayer, rng: np.random.Generator) -> Item
     direction = float(rng.uniform(0, 180))
     stack = _strained(stack, first, second, direction)
     in_plane = float(draw(block.in_plane, rng))
-    spread, edge = _spread(stack, in_plane, rng.random(2), block.field_of_view)
+    # Drawn in any case, so that all else is the same.
+    origin = rng.random(2)
+    spread, edge = _spread(stack, in_plane, origin * (block.origin == "random"), block.field_of_view)
     ripple = float(draw(block.ripple, rng))
     tilt, towards = float(draw(block.tilt, rng)), float(rng.uniform(0, 360))
     positions = spread.positions

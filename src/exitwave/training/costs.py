@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from exitwave.config.disks import Disks
 from exitwave.config.graphs import ATOMS, Graphs
 from exitwave.config.models import Classification, ColumnTarget, Network, PixelNetwork, Segmentation
+from exitwave.config.reconstruction import Autoencoder, SuperResolution
 from exitwave.training.known import recorded_work
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ OF_A_STEP = 1 / 3
 """Share of a training step that a pass forward takes."""
 _EDGES = (128, 224, 256, 384, 512)
 """Edges of images [px] with which a network is tried until it can take one."""
+_Measured = Segmentation | Classification | Disks | Autoencoder | SuperResolution
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,15 @@ def measured_work(model: Network) -> Work | None:
         return _work_of(Disks(kind="disks", **model.model_dump(include={"inputs", *model.parts()})))
     if isinstance(model, Graphs):
         return _work_of_graphs(Graphs(target=ColumnTarget(column=""), **model.parts()))
+    if isinstance(model, Autoencoder | SuperResolution):
+        return _work_of(type(model).model_validate({"kind": model.kind, **model.parts()}))
     assert isinstance(model, Classification)
     keys = model.model_dump(include=set(model.parts()))
     return _work_of(Classification(kind="classification", target=ColumnTarget(column=""), **keys))
 
 
 @cache
-def _work_of(model: Segmentation | Classification | Disks) -> Work | None:
+def _work_of(model: _Measured) -> Work | None:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     for mode in (FakeTensorMode, nullcontext):  # a few encoders calculate while they are built, which takes numbers
@@ -119,7 +123,7 @@ def _work_of_graphs(model: Graphs) -> Work:
     return work
 
 
-def _channels(model: Segmentation | Classification | Disks) -> int:
+def _channels(model: _Measured) -> int:
     if isinstance(model, Disks):
         return 2
     return model.seen(0)[0] if isinstance(model, Classification) else 1
@@ -130,11 +134,19 @@ def _in_fourier_space(work: Work) -> Work:
     return Work(work.parameters, _FOURIER * work.operations, _FOURIER * work.values)
 
 
-def _built(model: Segmentation | Classification | Disks) -> torch.nn.Module:
+def _built(model: _Measured) -> torch.nn.Module:
     if isinstance(model, Disks):
         from exitwave.training.disk_networks import build_disk_network
 
         return build_disk_network(model)
+    if isinstance(model, Autoencoder):
+        from exitwave.training.reconstruction_networks import DenseAutoencoder
+
+        return DenseAutoencoder(model, _EDGES[0])  # dense layers grow with the image; of a larger one this is less
+    if isinstance(model, SuperResolution):
+        from exitwave.training.reconstruction_networks import FinerImages
+
+        return FinerImages(model)
     if isinstance(model, Segmentation):
         from exitwave.training.architectures import build_network
 

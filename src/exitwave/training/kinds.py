@@ -12,6 +12,7 @@ from exitwave.config.disks import Disks
 from exitwave.config.graphs import Graphs
 from exitwave.config.kinds import model_of
 from exitwave.config.models import Classification, Network, Regression, Segmentation
+from exitwave.config.reconstruction import Autoencoder, SuperResolution
 from exitwave.training.task import Kind, Task
 
 
@@ -42,6 +43,14 @@ def kind_of(model: Network) -> Kind:
             from exitwave.training import graphs
 
             return graphs
+        case Autoencoder():
+            from exitwave.training import autoencoder
+
+            return autoencoder
+        case SuperResolution():
+            from exitwave.training import super_resolution
+
+            return super_resolution
     raise TypeError(f"there is no task of {type(model).__name__}")
 
 

@@ -26,8 +26,10 @@ from lightning_fabric.plugins.environments import LightningEnvironment
 
 from exitwave.errors import TrainingError
 from exitwave.hardware import resolve_device, resolve_precision
+from exitwave.training.adversary import Adversary, adversary_of
 from exitwave.training.checkpoint import load_checkpoint, save_checkpoint, training_digest
 from exitwave.training.examples import Examples, Places, in_order
+from exitwave.training.features import equipped
 from exitwave.training.task import Task
 
 logger = logging.getLogger(__name__)
@@ -125,6 +127,7 @@ def train(
     )
     fabric.launch()
 
+    task = equipped(task)
     model = task.model
     for name, given in (("training", training), ("validation", validation)):
         if len(given.names) == 0:
@@ -133,6 +136,7 @@ def train(
     training, validation = training.to(fabric.device), validation.to(fabric.device)
     with _seeded(seed, epoch=0):
         network = task.build().to(memory_format=torch.channels_last)
+        adversary = adversary_of(fabric, model)
     first, _ = next(training.batches([np.zeros(1, np.int64)]))
     task.check(network, (len(training.names), *first.shape[1:]))
     if initial is not None:
@@ -151,6 +155,8 @@ def train(
         if average is not None:
             average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
+        if adversary is not None:
+            adversary.load_state_dict(state["adversary"])
         history, best, steps = state["history"], state["best"], state["steps"]
         progress(f"continues after epoch {len(history)} of {model.epochs}")
 
@@ -159,7 +165,8 @@ def train(
         if redraw is not None and epoch > 1:
             training = redraw(epoch).to(fabric.device)
         learning_rate = model.rate_of(epoch)
-        for group in optimiser.param_groups:
+        opposed = adversary if adversary is not None and adversary.joins(epoch) else None
+        for group in (*optimiser.param_groups, *(() if adversary is None else adversary.param_groups)):
             group["lr"] = learning_rate
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch,)))
         loss_sum = 0.0
@@ -167,7 +174,7 @@ def train(
         with _seeded(seed, epoch):
             order = _shuffled_batches(len(training.names), model.batch_size, rng)
             for places, (inputs, aims) in zip(order, training.batches(order), strict=True):
-                loss = _step(fabric, forward, optimiser, inputs, aims, task, rng)
+                loss = _step(fabric, forward, optimiser, opposed, inputs, aims, task, rng)
                 if not math.isfinite(loss):
                     names = [training.names[place] for place in places]
                     raise _no_longer_finite(loss, inputs, names, history_table(history, task))
@@ -184,7 +191,8 @@ def train(
             raise DivergenceError(f"{told}; a lower learning_rate may help", history_table(history, task))
         row = {"epoch": epoch, "learning_rate": learning_rate, "train_loss": loss_sum / len(training.names), **scores}
         history.append({**row, "seconds": time.perf_counter() - start})
-        if scores["validation_loss"] < best["loss"]:
+        # Before its critic joins a network is not yet what it is to be.
+        if scores["validation_loss"] < best["loss"] and opposed is adversary:
             best = {"loss": scores["validation_loss"], "epoch": epoch, "network": _copy_state(validated)}
         save_checkpoint(
             checkpoint,
@@ -193,6 +201,7 @@ def train(
                 "network": network.state_dict(),
                 "average": None if average is None else average.state_dict(),
                 "optimiser": optimiser.state_dict(),
+                "adversary": None if adversary is None else adversary.state_dict(),
                 "history": history,
                 "best": best,
                 "steps": steps,
@@ -224,16 +233,20 @@ def _step(
     fabric: Any,
     forward: torch.nn.Module,
     optimiser: torch.optim.Optimizer,
+    adversary: Adversary | None,
     inputs: torch.Tensor,
     aims: torch.Tensor,
     task: Task,
     rng: np.random.Generator,
 ) -> float:
-    """One step of the optimiser; returns the loss of the batch before it."""
+    """One step of the optimiser, and of the adversary's; returns the loss of the batch before it."""
     inputs = inputs.float()
     if task.model.augmentation:
         inputs, aims = task.augment(inputs, aims, rng)
-    loss = task.objective(forward(_with_channels(inputs)), aims)
+    outputs = forward(_with_channels(inputs))
+    loss = task.objective(outputs, aims)
+    if adversary is not None:
+        loss = loss + adversary.objection(outputs)
     value = float(loss.detach())
     if not math.isfinite(value):
         return value
@@ -243,6 +256,8 @@ def _step(
         # Gradients that are not finite show in the next loss.
         fabric.clip_gradients(forward, optimiser, max_norm=task.model.gradient_clip, error_if_nonfinite=False)
     optimiser.step()
+    if adversary is not None:
+        adversary.learn(outputs, aims)
     return value
 
 
