@@ -157,8 +157,8 @@ class PixelNetwork(ImageNetwork):
     LAPTOP = {**ImageNetwork.LAPTOP, "encoder_depth": 3}
     architecture: Literal["unet", "unetplusplus", "fpn", "linknet", "residual"] = Field(
         "unet",
-        description="architecture, from segmentation-models-pytorch; or residual: the small U-Net of residual blocks of "
-        "Scott and co-workers (docs/peers.md), which has no other encoder",
+        description="architecture, from segmentation-models-pytorch; or residual: the small U-Net of residual blocks "
+        "of Sytwu et al. (docs/peers.md), which has no other encoder",
     )
     encoder: str = Field("resnet18", description="encoder, from segmentation-models-pytorch; random weights")
     encoder_depth: Whole = Field(5, ge=3, le=5, description="downsampling stages of the encoder")

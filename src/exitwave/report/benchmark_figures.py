@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from exitwave.config.benchmarks import Benchmark, BrokenDown
+from exitwave.config.benchmarks import Benchmark, BrokenDown, MicrographBenchmark
+from exitwave.config.models import Segmentation
 from exitwave.report.figure import About, Figure
 from exitwave.study.member import Member, Study
 
@@ -30,6 +31,13 @@ def _is_broken_down(study: Study, benchmark: Member) -> bool:
     return bool(block.by)
 
 
+def _has_probabilities(study: Study, benchmark: Member) -> bool:
+    block = benchmark.block
+    named = isinstance(block, MicrographBenchmark) and bool(block.networks)
+    trainings = benchmark.upstream["trainings"]
+    return named or any(isinstance(training.source("model").block, Segmentation) for training in trainings)
+
+
 def _score_page(files: Sequence[Path], path: Path, about: About) -> None:
     from exitwave.data.tables import read_table
     from exitwave.report.benchmarks import score_page
@@ -50,6 +58,13 @@ def _predictions(files: Sequence[Path], path: Path, about: About) -> None:
     *shards, baselines = files
     real = about["kind"] == "micrographs"
     draw_predictions(shards, path, about["threshold"], real=real, title=about["title"], baselines=baselines)
+
+
+def _calibration(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.data.tables import read_table
+    from exitwave.report.calibration import draw_calibration
+
+    draw_calibration(read_table(files[0]), path, SCORED[about["kind"]], title=about["title"])
 
 
 def _breakdown(files: Sequence[Path], path: Path, about: About) -> None:
@@ -121,6 +136,19 @@ def _conditions(data: str) -> Figure:
     )
 
 
+_CALIBRATION = Figure(
+    "calibration.png",
+    "6 Benchmarks",
+    "probabilities against shares",
+    "How far predicted probabilities can be taken at their word: the share of particle among pixels of about the same "
+    "probability, in the whole image and within 4 Å of the true outlines. On the diagonal both are the same; above it "
+    "there is more particle than a network says. Where there are several networks, their mean prediction.",
+    reads="per_image",
+    draw=_calibration,
+    needed=_has_probabilities,
+)
+
+
 FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
     ("benchmarks", "micrographs"): (
         *_scores(
@@ -131,6 +159,7 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "Experimental: every micrograph of the benchmark, with the outlines that the expert drew and that networks "
             "trained on simulated images predict."
         ),
+        _CALIBRATION,
     ),
     ("benchmarks", "simulated"): (
         *_scores("Simulated images of structures kept out of training and validation, scored against their labels."),
@@ -138,6 +167,7 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "Simulated: images of structures kept out of training and validation, with their labels and what was "
             "predicted."
         ),
+        _CALIBRATION,
         _conditions("Simulated"),
     ),
     ("benchmarks", "strain"): (

@@ -39,7 +39,8 @@ class Figure:
     reads : str
         What it is drawn from: the first shard, all shards or the tables of the block, the manifest of a dataset and the
         shards of its images, the histories of its networks, the predictions of the networks of one training and the
-        scores of the baselines, the summary of a benchmark, or its scores in bins of conditions and the summary.
+        scores of the baselines, the summary of a benchmark, its scores of each image, or its scores in bins of
+        conditions and the summary.
     draw : function
         Draws it from these files into its own, told what :meth:`FigureOf.about` says.
     about : function
@@ -60,7 +61,9 @@ class Figure:
     category: str
     label: str
     caption: str
-    reads: Literal["shard", "shards", "tables", "dataset", "histories", "predictions", "summary", "breakdown"]
+    reads: Literal[
+        "shard", "shards", "tables", "dataset", "histories", "predictions", "summary", "per_image", "breakdown"
+    ]
     draw: Draw
     about: Callable[[Study, Member], dict[str, Any]] = _nothing
     needed: Callable[[Study, Member], bool] = _always

@@ -71,6 +71,8 @@ class FigureOf:
                 return artifacts.histories(self.member)
             case "summary":
                 return [artifacts.summary(self.member, study_name)]
+            case "per_image":
+                return [artifacts.per_image(self.member, study_name)]
             case "predictions":
                 assert self.training is not None
                 return [*artifacts.predictions(self.member, self.training), artifacts.baselines(self.member)]

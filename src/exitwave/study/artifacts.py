@@ -117,6 +117,11 @@ def summary(benchmark: Member, study_name: str) -> str:
     return f"results/report/{study_name}/{benchmark.folder}/summary.parquet"
 
 
+def per_image(benchmark: Member, study_name: str) -> str:
+    """Scores of all methods on each image of a benchmark."""
+    return f"results/report/{study_name}/{benchmark.folder}/per_image.parquet"
+
+
 def breakdown(benchmark: Member, study_name: str) -> str:
     """Scores of all methods on a benchmark in bins of conditions."""
     return f"results/report/{study_name}/{benchmark.folder}/by.parquet"

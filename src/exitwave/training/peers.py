@@ -86,7 +86,10 @@ def find_peers(folder: Path) -> list[Peer]:
         raise TrainingError(f"{table} cannot be read as a table: {error}") from error
     if missing := [column for column in NEEDED if column not in details.columns]:
         raise TrainingError(f"{table} lacks the columns {', '.join(missing)}; needed: {', '.join(NEEDED)}")
-    rows = {str(row["Model Name"]).removesuffix("_model.h5").lower(): row for _, row in details.iterrows()}
+    models: list[dict[str, Any]] = [
+        {str(key): value for key, value in row.items()} for row in details.to_dict("records")
+    ]
+    rows = {str(row["Model Name"]).removesuffix("_model.h5").lower(): row for row in models}
     places = {name: place for place, name in enumerate(rows)}
     unknown = [file.name for file in files if file.stem.lower() not in rows or not _NAME.fullmatch(file.stem)]
     if unknown:
