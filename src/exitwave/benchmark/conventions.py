@@ -11,20 +11,12 @@ from scipy.ndimage import maximum
 
 from exitwave.benchmark.instances import find_instances
 from exitwave.config.benchmarks import Convention
-from exitwave.config.models import Network, Regression, Segmentation
 
-THICKNESS = "thickness"
-"""Map of which masks follow."""
 OUTLINE = 5.0
 """Thickness from which an outline counts [Å]: gold that turns the phase of electrons of 300 keV by 0.1 rad, as its mean
 inner potential of about 30 V does at 0.0065 rad/(V nm). Networks that segment learn the outline from that phase on."""
 HALF = 0.5
 """Share of its largest thickness from which a particle counts."""
-
-
-def gives_masks(model: Network) -> bool:
-    """Whether masks can be had from the networks of a model."""
-    return isinstance(model, Segmentation) or (isinstance(model, Regression) and model.target.map == THICKNESS)
 
 
 def mask_of_thickness(

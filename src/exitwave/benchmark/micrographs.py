@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from exitwave.benchmark.cases import Case, N, check_pixel_sizes, datasets_learned
-from exitwave.benchmark.conventions import gives_masks
-from exitwave.benchmark.named import check_named, files_of_named
+from exitwave.benchmark.named import check_named, files_of_named, gives_masks
 from exitwave.benchmark.pages import PICTURE_SUFFIXES
 from exitwave.benchmark.readers import Micrograph, read_micrograph
 from exitwave.config.benchmarks import Convention, MicrographBenchmark

@@ -10,14 +10,22 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exitwave.benchmark.conventions import gives_masks
-from exitwave.config.models import Regression
+from exitwave.config.models import Network, Regression, Segmentation
 from exitwave.errors import ConfigError, TrainingError
 from exitwave.training.bundle import find_convention, is_bundle, load_networks, read_bundle
 from exitwave.training.record import DESCRIPTION, WEIGHTS, network_folders, read_record
 
 if TYPE_CHECKING:
     from exitwave.training.networks import LoadedNetwork
+
+
+THICKNESS = "thickness"
+"""Map of which masks follow (:mod:`exitwave.benchmark.conventions`)."""
+
+
+def gives_masks(model: Network) -> bool:
+    """Whether masks can be had from the networks of a model."""
+    return isinstance(model, Segmentation) or (isinstance(model, Regression) and model.target.map == THICKNESS)
 
 
 def parted(where: str) -> tuple[Path, str | None]:

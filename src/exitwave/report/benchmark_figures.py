@@ -136,17 +136,20 @@ def _conditions(data: str) -> Figure:
     )
 
 
-_CALIBRATION = Figure(
-    "calibration.png",
-    "6 Benchmarks",
-    "probabilities against shares",
-    "How far predicted probabilities can be taken at their word: the share of particle among pixels of about the same "
-    "probability, in the whole image and within 4 Å of the true outlines. On the diagonal both are the same; above it "
-    "there is more particle than a network says. Where there are several networks, their mean prediction.",
-    reads="per_image",
-    draw=_calibration,
-    needed=_has_probabilities,
-)
+def _calibrated(data: str) -> Figure:
+    """Shares of particle against probabilities on ``data``, simulated or experimental."""
+    return Figure(
+        "calibration.png",
+        "6 Benchmarks",
+        "probabilities against shares",
+        f"{data}: how far predicted probabilities can be taken at their word. Shown is the share of particle among "
+        "pixels of about the same probability, in the whole image and within 4 Å of the true outlines. On the diagonal "
+        "both are the same; above it there is more particle than a network says. Where there are several networks, of "
+        "their mean prediction.",
+        reads="per_image",
+        draw=_calibration,
+        needed=_has_probabilities,
+    )
 
 
 FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
@@ -159,7 +162,7 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "Experimental: every micrograph of the benchmark, with the outlines that the expert drew and that networks "
             "trained on simulated images predict."
         ),
-        _CALIBRATION,
+        _calibrated("Experimental"),
     ),
     ("benchmarks", "simulated"): (
         *_scores("Simulated images of structures kept out of training and validation, scored against their labels."),
@@ -167,7 +170,7 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "Simulated: images of structures kept out of training and validation, with their labels and what was "
             "predicted."
         ),
-        _CALIBRATION,
+        _calibrated("Simulated"),
         _conditions("Simulated"),
     ),
     ("benchmarks", "strain"): (
