@@ -230,7 +230,8 @@ def read_benchmark(
     Parameters
     ----------
     path : path
-        Folder with an ``index.csv`` of the columns image, mask and optionally pixel_size [Å], page, group and convention.
+        Folder with an ``index.csv`` of the columns image, mask and optionally pixel_size [Å], page, group and
+        convention.
     pixel_size : float, optional
         Pixel [Å] that holds for all files, whatever index and files say.
     split : str, optional

@@ -96,15 +96,8 @@ def check_named(networks: Mapping[str, str], conventions: Collection[str], train
     for name, where in networks.items():
         if name in trainings:
             raise ConfigError(f"networks: found the name '{name}', which is that of a training; allowed: another one")
-        path, convention = parted(where)
         try:
-            if is_bundle(path):
-                model = find_convention(path, convention).task().model
-            elif convention is not None:
-                raise TrainingError(f"{where} does not exist; allowed: a file of networks, or a folder of them")
-            else:
-                model = read_record(network_folders(path)[0]).model
-            choice = conventions_of(where)
+            model, choice = _model_of(where), conventions_of(where)
         except TrainingError as error:
             raise ConfigError(f"networks: '{name}': {error}") from error
         if not gives_masks(model):
@@ -113,8 +106,8 @@ def check_named(networks: Mapping[str, str], conventions: Collection[str], train
             )
         if isinstance(model, Regression) and "" in conventions:
             raise ConfigError(
-                f"networks: '{name}' measures the thickness, and index.csv does not say for every image what its expert "
-                "has marked; needed: outline or half, as convention or in its column of that name"
+                f"networks: '{name}' measures the thickness, and index.csv does not say for every image what its "
+                "expert has marked; needed: outline or half, as convention or in its column of that name"
             )
         if choice and (missing := sorted(set(conventions) - set(choice))):
             found = " and ".join(missing) if all(missing) else "none for some images"
@@ -122,3 +115,13 @@ def check_named(networks: Mapping[str, str], conventions: Collection[str], train
                 f"networks: '{name}' are of the conventions {', '.join(choice)}, and the images of {found}; allowed: "
                 f"one of theirs, as in {where}#{choice[0]}"
             )
+
+
+def _model_of(where: str) -> Network:
+    """Model of the networks of a name."""
+    path, convention = parted(where)
+    if is_bundle(path):
+        return find_convention(path, convention).task().model
+    if convention is not None:
+        raise TrainingError(f"{where} does not exist; allowed: a file of networks, or a folder of them")
+    return read_record(network_folders(path)[0]).model

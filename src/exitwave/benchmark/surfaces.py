@@ -1,7 +1,7 @@
 """How far found outlines are from true ones.
 
-The outline of a mask are its pixels with a neighbour, beside, above or below, that is not in it; the edge of the image
-is no outline. Distances go from the centre of each pixel of one outline to the nearest of the other.
+The outline of a mask is made of its pixels with a neighbour, beside, above or below, that is not in it; the edge of the
+image is no outline. Distances go from the centre of each pixel of one outline to the nearest of the other.
 
 - The Hausdorff distance at 95 % is the 95th percentile of these distances, from the found outline to the true one or
   the other way, whichever is larger: D. P. Huttenlocher, G. A. Klanderman, W. J. Rucklidge, IEEE Trans. Pattern Anal.
@@ -9,8 +9,8 @@ is no outline. Distances go from the centre of each pixel of one outline to the 
 - The normalised surface Dice at a tolerance is the share of both outlines that is not farther than that from the other:
   S. Nikolov et al., J. Med. Internet Res. 23, e26151 (2021), here with outlines measured in pixels.
 
-Where neither mask has an outline, because nothing or everything is marked, they agree: the distance is 0 and the Dice 1.
-Where one of them has none, the Dice is 0 and the distance the diagonal of the image: nothing could be farther off.
+Where neither mask has an outline, because nothing or everything is marked, they agree: the distance is 0 and the Dice
+1. Where one of them has none, the Dice is 0 and the distance the diagonal of the image: nothing could be farther off.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ SURFACE_COUNTS = ("outline_true", "outline_found", *(f"outline_within_{tolerance
 """What is counted of an image: pixels of both outlines, and those of both that are within each tolerance."""
 HAUSDORFF = f"hausdorff_{PERCENT}"
 NOTE = (
-    "Outlines: the Hausdorff distance is the 95th percentile of the distances from one outline to the other, the larger "
-    "way, as a mean over images with particles; the surface Dice is the share of both outlines, of all images, that is "
-    "within 2 or 4 Å of the other."
+    "Outlines: Hausdorff is the 95th percentile of the distances from one outline to the other, the larger way, as a "
+    "mean over images with particles; the surface Dice is the share of both outlines, of all images, that is within 2 "
+    "or 4 Å of the other."
 )
 SUMMARY = (
     Score("surface_dice_2", "surface_dice_2", "Dice at 2 Å", "surface Dice at 2 Å", "outlines", True, limits=SHARE),

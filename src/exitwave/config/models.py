@@ -27,6 +27,12 @@ class Preprocessing(Block):
         "shows what is faint beside what is bright; the extremes to 0 and 1; or to mean 0 and standard deviation 1",
     )
 
+    resampling: Literal["camera", "cubic"] = Field(
+        "camera",
+        description="how a micrograph is brought to the pixels of the network. camera: as a camera with such pixels "
+        "would have taken it; cubic: by cubic interpolation, as for networks that know enlarged images",
+    )
+
     @model_validator(mode="after")
     def _odd(self) -> Preprocessing:
         if self.median % 2 == 0:

@@ -35,9 +35,10 @@ MODEL = Segmentation(
     kind="segmentation",
     architecture="residual",
     encoder_depth=DEPTH,
-    preprocessing=Preprocessing(median=1, normalization="standard"),
+    preprocessing=Preprocessing(median=1, normalization="standard", resampling="cubic"),
 )
-"""What they are and see: standardised images, no median filter."""
+"""What they are and see: standardised images, no median filter. Images of larger pixels are interpolated, which suits
+them better than what a camera would have taken: docs/peers.md."""
 _NAME = re.compile(r"unet_(?P<set>.+)_fold(?P<fold>\d+)_seed\d+", re.IGNORECASE)
 
 
