@@ -6,8 +6,8 @@ import torch
 
 from exitwave.benchmark.prediction import Prediction, network_predictor, predict_ensemble, predict_image, tile_edge
 from exitwave.benchmark.remedies import ON_COMMAND_LINE
-from exitwave.benchmark.tiling import tile_starts
-from exitwave.config.models import Segmentation
+from exitwave.benchmark.tiling import resample_cubic, tile_starts
+from exitwave.config.models import Preprocessing, Segmentation
 from exitwave.data.preprocess import preprocess
 from exitwave.errors import MicrographError, TrainingError
 from exitwave.training.kinds import task_of
@@ -32,10 +32,18 @@ def seen_by(network, image, pixel_size):
     return network.module.seen
 
 
-def make_network(outliers=6.0, median=3, **info):
-    preprocessing = {"median": median, "outliers": outliers}
+def make_network(outliers=6.0, median=3, resampling="camera", **info):
+    preprocessing = {"median": median, "outliers": outliers, "resampling": resampling}
     model = Segmentation.model_validate({"kind": "segmentation", "preprocessing": preprocessing})
     return LoadedNetwork(Darkness(), task_of(model, {}), 0.8, info)
+
+
+def test_an_image_is_interpolated_for_networks_that_ask_for_it():
+    image = np.random.default_rng(0).normal(100, 10, (40, 40)).astype(np.float32)
+    (seen,) = seen_by(make_network(outliers=0, median=1, resampling="cubic", image_size=64), image, 1.28)
+    assert np.allclose(seen[0, 0], preprocess(resample_cubic(image, (64, 64)), Preprocessing(outliers=0, median=1)))
+    (taken,) = seen_by(make_network(outliers=0, median=1, image_size=64), image, 1.28)
+    assert not np.allclose(taken, seen, atol=0.05)
 
 
 @pytest.mark.parametrize("pixel_size", [0.3, 0.59, 0.8, 1.1])

@@ -4,7 +4,15 @@ import time
 import numpy as np
 import pytest
 
-from exitwave.benchmark.tiling import check_pixel, interpolate, predict_tiled, resample, resampled_shape, tile_starts
+from exitwave.benchmark.tiling import (
+    check_pixel,
+    interpolate,
+    predict_tiled,
+    resample,
+    resample_cubic,
+    resampled_shape,
+    tile_starts,
+)
 from exitwave.errors import MicrographError
 
 
@@ -154,3 +162,18 @@ def test_a_pixel_too_far_is_refused_with_what_it_would_take_before_it_is_taken()
     assert "8.0 times finer" in check_pixel((4096, 4096), 0.1, 0.8, 128, 0.5, any_pixel_size=True)
     with pytest.raises(MicrographError, match=r"^64 x 64 px become 160000 x .* GiB; allowed: 268,435,456 px"):
         check_pixel((64, 64), 2000, 0.8, 128, 0.5, any_pixel_size=True)
+
+
+def test_cubic_interpolation_follows_a_polynomial_and_keeps_less_of_fine_fringes():
+    y, x = np.mgrid[:60, :48].astype(np.float32)
+    new_y, new_x = ((np.arange(2 * n) + 0.5) / 2 - 0.5 for n in (60, 48))
+
+    def cubic(y, x):
+        return (y / 30 - 1) ** 3 - 0.5 * (x / 24 - 1) ** 3 + (y / 30 - 1) * (x / 24 - 1)
+
+    expected = cubic(new_y[:, None], new_x)
+    found = resample_cubic(cubic(y, x), (120, 96))
+    assert np.abs(found - expected)[24:-24, 24:-24].max() < 1e-4
+    fringes = np.cos(2 * np.pi * x / 2.6)
+    inner = (slice(20, -20), slice(20, -20))
+    assert resample_cubic(fringes, (120, 96))[inner].std() < 0.9 * resample(fringes, (120, 96))[inner].std()

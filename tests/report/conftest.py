@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from exitwave.benchmark.calibration import count_calibration
 from exitwave.data.shards import shard_writer
 from exitwave.items import Array, Axis, Item, lateral
 
@@ -191,6 +192,24 @@ def summary(seeds: int = 3) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def per_image(rng: np.random.Generator) -> pd.DataFrame:
+    """Scores of images, with sums of the probabilities of two networks, of their mean and of a rule."""
+    y, x = np.mgrid[:64, :64]
+    true, rows = np.hypot(y - 30, x - 32) < 14, []
+    for kind, method, seed in (
+        ("network", "unet", 0),
+        ("network", "unet", 1),
+        ("ensemble", "unet", -1),
+        ("baseline", "otsu", 0),
+    ):
+        for _ in range(2):
+            probability = (
+                true.astype(float) if kind == "baseline" else np.clip(0.8 * true + 0.2 * rng.random(true.shape), 0, 1)
+            )
+            rows.append({"kind": kind, "method": method, "seed": seed, **count_calibration(probability, true, 0.8)})
+    return pd.DataFrame(rows)
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
@@ -210,4 +229,5 @@ def samples() -> SimpleNamespace:
         images=write_images,
         predictions=write_predictions,
         summary=summary,
+        per_image=per_image,
     )

@@ -96,12 +96,14 @@ def test_every_block_has_the_figures_of_its_kind(study):
         "benchmarks/held_out/browse/streamed.html",
         "benchmarks/held_out/differences.html",
         "benchmarks/held_out/differences.png",
+        "benchmarks/held_out/calibration.png",
         "benchmarks/held_out/predictions/gold.png",
         "benchmarks/held_out/predictions/streamed.png",
         "benchmarks/held_out/scores.html",
         "benchmarks/held_out/scores.png",
         "benchmarks/real/browse/gold.html",
         "benchmarks/real/differences.html",
+        "benchmarks/real/calibration.png",
         "benchmarks/real/predictions/gold.png",
         "benchmarks/real/scores.html",
         "benchmarks/real/scores.png",
@@ -186,7 +188,7 @@ def test_all_that_figures_read_is_made_before_the_report(study):
     made = before_the_report(study, "tiny")
     assert len(made) == len(set(made))
     read = {file for figure in figures(study).values() for file in figure.inputs("tiny")}
-    beside = {".parquet": ".zarr.zip", "history.csv": "weights.safetensors"}
+    beside = {"per_image": "summary", ".parquet": ".zarr.zip", "history.csv": "weights.safetensors"}
     for file in read:
         if "/benchmarks/" in file and file.endswith((".zarr.zip", "/baselines.parquet")):
             continue  # the summary is made from the same predictions and baselines
@@ -323,6 +325,7 @@ def artifacts(tmp_path, rng, samples):
     save_network(tmp_path, torch.nn.Linear(1, 1), task, pixel_size=0.8, info={})
     samples.summary().to_parquet(tmp_path / "summary.parquet")
     pd.DataFrame({"method": ["Otsu after blur"], "f1": [0.5]}).to_parquet(tmp_path / "baselines.parquet")
+    samples.per_image(rng).to_parquet(tmp_path / "per_image.parquet")
     images = samples.images(tmp_path / "images.zarr.zip", [2, 0, 1], rng)
     write_table(tmp_path / "manifest.parquet", join_tables([images]).assign(group=list("abc")))
     return {
@@ -331,6 +334,7 @@ def artifacts(tmp_path, rng, samples):
         "images": images,
         "histories": [tmp_path / "history.csv"],
         "summary": [tmp_path / "summary.parquet"],
+        "per_image": [tmp_path / "per_image.parquet"],
         "predictions": [*samples.predictions(tmp_path, 2, 3, rng), tmp_path / "baselines.parquet"],
         "dataset": [tmp_path / "manifest.parquet", images],
     }
@@ -350,6 +354,7 @@ def artifacts(tmp_path, rng, samples):
         "trainings/gold/learning_curves.png",
         "benchmarks/real/scores.html",
         "benchmarks/real/scores.png",
+        "benchmarks/real/calibration.png",
         "benchmarks/real/predictions/gold.png",
         "benchmarks/held_out/scores.html",
         "benchmarks/held_out/predictions/gold.png",

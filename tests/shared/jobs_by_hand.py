@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def jobs_of(study: Study, name: str, every_block: bool = False) -> list[Job]:
             jobs[cell] = _figure(cell, figure.about(), figure.inputs(name), f"results/report/{name}/{path}")
     shards = [path for member in study.stage("images") for path in artifacts.shards(member)]
     table = f"results/report/{name}/catalog.parquet"
-    jobs["catalog"] = Job("catalog", _with_tables(*shards), (table,), lambda: make_catalog(shards, Path(table)))
+    if shards:
+        jobs["catalog"] = Job("catalog", _with_tables(*shards), (table,), lambda: make_catalog(shards, Path(table)))
     return [Job(cell, job.reads, job.writes, job.run) for cell, job in jobs.items()]
 
 
@@ -116,20 +118,24 @@ def _benchmark(member: Member, name: str) -> list[Job]:
     description, model = _described(member), model_from(aim_of_benchmark(member))
     manifests = [Path(path) for path in artifacts.manifests_of_benchmark(member)]
     read = (*map(str, manifests), *_with_tables(*artifacts.shards_of_benchmark(member)))
-    training = member.upstream["trainings"][0]
-    weights = Path(artifacts.weights(training)[0])
     folder = Path("results", member.folder)
     scores, skipped, task = folder / "baselines.parquet", folder / "skipped.csv", folder / "task.json"
-    shard, summary = Path(artifacts.predictions(member, training)[0]), Path(artifacts.summary(member, name))
+    summary = Path(artifacts.summary(member, name))
     predicted = [Path(path) for path in artifacts.predictions_of_benchmark(member)]
     tables = [summary, *(summary.with_name(f"{table}.parquet") for table in ("per_image", "by", "differences"))]
+    networks = []
+    for training in member.upstream["trainings"][:1]:  # a benchmark may have none
+        weights, shard = Path(artifacts.weights(training)[0]), Path(artifacts.predictions(member, training)[0])
+        networks.append(
+            Job(
+                "network",
+                (*read, str(weights), str(weights.with_name("network.json"))),
+                _with_tables(str(shard)),
+                partial(score_network, description, model, manifests, weights, training.name, 0, 1, shard),
+            )
+        )
     return [
-        Job(
-            "network",
-            (*read, str(weights), str(weights.with_name("network.json"))),
-            _with_tables(str(shard)),
-            lambda: score_network(description, model, manifests, weights, training.name, 0, 1, shard),
-        ),
+        *networks,
         Job(
             "baselines",
             read,

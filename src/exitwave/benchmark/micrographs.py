@@ -7,18 +7,19 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
 from exitwave.benchmark.cases import Case, N, check_pixel_sizes, datasets_learned
+from exitwave.benchmark.named import check_named, files_of_named, gives_masks
 from exitwave.benchmark.pages import PICTURE_SUFFIXES
 from exitwave.benchmark.readers import Micrograph, read_micrograph
-from exitwave.config.benchmarks import MicrographBenchmark
+from exitwave.config.benchmarks import Convention, MicrographBenchmark
 from exitwave.config.graph import Node
 from exitwave.config.images import DRAWN, Listed, MicrographFields
-from exitwave.config.models import DEFAULT_AIM, Network, Segmentation
+from exitwave.config.models import DEFAULT_AIM, Network, Regression, Segmentation
 from exitwave.config.yaml_files import sidecar_of
 from exitwave.errors import ConfigError, MicrographError
 from exitwave.items import Array, lateral
@@ -39,7 +40,15 @@ class Micrographs:
     def __iter__(self) -> Iterator[Case]:
         for micrograph in self.micrographs:
             assert micrograph.mask is not None  # those without one were skipped
-            yield Case(micrograph.name, micrograph.image, micrograph.mask, micrograph.pixel_size, micrograph.group)
+            told = {"convention": micrograph.convention}
+            yield Case(
+                micrograph.name,
+                micrograph.image,
+                micrograph.mask,
+                micrograph.pixel_size,
+                micrograph.group,
+                columns=told,
+            )
 
     def skipped(self) -> pd.DataFrame:
         """Files that cannot be used."""
@@ -51,19 +60,28 @@ class Micrographs:
 
 
 def check(node: Node) -> None:
-    """Refuse a folder that cannot be used, and networks that do not segment."""
+    """Refuse a folder that cannot be used, and networks that give no masks."""
     block = node.of(MicrographBenchmark)
     for training in node.upstream["trainings"]:
         model = training.source("model").of(Network)
-        if not isinstance(model, Segmentation):
+        if not gives_masks(model):
             raise ConfigError(
                 f"trainings: found '{training.name}', whose model is of kind {model.kind}; allowed: trainings that "
-                "segment, since masks are what the experts have drawn"
+                "segment or measure the thickness, since masks are what the experts have drawn"
             )
     try:
         index = check_benchmark_folder(block.path, block.pixel_size, block.split)
     except ConfigError as error:
         raise ConfigError(f"path: {error}") from error
+    conventions = {block.convention or str(told) for told in index["convention"]}
+    if "" in conventions:
+        for training in node.upstream["trainings"]:
+            if isinstance(training.source("model").block, Regression):
+                raise ConfigError(
+                    f"convention: '{training.name}' measures the thickness, and index.csv does not say for every image "
+                    "what its expert has marked; needed: outline or half, here or in its column convention"
+                )
+    check_named(block.networks, conventions, {training.name for training in node.upstream["trainings"]})
     seen = {
         os.path.realpath(listed.image) for training in node.upstream["trainings"] for listed in trained_on(training)
     }
@@ -102,13 +120,17 @@ def files(block: MicrographBenchmark) -> list[str]:
     folder = Path(block.path)
     index = check_benchmark_folder(folder, block.pixel_size, block.split)
     named = [folder / name for column in ("image", "mask") for name in index[column] if isinstance(name, str)]
+    named += [file for where in block.networks.values() for file in files_of_named(where)]
     beside = [sidecar_of(folder / name) for name in index["image"] if isinstance(name, str)]
     return [str(folder / "index.csv"), *(str(file) for file in [*named, *beside] if os.path.exists(file))]
 
 
 def cases(block: MicrographBenchmark, model: Network, manifests: Sequence[Path]) -> Micrographs:
     """Micrographs of the folder that have a mask."""
-    return Micrographs(task_of(model, {}), *read_benchmark(block.path, block.pixel_size, block.split))
+    micrographs, skipped = read_benchmark(block.path, block.pixel_size, block.split)
+    if block.convention is not None:
+        micrographs = [replace(found, convention=block.convention) for found in micrographs]
+    return Micrographs(task_of(model, {}), micrographs, skipped)
 
 
 def check_benchmark_folder(
@@ -135,7 +157,7 @@ def check_benchmark_folder(
     DataFrame
         The index: columns ``image`` and ``mask`` (paths relative to the folder), ``pixel_size`` [Å] (NaN where the
         files have to tell), ``page`` (NaN where a file has to hold one image), ``group`` (the image file where the
-        index does not say), and whatever else it has.
+        index does not say), ``convention`` (empty where it does not say), and whatever else it has.
 
     Raises
     ------
@@ -149,7 +171,8 @@ def check_benchmark_folder(
     if not os.path.isfile(path / "index.csv"):
         raise ConfigError(f"benchmark path {path} has no index.csv; needed: one with the columns {told}")
     try:
-        index = pd.read_csv(path / "index.csv", dtype={"image": str, "mask": str, "group": str, "split": str})
+        text = dict.fromkeys(("image", "mask", "group", "split", "convention"), str)
+        index = pd.read_csv(path / "index.csv", dtype=text)
     except (ValueError, OSError) as error:
         raise ConfigError(f"{path / 'index.csv'} cannot be read as a table: {error}") from error
     missing = [column for column in needed if column not in index.columns]
@@ -170,6 +193,11 @@ def check_benchmark_folder(
     index["pixel_size"] = sizes if pixel_size is None else float(pixel_size)
     index["page"] = numbers_of(index, "page", path, lambda page: (page >= 1) & (page % 1 == 0), "a whole number from 1")
     index["group"] = index["group"].fillna(index["image"]) if "group" in index.columns else index["image"]
+    index["convention"] = index["convention"].fillna("") if "convention" in index.columns else ""
+    for told in index["convention"]:
+        if told not in ("", *get_args(Convention)):
+            allowed = " or ".join(get_args(Convention))
+            raise ConfigError(f"{path / 'index.csv'} has the convention {told}; allowed: {allowed}, or empty")
     uncalibrated = index["image"].map(lambda name: _carries_no_calibration(path, str(name)))
     calibrated = index["pixel_size"].notna() | ~uncalibrated.astype(bool)
     if not calibrated.any():
@@ -202,7 +230,8 @@ def read_benchmark(
     Parameters
     ----------
     path : path
-        Folder with an ``index.csv`` of the columns image, mask and optionally pixel_size [Å], page and group.
+        Folder with an ``index.csv`` of the columns image, mask and optionally pixel_size [Å], page, group and
+        convention.
     pixel_size : float, optional
         Pixel [Å] that holds for all files, whatever index and files say.
     split : str, optional
@@ -240,7 +269,8 @@ def read_benchmark(
                 raise MicrographError(f"index.csv lists {row['image']} with {row['mask']} twice; it counts once")
             for warning in found.warnings:
                 log.warning("%s: %s", name, warning)
-            micrographs.append(replace(found, name=name, group=str(row["group"])))
+            found = replace(found, name=name, group=str(row["group"]), convention=str(row["convention"]))
+            micrographs.append(found)
             listed.add(key)
         except MicrographError as error:
             skipped.append({"file": str(row["image"]), "reason": str(error)})

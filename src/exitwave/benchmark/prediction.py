@@ -19,6 +19,7 @@ from exitwave.benchmark.tiling import (
     interpolated_rows,
     predicted_rows,
     resample,
+    resample_cubic,
     resampled_shape,
 )
 from exitwave.config.benchmarks import Benchmark, MicrographBenchmark
@@ -220,7 +221,8 @@ def predict_ensemble(
             )
     told = [check_pixel((height, width), pixel_size, first.pixel_size, tile, overlap, any_pixel_size, remedies)]
     cleaned, left_out = artifacts_replaced(image, preprocessing.outliers)
-    there = resample(cleaned, resampled_shape((height, width), pixel_size, first.pixel_size))
+    to_pixels = resample_cubic if preprocessing.resampling == "cubic" else resample
+    there = to_pixels(cleaned, resampled_shape((height, width), pixel_size, first.pixel_size))
     del cleaned
     distance, unlike = familiar(first, there, any_image, remedies)
     filter_median_in_place(there, preprocessing.median)

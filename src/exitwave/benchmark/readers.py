@@ -50,6 +50,8 @@ class Micrograph:
     """What makes it doubtful, each in words that go on after its name."""
     pixel_from: str = GIVEN
     """Where the pixel is from: given, sidecar or file."""
+    convention: str = ""
+    """What the expert has marked; empty where nobody says so."""
 
 
 @dataclass(frozen=True)

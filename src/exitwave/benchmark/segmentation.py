@@ -18,14 +18,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from exitwave.benchmark import objects
+from exitwave.benchmark import calibration, objects, surfaces
 from exitwave.benchmark.areas import without_artifacts
 from exitwave.benchmark.baselines import BASELINES
 from exitwave.benchmark.cases import Case, Fit, Rule
+from exitwave.benchmark.conventions import mask_of_thickness
 from exitwave.benchmark.metrics import SHARE, Metric, Score, Selection, f1_of, ratio
 from exitwave.benchmark.prediction import predict_map
 from exitwave.config.benchmarks import Benchmark
-from exitwave.config.models import Preprocessing
+from exitwave.config.models import Preprocessing, Regression
 from exitwave.items import Axis, lateral
 from exitwave.training.task import Task
 
@@ -44,7 +45,7 @@ NOTE = (
     "F1 of the particle class. Pooled: of the summed pixels of all images; mean: over the images with particles. "
     "Brackets: 95 % bootstrap interval over images, of which those of one structure or group are drawn together. Of "
     "networks the median over seeds is given, with the smallest and the largest seed; an ensemble is the mean "
-    f"prediction of all seeds. Baselines are rules without training. {objects.NOTE}"
+    f"prediction of all seeds. Baselines are rules without training. {objects.NOTE} {surfaces.NOTE} {calibration.NOTE}"
 )
 SUMMARY = (
     Score("f1_pooled", "f1", "F1 pooled", "F1, pixels of all images pooled", "pixels", foremost=True, limits=SHARE),
@@ -53,6 +54,8 @@ SUMMARY = (
     Score("f1_soft_pooled", "f1_soft", "soft F1 pooled", group="pixels", of_rules=False),
     Score("f1_soft_two_class", "f1_soft_two_class", "soft F1, two classes", group="pixels", of_rules=False),
     *objects.SUMMARY,
+    *surfaces.SUMMARY,
+    *calibration.SUMMARY,
 )
 
 
@@ -141,18 +144,30 @@ def threshold(network: LoadedNetwork | None, block: Benchmark) -> float:
 
 
 def metric(task: Task, threshold: float) -> Metric:
-    """Metric of masks, of probabilities at a threshold: of their pixels and of their particles."""
+    """Metric of masks, of probabilities at a threshold: of pixels, particles, outlines, and of the probabilities."""
+    names = (COUNTS, objects.OBJECT_COUNTS, surfaces.SURFACE_COUNTS, calibration.CALIBRATION_COUNTS)
+    ends = np.cumsum([len(some) for some in names])[:-1].tolist()
 
     def count(prediction: NDArray[Any], truth: NDArray[Any], pixel_size: float) -> dict[str, Any]:
-        pixels = count_pixels(prediction, truth, threshold)
-        return pixels | objects.count_objects(mask_at(prediction, threshold), truth.astype(bool), pixel_size)
+        found, true = mask_at(prediction, threshold), truth.astype(bool)
+        return {
+            **count_pixels(prediction, true, threshold),
+            **objects.count_objects(found, true, pixel_size),
+            **surfaces.count_surfaces(found, true, pixel_size),
+            **calibration.count_calibration(np.asarray(prediction, np.float64), true, pixel_size),
+        }
 
     def scores(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        pixels, particles = np.split(counts, [len(COUNTS)], axis=-1)
-        return scores_from_counts(pixels) | objects.scores_from_counts(particles)
+        pixels, particles, outlines, probabilities = np.split(counts, ends, axis=-1)
+        return {
+            **scores_from_counts(pixels),
+            **objects.scores_from_counts(particles),
+            **surfaces.scores_from_counts(outlines),
+            **calibration.scores_from_counts(probabilities),
+        }
 
     return Metric(
-        counts=COUNTS + objects.OBJECT_COUNTS,
+        counts=tuple(name for some in names for name in some),
         count=count,
         scores=scores,
         describe=describe,
@@ -184,5 +199,8 @@ def fitted(task: Task) -> Mapping[str, Fit]:
 
 
 def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: Task) -> NDArray[Any]:
-    """Probability of each pixel to be particle [H, W]."""
-    return np.clip(predict_map(network, case.name, case.image, case.pixel_size, block), 0, 1)
+    """Probability of each pixel to be particle [H, W]; of a network of thicknesses the mask that follows."""
+    values = predict_map(network, case.name, case.image, case.pixel_size, block)
+    if isinstance(network.model, Regression):
+        return mask_of_thickness(values, case.pixel_size, case.columns["convention"]).astype(np.float32)
+    return np.clip(values, 0, 1)

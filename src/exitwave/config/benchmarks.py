@@ -14,6 +14,8 @@ BY = (
     "columns of the metadata that scores are broken down by, such as [semiangle, specimen_thickness]; none: only those "
     "of all images"
 )
+Convention = Literal["outline", "half"]
+"""What counts as particle (docs/conventions.md)."""
 FARTHEST_PIXEL = 4.0
 """Ratio of an image's pixel to a network's, either way, beyond which an image is refused unless it is meant so."""
 
@@ -57,6 +59,7 @@ class BrokenDown(Benchmark):
 class SimulatedBenchmark(BrokenDown):
     """Held-out simulated structures: the test split of datasets."""
 
+    VERSION = 5
     MADE_FROM = {**Benchmark.MADE_FROM, "datasets": "datasets"}
     LAPTOP = {**Benchmark.LAPTOP, "size": 16}
     kind: Literal["simulated"]
@@ -153,10 +156,24 @@ class DatacubeBenchmark(BrokenDown):
 class MicrographBenchmark(Benchmark):
     """Real micrographs with expert masks."""
 
+    VERSION = 5
     kind: Literal["micrographs"]
     path: PurePath = Field(
         description="folder with an index.csv of the columns image, mask, and optionally pixel_size [Å], page, of "
-        "files of several images, and group, of images that are not independent; relative to the working directory"
+        "files of several images, group, of images that are not independent, and convention; relative to the working "
+        "directory"
+    )
+    networks: dict[str, str] = Field(
+        {},
+        description="further networks that are scored, which no training of the study makes, by the name that they "
+        "get in tables: a file of networks, or the folder of a training or of a network. Of a file with several "
+        "conventions one is chosen by its name, as in particles.safetensors#half; else each image gets those of its "
+        "own",
+    )
+    convention: Convention | None = Field(
+        None,
+        description="what the experts have marked. outline: around fringes and rims; half: where a particle has half "
+        "of its own contrast, or thickness. none: what the column convention of index.csv says, which may stay empty",
     )
     split: str | None = Field(
         None, description="value of the column split of index.csv: only those are scored, such as test; none: all"

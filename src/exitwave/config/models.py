@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,12 @@ class Preprocessing(Block):
         "percentile",
         description="per image: the percentiles 0.1 and 99.9 to 0 and 1, cut off there; the square root of that, which "
         "shows what is faint beside what is bright; the extremes to 0 and 1; or to mean 0 and standard deviation 1",
+    )
+
+    resampling: Literal["camera", "cubic"] = Field(
+        "camera",
+        description="how a micrograph is brought to the pixels of the network. camera: as a camera with such pixels "
+        "would have taken it; cubic: by cubic interpolation, as for networks that know enlarged images",
     )
 
     @model_validator(mode="after")
@@ -172,11 +178,26 @@ class PixelNetwork(ImageNetwork):
     """What the kinds of models have that give a value for every pixel."""
 
     LAPTOP = {**ImageNetwork.LAPTOP, "encoder_depth": 3}
-    architecture: Literal["unet", "unetplusplus", "fpn", "linknet"] = Field(
-        "unet", description="architecture, from segmentation-models-pytorch"
+    architecture: Literal["unet", "unetplusplus", "fpn", "linknet", "residual"] = Field(
+        "unet",
+        description="architecture, from segmentation-models-pytorch; or residual: the small U-Net of residual blocks "
+        "of Sytwu et al. (docs/peers.md), which has no other encoder",
     )
     encoder: str = Field("resnet18", description="encoder, from segmentation-models-pytorch; random weights")
     encoder_depth: Whole = Field(5, ge=3, le=5, description="downsampling stages of the encoder")
+
+    @model_validator(mode="after")
+    def _own_encoder(self) -> Self:
+        if self.architecture == "residual" and self.encoder != "resnet18":
+            raise ValueError(
+                f"encoder is {self.encoder} with architecture: residual, which has its own; allowed: leave it out"
+            )
+        return self
+
+    def parts(self) -> dict[str, Any]:
+        """See :meth:`Network.parts`; the encoder only of architectures that can have several."""
+        parts = super().parts()
+        return {key: parts[key] for key in parts if key != "encoder" or self.architecture != "residual"}
 
 
 class Segmentation(PixelNetwork):

@@ -13,14 +13,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from exitwave.benchmark.breakdown import break_down
-from exitwave.benchmark.cases import Case, Rule
+from exitwave.benchmark.cases import Case, Cases, Rule
 from exitwave.benchmark.ensemble import Predictions, open_predictions
 from exitwave.benchmark.kinds import cases_of
 from exitwave.benchmark.metrics import Metric
 from exitwave.benchmark.paired import compare
 from exitwave.benchmark.scoring import Scoring, kind_of_benchmark, scoring_of
 from exitwave.benchmark.summary import summarise
-from exitwave.config.benchmarks import Benchmark, BrokenDown
+from exitwave.config.benchmarks import Benchmark, BrokenDown, MicrographBenchmark
 from exitwave.config.models import Network
 from exitwave.data.shards import open_shard, shard_writer
 from exitwave.data.tables import read_table, table_path, write_table
@@ -138,7 +138,7 @@ def score_baselines(
     skipped_files: Path,
     task_file: Path,
 ) -> None:
-    """Score every baseline on a benchmark.
+    """Score every baseline on a benchmark, and the networks that it names.
 
     Parameters
     ----------
@@ -174,9 +174,45 @@ def score_baselines(
     skipped = cases.skipped()
     replace_file(skipped_files, lambda unfinished: skipped.to_csv(unfinished, index=False))
     methods = [metric.of_images(predictions[name], pd.DataFrame(found)) for name, found in rows.items()]
+    if isinstance(block, MicrographBenchmark):
+        for name, where in block.networks.items():
+            methods.append(_score_named(description, name, where, cases, scoring, metric))
     write_table(output, pd.concat(methods, ignore_index=True) if methods else pd.DataFrame())
     text = json.dumps(sealed(described(cases.task)), sort_keys=True, ensure_ascii=False) + "\n"
     replace_file(task_file, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
+
+
+def _score_named(
+    description: Description, name: str, where: str, cases: Cases, scoring: Scoring, metric: Metric
+) -> pd.DataFrame:
+    """Scores of networks that a benchmark names, and of their mean prediction.
+
+    Where images follow several conventions, of which one has more networks, only so many are scored as each has.
+    """
+    from exitwave.benchmark.named import load_named
+
+    block = description.of(Benchmark)
+    of_convention = load_named(where, {str(case.columns.get("convention", "")) for case in cases})
+    least = min(map(len, of_convention.values()))
+    rows: list[dict[str, Any]] = []
+    refused: MicrographError | None = None
+    for case in cases:
+        networks = of_convention[str(case.columns.get("convention", ""))]
+        try:
+            found = [scoring.predict(network, case, block, cases.task) for network in networks]
+        except MicrographError as error:
+            log.warning("skipped by %s: %s", name, error)
+            refused = error
+            continue
+        made = [("network", seed, prediction) for seed, prediction in enumerate(found[:least])]
+        if least > 1:
+            made.append(("ensemble", -1, np.mean(found, axis=0)))
+        for kind, seed, prediction in made:
+            columns = {"method": name, "kind": kind, "seed": seed}
+            rows.append(_row(description, case, metric, prediction, columns))
+    if refused is not None and not rows:
+        raise refused
+    return pd.DataFrame(rows)
 
 
 def summarise_benchmark(
@@ -229,7 +265,7 @@ def summarise_benchmark(
     for (made, method), group in scores.groupby(["kind", "method"], sort=False):
         rng = item_rng(0, "bootstrap", description.hash)
         names = {"benchmark": description.name, "method": method, "kind": made, "benchmark_hash": description.hash}
-        lost = trainings[str(method)].diverged if made == "network" else 0
+        lost = trainings[str(method)].diverged if made == "network" and method in trainings else 0
         rows.append({**names, **summarise(group, metric, block.bootstrap, rng), "diverged": lost})
     for name, predictions in trainings.items():
         if not predictions.shards:

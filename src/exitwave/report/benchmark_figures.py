@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from exitwave.config.benchmarks import Benchmark, BrokenDown
+from exitwave.config.benchmarks import Benchmark, BrokenDown, MicrographBenchmark
+from exitwave.config.models import Segmentation
 from exitwave.config.reconstruction import Autoencoder
 from exitwave.report.figure import About, Figure
 from exitwave.study.member import Member, Study
@@ -50,6 +51,13 @@ def _of_two_trainings(study: Study, benchmark: Member) -> bool:
     return len(benchmark.upstream["trainings"]) > 1
 
 
+def _has_probabilities(study: Study, benchmark: Member) -> bool:
+    block = benchmark.block
+    named = isinstance(block, MicrographBenchmark) and bool(block.networks)
+    trainings = benchmark.upstream["trainings"]
+    return named or any(isinstance(training.source("model").block, Segmentation) for training in trainings)
+
+
 def _score_page(files: Sequence[Path], path: Path, about: About) -> None:
     from exitwave.data.tables import read_table
     from exitwave.report.benchmarks import score_page
@@ -77,6 +85,8 @@ def _browse(files: Sequence[Path], path: Path, about: About) -> None:
 
     real = about["kind"] == "micrographs"
     browse_page(files[:-1], path, about["threshold"], real, about["title"], about["conditions"])
+
+
 def _numbers(study: Study, benchmark: Member) -> dict[str, Any]:
     """How many numbers the autoencoders of each training keep."""
     models = {training.name: training.source("model").block for training in benchmark.upstream["trainings"]}
@@ -92,6 +102,13 @@ def _latent(files: Sequence[Path], path: Path, about: About) -> None:
     from exitwave.report.reconstruction import draw_latent
 
     draw_latent(read_table(files[0]), about["latent"], path, about["title"])
+
+
+def _calibration(files: Sequence[Path], path: Path, about: About) -> None:
+    from exitwave.data.tables import read_table
+    from exitwave.report.calibration import draw_calibration
+
+    draw_calibration(read_table(files[0]), path, SCORED[about["kind"]], title=about["title"])
 
 
 def _breakdown(files: Sequence[Path], path: Path, about: About) -> None:
@@ -226,6 +243,22 @@ def _conditions(data: str) -> tuple[Figure, ...]:
     return one, two
 
 
+def _calibrated(data: str) -> Figure:
+    """Shares of particle against probabilities on ``data``, simulated or experimental."""
+    return Figure(
+        "calibration.png",
+        "6 Benchmarks",
+        "probabilities against shares",
+        f"{data}: how far predicted probabilities can be taken at their word. Shown is the share of particle among "
+        "pixels of about the same probability, in the whole image and within 4 Å of the true outlines. On the diagonal "
+        "both are the same; above it there is more particle than a network says. Where there are several networks, of "
+        "their mean prediction.",
+        reads="per_image",
+        draw=_calibration,
+        needed=_has_probabilities,
+    )
+
+
 FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
     ("benchmarks", "micrographs"): (
         *_scores(
@@ -236,6 +269,7 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "Experimental: every micrograph of the benchmark, with the outlines that the expert drew and that networks "
             "trained on simulated images predict."
         ),
+        _calibrated("Experimental"),
     ),
     ("benchmarks", "simulated"): (
         *_scores("Simulated images of structures kept out of training and validation, scored against their labels."),
@@ -243,6 +277,7 @@ FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
             "Simulated: images of structures kept out of training and validation, with their labels and what was "
             "predicted."
         ),
+        _calibrated("Simulated"),
         *_conditions("Simulated"),
         Figure(
             "latent.png",

@@ -211,13 +211,17 @@ def print_table(summaries: Sequence[pd.DataFrame | str | Path], below: Sequence[
         title = Text(f"{name}, {summary['images'].max()} images")
         for place, (group, scores) in enumerate(tables_of_summary(summary).items()):
             table = Table(title=title if place == 0 else None, title_justify="left", box=None, pad_edge=False)
-            first, *others = [score for score in scores if score.of_rules]
+            # Of probabilities alone there is nothing to say of rules without degrees.
+            of_rules = any(score.of_rules for score in scores)
+            first, *others = [score for score in scores if score.of_rules] if of_rules else scores
             table.add_column(group or "method", min_width=24, overflow="fold")
             # Of all tables of a benchmark, the first says how much the seeds differ: others have no room for it.
             seeds = ["seeds"] if place == 0 else []
             for column in (first.label, "95 % interval", *seeds, *(score.label for score in others)):
                 table.add_column(Text(column), justify="right", no_wrap=True)
             for row in sort_methods(summary):
+                if row["kind"] == "baseline" and not of_rules:
+                    continue
                 told = Text(f"{row['diverged']} diverged") if row["diverged"] else _over_seeds(row, first.name)
                 table.add_row(
                     Text(method_name(row)),
@@ -227,8 +231,9 @@ def print_table(summaries: Sequence[pd.DataFrame | str | Path], below: Sequence[
                     *(_value(row, score) for score in others),
                     style="bold" if row["kind"] != "baseline" else "",
                 )
-            console.print(table)
-            console.print()
+            if table.row_count:
+                console.print(table)
+                console.print()
         if below and below[number]:
             console.print(Text("\n".join(below[number])))
             console.print()

@@ -8,7 +8,8 @@ import segmentation_models_pytorch as smp
 import torch
 
 from exitwave.config.models import PixelNetwork
-from exitwave.training.known import check_network
+from exitwave.training.known import RESIDUAL, check_network
+from exitwave.training.residual import ResidualUnet
 
 DEEPEST = 5
 """Stages that encoders have."""
@@ -25,6 +26,8 @@ def build_network(model: PixelNetwork) -> torch.nn.Module:
         If the encoder is unknown, or cannot be had with this depth and architecture.
     """
     check_network(model)
+    if model.architecture == RESIDUAL:
+        return ResidualUnet(model.encoder_depth)
     network = assemble(model)
     if model.encoder_depth < DEEPEST:
         _drop_unused(network)

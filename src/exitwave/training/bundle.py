@@ -114,7 +114,7 @@ def save_bundle(path: Path, conventions: Mapping[str, tuple[str, Sequence[Path],
             del description["weights_sha256"]
             description.pop("sha256", None)
             descriptions.append(description)
-        shared = {key: descriptions[0]["info"].get(key) for key in OF_THE_DATASET}
+        shared = {key: descriptions[0]["info"][key] for key in OF_THE_DATASET if key in descriptions[0]["info"]}
         for description in descriptions:
             for key in OF_THE_DATASET:
                 description["info"].pop(key, None)

@@ -15,7 +15,12 @@ from exitwave.config.models import Classification, Network, PixelNetwork
 from exitwave.errors import TrainingError
 
 FILE = "networks.json"
-ARCHITECTURES: tuple[str, ...] = get_args(PixelNetwork.model_fields["architecture"].annotation)
+RESIDUAL = "residual"
+"""The architecture that has an encoder of its own (:mod:`exitwave.training.residual`)."""
+ARCHITECTURES: tuple[str, ...] = tuple(
+    name for name in get_args(PixelNetwork.model_fields["architecture"].annotation) if name != RESIDUAL
+)
+"""Those of segmentation-models-pytorch."""
 DEPTHS = (3, 4, 5)
 """Numbers of stages that an encoder may be asked for."""
 IMPOSSIBLE = "impossible"
@@ -51,7 +56,7 @@ def check_network(model: Network) -> None:
     TrainingError
     """
     encoders: dict[str, dict[str, list[int]]] = _record()[IMPOSSIBLE]
-    if isinstance(model, PixelNetwork):
+    if isinstance(model, PixelNetwork) and model.architecture != RESIDUAL:
         name, architecture, depth = model.encoder, model.architecture, model.encoder_depth
         if name not in encoders:
             raise _unknown(name, "an encoder of segmentation-models-pytorch", list(encoders))

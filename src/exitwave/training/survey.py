@@ -20,7 +20,7 @@ import torch
 from exitwave.config.models import Classification, ColumnTarget, Network, Segmentation
 from exitwave.training.architectures import assemble
 from exitwave.training.costs import measured_work
-from exitwave.training.known import ARCHITECTURES, CLASSIFIERS, DEPTHS, FILE, IMPOSSIBLE, WORK, name_of
+from exitwave.training.known import ARCHITECTURES, CLASSIFIERS, DEPTHS, FILE, IMPOSSIBLE, RESIDUAL, WORK, name_of
 
 USUAL = ("resnet18", "resnet34", "resnet50", "mobilenet_v2", "efficientnet-b0")
 """Encoders of which it is recorded what they take, with every architecture and depth."""
@@ -53,12 +53,17 @@ def work() -> dict[str, list[float]]:
     for encoder, architecture, depth in itertools.product(USUAL, ARCHITECTURES, DEPTHS):
         keys = {"architecture": architecture, "encoder": encoder, "encoder_depth": depth}
         models.append(Segmentation.model_validate({"kind": "segmentation", **keys}))
+    for depth in DEPTHS:
+        keys = {"architecture": RESIDUAL, "encoder_depth": depth}
+        models.append(Segmentation.model_validate({"kind": "segmentation", **keys}))
     measured = {name_of(model): measured_work(model) for model in models if _is_possible(model)}
     return {name: list(astuple(found)) for name, found in measured.items() if found is not None}
 
 
 def _is_possible(model: Network) -> bool:
-    return not isinstance(model, Segmentation) or _possible(model.encoder, model.architecture, model.encoder_depth)
+    if not isinstance(model, Segmentation) or model.architecture == RESIDUAL:
+        return True
+    return _possible(model.encoder, model.architecture, model.encoder_depth)
 
 
 def survey() -> dict[str, Any]:
