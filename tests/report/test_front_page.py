@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from exitwave.benchmark.breakdown import break_down
+from exitwave.benchmark.breakdown import NONE, break_down
 from exitwave.benchmark.metrics import Metric
 from exitwave.benchmark.paired import BETTER, IMAGES, compare
 from exitwave.benchmark.scoring import metric_of
@@ -119,6 +119,8 @@ def test_a_cell_of_two_conditions_has_the_score_of_its_images(scored, metric):
     cell = cells.query("first == 0 and second == 2").iloc[0]
     assert cell["score"] == pytest.approx(np.median(f1))
     assert (cell["images"], cell["groups"]) == (inside["image"].nunique(), inside["group"].nunique())
+    lacking = own.assign(dose=own["dose"].where(own["dose"] > 100))
+    assert failure_map(lacking, metric, ("dose", "defocus"), 3)[0]["images"].sum() == (own["dose"] > 100).sum() / 2
     # Where the dose is smallest, the networks fail at every defocus.
     assert cells.query("first == 0")["score"].max() < cells.query("first > 0")["score"].min()
 
@@ -146,6 +148,8 @@ def test_the_worst_images_and_the_weakest_condition_are_those_with_the_smallest_
     assert list(worst.values()) == sorted(worst.values())
     told = weakest_condition(one)
     assert told.startswith("worst at dose 20 to ")
+    empty = scored["by"].assign(label=scored["by"]["label"].where(scored["by"]["bin"] > 0, NONE))
+    assert "20 to" not in weakest_condition({"tables": {**scored, "by": empty}})
     alike = {**scored, "by": scored["by"].query("by == 'defocus'")}
     assert weakest_condition({"tables": alike}).startswith("none stands out; worst at defocus ")
 

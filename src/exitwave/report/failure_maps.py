@@ -40,7 +40,8 @@ def failure_map(
         and both conditions.
     metric : Metric
     conditions : pair of str
-        Columns; each is binned as for the scores against one condition.
+        Columns; each is binned as for the scores against one condition. Images without a value, such as those without
+        a particle for its radius, are left out.
     bins : int
         Bins of equal counts of a column with many different numbers.
 
@@ -52,6 +53,7 @@ def failure_map(
     labels : pair of lists of str
         Labels of the bins of both conditions.
     """
+    scores = scores.dropna(subset=list(conditions))
     images = scores.drop_duplicates("image").set_index("image")
     places, labels = [], []
     for name in conditions:

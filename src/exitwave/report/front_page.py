@@ -16,6 +16,7 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
+from exitwave.benchmark.breakdown import NONE
 from exitwave.benchmark.paired import BETTER
 from exitwave.benchmark.summary import selected_images
 from exitwave.data.columns import UNITS
@@ -283,7 +284,9 @@ def weakest_condition(benchmark: Benchmark) -> str:
     metric = metric_of_summary(benchmark["tables"]["summary"])
     name = metric.summary[0].name
     own = by[(by["kind"] == "network") & (by["method"] == network["method"]) & (by["images"] >= LEAST_IMAGES)]
-    own = own[own[name].notna()].sort_values(name, ascending=metric.higher_is_better, kind="stable")
+    own = own[own[name].notna() & (own["label"] != NONE)].sort_values(
+        name, ascending=metric.higher_is_better, kind="stable"
+    )
     if own.empty:
         return ""
     row = own.iloc[0].to_dict()
