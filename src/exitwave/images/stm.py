@@ -194,7 +194,7 @@ def _converted(signal: FloatArray) -> tuple[NDArray[np.uint32], float, float]:
 
 
 def _topmost(block: Stm, structure: Structure, corner: tuple[float, float], shifts: Shifts | None) -> Array:
-    """Topmost atoms that are in an image, in the fields of columns."""
+    """Topmost atoms that are in an image, in the fields of columns; no noise of counting hides one."""
     levels = structure.positions[:, 2]
     top = levels >= levels.max() - block.depth
     places = (structure.positions[top, :2] - np.array(corner)) / block.pixel_size - 0.5
@@ -202,6 +202,6 @@ def _topmost(block: Stm, structure: Structure, corner: tuple[float, float], shif
         places = shifts.appear(places, _SEEN / block.pixel_size)
     inside = ((places >= -0.5) & (places < block.size - 0.5)).all(axis=1)
     ones = np.ones(int(inside.sum()))
-    found = np.column_stack([places[inside], ones, ones, structure.numbers[top][inside]])
+    found = np.column_stack([places[inside], ones, ones, structure.numbers[top][inside], np.inf * ones])
     axes = (Axis("column"), Axis("field", labels=COLUMN_FIELDS))
     return Array(found.astype(np.float32), axes, ragged=True)
