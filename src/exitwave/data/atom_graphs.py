@@ -5,8 +5,9 @@ that neither the scale of the image nor that of its values matters, nor where th
 
 Atoms are found by the Laplacian of a Gaussian as wide as they are. The autocorrelation of the image says how alike the
 two atoms of a bond are: 1 where the bond is a vector of the lattice, less where it brings only part of the atoms onto
-atoms. A bond is drawn to every atom that no nearer one, as alike, stands before. In a perfect lattice these are the
-neighbours whose Voronoi cells touch, however many other atoms are between.
+atoms. Its peak is where the bond ends, since two places have more error. A bond is drawn to every atom that no nearer
+one, as alike, stands before. In a perfect lattice these are the neighbours whose Voronoi cells touch, however many
+other atoms are between.
 """
 
 from __future__ import annotations

@@ -57,16 +57,11 @@ class GraphsTask(ClassTask):
     def augment(
         self, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mirror the bonds. That changes nothing that the network sees, as no turn does."""
-        return _mirrored(images), targets
+        """Exchange x and y of all bonds. That changes nothing that the network knows of them, as no turn does."""
+        import torch
 
-
-def _mirrored(tables: torch.Tensor) -> torch.Tensor:
-    """Tables [n, rows, 4] of graphs whose bonds have x and y exchanged."""
-    drawn = tables[:, ATOMS:][:, :, [0, 2, 1, 3]]
-    import torch
-
-    return torch.cat([tables[:, :ATOMS], drawn], dim=1)
+        mirrored = images[:, ATOMS:][:, :, [0, 2, 1, 3]]
+        return torch.cat([images[:, :ATOMS], mirrored], dim=1), targets
 
 
 def task(model: Graphs, facts: Mapping[str, Any]) -> GraphsTask:
