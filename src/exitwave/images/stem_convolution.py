@@ -82,11 +82,11 @@ def cost(node: Node) -> Cost:
     """Estimate for one image."""
     block = node.of(StemConvolution)
     of_a_pixel = _SECONDS_OF_A_PIXEL if _is_plain(block) else _SECONDS_OF_A_LENS
-    finer = 0 if block.fine is None else (block.fine * block.size) ** 2
+    expected = 0 if block.fine is None else (block.fine * block.size) ** 2
     return Cost(
-        stored=stored_bytes(block) + _BYTES_OF_AN_EXPECTED * finer,
+        stored=stored_bytes(block) + _BYTES_OF_AN_EXPECTED * expected,
         memory=_MEMORY,
-        seconds=_SECONDS + of_a_pixel * (block.size**2 + finer),
+        seconds=_SECONDS + of_a_pixel * (block.size**2 + expected),
     )
 
 

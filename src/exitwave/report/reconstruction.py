@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
@@ -59,7 +60,7 @@ def draw_remade(predictions: Predictions, path: str | Path, title: str = "") -> 
             below.set_title(
                 f"difference: {scores['squared_error']:.3g} grey², {scores['lost']:.3g} % lost", fontsize=8, pad=3
             )
-        _told(drawing, predictions, f"{title}   (differences: red is too bright, up to half of the range)")
+        _told(drawing, predictions, title, "; differences up to half of the range, red: too bright")
 
 
 def draw_finer(predictions: Predictions, path: str | Path, title: str = "") -> None:
@@ -114,9 +115,9 @@ def _grey(axes: Axes, image: NDArray[np.floating], truth: NDArray[np.floating]) 
     picture(axes)
 
 
-def _told(drawing: object, predictions: Predictions, title: str) -> None:
-    networks = predictions.told
-    drawing.suptitle(f"{title} ({networks})" if title else networks.capitalize(), fontsize=11)  # type: ignore[attr-defined]
+def _told(drawing: Figure, predictions: Predictions, title: str, more: str = "") -> None:
+    networks = f"{predictions.told}{more}"
+    drawing.suptitle(f"{title} ({networks})" if title else networks.capitalize(), fontsize=11)
 
 
 def draw_latent(summary: pd.DataFrame, latent: Mapping[str, int], path: str | Path, title: str = "") -> None:
@@ -145,13 +146,11 @@ def draw_latent(summary: pd.DataFrame, latent: Mapping[str, int], path: str | Pa
         components = rows[rows["method"].str.startswith(PCA)]
         numbers = [int(name.removeprefix(PCA)) for name in components["method"]]
         _curve(axes, components, numbers, ORANGE, "s", "principal components")
-        mean = rows.loc[rows["method"] == MEAN, "squared_error"]
-        if len(mean):
-            axes.axhline(float(mean.iloc[0]), color=MUTED, ls="--", lw=1.1)
+        for error in rows.loc[rows["method"] == MEAN, "squared_error"].tolist():
+            axes.axhline(error, color=MUTED, ls="--", lw=1.1)
             axes.annotate(
-                f"{MEAN}: {float(mean.iloc[0]):.3g}", (0.99, float(mean.iloc[0])),
-                xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points", ha="right", fontsize=8,
-                color=MUTED,
+                f"{MEAN}: {error:.4g}", (0.99, error), xycoords=("axes fraction", "data"), xytext=(0, 3),
+                textcoords="offset points", ha="right", fontsize=8, color=MUTED,
             )  # fmt: skip
         known = sorted({*numbers, *latent.values()})
         axes.set(xscale="log", xlabel="numbers that an image is written as", ylabel="squared error [grey²]")

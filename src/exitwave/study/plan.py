@@ -98,8 +98,9 @@ def memory_of_training(training: Member) -> int:
     dataset = training.source("datasets")
     families = dataset.upstream["images"]
     images = dataset.of(Dataset).size or sum(map(pool_size, families))
-    # Input and target of a pixel in single precision, at the most.
-    held = 1e-6 * min(8 * images * families[0].of(Images).size ** 2, HELD_BYTES)
+    # Input and target of a pixel in single precision, at the most; targets may be finer.
+    finer = getattr(training.source("model").block, "factor", 1)
+    held = 1e-6 * min(4 * (1 + finer**2) * images * families[0].of(Images).size ** 2, HELD_BYTES)
     streamed = 2200 + 2 * held if training.of(Training).streaming else 0
     return int(4000 + held + streamed)
 
