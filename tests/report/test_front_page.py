@@ -156,6 +156,14 @@ def test_the_worst_images_and_the_weakest_condition_are_those_with_the_smallest_
     assert weakest_condition({"tables": alike}).startswith("none stands out; worst at defocus ")
 
 
+def test_where_all_images_are_alike_none_is_called_the_worst(scored, written):
+    alike = scored["per_image"].assign(f1=0.5)
+    page = written(per_image=alike).page
+    assert "worst images" not in page.words
+    assert "images and predictions of held_out_0" in page.words
+    assert "held/browse/good.html" in page.links
+
+
 @pytest.fixture
 def written(scored, tmp_path, monkeypatch):
     """Write the first page of a study with so many benchmarks, of which one is told more of."""

@@ -215,8 +215,10 @@ def _look(told: Mapping[str, Any], benchmarks: list[dict[str, Any]]) -> Iterator
         if network is None:
             continue
         worst = ", ".join(f"{image} ({number_told(score, 2)})" for image, score in worst_images(one).items())
+        browse = one["browse"].get(network["method"])
+        if browse and not worst:
+            yield _link(browse, f"images and predictions of {name}")
         if worst:
-            browse = one["browse"].get(network["method"])
             head = f"worst images of {name}"
             yield f"{_link(browse, head) if browse else escape(head)}: {escape(worst)}"
         condition = weakest_condition(one)
@@ -277,7 +279,7 @@ def worst_images(benchmark: Benchmark) -> dict[str, float]:
     kind = "ensemble" if (own["kind"] == "ensemble").any() else "network"
     own = own[(own["kind"] == kind) & own[of].notna()]
     own = own[selected_images(own, metric)].sort_values(of, ascending=metric.higher_is_better, kind="stable")
-    if own[of].nunique() < WORST:  # right or wrong: then no image is worse than others
+    if own[of].nunique() < 2:  # no image is worse than others
         return {}
     return {str(row["image"]): float(row[of]) for row in own.head(WORST).to_dict("records")}
 
