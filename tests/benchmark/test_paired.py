@@ -156,6 +156,17 @@ def test_only_images_that_all_have_and_that_count_are_compared(hard):
     assert (row["higher"], row["lower"]) == (IMAGES_SHOWN - 2, 0)
 
 
+def test_an_image_with_masks_of_two_experts_counts_twice(hard):
+    tables = []
+    for shift, method in ((0.1, "one"), (0.0, "other")):
+        experts = [table(hard + shift + 0.02 * expert, method=method) for expert in range(2)]
+        tables.append(pd.concat(experts, ignore_index=True))
+    (row,) = compared(*tables).to_dict("records")
+    assert (row["images"], row["groups"]) == (2 * IMAGES_SHOWN, IMAGES_SHOWN)
+    assert (row["higher"], row["lower"]) == (2 * IMAGES_SHOWN, 0)
+    assert row["difference"] == pytest.approx(0.1)
+
+
 def test_nothing_is_said_of_one_group_or_without_scores(hard):
     one, other = table(hard, per_group=100), table(hard + 0.1, method="other", per_group=100)
     assert compared(one, other)["verdict"].tolist() == [UNKNOWN]

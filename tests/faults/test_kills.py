@@ -44,7 +44,9 @@ def cells_of(workflow: Any, study: str) -> dict[str, list[str]]:
             if cell not in cells:
                 folders = (workflow.results / member.folder, workflow.results / "report" / name / member.folder)
                 cells[cell] = _files(workflow, *folders)
-    cells["report"] = [f"results/report/{name}/{file}" for file in ("catalog.parquet", "costs.html", "costs.png")]
+    cells["report"] = [
+        f"results/report/{name}/{file}" for file in ("catalog.parquet", "costs.html", "costs.png", "index.html")
+    ]
     return {cell: files for cell, files in cells.items() if files}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +17,7 @@ from exitwave.benchmark.paired import BETTER, IMAGES, compare
 from exitwave.benchmark.scoring import metric_of
 from exitwave.benchmark.summary import summarise
 from exitwave.data.tables import write_table
+from exitwave.errors import ShardError
 from exitwave.report.benchmarks import print_table
 from exitwave.report.differences import difference_page, draw_differences, lines_told, verdict_told
 from exitwave.report.failure_maps import FEW, draw_failure_maps, failure_map, says_little
@@ -154,6 +156,14 @@ def test_the_worst_images_and_the_weakest_condition_are_those_with_the_smallest_
     assert weakest_condition({"tables": alike}).startswith("none stands out; worst at defocus ")
 
 
+def test_where_all_images_are_alike_none_is_called_the_worst(scored, written):
+    alike = scored["per_image"].assign(f1=0.5)
+    page = written(per_image=alike).page
+    assert "worst images" not in page.words
+    assert "images and predictions of held_out_0" in page.words
+    assert "held/browse/good.html" in page.links
+
+
 @pytest.fixture
 def written(scored, tmp_path, monkeypatch):
     """Write the first page of a study with so many benchmarks, of which one is told more of."""
@@ -190,7 +200,8 @@ def written(scored, tmp_path, monkeypatch):
             "chapters": [("1 Structures", [("atoms", "atoms.png")])],
         }
         write_front_page(json.dumps(told), folder / "index.html")
-        return SimpleNamespace(page=Page(folder / "index.html"), path=folder / "index.html")
+        path = folder / "index.html"
+        return SimpleNamespace(page=Page(path), path=path, about=json.dumps(told))
 
     return write
 
@@ -224,12 +235,20 @@ def test_what_makes_scores_doubtful_is_told_first(written, scored):
         for text in (
             "good: 1 network diverged",
             "a radius of 1.5 Å",
-            "1 files were skipped, such as a.dm3: it has no mask",
+            "1 file was skipped: a.dm3: it has no mask",
             "all images are of one structure",
             "worst images",
         )
     ]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("file", ["skipped.csv", "summary.parquet", "results/report/gold/atoms.png"])
+def test_an_input_that_is_spoilt_is_named(written, tmp_path, file):
+    made = written()
+    (tmp_path / file).write_bytes((tmp_path / file).read_bytes()[:9])
+    with pytest.raises(ShardError, match=re.escape(file)):
+        write_front_page(made.about, made.path)
 
 
 def test_a_training_as_good_as_the_baseline_is_not_called_better(written, scored):

@@ -253,6 +253,8 @@ def test_maps_of_two_conditions_are_drawn_where_two_are_named():
 
 def test_the_first_page_leads_to_all_figures_and_is_made_from_tables_and_figures(study):
     told = json.loads(about_front_page(study, "tiny"))
+    elsewhere = study_from(yaml.safe_load(TINY), "/of/another/tiny.yaml")
+    assert json.loads(about_front_page(elsewhere, "tiny")) == told
     listed = [path for _, of in told["chapters"] for _, path in of]
     assert sorted(listed) == sorted([*figures(study), "costs.png", "costs.html"])
     assert {made["what"]: made["number"] for made in told["made"]} == {

@@ -113,7 +113,7 @@ def verdict(row: dict[str, Any], higher_is_better: bool) -> str:
 
 def _common(tables: dict[Any, pd.DataFrame]) -> dict[Method, pd.DataFrame]:
     """Rows of trainings and baselines of the images that all of them have, in one order."""
-    kept = {(str(kind), str(name)): table for (kind, name), table in tables.items() if kind != "ensemble"}
+    kept = {(str(kind), str(name)): _numbered(table) for (kind, name), table in tables.items() if kind != "ensemble"}
     images = set.intersection(*(set(table["image"]) for table in kept.values())) if kept else set()
     if not images:
         return {}
@@ -121,6 +121,12 @@ def _common(tables: dict[Any, pd.DataFrame]) -> dict[Method, pd.DataFrame]:
         key: table[table["image"].isin(images)].sort_values(["seed", "image"], kind="stable")
         for key, table in kept.items()
     }
+
+
+def _numbered(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a number after each name of an image: with masks of two experts it is there twice."""
+    number = table.groupby(["seed", "image"]).cumcount().astype(str)
+    return table.assign(image=table["image"].astype(str) + " " + number)
 
 
 def _needed(metric: Metric) -> tuple[Any, ...]:

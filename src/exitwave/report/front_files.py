@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from exitwave.report.benchmark_figures import BROWSE, SCORED
@@ -40,7 +41,8 @@ def about_front_page(study: Study, study_name: str) -> str:
     made = [_made(study, stage, pictures.get(stage)) for stage in SIMULATION if study.stage(stage)]
     told = {
         "study": study_name,
-        "source": study.source,
+        # Without its folder, so that the page is the same wherever the study is run.
+        "source": Path(study.source).name,
         "folder": f"results/report/{study_name}",
         # As `make run` names it.
         "report": f"../{'report' if study_name == 'demo' else study_name}.html",

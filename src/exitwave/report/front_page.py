@@ -120,7 +120,7 @@ def _small(path: Path) -> str:
             width, height = PICTURE
             tall = round(figure.height * width / figure.width)
             small = figure.convert("RGB").resize((width, tall), Image.Resampling.LANCZOS)
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError) as error:  # of a PNG whose parts are spoilt
         raise ShardError(f"{path}: cannot be read ({error}); delete it and run again") from error
     held = io.BytesIO()
     small.crop((0, 0, width, min(tall, height))).save(held, "JPEG", quality=82)
@@ -215,8 +215,10 @@ def _look(told: Mapping[str, Any], benchmarks: list[dict[str, Any]]) -> Iterator
         if network is None:
             continue
         worst = ", ".join(f"{image} ({number_told(score, 2)})" for image, score in worst_images(one).items())
+        browse = one["browse"].get(network["method"])
+        if browse and not worst:
+            yield _link(browse, f"images and predictions of {name}")
         if worst:
-            browse = one["browse"].get(network["method"])
             head = f"worst images of {name}"
             yield f"{_link(browse, head) if browse else escape(head)}: {escape(worst)}"
         condition = weakest_condition(one)
@@ -238,17 +240,23 @@ def warnings(told: Mapping[str, Any], benchmarks: list[dict[str, Any]]) -> list[
         summary = one["tables"]["summary"]
         for row in summary[summary["diverged"] > 0].to_dict("records"):
             lost[str(row["method"])] = max(lost.get(str(row["method"]), 0), int(row["diverged"]))
-        skipped = pd.read_csv(one["skipped"])
+        skipped = _skipped(one["skipped"])
         if len(skipped):
-            first = skipped.iloc[0]
-            found.append(
-                f"{one['name']}: {len(skipped)} files were skipped, such as {first['file']}: {first['reason']}"
-            )
+            first, were = skipped.iloc[0], "file was" if len(skipped) == 1 else "files were"
+            found.append(f"{one['name']}: {len(skipped)} {were} skipped: {first['file']}: {first['reason']}")
         groups = int(summary["groups"].max()) if "groups" in summary else 0
         if groups == 1:
             found.append(f"{one['name']}: all images are of one structure or group, so that scores have no interval")
     diverged = (f"{name}: {number} network{'' if number == 1 else 's'} diverged" for name, number in lost.items())
     return [*diverged, *found]
+
+
+def _skipped(path: str) -> pd.DataFrame:
+    """Files that a benchmark could not use, with reasons."""
+    try:
+        return pd.read_csv(path, dtype=str)[["file", "reason"]]
+    except (OSError, ValueError, KeyError) as error:
+        raise ShardError(f"{path}: cannot be read ({error}); delete it and run again") from error
 
 
 def best_training(benchmark: Benchmark) -> dict[str, Any] | None:
@@ -271,7 +279,7 @@ def worst_images(benchmark: Benchmark) -> dict[str, float]:
     kind = "ensemble" if (own["kind"] == "ensemble").any() else "network"
     own = own[(own["kind"] == kind) & own[of].notna()]
     own = own[selected_images(own, metric)].sort_values(of, ascending=metric.higher_is_better, kind="stable")
-    if own[of].nunique() < WORST:  # right or wrong: then no image is worse than others
+    if own[of].nunique() < 2:  # no image is worse than others
         return {}
     return {str(row["image"]): float(row[of]) for row in own.head(WORST).to_dict("records")}
 
