@@ -132,8 +132,8 @@ def _fingerprinted(
     there = resampled_shape((height, width), micrograph.pixel_size, pixel_size)
     if there[0] * there[1] > LARGEST_AREA:
         raise MicrographError(
-            f"{name} would have {there[0]} x {there[1]} px on pixels of {pixel_size:g} Å; allowed: {LARGEST_AREA:,} px; "
-            f"if its pixel is wrong, {remedies.pixel_size}"
+            f"{name} would have {there[0]} x {there[1]} px of {pixel_size:g} Å; allowed: {LARGEST_AREA:,} px; if its "
+            f"pixel is wrong, {remedies.pixel_size}"
         )
     cleaned, left_out = without_artifacts(micrograph.image, Preprocessing().outliers)
     if left_out.all():
