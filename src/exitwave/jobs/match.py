@@ -16,7 +16,7 @@ from exitwave.benchmark.areas import without_artifacts
 from exitwave.benchmark.micrographs import check_benchmark_folder
 from exitwave.benchmark.readers import Micrograph, open_micrographs
 from exitwave.benchmark.remedies import IN_BENCHMARK, Remedies
-from exitwave.benchmark.tiling import resample, resampled_shape
+from exitwave.benchmark.tiling import LARGEST_AREA, resample, resampled_shape
 from exitwave.config.benchmarks import FARTHEST_PIXEL
 from exitwave.config.datasets import Match
 from exitwave.config.images import KEPT_BACK
@@ -129,10 +129,16 @@ def _fingerprinted(
             f"{name} has pixels of {micrograph.pixel_size:g} Å, and the simulated images of {pixel_size:g} Å; allowed: "
             f"up to {FARTHEST_PIXEL:g} times coarser or finer; if it is wrong, {remedies.pixel_size}"
         )
+    there = resampled_shape((height, width), micrograph.pixel_size, pixel_size)
+    if there[0] * there[1] > LARGEST_AREA:
+        raise MicrographError(
+            f"{name} would have {there[0]} x {there[1]} px of {pixel_size:g} Å; allowed: {LARGEST_AREA:,} px; if its "
+            f"pixel is wrong, {remedies.pixel_size}"
+        )
     cleaned, left_out = without_artifacts(micrograph.image, Preprocessing().outliers)
     if left_out.all():
         raise MicrographError(f"{name} has no contrast, so that there is nothing to compare; allowed: some")
-    image = resample(cleaned, resampled_shape((height, width), micrograph.pixel_size, pixel_size))
+    image = resample(cleaned, there)
     found = usable(image_fingerprint(field) for field in fields(image, edge))
     if not len(found):
         raise MicrographError(
