@@ -117,7 +117,7 @@ def _work_of_graphs(model: Graphs) -> Work:
     from exitwave.training.graph_network import GraphNetwork
 
     table = torch.zeros(1, 1, *model.table())
-    table[:, :, ATOMS:] = torch.rand(table[:, :, ATOMS:].shape) + 0.5
+    table[:, :, ATOMS:] = 1
     work = _counted(GraphNetwork(model, 2).eval(), table)
     assert work is not None
     return work
