@@ -84,7 +84,8 @@ def test_a_new_key_of_a_nested_block_needs_no_new_version_and_another_value_does
     assert not changed_defaults(recorded)
     nested["median"] = 5
     (sentence,) = changed_defaults(recorded)
-    assert "models/segmentation: the default of preprocessing has changed from {'outliers': 6.0, 'median': 5" in sentence
+    assert sentence.startswith("models/segmentation: the default of preprocessing has changed from ")
+    assert "'median': 5" in sentence
 
 
 def test_defaults_of_nested_blocks_are_recorded() -> None:
