@@ -77,6 +77,17 @@ def test_a_changed_default_needs_a_new_version(key: str) -> None:
     assert not changed_defaults(recorded)
 
 
+def test_a_new_key_of_a_nested_block_needs_no_new_version_and_another_value_does() -> None:
+    recorded = defaults()
+    nested = recorded["models/segmentation"]["defaults"]["preprocessing"]
+    del nested["resampling"]
+    assert not changed_defaults(recorded)
+    nested["median"] = 5
+    (sentence,) = changed_defaults(recorded)
+    assert sentence.startswith("models/segmentation: the default of preprocessing has changed from ")
+    assert "'median': 5" in sentence
+
+
 def test_defaults_of_nested_blocks_are_recorded() -> None:
     assert defaults()["images/hrtem"]["defaults"]["detector[scintillator].gain"] == 20.0
     assert defaults()["structures/nanoparticles_on_substrate"]["defaults"]["particles.grains"] == 1

@@ -311,6 +311,9 @@ def changed_defaults(recorded: Mapping[str, dict[str, Any]]) -> list[str]:
             continue
         for key in then["defaults"].keys() & now["defaults"].keys():
             before, after = then["defaults"][key], now["defaults"][key]
+            if isinstance(before, dict) and isinstance(after, dict):
+                # A key that a nested block has got since changes nothing that was made without it.
+                after = {name: value for name, value in after.items() if name in before}
             if before != after:
                 problems.append(
                     f"{kind}: the default of {key} has changed from {before!r} to {after!r}; artifacts made with the "
