@@ -44,8 +44,9 @@ def of_classes(rng):
 
 def of_columns(rng):
     places = np.stack(np.meshgrid([10, 26, 42], [12, 30, 46]), axis=-1).reshape(-1, 2).astype(np.float32)
+    listed = np.column_stack([places, np.ones((len(places), 3)), np.full(len(places), 50)]).astype(np.float32)
     for kept in (9, 5, 7):
-        yield places, spot_map(places[:kept], 56, 1.2)
+        yield listed, spot_map(places[:kept], 56, 1.2)
 
 
 def of_disks(rng):
@@ -57,7 +58,15 @@ def of_disks(rng):
         yield reflections, spot_map(reflections[:kept, :2], 64, 1.5)
 
 
+def of_images(rng):
+    for error in (1.0, 60.0, 20.0):
+        truth = rng.uniform(0, 255, (48, 48)).astype(np.float32)
+        yield truth, truth + error * rng.normal(size=truth.shape)
+
+
 KINDS = {
+    "autoencoder": (of_images, {"kind": "autoencoder", "latent": 8}, {"edge": 48}),
+    "super_resolution": (of_images, {"kind": "super_resolution", "factor": 2}, {}),
     "segmentation": (of_masks, {"kind": "segmentation"}, {}),
     "regression": (of_thickness, {"kind": "regression", "target": {"map": "thickness"}, "scale": 20}, {"unit": "Å"}),
     "classification": (of_classes, {"kind": "classification", "target": {"column": "shape"}}, {"classes": list("abc")}),
@@ -106,6 +115,8 @@ def in_order(page):
         ("segmentation", [0, 1, 2, 3], ["truth", "prediction", "errors", "uncertainty"]),
         ("regression", [1, 2, 0], ["truth", "prediction", "errors", "uncertainty"]),
         ("classification", [1, 2, 0], []),
+        ("autoencoder", [1, 2, 0], ["truth", "prediction", "errors", "uncertainty"]),
+        ("super_resolution", [1, 2, 0], ["truth", "prediction", "errors", "uncertainty"]),
         ("atoms", [1, 2, 0], ["truth", "prediction", "errors", "uncertainty"]),
         ("disks", [1, 2, 0], ["truth", "prediction"]),
     ],

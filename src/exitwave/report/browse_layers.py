@@ -18,6 +18,7 @@ from exitwave.benchmark.segmentation import EMPTY_FRACTION
 from exitwave.config.atoms import Atoms
 from exitwave.config.disks import Disks
 from exitwave.config.models import Regression, Segmentation
+from exitwave.config.reconstruction import Autoencoder, SuperResolution
 from exitwave.report.benchmarks import number_told
 from exitwave.report.segmented_page import heat, ring_path
 from exitwave.report.style import GREEN, ORANGE, SKY, VERMILLION
@@ -26,6 +27,9 @@ CLASSES = "classes"
 """Fact of tasks that name a class: of these there is nothing to lay over an image."""
 TINT = 0.42
 """Opacity of what is missed or false."""
+_MAPS = (Regression, Autoencoder, SuperResolution)
+"""Models whose answers are maps of numbers, of which truth and prediction are shown in the same colours."""
+_GREYS = ("#000000", "#808080", "#ffffff")
 MARK = 4.0
 """Half of the width of a mark at a column or disk, in hundredths of the picture's edge."""
 
@@ -102,6 +106,12 @@ def layers_of(predictions: Predictions, real: bool) -> tuple[Layer, ...]:
                 Layer("prediction", "Prediction", "P", "map, in the same colours", colours, True),
                 Layer("errors", "Errors", "R", "too small, too large", ("#2166ac", "#b2182b"), False),
             )
+        case Autoencoder() | SuperResolution():
+            found = (
+                Layer("truth", *expert, "image that was asked for", _GREYS, False),
+                Layer("prediction", "Prediction", "P", "image that was made", _GREYS, True),
+                Layer("errors", "Errors", "R", "too dark, too bright", ("#2166ac", "#b2182b"), False),
+            )
         case Atoms() | Disks():
             found = (
                 Layer("truth", *expert, "places", (SKY,), True),
@@ -118,7 +128,7 @@ def layers_of(predictions: Predictions, real: bool) -> tuple[Layer, ...]:
             raise TypeError(f"there are no layers of {type(model).__name__}")
     if len(predictions.shards) > 1 and not isinstance(predictions.task.model, Disks):
         told = "standard deviation over the networks"
-        if isinstance(predictions.task.model, Regression):
+        if isinstance(predictions.task.model, _MAPS):
             told = f"{told}, up to the largest of an image"
         found += (Layer("uncertainty", "Uncertainty", "U", told, ("#420a68", "#dd513a", "#fcffa4"), False),)
     return found
@@ -145,7 +155,7 @@ def look(predictions: Predictions, place: int, threshold: float, edge: int) -> S
     threshold = predictions.threshold(threshold)
     metric = metric_of(predictions.task, threshold)
     size = _size(image, edge)
-    spread = stack.std(axis=0) if len(stack) > 1 and stack.shape[1:] == image.shape else None
+    spread = stack.std(axis=0) if len(stack) > 1 and stack.ndim == 3 else None
     layers: dict[str, str] = {}
     match predictions.task.model:
         case Segmentation():
@@ -153,8 +163,10 @@ def look(predictions: Predictions, place: int, threshold: float, edge: int) -> S
             score, told = _score(metric, mean, truth.astype(bool), pixel)
             if truth.mean() < EMPTY_FRACTION:
                 score, told = float("nan"), f"no particle, {100 * (mean >= threshold).mean():.2g} % false"
-        case Regression():
-            layers = _of_maps(mean, truth.astype(np.float64), size)
+        case model if isinstance(model, _MAPS):
+            layers = _of_maps(
+                mean, truth.astype(np.float64), size, "viridis" if isinstance(model, Regression) else "gray"
+            )
             score, told = _score(metric, mean, truth.astype(np.float64), pixel)
             spread = None if spread is None else spread / max(float(np.nanmax(spread)), 1e-12) / 2
         case Atoms():
@@ -171,7 +183,7 @@ def look(predictions: Predictions, place: int, threshold: float, edge: int) -> S
                 "prediction": _crosses(found[:, :2], scale, size, GREEN),
             }
             score, told = _score(metric, mean, truth, pixel)
-            image = brightness(image)
+            image, spread = brightness(image), None
         case _:
             names = (*predictions.task.facts[CLASSES], "another")
             own, named = int(truth[0]), int(np.argmax(mean))
@@ -238,16 +250,16 @@ def _outlines(mask: NDArray[np.bool_], size: tuple[int, int], colour: str) -> st
     return _svg(f'<path d="{path}" stroke="{colour}"/>' if path else "", size)
 
 
-def _of_maps(mean: NDArray[Any], truth: NDArray[Any], size: tuple[int, int]) -> dict[str, str]:
-    """Two maps in the same colours, and their difference."""
+def _of_maps(mean: NDArray[Any], truth: NDArray[Any], size: tuple[int, int], scale: str) -> dict[str, str]:
+    """Two maps in the same colours of a ``scale``, and their difference."""
     known = np.isfinite(truth)
     low, high = np.percentile(truth[known], [0, 99.8]) if known.any() else (0.0, 1.0)
     span = max(float(high - low), 1e-12)
     wrong = np.where(known, mean - truth, 0.0)
     limit = max(float(np.percentile(np.abs(wrong), 99.5)), 1e-12)
     return {
-        "truth": _picture(_mapped((np.where(known, truth, low) - low) / span, "viridis", size)),
-        "prediction": _picture(_mapped((mean - low) / span, "viridis", size)),
+        "truth": _picture(_mapped((np.where(known, truth, low) - low) / span, scale, size)),
+        "prediction": _picture(_mapped((mean - low) / span, scale, size)),
         "errors": _picture(_mapped(wrong / (2 * limit) + 0.5, "RdBu_r", size)),
     }
 
@@ -256,11 +268,13 @@ def _of_columns(
     mean: NDArray[Any], truth: NDArray[Any], threshold: float, pixel: float, size: tuple[int, int]
 ) -> dict[str, str]:
     """Marks at true and at found columns, and at those that are missed or false."""
-    from exitwave.benchmark.atoms import TOLERANCE, match, places_of
+    from exitwave.benchmark.atoms import TOLERANCE, matched_twice, places_of
+    from exitwave.training.atoms import seen_and_faint
 
-    found, true = places_of(mean, threshold, pixel), truth[:, :2].astype(np.float64)
-    matched, scale = match(found, true, TOLERANCE / pixel), size[0] / mean.shape[-1]
-    missed, false = np.delete(true, matched.true, axis=0), np.delete(found, matched.found, axis=0)
+    found, (true, faint) = places_of(mean, threshold, pixel), seen_and_faint(truth)
+    matched, guessed = matched_twice(found, true, faint, TOLERANCE / pixel)
+    missed, scale = np.delete(true, matched.true, axis=0), size[0] / mean.shape[-1]
+    false = np.delete(found, np.concatenate([matched.found, guessed.found]), axis=0)
     return {
         "truth": _rings(true, scale, size, SKY),
         "prediction": _crosses(found, scale, size, GREEN),
