@@ -51,7 +51,7 @@ PARTICLE_SCORES = (
     "size_distance",
 )
 DISK_SCORES = ("f1", "accuracy", "position_error", "strain_error", "fit_rms_yy", "fit_rms_xx", "fit_failures")
-COLUMN_SCORES = ("f1", "precision", "recall", "rms", "count_error")
+COLUMN_SCORES = ("f1", "f1_all", "precision", "recall", "rms", "count_error")
 """Scores shown."""
 Conventions = dict[str, tuple[str, list[Path], dict[str, dict[str, float]]]]
 
