@@ -19,6 +19,7 @@ class SpotTarget(Block):
 class Atoms(PixelNetwork):
     """A network that finds atomic columns: from an image a map with a spot at the place of each."""
 
+    VERSION = 2
     kind: Literal["atoms"]
     target: SpotTarget = Field(SpotTarget(), description="map that is learned")
 

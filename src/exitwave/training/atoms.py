@@ -15,7 +15,7 @@ from exitwave.config.graph import Node
 from exitwave.config.stem import COLUMN_FIELDS
 from exitwave.errors import TrainingError
 from exitwave.labels.spots import spot_map
-from exitwave.labels.visibility import VISIBLE
+from exitwave.labels.visibility import LEARNED, VISIBLE
 from exitwave.training.pixels import PixelTask, check_arrays
 from exitwave.training.task import INPUT, Curves
 
@@ -24,18 +24,20 @@ if TYPE_CHECKING:
 
     from exitwave.training.disk_losses import DiskSums
 
+FloatArray = NDArray[np.float64]
 COLUMNS = "columns"
 """Stored list of the columns of an image."""
 _LOSS = "weighted_mse"
 _VISIBILITY = COLUMN_FIELDS.index("visibility")
 
 
-def seen_and_faint(columns: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def seen_and_faint(columns: NDArray[np.floating], least: float = VISIBLE) -> tuple[FloatArray, FloatArray]:
     """Places x, y [px] of the columns of a stored list: those that can be seen [n, 2], and those that noise hides.
 
-    Of the others an image says nothing. A network that is asked for them guesses where other compounds have some.
+    Of the latter an image says little or nothing. A network that is asked for all of them guesses where other
+    compounds have some; one that is asked for no more than can be seen misses those on the border.
     """
-    places, can_be_seen = columns[:, :2].astype(np.float64), columns[:, _VISIBILITY] >= VISIBLE
+    places, can_be_seen = columns[:, :2].astype(np.float64), columns[:, _VISIBILITY] >= least
     return places[can_be_seen], places[~can_be_seen]
 
 
@@ -57,11 +59,11 @@ class AtomsTask(PixelTask):
         return self.arrays
 
     def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.float16]:
-        """Maps [n, H, H] with Gaussians of height 1 where a column can be seen."""
+        """Maps [n, H, H] with Gaussians of height 1 where noise does not hide a column."""
         size, sigma = arrays[INPUT].shape[-1], self.model.target.sigma
         pixels = rows["pixel_size"].to_numpy(np.float64)
         drawn = [
-            spot_map(seen_and_faint(each)[0], size, sigma / pixel)
+            spot_map(seen_and_faint(each, LEARNED)[0], size, sigma / pixel)
             for each, pixel in zip(arrays[COLUMNS], pixels, strict=True)
         ]
         return np.stack(drawn).astype(np.float16)
