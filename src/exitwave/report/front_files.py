@@ -27,12 +27,12 @@ def front_page_inputs(study: Study, study_name: str) -> list[str]:
     """Files that it is made from."""
     tables = [
         path
-        for benchmark in study.stage("benchmarks")
+        for benchmark in _named(study, "benchmarks")
         for path in (*_tables(benchmark, study_name).values(), artifacts.skipped(benchmark))
     ]
     folder = f"results/report/{study_name}"
     shown = [f"{folder}/{figure.path}" for figure in _pictures(study).values()]
-    return [*tables, *map(artifacts.manifest, study.stage("datasets")), *shown]
+    return [*tables, *map(artifacts.manifest, _named(study, "datasets")), *shown]
 
 
 def about_front_page(study: Study, study_name: str) -> str:
@@ -47,18 +47,23 @@ def about_front_page(study: Study, study_name: str) -> str:
         # As `make run` names it.
         "report": f"../{'report' if study_name == 'demo' else study_name}.html",
         "made": made,
-        "datasets": {member.name: artifacts.manifest(member) for member in study.stage("datasets")},
+        "datasets": {member.name: artifacts.manifest(member) for member in _named(study, "datasets")},
         "networks": sum(len(artifacts.weights(training)) for training in study.stage("trainings")),
         "trainings": len(study.stage("trainings")),
-        "benchmarks": [_benchmark(study, member, study_name) for member in study.stage("benchmarks")],
-        "doubts": doubts(study),
+        "benchmarks": [_benchmark(study, member, study_name) for member in _named(study, "benchmarks")],
+        "doubts": sorted(doubts(study)),
         "chapters": _chapters(study),
     }
     return json.dumps(told, sort_keys=True)
 
 
+def _named(study: Study, stage: str) -> list[Member]:
+    """Blocks of a stage by their names, so that another order of the keys in the config makes nothing run."""
+    return sorted(study.stage(stage), key=lambda member: member.name)
+
+
 def _made(study: Study, stage: str, picture: FigureOf | None) -> dict[str, Any]:
-    blocks = {member.name: items_of(member) for member in study.stage(stage)}
+    blocks = {member.name: items_of(member) for member in _named(study, stage)}
     return {
         "what": ITEMS[stage],
         "number": sum(blocks.values()),
@@ -70,7 +75,7 @@ def _made(study: Study, stage: str, picture: FigureOf | None) -> dict[str, Any]:
 def _pictures(study: Study) -> dict[str, FigureOf]:
     """The first figure of each stage of the simulation that shows what was made."""
     found: dict[str, FigureOf] = {}
-    for figure in figures(study).values():
+    for _, figure in sorted(figures(study).items()):
         if figure.member.stage in SIMULATION and figure.figure.reads in ("shard", "shards"):
             found.setdefault(figure.member.stage, figure)
     return found
@@ -86,7 +91,7 @@ def _tables(benchmark: Member, study_name: str) -> dict[str, str]:
 
 
 def _benchmark(study: Study, member: Member, study_name: str) -> dict[str, Any]:
-    drawn = figures(study)
+    drawn = dict(sorted(figures(study).items()))
     there = {figure.figure.file: path for path, figure in drawn.items() if figure.member.folder == member.folder}
     kind = kind_of(member)
     return {
@@ -107,7 +112,7 @@ def _benchmark(study: Study, member: Member, study_name: str) -> dict[str, Any]:
 def _chapters(study: Study) -> list[tuple[str, list[tuple[str, str]]]]:
     """Figures and tables by chapter, each with its name and path."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for path, figure in figures(study).items():
+    for path, figure in sorted(figures(study).items()):
         found.setdefault(figure.figure.category, []).append((": ".join(figure.labels.values()), path))
     found["7 Costs"] = [("cost of the stages", "costs.png"), ("table", "costs.html")]
     return sorted(found.items())
