@@ -13,7 +13,7 @@ from exitwave.config.benchmarks import SimulatedBenchmark
 from exitwave.config.graphs import ATOMS, CENTRES, Graphs
 from exitwave.data.preprocess import preprocess
 from exitwave.training.examples import HeldExamples
-from exitwave.training.graph_network import GatedConvolution, pairs_at
+from exitwave.training.graph_network import GatedConvolution, GraphNetwork, pairs_at
 from exitwave.training.kinds import task_of
 from exitwave.training.loop import train
 from exitwave.training.networks import LoadedNetwork
@@ -115,6 +115,18 @@ def test_a_convolution_is_its_equations():
         torch.testing.assert_close(
             after[n], nodes[n] + torch.nn.functional.silu(layer.of_nodes(layer.kept(nodes[n]) + mean))
         )
+
+
+def test_the_atoms_that_bonds_lead_to_are_not_rounded(tmp_path, monkeypatch):
+    seen, forward = [], GraphNetwork.forward
+    monkeypatch.setattr(GraphNetwork, "forward", lambda self, tables: seen.append(tables) or forward(self, tables))
+    task = graphs_task()
+    shown, places = images(range(1))
+    examples = HeldExamples.of([str(i) for i in range(len(shown))], task.inputs({"counts": shown}), places)
+    settings = {"device": "cpu", "precision": "bf16", "threads": 1, "progress": lambda line: None}
+    train(examples, examples, task, seed=1, checkpoint=tmp_path / "checkpoint.pt", **settings)
+    assert len(seen) > 1
+    assert all(tables.dtype == torch.float32 for tables in seen)
 
 
 def test_a_graph_without_a_bond_has_logits(trained):

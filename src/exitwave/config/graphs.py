@@ -21,6 +21,7 @@ CENTRES = 48
 class Graphs(Classifier):
     """A network that tells classes of images apart by the graph of the atoms found in them."""
 
+    ROUNDED = False
     kind: Literal["graphs"]
     bonds: Literal["alike", "nearest"] = Field(
         "alike",

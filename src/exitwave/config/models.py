@@ -119,6 +119,8 @@ class Network(Block):
 
     VERSION = 2
     LAPTOP = {"epochs": 2}
+    ROUNDED: ClassVar[bool] = True
+    """Whether what goes in may be rounded to bf16, which tells no two whole numbers above 256 apart for sure."""
     kind: str
     epochs: Whole = Field(
         25,

@@ -115,7 +115,7 @@ def train(
         If the device is missing, the images cannot be trained on, or the initial weights do not fit.
     """
     resolved_device = resolve_device(device)
-    resolved_precision = resolve_precision(precision, resolved_device)
+    resolved_precision = resolve_precision(precision, resolved_device) if task.model.ROUNDED else "32"
     torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True
     fabric = lightning_fabric.Fabric(
