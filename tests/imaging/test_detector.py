@@ -10,15 +10,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from scipy.ndimage import gaussian_filter
 
-from exitwave.config.images import (
-    Camera,
-    CountingCamera,
-    Hrtem,
-    IdealCamera,
-    MeasuredMtf,
-    ParametricMtf,
-    ScintillatorCamera,
-)
+from exitwave.config.cameras import Camera, CountingCamera, IdealCamera, MeasuredMtf, ParametricMtf, ScintillatorCamera
+from exitwave.config.images import Hrtem
 from exitwave.errors import ConfigError
 from exitwave.imaging.conditions import ImagingConditions
 from exitwave.imaging.detector import check_camera, record, saturated

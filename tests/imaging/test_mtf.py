@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from exitwave.config.images import MeasuredMtf, Mtf, ParametricMtf
+from exitwave.config.cameras import MeasuredMtf, Mtf, ParametricMtf
 from exitwave.errors import ConfigError
 from exitwave.imaging.mtf import check_mtf, modulation, modulation_grid
 

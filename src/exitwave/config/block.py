@@ -22,6 +22,7 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 PositiveReal = Annotated[Real, within(above=0)]
 NonNegativeReal = Annotated[Real, within(low=0)]
+UnitReal = Annotated[Real, within(low=0, high=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 

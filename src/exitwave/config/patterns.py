@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from exitwave.config.block import Block, Column, Positive, PositiveReal, Whole
+from exitwave.config.block import Block, Column, Positive, PositiveReal, UnitReal, Whole
+from exitwave.config.cameras import CAMERA_COLUMNS, Camera, IdealCamera, files_of_camera
 from exitwave.config.distributions import Choice, Real, bounds, or_word, within
 from exitwave.config.exit_waves import Probe, ScatteringMatrix
-from exitwave.config.images import CAMERA_COLUMNS, Camera, IdealCamera, Images, UnitReal, files_of_camera
+from exitwave.config.images import Images
 
 REFLECTIONS = "reflections"
 """List of the reflections of a pattern, its primary label."""

@@ -6,17 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from exitwave.config.block import Block, Column, Fraction, NonNegativeReal, Positive, PositiveReal, Whole
+from exitwave.config.block import Block, Column, Fraction, NonNegativeReal, Positive, PositiveReal, UnitReal, Whole
+from exitwave.config.cameras import CAMERA_COLUMNS, Camera, IdealCamera, files_of_camera
 from exitwave.config.distributions import Real, bounds, within
-from exitwave.config.images import (
-    CAMERA_COLUMNS,
-    Aberrations,
-    Camera,
-    IdealCamera,
-    RealSpaceImages,
-    UnitReal,
-    files_of_camera,
-)
+from exitwave.config.images import Aberrations, RealSpaceImages
 from exitwave.config.scans import ProbeScan
 from exitwave.config.structures import Fields
 

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.config.block import Block
+from exitwave.config.cameras import Camera
 from exitwave.config.crystals import Crystals
 from exitwave.config.distributions import Choice, bounds, draw
 from exitwave.config.exit_waves import Probe, ScatteringMatrix
 from exitwave.config.graph import Node
-from exitwave.config.images import Camera
 from exitwave.config.patterns import REFLECTIONS, Diffraction, MeasuredAperture
 from exitwave.config.structures import Fields
 from exitwave.electron import wavelength

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from exitwave.config.block import Block
+from exitwave.config.cameras import CAMERA_NUMBERS, Camera, IdealCamera
 from exitwave.config.distributions import draw
-from exitwave.config.images import CAMERA_NUMBERS, Aberrations, Background, Camera, Hrtem, IdealCamera
+from exitwave.config.images import Aberrations, Background, Hrtem
 
 B = TypeVar("B", bound=Block)
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import gaussian_filter
 
+from exitwave.config.cameras import Camera, CountingCamera, IdealCamera, ScintillatorCamera
 from exitwave.config.distributions import bounds
-from exitwave.config.images import Camera, CountingCamera, IdealCamera, ScintillatorCamera
 from exitwave.errors import ConfigError
 from exitwave.imaging.conditions import ImagingConditions
 from exitwave.imaging.mtf import check_mtf, modulation, modulation_grid

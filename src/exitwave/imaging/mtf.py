@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
-from exitwave.config.images import MeasuredMtf, Mtf, ParametricMtf
+from exitwave.config.cameras import MeasuredMtf, Mtf, ParametricMtf
 from exitwave.errors import ConfigError
 
 NYQUIST = 0.5
