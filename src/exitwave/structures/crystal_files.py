@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from exitwave.errors import StructureError
@@ -24,6 +24,7 @@ from exitwave.structures.crystal import (
     face_spacing,
     require_full_sites,
 )
+from exitwave.structures.crystal_contents import hold_against_contents, known_element, read_formula
 from exitwave.structures.space_groups import (
     IDENTITY,
     Operators,
@@ -57,8 +58,6 @@ _FULL = 0.05
 """Furthest from 1 that an occupancy may be, however uncertain it is, to be taken for 1."""
 _VOLUME = 0.01
 """Part by which the volume of the cell may differ from the one in the file."""
-_DENSITY = 0.15
-"""The same of the density; hydrogen atoms that were not found and deuterium account for up to a tenth."""
 _SAME = 1e-3
 """Atoms closer than this [Å] are one atom in two descriptions."""
 
@@ -94,14 +93,14 @@ def read_cif(path: Path | str) -> Crystal:
         )
     cell = _cell(block)
     choices, certain = _symmetry(block, cell)
-    formula = _formula(block)
+    formula = read_formula(block)
     sites = _sites(block, crystal_name, formula)
     found: list[tuple[Crystal, str | None]] = []
     errors: list[StructureError] = []
     for operators in choices:
         try:
             crystal = _expand(block, crystal_name, cell, sites, operators)
-            confirmed, lacking = _hold_against_contents(block, crystal, formula)
+            confirmed, lacking = hold_against_contents(block, crystal, formula)
             if not certain and not confirmed:
                 raise StructureError(
                     f"material is '{block.source}', which does not say how symmetry repeats its sites, and "
@@ -325,12 +324,6 @@ def _number(block: CifBlock, tag: str, label: str, text: str) -> Number:
     return number
 
 
-def _known(symbol: str) -> int | None:
-    """Atomic number of a symbol, of deuterium too."""
-    symbol = symbol.capitalize()
-    return 1 if symbol == "D" else atomic_numbers.get(symbol) if symbol != "X" else None
-
-
 def _element(block: CifBlock, kind: str | None, label: str, formula: dict[int, Number] | None, proper: bool) -> int:
     """Atomic number of a site: by its type symbol, such as Ce4+ or CE, else by the letters that its label starts with.
 
@@ -340,9 +333,9 @@ def _element(block: CifBlock, kind: str | None, label: str, formula: dict[int, N
     text = label if kind is None else kind
     match = re.match(r"[A-Za-z]+", text)
     letters = match[0] if match else ""
-    two = _known(letters[:2]) if len(letters) > 1 else None
+    two = known_element(letters[:2]) if len(letters) > 1 else None
     # A D that more letters follow is no deuterium.
-    one = _known(letters[:1]) if len(letters) == 1 or letters[:1] not in ("D", "d") else None
+    one = known_element(letters[:1]) if len(letters) == 1 or letters[:1] not in ("D", "d") else None
     told = letters[:1].isupper() and letters[1:2].islower()
     exact = len(letters) == 2 and not proper
     in_formula = [number for number in (two, one) if number is not None and formula is not None and number in formula]
@@ -429,104 +422,3 @@ def _is_same(one: Crystal, other: Crystal) -> bool:
             if np.linalg.norm((offset - np.round(offset)) @ one.cell, axis=1).min() > 10 * _SAME:
                 return False
     return True
-
-
-def _formula(block: CifBlock) -> dict[int, Number] | None:
-    """Numbers of atoms by atomic number in the formula of the file; None if there is none that can be read."""
-    text = block.value("_chemical_formula_sum")
-    if text is None:
-        return None
-    words = text.replace(",", " ").split()
-    if len(words) > 1 and text.upper() == text:
-        parts = [re.fullmatch(r"([A-Z]{1,2})(\d*\.?\d*)", word) for word in words]
-    elif re.search(r"[A-Z][A-Z]", text) and text.upper() == text and any(map(_known, re.findall("[A-Z]{2}", text))):
-        return None  # such as CO2, which may be cobalt
-    else:
-        joined = "".join(f"{word} " if word[-1:].isdigit() else word for word in words)
-        parts = [re.fullmatch(r"([A-Z][a-z]?)(\d*\.?\d*)", word) for word in re.findall(r"[A-Z][^A-Z\s]*|\S", joined)]
-    formula: dict[int, Number] = {}
-    for part in parts:
-        element = None if part is None else _known(part[1])
-        if part is None or element is None:
-            return None
-        count, before = parse_number(part[2] or "1"), formula.get(element, Number(0.0))
-        if count is None:
-            return None
-        formula[element] = Number(before.value + count.value, 0.0, max(before.digit, count.digit))
-    return formula
-
-
-def _hold_against_contents(
-    block: CifBlock, crystal: Crystal, formula: dict[int, Number] | None
-) -> tuple[bool, str | None]:
-    """Hold what a cell holds against formula, number of formula units and density of the file.
-
-    Returns
-    -------
-    confirmed : bool
-        Whether the file says how much the cell holds, and it does.
-    lacking : str or None
-        What is missing and tolerated.
-
-    Raises
-    ------
-    StructureError
-        If the file contradicts itself.
-    """
-    elements, counts = np.unique(crystal.numbers, return_counts=True)
-    contents = dict(zip(elements.tolist(), counts.tolist(), strict=True))
-    held = " ".join(f"{chemical_symbols[element]}{count}" for element, count in contents.items())
-    units = block.number("_cell_formula_units_z")
-    confirmed, lacking = False, None
-    if formula is not None:
-        smallest = int(np.gcd.reduce(counts))
-        heavy = {element: number for element, number in formula.items() if element != 1 or set(formula) == {1}}
-        # Some programs write the contents of the whole cell as the formula, beside the number of its units.
-        scales = [] if units is None else [units] + ([1.0] if abs(units - smallest) < 1e-6 else [])
-        if units is None:
-            first = elements[elements != 1][0] if set(contents) != {1} else 1
-            scales = [max(1, round(contents[first] / formula[first].value))] if first in formula else [1]
-        for scale in scales:
-            if _agree(contents, formula, scale):
-                confirmed = units is not None
-                break
-            if (
-                1 in formula
-                and contents.get(1, 0) < formula[1].value * scale
-                and _agree({element: count for element, count in contents.items() if element != 1}, heavy, scale)
-            ):
-                confirmed = units is not None
-                lacking = (
-                    f"where {formula[1].value * scale - contents.get(1, 0):g} hydrogen atoms of the formula have no "
-                    "site; the crystal is made without them"
-                )
-                break
-        else:
-            text = block.value("_chemical_formula_sum")
-            times = "" if units is None else f", _cell_formula_units_Z is {units:g}"
-            raise StructureError(
-                f"material is '{block.source}', where _chemical_formula_sum is '{text}'{times}, and the cell holds "
-                f"{held} ({crystal.density():.3g} g/cm³); allowed: the same contents"
-            )
-    elif units is not None and any(count % max(units, 1) for count in contents.values()):
-        raise StructureError(
-            f"material is '{block.source}', where _cell_formula_units_Z is {units:g}, and the cell holds {held}; "
-            "allowed: a whole number of atoms for each formula unit"
-        )
-    density = block.number("_exptl_crystal_density_diffrn")
-    if density is not None:
-        if abs(crystal.density() - density) > _DENSITY * density:
-            raise StructureError(
-                f"material is '{block.source}', where _exptl_crystal_density_diffrn is {density:g} g/cm³, and the cell "
-                f"holds {held}, which has {crystal.density():.3g} g/cm³; allowed: the same within {_DENSITY:.0%}"
-            )
-        confirmed = True
-    return confirmed, lacking
-
-
-def _agree(contents: dict[int, int], formula: dict[int, Number], scale: float) -> bool:
-    """Whether a cell holds a formula so many times, within the digits of the formula."""
-    return set(contents) == set(formula) and all(
-        abs(count - scale * formula[element].value) <= scale * formula[element].digit + 1e-6
-        for element, count in contents.items()
-    )
