@@ -18,7 +18,8 @@ from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 from PIL import Image
 
-from exitwave.config.structures import FORMS, AmorphousSubstrate, NanoparticlesOnSubstrate, Particles
+from exitwave.config.particles import FORMS, Particles
+from exitwave.config.structures import AmorphousSubstrate, NanoparticlesOnSubstrate
 from exitwave.report import style
 from exitwave.report.structures import SUBSTRATE, render
 from exitwave.structures.amorphous import amorphous_slab

@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 from scipy.stats import kstest
 
-from exitwave.config.structures import FORMS, Particles
+from exitwave.config.particles import FORMS, Particles
 from exitwave.errors import StructureError
 from exitwave.structures.body import SiteRole
 from exitwave.structures.materials import layered_material_names, load_material

@@ -9,7 +9,7 @@ from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 from scipy.stats import qmc
 
-from exitwave.config.structures import FORMS
+from exitwave.config.particles import FORMS
 from exitwave.errors import StructureError
 from exitwave.structures.crystal import Crystal, crystal_from_ase, fill
 from exitwave.structures.shapes import (

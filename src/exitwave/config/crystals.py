@@ -12,7 +12,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from exitwave.config.block import Block, Column, Fraction, NonNegative, NonNegativeReal, Positive, Whole
 from exitwave.config.distributions import Real
-from exitwave.config.structures import Fields, Miller, Structures, structure_files
+from exitwave.config.particles import Miller
+from exitwave.config.structures import Fields, Structures, structure_files
 
 
 def prototypes_file() -> str:

@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 
 from exitwave.config.block import Column, NonNegative, NonNegativeReal, Positive
 from exitwave.config.distributions import Integer, Real, Uniform, bounds, within
-from exitwave.config.structures import Dopant, Fields, Length, SmallFraction, is_structure, structure_files
+from exitwave.config.particles import Dopant, SmallFraction
+from exitwave.config.structures import Fields, Length, is_structure, structure_files
 
 COLLECTIONS = (".json", ".db")
 """Files that hold many structures: of JARVIS, and databases of ASE."""

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from exitwave.config import structures as specimen
 from exitwave.config.block import Block
 from exitwave.config.distributions import bounds, names
+from exitwave.config.particles import Dopant, Island, Ligands, Particles
+from exitwave.config.structures import (
+    AmorphousSubstrate,
+    CrystallineSubstrate,
+    LayeredSubstrate,
+    NanoparticlesOnSubstrate,
+)
 from exitwave.errors import StructureError
 from exitwave.structures.amorphous import AMORPHOUS_MATERIALS, pair_distances
 from exitwave.structures.materials import check_material, load_material
 
 
-def check_block(block: specimen.NanoparticlesOnSubstrate) -> None:
+def check_block(block: NanoparticlesOnSubstrate) -> None:
     """Check the materials, shapes, dopants and molecules of a block.
 
     Raises
@@ -26,7 +32,7 @@ def check_block(block: specimen.NanoparticlesOnSubstrate) -> None:
         for material in names(particles.shell.material):
             _at("particles.shell", load_material, material)
     for material in names(particles.material):
-        layered = isinstance(particles.shape, specimen.Island)
+        layered = isinstance(particles.shape, Island)
         _at("particles", check_material, material, planar_defects, layered)
         _at("particles", load_material, material)
         for shape in [particles.shape] if isinstance(particles.shape, Block) else names(particles.shape):
@@ -41,17 +47,17 @@ def check_block(block: specimen.NanoparticlesOnSubstrate) -> None:
             )
     if particles.ligands is not None:
         _at("particles.ligands", _check_ligands, particles.ligands)
-    if isinstance(block.substrate, specimen.AmorphousSubstrate):
+    if isinstance(block.substrate, AmorphousSubstrate):
         defaults = AMORPHOUS_MATERIALS[block.substrate.material].minimum_distances
         pair_distances(defaults, block.substrate.minimum_distances, block.substrate.material)
-    if isinstance(block.substrate, specimen.CrystallineSubstrate | specimen.LayeredSubstrate):
+    if isinstance(block.substrate, CrystallineSubstrate | LayeredSubstrate):
         for material in names(block.substrate.material):
-            layered = isinstance(block.substrate, specimen.LayeredSubstrate)
+            layered = isinstance(block.substrate, LayeredSubstrate)
             _at("substrate", check_material, material, False, layered)
             _at("substrate", load_material, material)
 
 
-def elements_of(block: specimen.NanoparticlesOnSubstrate) -> set[str]:
+def elements_of(block: NanoparticlesOnSubstrate) -> set[str]:
     """Chemical symbols of all that a block can put into a structure."""
     particles, substrate = block.particles, block.substrate
     found = {dopant.element for dopant in particles.dopants}
@@ -59,16 +65,16 @@ def elements_of(block: specimen.NanoparticlesOnSubstrate) -> set[str]:
         from exitwave.structures.surface import read_molecule
 
         found |= set(read_molecule(particles.ligands.molecule).get_chemical_symbols())
-    if isinstance(substrate, specimen.AmorphousSubstrate):
+    if isinstance(substrate, AmorphousSubstrate):
         found |= set(AMORPHOUS_MATERIALS[substrate.material].elements)
     return found.union(*(_elements(material) for material in materials_of(block)))
 
 
-def materials_of(block: specimen.NanoparticlesOnSubstrate) -> set[str]:
+def materials_of(block: NanoparticlesOnSubstrate) -> set[str]:
     """Crystals that a block can put into a structure: names in the library, and paths."""
     particles, substrate = block.particles, block.substrate
     found = {*names(particles.material), *([] if particles.shell is None else names(particles.shell.material))}
-    if substrate is not None and not isinstance(substrate, specimen.AmorphousSubstrate):
+    if substrate is not None and not isinstance(substrate, AmorphousSubstrate):
         found |= set(names(substrate.material))
     return found
 
@@ -87,13 +93,13 @@ def _elements(material: str) -> set[str]:
     return {chemical_symbols[number] for number in load_material(material).numbers}
 
 
-def _check_shape(particles: specimen.Particles, shape: Any, material: str) -> None:
+def _check_shape(particles: Particles, shape: Any, material: str) -> None:
     from exitwave.structures.particles import check_shape
 
     check_shape(particles, shape, load_material(material))
 
 
-def _check_dopant(dopant: specimen.Dopant, material: str, elements: set[str]) -> None:
+def _check_dopant(dopant: Dopant, material: str, elements: set[str]) -> None:
     from ase.data import atomic_numbers
 
     for key, symbol in (("element", dopant.element), ("host", dopant.host)):
@@ -108,7 +114,7 @@ def _check_dopant(dopant: specimen.Dopant, material: str, elements: set[str]) ->
         )
 
 
-def _check_ligands(ligands: specimen.Ligands) -> None:
+def _check_ligands(ligands: Ligands) -> None:
     from exitwave.structures.surface import read_molecule
 
     symbols = read_molecule(ligands.molecule).get_chemical_symbols()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exitwave.config import structures as specimen
+from exitwave.config import particles as specimen
 from exitwave.config.block import Block
 from exitwave.config.distributions import bounds, draw
 from exitwave.structures.body import Body
