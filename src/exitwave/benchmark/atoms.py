@@ -115,12 +115,41 @@ def match(found: FloatArray, true: FloatArray, reach: float) -> Matched:
     return Matched(np.array(found_at), np.array(true_at), np.array(away))
 
 
-def matched_twice(found: FloatArray, true: FloatArray, faint: FloatArray, reach: float) -> tuple[Matched, Matched]:
-    """Found columns with those that can be seen, and of what is left with those that noise hides; see :func:`match`."""
-    matched = match(found, true, reach)
-    left = np.setdiff1d(np.arange(len(found)), matched.found)
-    guessed = match(found[left], faint, reach)
-    return matched, Matched(left[guessed.found], guessed.true, guessed.distances)
+@dataclass(frozen=True)
+class Judged:
+    """Found columns held against those that are there, places x, y [px].
+
+    Attributes
+    ----------
+    found : float64 [n, 2]
+    true, faint : float64 [m, 2], [k, 2]
+        Those that can be seen, and those that noise hides.
+    right, guessed : Matched
+        Found columns with the true ones, and of what is left with the faint ones.
+    """
+
+    found: FloatArray
+    true: FloatArray
+    faint: FloatArray
+    right: Matched
+    guessed: Matched
+
+    def is_missed(self) -> NDArray[np.bool_]:
+        """Which of the true ones are not found [m]."""
+        return np.asarray(np.isin(np.arange(len(self.true)), self.right.true, invert=True))
+
+    def is_false(self) -> NDArray[np.bool_]:
+        """Which of the found ones are near none [n]."""
+        return np.isin(np.arange(len(self.found)), [*self.right.found, *self.guessed.found], invert=True)
+
+
+def judge(found: FloatArray, columns: NDArray[np.floating], pixel_size: float) -> Judged:
+    """Hold found places x, y [n, 2] [px] against a stored list of columns."""
+    true, faint = seen_and_faint(columns)
+    right = match(found, true, TOLERANCE / pixel_size)
+    left = np.setdiff1d(np.arange(len(found)), right.found)
+    guessed = match(found[left], faint, TOLERANCE / pixel_size)
+    return Judged(found, true, faint, right, Matched(left[guessed.found], guessed.true, guessed.distances))
 
 
 def axes(name: str, values: NDArray[Any], pixel_size: float) -> tuple[Axis, ...]:
@@ -151,19 +180,12 @@ def metric(task: AtomsTask, threshold: float) -> Metric:
 
     def count(prediction: NDArray[Any], truth: NDArray[Any], pixel_size: float) -> dict[str, Any]:
         size, reach = len(prediction), TOLERANCE / pixel_size
-        found, (true, faint) = places_of(prediction, threshold, pixel_size), seen_and_faint(truth)
-        matched, guessed = matched_twice(found, true, faint, reach)
-        faint_counts = _inside(faint, size, reach)
+        judged = judge(places_of(prediction, threshold, pixel_size), truth, pixel_size)
         # At the edge a column may be in the image or not: it is neither asked for nor wrong.
-        true_counts, found_counts = _inside(true, size, reach), _inside(found, size, reach)
-        right = true_counts[matched.true]
-        missed = true_counts.copy()
-        missed[matched.true] = False
-        false = found_counts.copy()
-        false[matched.found] = False
-        false[guessed.found] = False
-        away = 100 * pixel_size * matched.distances[right]
-        answer, real = prediction > MASK, spot_map(true, size, sigma / pixel_size) > MASK
+        found, true, faint = (_inside(places, size, reach) for places in (judged.found, judged.true, judged.faint))
+        right, missed, false = true[judged.right.true], true & judged.is_missed(), found & judged.is_false()
+        away = 100 * pixel_size * judged.right.distances[right]
+        answer, real = prediction > MASK, spot_map(judged.true, size, sigma / pixel_size) > MASK
         hits = float((answer & real).sum())
         return {
             "tp": float(right.sum()),
@@ -171,9 +193,9 @@ def metric(task: AtomsTask, threshold: float) -> Metric:
             "fn": float(missed.sum()),
             "squared": float(away @ away),
             "off": abs(float(false.sum()) - float(missed.sum())),
-            "true": float(true_counts.sum()),
-            "faint": float(faint_counts.sum()),
-            "faint_found": float(faint_counts[guessed.true].sum()),
+            "true": float(true.sum()),
+            "faint": float(faint.sum()),
+            "faint_found": float(faint[judged.guessed.true].sum()),
             "mask_tp": hits,
             "mask_fp": float(answer.sum()) - hits,
             "mask_fn": float(real.sum()) - hits,
@@ -273,12 +295,10 @@ def _tuned(examples: Sequence[Case], shown: Shown, spot: float) -> Rule:
         sums = np.zeros((len(LEAST), 3))
         for case in chosen:
             peaks = _peaks(shown(case.image, sigma / case.pixel_size), case.pixel_size)
-            true, faint = seen_and_faint(case.truth)
             for number, least in enumerate(LEAST):
                 found = peaks[peaks[:, 2] >= least, :2]
-                right, guessed = matched_twice(found, true, faint, TOLERANCE / case.pixel_size)
-                hits = len(right.found)
-                sums[number] += [hits, len(found) - hits - len(guessed.found), len(true) - hits]
+                judged = judge(found, case.truth, case.pixel_size)
+                sums[number] += [len(judged.right.found), judged.is_false().sum(), judged.is_missed().sum()]
         scores = f1_of(*sums.T)
         if scores.max() > most:
             most, best = float(scores.max()), (sigma, LEAST[int(scores.argmax())])

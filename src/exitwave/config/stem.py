@@ -26,13 +26,17 @@ PLACE_COLUMNS = {
     "place_x": Column("Å", redrawn=True),
 }
 """Pixel of a scanned image, and where in the structure its first pixel begins."""
-SCAN_COLUMNS = {
+DISTORTION_COLUMNS = {
     "jitter": Column("px", redrawn=True),
     "flyback": Column("px", redrawn=True),
     "drift_x": Column("Å", redrawn=True),
     "drift_y": Column("Å", redrawn=True),
     "skew": Column("°", redrawn=True),
     "hum": Column("px", redrawn=True),
+}
+"""What the table says of the places that a scan takes."""
+SCAN_COLUMNS = {
+    **DISTORTION_COLUMNS,
     "background": Column(redrawn=True),
     "uneven": Column(redrawn=True),
     **CAMERA_COLUMNS,

@@ -12,7 +12,7 @@ from exitwave.config.distributions import Real, bounds, within
 from exitwave.config.exit_waves import ExitWaves
 from exitwave.config.images import RealSpaceImages
 from exitwave.config.monolayers import Monolayers
-from exitwave.config.stem import PLACE_COLUMNS, Scan
+from exitwave.config.stem import DISTORTION_COLUMNS, PLACE_COLUMNS, Scan
 
 LOWEST, HIGHEST = 2.0, 12.0
 """Heights above the topmost atom between which densities are stored [Å]."""
@@ -101,12 +101,7 @@ class Stm(RealSpaceImages):
         "setpoint": Column("1/Å³", redrawn=True),
         "tip_radius": Column("Å", redrawn=True),
         "corrugation": Column("Å", redrawn=True),
-        "jitter": Column("px", redrawn=True),
-        "flyback": Column("px", redrawn=True),
-        "drift_x": Column("Å", redrawn=True),
-        "drift_y": Column("Å", redrawn=True),
-        "skew": Column("°", redrawn=True),
-        "hum": Column("px", redrawn=True),
+        **DISTORTION_COLUMNS,
         "height_noise": Column("Å", redrawn=True),
         "slow_noise": Column("Å", redrawn=True),
         "line_noise": Column("Å", redrawn=True),
@@ -139,7 +134,9 @@ class Stm(RealSpaceImages):
     scan: Scan = Field(Scan(), description="distortions of the scan; labels are distorted alike")
     relief: Relief = Field(Relief(), description="noise and inclination of the height of the tip")
     labels: list[Literal["columns"]] = Field(
-        [], description="columns: list of the topmost atoms: place [px], 1, 1, atomic number"
+        [],
+        description="columns: list of the topmost atoms: place [px], 1, 1, atomic number, an infinite signal-to-noise "
+        "ratio",
     )
     depth: NonNegative = Field(
         0.5, description="atoms up to this far below the topmost one are topmost too, in labels [Å]"

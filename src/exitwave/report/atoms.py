@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.lines import Line2D
 
-from exitwave.benchmark.atoms import TOLERANCE, matched_twice, places_of
+from exitwave.benchmark.atoms import TOLERANCE, judge, places_of
 from exitwave.benchmark.ensemble import Predictions
 from exitwave.benchmark.scoring import metric_of
 from exitwave.report.style import GREEN, ORANGE, SKY, VERMILLION, figure, picture, scale_bar, spread
-from exitwave.training.atoms import AtomsTask, seen_and_faint
+from exitwave.training.atoms import AtomsTask
 
 MOST = 4
 """Images shown at the most."""
@@ -43,8 +43,7 @@ def draw_atoms(predictions: Predictions, path: str | Path, title: str = "") -> N
         for (above, below), place in zip(axes.T, places, strict=True):
             row, truth, mean = rows[place], predictions.truth(place), predictions.mean(place)
             pixel, image = float(row["pixel_size"]), predictions.image(place)
-            found, (true, faint) = places_of(mean, threshold, pixel), seen_and_faint(truth)
-            matched, guessed = matched_twice(found, true, faint, TOLERANCE / pixel)
+            judged = judge(places_of(mean, threshold, pixel), truth, pixel)
             # The middle, pixel by pixel.
             edge = min(len(image), round(SHOWN / pixel))
             first = (len(image) - edge) // 2
@@ -56,10 +55,9 @@ def draw_atoms(predictions: Predictions, path: str | Path, title: str = "") -> N
             below.imshow(np.asarray(mean, np.float32)[part], cmap="magma", vmin=0, vmax=1)
             below.set_title("output of the network", fontsize=8, pad=3)
             scale_bar(above, pixel, image[part].shape, "Å")
-            missed = np.delete(true, matched.true, axis=0)
-            false = np.delete(found, np.concatenate([matched.found, guessed.found]), axis=0)
-            above.plot(*(found[matched.found] - first).T, "+", ms=6, mew=0.9, color=GREEN)
-            above.plot(*(faint - first).T, "o", ms=4, mew=0.8, mfc="none", mec=SKY)
+            missed, false = judged.true[judged.is_missed()], judged.found[judged.is_false()]
+            above.plot(*(judged.found[judged.right.found] - first).T, "+", ms=6, mew=0.9, color=GREEN)
+            above.plot(*(judged.faint - first).T, "o", ms=4, mew=0.8, mfc="none", mec=SKY)
             above.plot(*(missed - first).T, "o", ms=7, mew=1.0, mfc="none", mec=ORANGE)
             above.plot(*(false - first).T, "x", ms=6, mew=1.2, color=VERMILLION)
             scores = metric.of_image(mean, truth, pixel)

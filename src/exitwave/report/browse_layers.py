@@ -268,16 +268,13 @@ def _of_columns(
     mean: NDArray[Any], truth: NDArray[Any], threshold: float, pixel: float, size: tuple[int, int]
 ) -> dict[str, str]:
     """Marks at true and at found columns, and at those that are missed or false."""
-    from exitwave.benchmark.atoms import TOLERANCE, matched_twice, places_of
-    from exitwave.training.atoms import seen_and_faint
+    from exitwave.benchmark.atoms import judge, places_of
 
-    found, (true, faint) = places_of(mean, threshold, pixel), seen_and_faint(truth)
-    matched, guessed = matched_twice(found, true, faint, TOLERANCE / pixel)
-    missed, scale = np.delete(true, matched.true, axis=0), size[0] / mean.shape[-1]
-    false = np.delete(found, np.concatenate([matched.found, guessed.found]), axis=0)
+    judged, scale = judge(places_of(mean, threshold, pixel), truth, pixel), size[0] / mean.shape[-1]
+    missed, false = judged.true[judged.is_missed()], judged.found[judged.is_false()]
     return {
-        "truth": _rings(true, scale, size, SKY),
-        "prediction": _crosses(found, scale, size, GREEN),
+        "truth": _rings(judged.true, scale, size, SKY),
+        "prediction": _crosses(judged.found, scale, size, GREEN),
         "errors": _rings(missed, scale, size, ORANGE, 1.6) + _crosses(false, scale, size, VERMILLION, 1.6),
     }
 
