@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch.nn.functional import avg_pool2d, conv2d, max_pool2d
 
+from exitwave.labels.reflections import LEAST_WEIGHT, STRONG
+
 THRESHOLDS = (0.05, 0.08, 0.11, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8)
 """Least heights of a peak, of which validation finds the best."""
 REACH = 5
@@ -141,24 +143,24 @@ class DiskSums:
         targets: torch.Tensor,
         image: torch.Tensor,
         loss: str,
-        strong: float,
-        allowed: torch.Tensor,
+        gamma: float,
+        all_asked: bool = False,
     ) -> DiskSums:
         """Sums of outputs and targets, see :func:`disk_loss`, and of the images [n, H, W] that disks are found in.
 
-        Peaks are whole pixels here. The direct beam is found always and counts as any other. Disks are asked for where
-        the target is above ``strong``; near pixels ``allowed`` [n, H, W] they may be found or not.
+        Peaks are whole pixels here. The direct beam is found always and counts as any other. With ``all_asked`` there
+        are no weak reflections, which may be found or not: what is of no strong one is false.
         """
         true = targets[:, 0]
-        peaks = local_maxima(image)
-        asked = local_maxima(true) & (true > strong)
-        near_asked = _spread(asked)
-        near_any = near_asked | _spread(allowed)
+        peaks = _local_maxima(image)
+        strong = _local_maxima(true) & (true > 0.9 * STRONG**gamma)
+        near_strong = _spread(strong)
+        near_any = near_strong if all_asked else _spread(true > LEAST_WEIGHT**gamma)
         found = []
         for threshold in THRESHOLDS:
             there = peaks & (image > threshold)
             found.append(
-                torch.stack([(there & near_asked).sum(), (there & ~near_any).sum(), (asked & ~_spread(there)).sum()])
+                torch.stack([(there & near_strong).sum(), (there & ~near_any).sum(), (strong & ~_spread(there)).sum()])
             )
         return cls(len(outputs), disk_loss(outputs, targets, loss).double().sum(), torch.stack(found).double())
 
@@ -179,8 +181,7 @@ class DiskSums:
         }
 
 
-def local_maxima(images: torch.Tensor) -> torch.Tensor:
-    """Pixels [n, H, W] above nothing and none of their neighbours."""
+def _local_maxima(images: torch.Tensor) -> torch.Tensor:
     return (images == max_pool2d(images[:, None], 3, 1, 1)[:, 0]) & (images > 0)
 
 
