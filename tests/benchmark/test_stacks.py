@@ -89,6 +89,9 @@ def test_datasets_of_any_name_are_found_by_key_or_when_alone(tmp_path):
     np.testing.assert_array_equal(found[1].truth, MASKS[1])
     told = refused(tmp_path / "z.h5", hdf5={"masks": "a/y"})
     assert "no array of the name images or image; it has 'a/w' (3 x 40 x 50), 'a/x' (3 x 40 x 50)" in told
+    assert "several arrays of the name images or image" in refused(
+        write(tmp_path / "two.h5", **{"train/images": IMAGES, "test/images": IMAGES, "masks": MASKS})
+    )
     told = refused(tmp_path / "z.h5", hdf5={"images": "a/X", "masks": "a/y"})
     assert "has no array 'a/X'; it has 'a/w' (3 x 40 x 50)" in told
 
@@ -197,9 +200,11 @@ def test_a_published_set_is_scored_by_its_name_alone(downloads, caplog):
     assert [case.name for case in found][1] == "Au_Bal_MedFilt_cutimages_20190726.h5[1]"
     assert {(case.pixel_size, case.columns["convention"]) for case in found} == {(0.2, "outline")}
     np.testing.assert_array_equal(found[2].truth, MASKS[2])
-    assert "pixel size is that of a later paper" in caplog.text
+    assert "the pixel size is not confirmed; a later paper" in caplog.text
     assert len(files(block_of(downloads, published="zenodo_3755011_au"))) == 2
+    caplog.clear()
     found, _ = scored(downloads, published="zenodo_3755011_au", pixel_size=0.25, convention="half")
+    assert "not confirmed" not in caplog.text
     assert {(case.pixel_size, case.columns["convention"]) for case in found} == {(0.25, "half")}
 
 
@@ -236,15 +241,17 @@ def test_every_set_says_where_it_is_from():
         assert isinstance(known, PublishedSet)
         assert name.startswith(("zenodo_", "dryad_"))
         assert name.split("_")[1] in known.doi.lower()
-        # What is taken for granted is said wherever it is not known.
-        assert known.assumed or (known.pixel_size is None and known.convention is None)
+        # No source says what the experts of any of them have marked.
+        assert ("convention" in known.assumed) == (known.convention is not None)
 
 
 def test_the_page_shows_what_is_known_of_every_set():
     page = (Path(__file__).parents[2] / "docs" / "published.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `((?:zenodo|dryad)_[^`]*)` \|(.*)\|$", page, re.MULTILINE)
-    assert [name for name, _ in rows] == list(published_sets())
-    for name, row in rows:
+    assert [name for name, _ in rows] == [*published_sets(), *published_sets()]
+    for name, row in rows[len(rows) // 2 :]:
+        assert [cell.strip() for cell in row.split("|")] == [published_set(name).title, published_set(name).cite]
+    for name, row in rows[: len(rows) // 2]:
         known = published_set(name)
         files, pixel, convention, licence, doi = (cell.strip() for cell in row.split("|"))
         assert files == f"`{known.images.file}`, `{known.masks.file}`"

@@ -22,7 +22,7 @@ from exitwave.benchmark.reading import failures_told
 from exitwave.benchmark.remedies import IN_BENCHMARK
 from exitwave.benchmark.stacks import IMAGES, MASKS, Stack, open_stack, read_names
 from exitwave.config.benchmarks import MicrographBenchmark
-from exitwave.config.published import PublishedFile, PublishedSet, published_set
+from exitwave.config.published import PublishedFile, published_set
 from exitwave.config.yaml_files import sidecar_of
 from exitwave.errors import MicrographError
 from exitwave.training.task import Task
@@ -46,8 +46,8 @@ class Pair:
         [Å]; None where a sidecar may say it.
     convention : str
         What the experts have marked; empty where nobody says so.
-    published : PublishedSet, optional
-        The set that it is.
+    doubts : tuple of str
+        What scores on it have to be read with, one half sentence each.
     """
 
     images: Stack
@@ -55,22 +55,7 @@ class Pair:
     groups: tuple[str, ...] | None
     pixel_size: float | None
     convention: str
-    published: PublishedSet | None
-
-    @property
-    def independent(self) -> bool:
-        """Whether it is known which images are not."""
-        return self.groups is not None or (self.published is not None and self.published.whole)
-
-    def doubts(self) -> list[str]:
-        """What scores on it have to be read with, one half sentence each."""
-        found = list(self.published.assumed) if self.published is not None else []
-        if not self.independent and len(self.images) > 1:
-            found.append(
-                f"nothing says which of the {len(self.images)} images are patches of one micrograph; each counts as "
-                "independent, so that intervals are too narrow"
-            )
-        return found
+    doubts: tuple[str, ...]
 
 
 def is_stacked(block: MicrographBenchmark) -> bool:
@@ -140,7 +125,13 @@ def open_pair(block: MicrographBenchmark) -> Pair:
             "give one as pixel_size, in Å"
         )
     convention = block.convention or (known.convention if known is not None else None) or ""
-    return Pair(images, masks, groups, pixel_size, convention, known)
+    doubts = [] if known is None else [told for key, told in known.assumed.items() if not getattr(block, key, None)]
+    if groups is None and len(images) > 1 and not (known is not None and known.whole):
+        doubts.append(
+            f"nothing says which of the {len(images)} images are patches of one micrograph; each counts as "
+            "independent, so that intervals are too narrow"
+        )
+    return Pair(images, masks, groups, pixel_size, convention, tuple(doubts))
 
 
 @dataclass
@@ -201,9 +192,9 @@ def stacked_cases(block: MicrographBenchmark, task: Task) -> StackedMicrographs:
         As of :func:`open_pair`, and if a checksum is not that published.
     """
     pair = open_pair(block)
-    for doubt in pair.doubts():
+    for doubt in pair.doubts:
         log.warning("%s: %s", block.published or pair.images.path, doubt)
-    known = pair.published
+    known = None if block.published is None else published_set(block.published)
     images = checked_digest(pair.images.path, None if known is None else known.images)
     masks = images
     if pair.masks.path != pair.images.path:
@@ -219,7 +210,6 @@ def checked_digest(path: Path, known: PublishedFile | None) -> str:
     MicrographError
         If it, or the MD5, is not the one that was published.
     """
-
     found = {}
     for algorithm in ("sha256", "md5"):
         expected = None if known is None else getattr(known, algorithm)

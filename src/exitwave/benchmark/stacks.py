@@ -167,7 +167,10 @@ def _chosen(path: Path, shapes: dict[str, tuple[int, ...]], key: str | None, nam
         if len(candidates) == 1:
             return candidates[0]
     several = "several arrays" if called else "no array"
-    raise MicrographError(f"{path} has {several} of the name {' or '.join(names)}; {held}; say which is meant")
+    raise MicrographError(
+        f"{path} has {several} of the name {' or '.join(names)}; {held}; allowed: one, or "
+        "in a benchmark the one that its hdf5 names"
+    )
 
 
 def _laid_out(path: Path, key: str, shape: tuple[int, ...], classes: Sequence[int]) -> Stack:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 
 import yaml
 from pydantic import Field, TypeAdapter
@@ -36,7 +37,9 @@ class PublishedSet(Block):
         None, description="what the experts have marked; none where nobody has looked"
     )
     whole: bool = Field(False, description="whether each image is a whole micrograph, not one of several patches of it")
-    assumed: tuple[str, ...] = Field((), description="what is not confirmed by a source, one sentence each")
+    assumed: dict[Literal["files", "pixel_size", "convention"], str] = Field(
+        {}, description="what no source confirms, and what it is taken from; one sentence each"
+    )
 
 
 @cache

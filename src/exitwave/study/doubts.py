@@ -144,7 +144,7 @@ def doubtful_stacks(study: Study) -> list[str]:
         f"benchmarks.{benchmark.name}: {doubt}"
         for benchmark in study.stage("benchmarks")
         if isinstance(benchmark.block, MicrographBenchmark) and is_stacked(benchmark.block)
-        for doubt in open_pair(benchmark.block).doubts()
+        for doubt in open_pair(benchmark.block).doubts
     ]
 
 
