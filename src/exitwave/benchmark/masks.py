@@ -42,31 +42,49 @@ def read_mask(path: str | PurePath, image_path: PurePath, shape: tuple[int, ...]
             f"mask {path} is {page.size} px, but its micrograph {image_path} is {shape[0]} x {shape[1]} px; "
             "allowed: the same shape"
         )
-    channels = guarded(path, lambda: _channels(page))
+    return binary(guarded(path, lambda: _channels(page)), str(path))
+
+
+def binary(channels: Mapping[str, NDArray[Any]], which: str) -> NDArray[np.bool_]:
+    """The mask that channels hold: those that vary have two values, and mark the same pixels.
+
+    Parameters
+    ----------
+    channels : mapping of array [H, W]
+        By what is said of them.
+    which : str
+        Name of the mask, for errors.
+
+    Raises
+    ------
+    MicrographError
+        If they are not binary, or not one mask.
+    """
     for values in channels.values():
         if values.dtype.kind not in "buif":
-            raise MicrographError(f"mask {path} has values of type {values.dtype}; allowed: real numbers")
+            raise MicrographError(f"mask {which} has values of type {values.dtype}; allowed: real numbers")
         if not np.isfinite(values).all():
             raise MicrographError(
-                f"mask {path} has {np.count_nonzero(~np.isfinite(values))} pixels that are NaN or infinite; "
+                f"mask {which} has {np.count_nonzero(~np.isfinite(values))} pixels that are NaN or infinite; "
                 "allowed: none"
             )
     levels = {name: np.unique(values) for name, values in channels.items()}
     varying = [name for name, found in levels.items() if found.size > 1]
     if not varying:
-        return _constant_mask({name: float(found[0]) for name, found in levels.items()}, path, shape)
+        shape = next(iter(channels.values())).shape
+        return _constant_mask({name: float(found[0]) for name, found in levels.items()}, which, shape)
     for name in varying:
         if (found := levels[name]).size > 2:
             listed = ", ".join(f"{v:g}" for v in found[:6]) + (", ..." if found.size > 6 else "")
             raise MicrographError(
-                f"mask {path} has {found.size} different values ({listed}); allowed: two, such as 0 and 1 or 0 and 255"
+                f"mask {which} has {found.size} different values ({listed}); allowed: two, such as 0 and 1 or 0 and 255"
             )
     marks = {name: np.asarray(channels[name] == levels[name][1]) for name in varying}
     first = varying[0]
     for name in varying[1:]:
         if not np.array_equal(marks[name], marks[first]):
             raise MicrographError(
-                f"mask {path} is another one by its {name} than by its {first}; allowed: one mask, of higher values, "
+                f"mask {which} is another one by its {name} than by its {first}; allowed: one mask, of higher values, "
                 "brighter and opaque where there are particles"
             )
     return marks[first]
@@ -96,13 +114,13 @@ def _are_numbers(pixels: NDArray[Any]) -> bool:
     return len(values) > 2 and values[0] == 0 and not smoothed
 
 
-def _constant_mask(values: Mapping[str, float], path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _constant_mask(values: Mapping[str, float], which: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Mask of one value everywhere: all or nothing is particle."""
     colours = {value for name, value in values.items() if name != "transparency"}
     if colours == {0.0} or (colours and colours <= {1.0, 255.0, 65535.0}):
         return np.full(shape, colours != {0.0})
     raise MicrographError(
-        f"mask {path} has one value ({', '.join(f'{v:g}' for v in sorted(colours))}); allowed: two, such as 0 and 1, "
+        f"mask {which} has one value ({', '.join(f'{v:g}' for v in sorted(colours))}); allowed: two, such as 0 and 1, "
         "or 0, 1 or 255 everywhere"
     )
 

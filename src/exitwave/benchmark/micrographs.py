@@ -1,4 +1,4 @@
-"""Folders of micrographs with expert masks that make a benchmark."""
+"""Micrographs with expert masks that make a benchmark: folders of them, and stacks in HDF5."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from exitwave.benchmark.cases import Case, N, check_pixel_sizes, datasets_learned
+from exitwave.benchmark.cases import Case, Cases, N, check_pixel_sizes, datasets_learned
 from exitwave.benchmark.named import check_named, files_of_named, gives_masks
 from exitwave.benchmark.pages import PICTURE_SUFFIXES
 from exitwave.benchmark.readers import Micrograph, read_micrograph
-from exitwave.config.benchmarks import Convention, MicrographBenchmark
+from exitwave.benchmark.stacked import is_stacked, open_pair, stack_files, stacked_cases
+from exitwave.config.benchmarks import Convention, Hdf5, MicrographBenchmark
 from exitwave.config.graph import Node
 from exitwave.config.images import DRAWN, Listed, MicrographFields
 from exitwave.config.models import DEFAULT_AIM, Network, Regression, Segmentation
@@ -69,32 +70,76 @@ def check(node: Node) -> None:
                 f"trainings: found '{training.name}', whose model is of kind {model.kind}; allowed: trainings that "
                 "segment or measure the thickness, since masks are what the experts have drawn"
             )
+    found = _found_in_stack(block) if is_stacked(block) else _found_in_folder(block)
+    if "" in found.conventions:
+        for training in node.upstream["trainings"]:
+            if isinstance(training.source("model").block, Regression):
+                raise ConfigError(
+                    f"convention: '{training.name}' measures the thickness, and {found.told} does not say for every "
+                    "image what its expert has marked; needed: outline or half, here or in its column convention"
+                )
+    check_named(block.networks, found.conventions, {training.name for training in node.upstream["trainings"]})
+    seen = {
+        os.path.realpath(listed.image) for training in node.upstream["trainings"] for listed in trained_on(training)
+    }
+    for name, path in found.images.items():
+        if os.path.realpath(path) in seen:
+            raise ConfigError(
+                f"path: {name} of {found.told} is a micrograph that a network has been trained on; allowed: those that "
+                "were kept back, which split: test singles out"
+            )
+    if not block.any_pixel_size:
+        check_pixel_sizes(found.pixel_sizes, node.upstream["trainings"])
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is known of the micrographs of a benchmark before one is read.
+
+    Attributes
+    ----------
+    told : str
+        What says it.
+    conventions : set of str
+        Of its images; empty where it is not said.
+    images : mapping of path
+        Files by name.
+    pixel_sizes : mapping of float
+        [Å], those that are known, by what is to be said of them.
+    """
+
+    told: str
+    conventions: set[str]
+    images: Mapping[str, Path]
+    pixel_sizes: Mapping[str, float]
+
+
+def _found_in_folder(block: MicrographBenchmark) -> _Found:
+    if block.hdf5 != Hdf5():
+        raise ConfigError(f"hdf5: found with the path {block.path}, which is no file; allowed: with a file of HDF5")
     try:
         index = check_benchmark_folder(block.path, block.pixel_size, block.split)
     except ConfigError as error:
         raise ConfigError(f"path: {error}") from error
-    conventions = {block.convention or str(told) for told in index["convention"]}
-    if "" in conventions:
-        for training in node.upstream["trainings"]:
-            if isinstance(training.source("model").block, Regression):
-                raise ConfigError(
-                    f"convention: '{training.name}' measures the thickness, and index.csv does not say for every image "
-                    "what its expert has marked; needed: outline or half, here or in its column convention"
-                )
-    check_named(block.networks, conventions, {training.name for training in node.upstream["trainings"]})
-    seen = {
-        os.path.realpath(listed.image) for training in node.upstream["trainings"] for listed in trained_on(training)
-    }
-    for name in index["image"].dropna():
-        if os.path.realpath(Path(block.path) / name) in seen:
-            raise ConfigError(
-                f"path: {name} of index.csv is a micrograph that a network has been trained on; allowed: those that "
-                "were kept back, which split: test singles out"
-            )
-    if not block.any_pixel_size:
-        known = index[index["pixel_size"].notna()]
-        sizes = {f"path: {row['image']} of index.csv": float(row["pixel_size"]) for _, row in known.iterrows()}
-        check_pixel_sizes(sizes, node.upstream["trainings"])
+    known = index[index["pixel_size"].notna()]
+    return _Found(
+        "index.csv",
+        {block.convention or str(told) for told in index["convention"]},
+        {name: Path(block.path) / name for name in index["image"].dropna()},
+        {f"path: {row['image']} of index.csv": float(row["pixel_size"]) for _, row in known.iterrows()},
+    )
+
+
+def _found_in_stack(block: MicrographBenchmark) -> _Found:
+    if block.split is not None:
+        raise ConfigError("split: found with a file of HDF5; allowed: with a folder that has an index.csv")
+    try:
+        pair = open_pair(block)
+    except MicrographError as error:
+        raise ConfigError(f"path: {error}") from error
+    path, told = pair.images.path, block.published or str(block.path)
+    sizes = {} if pair.pixel_size is None else {f"path: {path.name}": pair.pixel_size}
+    return _Found(told, {pair.convention}, {path.name: path}, sizes)
 
 
 def trained_on(training: Node) -> Iterator[Listed]:
@@ -117,16 +162,22 @@ def aim(trainings: Sequence[Node]) -> dict[str, Any]:
 
 def files(block: MicrographBenchmark) -> list[str]:
     """Index, images, masks and sidecars that are there."""
+    networks = [file for where in block.networks.values() for file in files_of_named(where)]
+    if is_stacked(block):
+        images, masks = stack_files(block)
+        there = [file for file in (images, masks, sidecar_of(images), *networks) if os.path.exists(file)]
+        return list(dict.fromkeys(map(str, there)))
     folder = Path(block.path)
     index = check_benchmark_folder(folder, block.pixel_size, block.split)
     named = [folder / name for column in ("image", "mask") for name in index[column] if isinstance(name, str)]
-    named += [file for where in block.networks.values() for file in files_of_named(where)]
     beside = [sidecar_of(folder / name) for name in index["image"] if isinstance(name, str)]
-    return [str(folder / "index.csv"), *(str(file) for file in [*named, *beside] if os.path.exists(file))]
+    return [str(folder / "index.csv"), *(str(file) for file in [*named, *networks, *beside] if os.path.exists(file))]
 
 
-def cases(block: MicrographBenchmark, model: Network, manifests: Sequence[Path]) -> Micrographs:
-    """Micrographs of the folder that have a mask."""
+def cases(block: MicrographBenchmark, model: Network, manifests: Sequence[Path]) -> Cases:
+    """Micrographs that have a mask."""
+    if is_stacked(block):
+        return stacked_cases(block, task_of(model, {}))
     micrographs, skipped = read_benchmark(block.path, block.pixel_size, block.split)
     if block.convention is not None:
         micrographs = [replace(found, convention=block.convention) for found in micrographs]

@@ -17,6 +17,7 @@ from exitwave.benchmark.claims import CHECKS, check_claim, check_images
 from exitwave.benchmark.mrc import read_mrc
 from exitwave.benchmark.reading import failures_told
 from exitwave.benchmark.remedies import Remedies
+from exitwave.benchmark.stacks import IMAGES, Stack, open_stack
 from exitwave.benchmark.tiff import TiffFacts, tiff_facts, tiff_plane
 from exitwave.benchmark.units import NO_UNITS, length_of
 from exitwave.errors import MicrographError
@@ -44,6 +45,9 @@ PICTURE_FORMATS = ("PNG", "JPEG", "BMP")
 
 SUFFIXES = frozenset({*MICROSCOPE_READERS, *PICTURE_SUFFIXES, ".mrc", ".npy"})
 """Of all files that can be read."""
+
+STACK_SUFFIX = ".h5"
+"""Of files that are read too, but never looked for in folders: most of this name hold scans."""
 
 PLAIN = ("1", "L", "LA", "RGB", "RGBA", "I", "F", "P")
 """Modes of Pillow whose values are taken as they are."""
@@ -138,8 +142,11 @@ def pages_of(path: Path) -> list[Page]:
             raise MicrographError(f"{path} is a folder; allowed: a file")
         if not path.is_file():
             raise MicrographError(f"{path} does not exist")
+        if suffix == STACK_SUFFIX:
+            return stack_pages(open_stack(path, None, IMAGES))
         if suffix not in SUFFIXES:
-            raise MicrographError(f"{path} has the unknown format '{suffix}'; allowed: {', '.join(sorted(SUFFIXES))}")
+            allowed = ", ".join(sorted({*SUFFIXES, STACK_SUFFIX}))
+            raise MicrographError(f"{path} has the unknown format '{suffix}'; allowed: {allowed}")
         if suffix in PICTURE_SUFFIXES:
             return _read_picture(path)
         if suffix == ".mrc":
@@ -149,6 +156,11 @@ def pages_of(path: Path) -> list[Page]:
         return _read_microscope_file(path, MICROSCOPE_READERS[suffix])
 
     return guarded(path, found)
+
+
+def stack_pages(stack: Stack) -> list[Page]:
+    """The images of a stack, each read when it is asked for."""
+    return [Page(partial(stack.read, place), stack.shape[1:]) for place in range(len(stack))]
 
 
 def guarded(path: Path, reader: Callable[[], T]) -> T:

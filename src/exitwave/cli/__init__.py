@@ -42,7 +42,7 @@ def show(
     from exitwave.config.structures import Structures
     from exitwave.report.figures import plan_of_report
     from exitwave.structures.kinds import crystals_told
-    from exitwave.study.doubts import doubts, scored_on_matched
+    from exitwave.study.doubts import doubtful_stacks, doubts, scored_on_matched
     from exitwave.study.link import load_study
     from exitwave.study.plan import plan
     from exitwave.study.sharding import sharding_doubts, shardings
@@ -78,7 +78,7 @@ def show(
     for one in shardings(study):
         text = f"{one.name}: shard_size {one.size}, {one.told(one.size)}; proposed: {one.proposed}"
         console.print(text, markup=False, highlight=False)
-    for doubt in [*doubts(study), *scored_on_matched(study), *sharding_doubts(study)]:
+    for doubt in [*doubts(study), *scored_on_matched(study), *doubtful_stacks(study), *sharding_doubts(study)]:
         typer.echo(f"warning: {doubt}", err=True)
 
 

@@ -153,6 +153,23 @@ class DatacubeBenchmark(BrokenDown):
         return self
 
 
+class Hdf5(Block):
+    """Where images and masks lie in files of HDF5."""
+
+    images: str | None = Field(
+        None, description="dataset of the images; none: the one named images or image, or the only one there is"
+    )
+    mask_file: PurePath | None = Field(None, description="file of the masks; none: that of the images")
+    masks: str | None = Field(
+        None, description="dataset of the masks; none: the one named maps, masks or labels, or the only one there is"
+    )
+    groups: str | None = Field(
+        None,
+        description="dataset, in the file of the images, of one value for each image, the same for images that are not "
+        "independent, such as patches of one micrograph; none: each image counts as independent",
+    )
+
+
 class MicrographBenchmark(Benchmark):
     """Real micrographs with expert masks."""
 
@@ -160,9 +177,15 @@ class MicrographBenchmark(Benchmark):
     kind: Literal["micrographs"]
     path: PurePath = Field(
         description="folder with an index.csv of the columns image, mask, and optionally pixel_size [Å], page, of "
-        "files of several images, group, of images that are not independent, and convention; relative to the working "
-        "directory"
+        "files of several images, group, of images that are not independent, and convention; or a file of HDF5 that "
+        "holds a stack of images; or, of a published set, the folder of its files; relative to the working directory"
     )
+    published: str | None = Field(
+        None,
+        description="published set that is scored, of those in docs/published.md, such as zenodo_3755011_au: files, "
+        "pixel size and convention are known then",
+    )
+    hdf5: Hdf5 = Field(Hdf5(), description="where images and masks lie, if path is a file of HDF5")
     networks: dict[str, str] = Field(
         {},
         description="further networks that are scored, which no training of the study makes, by the name that they "
@@ -185,6 +208,12 @@ class MicrographBenchmark(Benchmark):
     symmetry_average: bool = Field(
         False, description="average the prediction over the eight quarter turns and flips of each tile"
     )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.published is not None and (self.hdf5 != Hdf5() or self.split is not None):
+            raise ValueError("found published with hdf5 or split; allowed: published alone, which says where all is")
+        return self
 
 
 class LatticeBenchmark(Benchmark):

@@ -1,4 +1,4 @@
-"""What is allowed but is hardly meant, or should be said: values of another unit, scores on images seen before."""
+"""What is allowed but is hardly meant, or should be said with a score."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from exitwave.benchmark.cases import datasets_learned
 from exitwave.benchmark.kinds import cases_of
+from exitwave.benchmark.stacked import is_stacked, open_pair
 from exitwave.config.benchmarks import MicrographBenchmark
 from exitwave.config.block import Block
 from exitwave.config.datasets import Dataset
@@ -135,6 +136,16 @@ def scored_on_matched(study: Study) -> list[str]:
                         "back (split: test in the index.csv of match)"
                     ] = None
     return list(told)
+
+
+def doubtful_stacks(study: Study) -> list[str]:
+    """A sentence for each thing that is not known of a stack of micrographs that is scored."""
+    return [
+        f"benchmarks.{benchmark.name}: {doubt}"
+        for benchmark in study.stage("benchmarks")
+        if isinstance(benchmark.block, MicrographBenchmark) and is_stacked(benchmark.block)
+        for doubt in open_pair(benchmark.block).doubts
+    ]
 
 
 def _in_words(value: float, scale: _Scale) -> str:

@@ -14,6 +14,7 @@ from exitwave.benchmark.kinds import cases_of
 from exitwave.benchmark.known_lattices import check_lattice_folder
 from exitwave.benchmark.micrographs import check_benchmark_folder
 from exitwave.benchmark.scans import open_scan
+from exitwave.benchmark.stacked import is_stacked, open_pair
 from exitwave.config.benchmarks import (
     Benchmark,
     DatacubeBenchmark,
@@ -26,7 +27,7 @@ from exitwave.config.datasets import Dataset
 from exitwave.config.images import Images
 from exitwave.config.models import Classifier, Network
 from exitwave.config.trainings import Training
-from exitwave.errors import ScanError
+from exitwave.errors import MicrographError, ScanError
 from exitwave.images.kinds import simulation_of
 from exitwave.items import BYTES_OF_A_ROW
 from exitwave.study.member import Member, Study, pool_size
@@ -280,7 +281,10 @@ def _pixels_scored(benchmark: Member, images: Images) -> tuple[float, float]:
         pixels = sum(_pixels_of(path) * (size / images.pixel()[0]) ** 2 for path, size in _lattices(block, images))
         return pixels, pixels
     assert isinstance(block, MicrographBenchmark)
-    pixels = sum(_pixels_of(path) * (size / images.pixel()[0]) ** 2 for path, size in _micrographs(block, images))
+    if is_stacked(block):
+        pixels = _pixels_of_stack(block, images)
+    else:
+        pixels = sum(_pixels_of(path) * (size / images.pixel()[0]) ** 2 for path, size in _micrographs(block, images))
     return pixels, pixels * (8 if block.symmetry_average else 1) / (1 - block.overlap) ** 2
 
 
@@ -291,6 +295,15 @@ def _pixels_of_scan(block: DatacubeBenchmark) -> float:
     except ScanError:
         return 0.0
     return min(block.size, rows * columns) * height * width / block.binning**2
+
+
+def _pixels_of_stack(block: MicrographBenchmark, images: Images) -> float:
+    """Pixels of all its images, once they are those of the network; none of a file that is no longer there."""
+    try:
+        pair = open_pair(block)
+    except MicrographError:
+        return 0.0
+    return math.prod(pair.images.shape) * ((pair.pixel_size or images.pixel()[0]) / images.pixel()[0]) ** 2
 
 
 def _micrographs(block: MicrographBenchmark, images: Images) -> Iterator[tuple[Path, float]]:
