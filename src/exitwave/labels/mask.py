@@ -85,4 +85,4 @@ def signed_distance(mask: NDArray[np.bool_], pixel_size: float) -> NDArray[np.fl
     if mask.all() or not mask.any():
         return np.where(mask, -1e-4, 1e-4) * pixel_size
     away = np.where(mask, distance_transform_edt(mask), distance_transform_edt(~mask)) - 0.5
-    return np.where(mask, -away, away) * pixel_size
+    return np.asarray(np.where(mask, -away, away) * pixel_size)

@@ -176,7 +176,7 @@ def train(
             group["lr"] = learning_rate
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch,)))
         loss_sum, done = 0.0, 0
-        told = begun = time.perf_counter()
+        said = begun = time.perf_counter()
         network.train()
         with _seeded(seed, epoch):
             order = _shuffled_batches(len(training.names), model.batch_size, rng)
@@ -188,8 +188,8 @@ def train(
                 loss_sum += len(places) * loss
                 steps += 1
                 done += len(places)
-                if (now := time.perf_counter()) - told >= TOLD_EVERY and done < len(training.names):
-                    told, left = now, (now - begun) / done * (len(training.names) - done)
+                if (now := time.perf_counter()) - said >= TOLD_EVERY and done < len(training.names):
+                    said, left = now, (now - begun) / done * (len(training.names) - done)
                     progress(
                         f"epoch {epoch}/{model.epochs}: {done} of {len(training.names)} images, training loss "
                         f"{loss_sum / done:.4f}, validation in about {left:.0f} s"
