@@ -105,7 +105,7 @@ networks: $(STAMP)  ## survey the networks of timm and segmentation-models-pytor
 lock:  ## resolve pyproject.toml into envs/requirements.lock (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv" >&2; exit 1; }
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-emit-find-links --extra dev --custom-compile-command "make lock" $(UPGRADE) pyproject.toml \
+	  --no-emit-find-links --extra dev --extra tensorboard --custom-compile-command "make lock" $(UPGRADE) pyproject.toml \
 	  -o envs/requirements.lock
 	$(MAKE) docs-keys
 

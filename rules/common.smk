@@ -143,7 +143,7 @@ def benchmark_of(wildcards):
 
 
 def resources_of_training(wildcards, input):
-    """Device, precision and threads. Takes ``input`` so that Snakemake does not rerun for a change of them."""
+    """How it runs. Takes ``input`` so that Snakemake does not rerun for a change of them."""
     return plain(how_to_train(training_of(wildcards)))
 
 

@@ -22,4 +22,5 @@ with job(f"{snakemake.wildcards.training} seed {snakemake.wildcards.seed}", snak
         Path(snakemake.output.weights).parent,
         {key: ImagesSource(images.block, images.seed, folders) for key, (images, folders) in streams.items()},
         next(map(Path, snakemake.input.start), None),
+        Path(snakemake.log[0]).with_suffix(""),
     )

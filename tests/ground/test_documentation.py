@@ -252,7 +252,7 @@ def wrong(words: list[str]) -> str:
         case "python" | "python3":
             if arguments[0] == "-m" and importlib.util.find_spec(arguments[1]) is None:
                 return f"there is no module {arguments[1]}"
-        case "pip" | "git" | "cd" | "cp" | "source":
+        case "pip" | "git" | "cd" | "cp" | "source" | "tensorboard":
             pass
         case _:
             return f"the tests of the documentation do not know '{program}'"

@@ -193,3 +193,15 @@ def test_scores_repeat_themselves(jobs, learned, tmp_path):
     score_network(*described, [learned.manifest], weights, "gold", 0, 1, path)
     assert path.read_bytes() == learned.scores[0].read_bytes()
     assert table_path(path).read_bytes() == table_path(learned.scores[0]).read_bytes()
+
+
+def test_a_job_that_is_asked_to_writes_event_files_and_the_same_network(jobs, learned, tmp_path):
+    pytest.importorskip("tensorboard")
+    description = jobs.describe("trainings").with_values(tensorboard=True)
+    blocks = jobs.describe("datasets"), jobs.describe("models")
+    train_network(description, *blocks, learned.manifest, 0, tmp_path / "seed-0", events=tmp_path / "logs")
+    assert len(list((tmp_path / "logs").glob("events.out.tfevents.*"))) == 1
+    weights = [folder / "weights.safetensors" for folder in (tmp_path / "seed-0", learned.networks[0])]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    train_network(description, *blocks, learned.manifest, 0, tmp_path / "again")
+    assert not list((tmp_path / "again").glob("events*"))

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import exitwave.training.loop as loop
 from exitwave.config.models import Segmentation
 from exitwave.errors import ConfigError, TrainingError
 from exitwave.hardware import resolve_device, resolve_precision
+from exitwave.labels.mask import signed_distance
 from exitwave.training.architectures import build_network
 from exitwave.training.checkpoint import load_checkpoint, save_checkpoint
 from exitwave.training.examples import HeldExamples, MadeExamples
@@ -157,6 +160,34 @@ def test_no_step_has_gradients_longer_than_the_clip(data, tmp_path, monkeypatch)
     norms.clear()
     run(data, tiny(epochs=1, gradient_clip=free / 10), tmp_path / "cut")
     assert max(norms) == pytest.approx(free / 10, rel=1e-3)
+
+
+def with_distances(data):
+    """The same images with distances to the outlines of their masks [nm], of pixels of 0.8 Å."""
+    each = [np.stack([signed_distance(mask, 0.08) for mask in masks]).astype(np.float16) for _, masks in data]
+    return [(images, distances) for (images, _), distances in zip(data, each, strict=True)]
+
+
+def test_the_boundary_loss_is_learned_with_turned_images_and_the_same_after_a_kill(data, tmp_path):
+    model = tiny(epochs=12, learning_rate=3e-3, boundary_weight=1, dice_weight=0)
+    undisturbed, _ = run(with_distances(data), model, tmp_path / "a")
+    assert undisturbed.history.validation_f1.max() > 0.9
+    assert (undisturbed.history.validation_loss > 0).all()
+    with pytest.raises(Killed):
+        run(with_distances(data), model, tmp_path / "b", progress=killing_after(2))
+    continued, _ = run(with_distances(data), model, tmp_path / "b")
+    assert_same(undisturbed, continued)
+
+
+def test_a_long_epoch_says_how_far_it_is(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "TOLD_EVERY", 0.0)
+    _, lines = run(data, tiny(epochs=2), tmp_path)
+    told = [line.split(", training")[0] for line in lines]
+    # Ten images in batches of four: of the last batch of an epoch its own line tells.
+    assert told[:2] + told[3:5] == [f"epoch {epoch}/2: {done} of 10 images" for epoch in (1, 2) for done in (4, 7)]
+    assert [line.startswith(f"epoch {epoch}/2: training loss") for epoch, line in ((1, lines[2]), (2, lines[5]))]
+    assert len(lines) == 6
+    assert re.fullmatch(r"epoch 1/2: 4 of 10 images, training loss \d\.\d+, validation in about \d+ s", lines[0])
 
 
 def redrawn(data, epoch):

@@ -66,6 +66,7 @@ def test_other_resources_make_nothing_run(workflow):
         trainings__sharp__threads=2,
         trainings__sharp__device="auto",
         trainings__sharp__precision="auto",
+        trainings__sharp__tensorboard=True,
         benchmarks__held_out__threads=2,
     )
     assert workflow.planned() == {}

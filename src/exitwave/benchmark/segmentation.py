@@ -32,6 +32,7 @@ from exitwave.training.task import Task
 
 if TYPE_CHECKING:
     from exitwave.training.networks import LoadedNetwork
+    from exitwave.training.segmentation import SegmentationTask
 
 HARD_COUNTS = ("tp", "fp", "fn", "tn")
 SOFT_COUNTS = ("soft_tp", "soft_fp", "soft_fn", "soft_tn")
@@ -133,9 +134,9 @@ def axes(name: str, values: NDArray[Any], pixel_size: float) -> tuple[Axis, ...]
     return lateral(pixel_size)
 
 
-def truths(task: Task, arrays: Mapping[str, Any], rows: pd.DataFrame) -> Sequence[Any] | NDArray[Any]:
+def truths(task: SegmentationTask, arrays: Mapping[str, Any], rows: pd.DataFrame) -> Sequence[Any] | NDArray[Any]:
     """Masks that networks learn."""
-    return task.targets(arrays, rows)
+    return task.masks(arrays)
 
 
 def threshold(network: LoadedNetwork | None, block: Benchmark) -> float:

@@ -215,6 +215,11 @@ class Segmentation(PixelNetwork):
     focal_gamma: Annotated[float, Field(ge=1)] = Field(
         2.0, description="how much less: by the probability of being wrong to this power"
     )
+    boundary_weight: NonNegative = Field(
+        0.0,
+        description="weight of the boundary loss in the loss: wrong pixels count by their distance to the outline of "
+        "the mask [nm]",
+    )
 
     @model_validator(mode="after")
     def _some_loss(self) -> Segmentation:

@@ -14,7 +14,7 @@ from exitwave.config.block import Block, Whole
 class Training(Block):
     """A model trained on a dataset, several times over."""
 
-    COUNTS = frozenset({"seeds", "device", "precision", "threads"})
+    COUNTS = frozenset({"seeds", "device", "precision", "threads", "tensorboard"})
     MADE_FROM = {"datasets": "datasets", "model": "models", "start_from": "trainings"}
     LAPTOP = {"seeds": 2}
     datasets: str = Field(description="datasets block")
@@ -38,6 +38,11 @@ class Training(Block):
         "auto", description="arithmetic; auto: bf16 where the processor has it in hardware"
     )
     threads: Whole = Field(1, ge=1, description="processor cores for one network")
+    tensorboard: bool = Field(
+        False,
+        description="whether losses, scores and some predictions of every network are also written for TensorBoard "
+        "while it is trained, to results/logs/trainings",
+    )
 
     def may_be_files(self) -> list[str]:
         """Weights that the networks start from, unless it is a block of the study that they are named after."""

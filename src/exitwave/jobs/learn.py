@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +33,7 @@ from exitwave.training.streaming import ImagesSource, Stream
 from exitwave.training.task import HELD_BYTES, Task
 
 if TYPE_CHECKING:
+    from exitwave.training.event_files import Watch
     from exitwave.training.examples import Examples
     from exitwave.training.networks import LoadedNetwork
 
@@ -121,6 +123,7 @@ def train_network(
     folder: Path,
     streams: Mapping[str, ImagesSource] | None = None,
     start: Path | None = None,
+    events: Path | None = None,
 ) -> None:
     """Train one network of a training; an interrupted one goes on where it stopped.
 
@@ -142,11 +145,16 @@ def train_network(
         For streaming: what the images of each images block are drawn from, by its identity.
     start : path, optional
         Weights of the network that it starts from.
+    events : path, optional
+        Folder for the event files of TensorBoard, if the block of the training asks for them.
     """
+    from exitwave.training.event_files import check_tensorboard, watched
     from exitwave.training.loop import DivergenceError, history_table, train
     from exitwave.training.networks import load_network, save_network
 
     data_block, training = dataset.of(Dataset), description.of(Training)
+    if training.tensorboard:
+        check_tensorboard()
     folder.mkdir(parents=True, exist_ok=True)
     # The columns alone that are needed: a manifest has as many rows as there are images, and a hundred columns.
     columns = COLUMNS | {*model.of(Network).columns()}
@@ -191,19 +199,24 @@ def train_network(
             before = load_network(start)
             _tell_differences(before, task, pixel_size)
             initial = before.module.state_dict()
-        result = train(
-            examples["train"],
-            examples["validation"],
-            task,
-            seed=draws,
-            device=training.device,
-            precision=training.precision,
-            threads=training.threads,
-            checkpoint=checkpoint,
-            redraw=redraw,
-            initial=initial,
-            progress=log.info,
-        )
+        watching: AbstractContextManager[Watch | None] = nullcontext()
+        if training.tensorboard and events is not None:
+            watching = watched(events, task, examples["validation"])
+        with watching as watch:
+            result = train(
+                examples["train"],
+                examples["validation"],
+                task,
+                seed=draws,
+                device=training.device,
+                precision=training.precision,
+                threads=training.threads,
+                checkpoint=checkpoint,
+                redraw=redraw,
+                initial=initial,
+                progress=log.info,
+                watch=watch,
+            )
         network, history = result.network, result.history
         info |= {"best_epoch": result.best_epoch}
         if result.best_epoch:

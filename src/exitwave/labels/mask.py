@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from exitwave.config.images import DRAWN, PARTICLE_FIELDS
 from exitwave.config.models import MaskTarget
@@ -62,3 +63,26 @@ def target_mask(target: MaskTarget, arrays: Mapping[str, NDArray[Any]]) -> NDArr
     values = thickness if target.by == "thickness" else np.asarray(arrays[target.by], np.float32)[None]
     least = np.maximum(np.float32(target.least), np.float32(target.fraction) * largest)
     return np.asarray(((values >= least[:, None, None]) & (thickness > 0)).any(axis=0))
+
+
+def signed_distance(mask: NDArray[np.bool_], pixel_size: float) -> NDArray[np.float64]:
+    """Distance of every pixel to the outline of a mask: negative inside, positive outside, and nowhere 0.
+
+    The outline runs halfway between neighbouring pixels of which one is inside, so that both are half a pixel off. The
+    edge of the image is no outline.
+
+    Parameters
+    ----------
+    mask : bool array [H, W]
+    pixel_size : float
+        In any unit of length, which is that of the distances.
+
+    Returns
+    -------
+    float64 array [H, W]
+        Of a mask that is all or nothing, and has no outline, the sign alone: values of no account, 1e-4 pixels.
+    """
+    if mask.all() or not mask.any():
+        return np.where(mask, -1e-4, 1e-4) * pixel_size
+    away = np.where(mask, distance_transform_edt(mask), distance_transform_edt(~mask)) - 0.5
+    return np.asarray(np.where(mask, -away, away) * pixel_size)

@@ -21,6 +21,7 @@ from exitwave.study.member import Member, Study
 from exitwave.study.plan import SIMULATION
 from exitwave.training import kinds as task_kinds
 from exitwave.training.disks import check_size
+from exitwave.training.event_files import check_tensorboard
 from exitwave.training.known import check_network
 from exitwave.training.pixels import check_edges
 from exitwave.training.record import read_record
@@ -105,6 +106,8 @@ def _check_training(member: Member) -> None:
             check_size(model, images[0].of(Images).size)
     except ExitwaveError as error:
         raise ConfigError(f"model: {error}") from error
+    if member.of(Training).tensorboard:
+        check_tensorboard()
     if member.of(Training).streaming:
         check_streaming(dataset.of(Dataset))
         if real := [images.name for images in dataset.upstream["images"] if not images.upstream]:

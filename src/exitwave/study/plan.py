@@ -136,9 +136,9 @@ def _seconds_of_dataset(dataset: Member) -> float:
 
 
 def how_to_train(training: Member) -> dict[str, Any]:
-    """Device, precision and threads of a training, which are no part of what it is."""
+    """What says how a training runs, and is no part of what it is."""
     block = training.of(Training)
-    return {"device": block.device, "precision": block.precision, "threads": block.threads}
+    return {key: getattr(block, key) for key in ("device", "precision", "threads", "tensorboard")}
 
 
 def aim_of_benchmark(benchmark: Member) -> dict[str, Any]:

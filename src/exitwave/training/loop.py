@@ -28,6 +28,7 @@ from exitwave.errors import TrainingError
 from exitwave.hardware import resolve_device, resolve_precision
 from exitwave.training.adversary import Adversary, adversary_of
 from exitwave.training.checkpoint import load_checkpoint, save_checkpoint, training_digest
+from exitwave.training.event_files import Watch
 from exitwave.training.examples import Examples, Places, in_order
 from exitwave.training.features import equipped
 from exitwave.training.task import Task
@@ -35,6 +36,8 @@ from exitwave.training.task import Task
 logger = logging.getLogger(__name__)
 
 State = dict[str, torch.Tensor]
+TOLD_EVERY = 60.0
+"""Seconds between two lines about an epoch that takes longer."""
 
 
 class DivergenceError(TrainingError):
@@ -77,6 +80,7 @@ def train(
     redraw: Callable[[int], Examples] | None = None,
     initial: Mapping[str, torch.Tensor] | None = None,
     progress: Callable[[str], None] = logger.info,
+    watch: Watch | None = None,
 ) -> TrainingResult:
     """Train one network and keep the weights of its best validation loss.
 
@@ -105,7 +109,9 @@ def train(
     initial : mapping of tensors, optional
         Initial weights, the state of a network of the same architecture; random ones if left out.
     progress : callable
-        Takes one line an epoch.
+        Takes a line for each epoch, and in a long one for each minute.
+    watch : callable, optional
+        Takes what each epoch comes to; see :func:`exitwave.training.event_files.watched`.
 
     Raises
     ------
@@ -169,7 +175,8 @@ def train(
         for group in (*optimiser.param_groups, *(() if adversary is None else adversary.param_groups)):
             group["lr"] = learning_rate
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch,)))
-        loss_sum = 0.0
+        loss_sum, done = 0.0, 0
+        said = begun = time.perf_counter()
         network.train()
         with _seeded(seed, epoch):
             order = _shuffled_batches(len(training.names), model.batch_size, rng)
@@ -180,6 +187,13 @@ def train(
                     raise _no_longer_finite(loss, inputs, names, history_table(history, task))
                 loss_sum += len(places) * loss
                 steps += 1
+                done += len(places)
+                if (now := time.perf_counter()) - said >= TOLD_EVERY and done < len(training.names):
+                    said, left = now, (now - begun) / done * (len(training.names) - done)
+                    progress(
+                        f"epoch {epoch}/{model.epochs}: {done} of {len(training.names)} images, training loss "
+                        f"{loss_sum / done:.4f}, validation in about {left:.0f} s"
+                    )
                 if average is not None:
                     update_average(average, network, min(model.weight_average, (1 + steps) / (10 + steps)))
         scores = validate(fabric.autocast, validated, validation, task)
@@ -194,6 +208,8 @@ def train(
         # Before its critic joins a network is not yet what it is to be.
         if scores["validation_loss"] < best["loss"] and opposed is adversary:
             best = {"loss": scores["validation_loss"], "epoch": epoch, "network": _copy_state(validated)}
+        if watch is not None:
+            watch(history[-1], validated)
         save_checkpoint(
             checkpoint,
             {

@@ -31,12 +31,19 @@ class PixelSums:
     """Sum of y."""
     focal: torch.Tensor
     """Sum of the focal loss; 0 where it is not asked for."""
+    boundary: torch.Tensor
+    """Sum of (p - y) times the signed distance to the outline [nm]; 0 where it is not asked for."""
 
     def __add__(self, other: PixelSums) -> PixelSums:
         return PixelSums(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
 
-def soft_sums(logits: torch.Tensor, labels: torch.Tensor, focal_gamma: float | None = None) -> PixelSums:
+def soft_sums(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    focal_gamma: float | None = None,
+    distances: torch.Tensor | None = None,
+) -> PixelSums:
     """Sums with p the sigmoid of the logits.
 
     Parameters
@@ -45,6 +52,8 @@ def soft_sums(logits: torch.Tensor, labels: torch.Tensor, focal_gamma: float | N
         Labels are 0 or 1 in floating point.
     focal_gamma : float, optional
         Exponent of the focal loss, if that is asked for.
+    distances : torch.Tensor, optional
+        Signed distance of each pixel to the outline of its label [nm], if the boundary loss is asked for.
     """
     probability = torch.sigmoid(logits)
     return PixelSums(
@@ -54,6 +63,7 @@ def soft_sums(logits: torch.Tensor, labels: torch.Tensor, focal_gamma: float | N
         predicted=probability.sum(),
         labelled=labels.sum(),
         focal=logits.new_zeros(()) if focal_gamma is None else _focal(logits, labels, focal_gamma),
+        boundary=logits.new_zeros(()) if distances is None else ((probability - labels) * distances).sum(),
     )
 
 
@@ -73,27 +83,40 @@ class MaskSums:
     """Pixels that are [particle in both, predicted as particle, labelled as particle]."""
 
     @classmethod
-    def of(cls, logits: torch.Tensor, masks: torch.Tensor, focal_gamma: float | None = None) -> MaskSums:
-        """Sums of logits in double precision and masks (bool) of equal shape."""
+    def of(
+        cls,
+        logits: torch.Tensor,
+        masks: torch.Tensor,
+        focal_gamma: float | None = None,
+        distances: torch.Tensor | None = None,
+    ) -> MaskSums:
+        """Sums of logits in double precision, and masks (bool) and distances of equal shape; see :func:`soft_sums`."""
         particle = logits > 0
         hard = torch.stack([(particle & masks).sum(), particle.sum(), masks.sum()])
-        return cls(soft_sums(logits, masks.double(), focal_gamma), hard)
+        return cls(soft_sums(logits, masks.double(), focal_gamma, distances), hard)
 
     def __add__(self, other: MaskSums) -> MaskSums:
         return MaskSums(self.soft + other.soft, self.hard + other.hard)
 
 
 def segmentation_loss(
-    sums: PixelSums, cross_entropy_weight: float, dice_weight: float, focal_weight: float = 0.0
+    sums: PixelSums,
+    cross_entropy_weight: float,
+    dice_weight: float,
+    focal_weight: float = 0.0,
+    boundary_weight: float = 0.0,
 ) -> torch.Tensor:
-    """Weighted sum of the mean cross-entropy, of one minus the soft Dice coefficient, and of the mean focal loss.
+    """Weighted sum of mean cross-entropy, one minus the soft Dice coefficient, mean focal and mean boundary loss.
 
     Dice as in Milletari et al., V-Net, 3DV 2016, with plain instead of squared sums in the denominator, so that it is
-    the soft F1 score.
+    the soft F1 score. The boundary loss as in Kervadec et al., Med. Image Anal. 67 (2021) 101851, less its value
+    for the label itself: a constant, without which it is 0 for a perfect prediction and never below.
     """
     dice = (2 * sums.overlap + _SMOOTHING) / (sums.predicted + sums.labelled + _SMOOTHING)
     loss = cross_entropy_weight * sums.cross_entropy / sums.pixels + dice_weight * (1 - dice)
-    return loss + focal_weight * sums.focal / sums.pixels if focal_weight else loss
+    if focal_weight:
+        loss = loss + focal_weight * sums.focal / sums.pixels
+    return loss + boundary_weight * sums.boundary / sums.pixels if boundary_weight else loss
 
 
 def f1(overlap: float, predicted: float, labelled: float) -> float:

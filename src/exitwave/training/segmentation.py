@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from exitwave.config.graph import Node
 from exitwave.config.images import DRAWN, MicrographFields
 from exitwave.config.models import Segmentation
-from exitwave.labels.mask import target_mask
+from exitwave.labels.mask import signed_distance, target_mask
 from exitwave.training.pixels import PixelTask, check_arrays
 from exitwave.training.task import INPUT, Curves, of_micrographs
 
@@ -44,8 +44,19 @@ class SegmentationTask(PixelTask):
         """The same, or of micrographs the mask that was drawn."""
         return (INPUT, DRAWN) if of_micrographs(rows).all() else self.arrays
 
-    def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.bool_]:
-        """Masks [n, H, H]."""
+    def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.bool_ | np.float16]:
+        """Masks [n, H, H]; for the boundary loss signed distances to their outlines [nm], which are negative inside.
+
+        Distances are measured once, and not in every step: turns and flips leave them as they are.
+        """
+        masks = self.masks(arrays)
+        if not self.model.boundary_weight:
+            return masks
+        each = zip(masks, 0.1 * rows["pixel_size"].to_numpy(np.float64), strict=True)
+        return np.stack([signed_distance(mask, pixel).astype(np.float16) for mask, pixel in each])
+
+    def masks(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+        """Masks [n, H, H], from stacks of stored arrays."""
         # One by one: all at once in single precision would take as much memory as the images.
         names = (DRAWN,) if DRAWN in arrays else self.model.target.arrays
         each = zip(*(arrays[name] for name in names), strict=True)
@@ -53,21 +64,22 @@ class SegmentationTask(PixelTask):
 
     def statistics(self, targets: NDArray[Any], rows: pd.DataFrame) -> dict[str, Any]:
         """Spread of the particle fraction over images."""
-        fractions = targets.mean(axis=(1, 2))
+        fractions = self.mask(targets).mean(axis=(1, 2))
         spread = {name: float(getattr(np, name)(fractions)) for name in ("min", "median", "mean", "max")}
         return {"particle_fraction": spread}
 
     def objective(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy, Dice and focal loss."""
+        """Cross-entropy, Dice, focal and boundary loss."""
         from exitwave.training.losses import soft_sums
 
-        return self._loss(soft_sums(outputs[:, 0].float(), targets.float(), self._gamma))
+        labels = self.mask(targets).float()
+        return self._loss(soft_sums(outputs[:, 0].float(), labels, self._gamma, self._distances(targets)))
 
     def sums(self, outputs: torch.Tensor, targets: torch.Tensor) -> MaskSums:
         """Soft and hard sums over pixels."""
         from exitwave.training.losses import MaskSums
 
-        return MaskSums.of(outputs[:, 0].double(), targets, self._gamma)
+        return MaskSums.of(outputs[:, 0].double(), self.mask(targets), self._gamma, self._distances(targets))
 
     def scores(self, sums: MaskSums) -> dict[str, float]:
         """Loss and pooled F1, hard and soft."""
@@ -80,6 +92,13 @@ class SegmentationTask(PixelTask):
             "validation_f1_soft": f1(float(soft.overlap), float(soft.predicted), float(soft.labelled)),
         }
 
+    def mask(self, targets: Any) -> Any:
+        """Masks (bool) of targets, both arrays or both tensors."""
+        return targets < 0 if self.model.boundary_weight else targets
+
+    def _distances(self, targets: torch.Tensor) -> torch.Tensor | None:
+        return targets if self.model.boundary_weight else None
+
     @property
     def _gamma(self) -> float | None:
         return self.model.focal_gamma if self.model.focal_weight else None
@@ -88,7 +107,8 @@ class SegmentationTask(PixelTask):
         from exitwave.training.losses import segmentation_loss
 
         model = self.model
-        return segmentation_loss(sums, model.cross_entropy_weight, model.dice_weight, model.focal_weight)
+        weights = model.cross_entropy_weight, model.dice_weight, model.focal_weight, model.boundary_weight
+        return segmentation_loss(sums, *weights)
 
     def predict(self, outputs: torch.Tensor) -> torch.Tensor:
         """Probability of each pixel to be particle [n, H, W]."""
