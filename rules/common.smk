@@ -118,10 +118,15 @@ def device_of(block):
 
 
 def gpus_of(stage, key="block"):
-    """Resource function: GPUs of a job. Where GPUs are counted (--resources gpu=) there are some, and auto takes one."""
+    """Resource function: GPUs of a job. Where GPUs are counted (--resources gpu=) there are some, and auto takes them."""
     member = member_of(stage, key)
     wanted = ("cuda", "auto") if "gpu" in workflow.global_resources else ("cuda",)
-    return lambda wildcards: int(device_of(member(wildcards).block) in wanted)
+
+    def gpus(wildcards):
+        block = member(wildcards).block
+        return getattr(block, "devices", 1) if device_of(block) in wanted else 0
+
+    return gpus
 
 
 def chosen_device(stage):
@@ -143,7 +148,7 @@ def benchmark_of(wildcards):
 
 
 def resources_of_training(wildcards, input):
-    """Device, precision and threads. Takes ``input`` so that Snakemake does not rerun for a change of them."""
+    """Devices, precision and threads. Takes ``input`` so that Snakemake does not rerun for a change of them."""
     return plain(how_to_train(training_of(wildcards)))
 
 

@@ -185,8 +185,10 @@ def streamed(jobs, simulated, learned):
     images = jobs.describe("images")
     streams = {images.hash: ImagesSource(images.block, images.seed, {"exit_waves": simulated.exit_waves.parent})}
 
-    def train(folder):
-        train_network(training, jobs.describe("datasets"), model, learned.manifest, 0, folder, streams)
+    def train(folder, **how):
+        train_network(
+            training.with_values(**how), jobs.describe("datasets"), model, learned.manifest, 0, folder, streams
+        )
         history = pd.read_csv(folder / "history.csv").drop(columns="seconds")
         return (folder / "weights.safetensors").read_bytes(), history
 
@@ -217,6 +219,20 @@ def test_a_killed_training_on_streamed_images_continues_to_the_identical_network
     continued = streamed(tmp_path)
     assert continued[0] == undisturbed[0]
     pd.testing.assert_frame_equal(continued[1], undisturbed[1])
+
+
+def test_two_devices_learn_from_the_images_that_one_does(streamed, undisturbed, tmp_path, caplog, capfd):
+    """Every process draws the images of its parts; one writes, and what it logs is logged once."""
+    caplog.set_level("INFO")
+    folder = tmp_path / "network"
+    _, history = streamed(folder, devices=2, threads=2)
+    # Batch normalisation and Adam make more of the last digits.
+    pd.testing.assert_frame_equal(history, undisturbed[1], rtol=0.05)
+    assert {path.name for path in folder.iterdir()} == {"weights.safetensors", "network.json", "history.csv"}
+    told = [record.message.partition(":")[0] for record in caplog.records if record.name.startswith("exitwave")]
+    assert [line for line in told if line.startswith("epoch")] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert "2 processes train the network, each on a processor core" in told
+    assert capfd.readouterr().out == ""
 
 
 def test_the_first_epoch_on_streamed_images_is_that_on_stored_ones(jobs, undisturbed, learned, tmp_path):
