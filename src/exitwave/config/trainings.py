@@ -40,7 +40,6 @@ class Training(Block):
     devices: Whole = Field(
         1,
         ge=1,
-        le=64,
         description="GPUs of one machine that train one network together, each with a process and a part of every "
         "batch (docs/cluster.md); without a GPU, processes on processor cores",
     )
