@@ -118,10 +118,15 @@ def device_of(block):
 
 
 def gpus_of(stage, key="block"):
-    """Resource function: GPUs of a job. Where GPUs are counted (--resources gpu=) there are some, and auto takes one."""
+    """Resource function: GPUs of a job. Where GPUs are counted (--resources gpu=) there are some, and auto takes them."""
     member = member_of(stage, key)
     wanted = ("cuda", "auto") if "gpu" in workflow.global_resources else ("cuda",)
-    return lambda wildcards: int(device_of(member(wildcards).block) in wanted)
+
+    def gpus(wildcards):
+        block = member(wildcards).block
+        return getattr(block, "devices", 1) if device_of(block) in wanted else 0
+
+    return gpus
 
 
 def chosen_device(stage):

@@ -23,6 +23,8 @@ rule training:
         runtime=lambda wc, attempt: runtime_of_training(training_of(wc))
         * min(attempt, 2),
         gpu=gpus_of("trainings", "training"),
+        # The devices of a network are those of one machine.
+        nodes=1,
     params:
         block=lambda wc: describe(training_of(wc)),
         dataset=lambda wc: describe(training_of(wc).source("datasets")),

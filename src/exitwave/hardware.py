@@ -13,6 +13,8 @@ from exitwave.errors import ConfigError
 
 Device = Literal["cpu", "cuda"]
 Precision = Literal["32", "bf16"]
+DEVICES = {"cpu": "processor core", "cuda": "GPU"}
+"""What a device is, in words."""
 _DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 """What the drivers of GPUs bring along, on Linux and in its Windows subsystem."""
 _GRANTED = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS", "SLURM_GPUS_ON_NODE")
@@ -42,6 +44,27 @@ def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> Device:
     if device == "auto":
         return "cuda" if available else "cpu"
     return device
+
+
+def check_devices(device: Device, number: int) -> None:
+    """Refuse more devices than a job has.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if device == "cuda":
+        import torch
+
+        found = torch.cuda.device_count()
+    else:
+        # A job may be bound to some of the cores of its machine; not every system tells to which.
+        bound = getattr(os, "sched_getaffinity", None)
+        found = len(bound(0)) if bound else os.cpu_count() or 1
+    if number > found:
+        raise ConfigError(
+            f"devices is {number}, and this job has {found}, each a {DEVICES[device]}; allowed here: {found} or fewer"
+        )
 
 
 def resolve_precision(precision: Literal["auto", "32", "bf16"], device: Device) -> Precision:

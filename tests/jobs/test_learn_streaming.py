@@ -181,12 +181,13 @@ class Killed(BaseException):
 @pytest.fixture(scope="module")
 def streamed(jobs, simulated, learned):
     """Trains a network for three epochs on streamed images."""
-    training, model = jobs.describe("trainings", streaming=True), jobs.describe("models", epochs=3)
+    training, dataset = jobs.describe("trainings", streaming=True), jobs.describe("datasets")
     images = jobs.describe("images")
     streams = {images.hash: ImagesSource(images.block, images.seed, {"exit_waves": simulated.exit_waves.parent})}
 
-    def train(folder):
-        train_network(training, jobs.describe("datasets"), model, learned.manifest, 0, folder, streams)
+    def train(folder, learning_rate=1e-3, **how):
+        model = jobs.describe("models", epochs=3, learning_rate=learning_rate)
+        train_network(training.with_values(**how), dataset, model, learned.manifest, 0, folder, streams)
         history = pd.read_csv(folder / "history.csv").drop(columns="seconds")
         return (folder / "weights.safetensors").read_bytes(), history
 
@@ -217,6 +218,24 @@ def test_a_killed_training_on_streamed_images_continues_to_the_identical_network
     continued = streamed(tmp_path)
     assert continued[0] == undisturbed[0]
     pd.testing.assert_frame_equal(continued[1], undisturbed[1])
+
+
+def test_two_devices_learn_from_the_images_that_one_does(streamed, tmp_path, caplog, capfd):
+    """Every process draws the images of its parts; one writes, and what it logs is logged once."""
+    caplog.set_level("INFO")
+    # So slowly that losses tell of the images: batch normalisation and Adam make more of the last digits.
+    _, one = streamed(tmp_path / "one", 1e-6)
+    caplog.clear()
+    _, two = streamed(tmp_path / "two", 1e-6, devices=2, threads=2)
+    losses = ["train_loss", "validation_loss"]
+    pd.testing.assert_frame_equal(two[losses], one[losses], rtol=1e-4)
+    assert one["train_loss"].pct_change().abs().min() > 1e-3
+    names = [{path.name for path in (tmp_path / folder).iterdir()} for folder in ("one", "two")]
+    assert names[0] == names[1]
+    told = [record.message.partition(":")[0] for record in caplog.records if record.name.startswith("exitwave")]
+    assert [line for line in told if line.startswith("epoch")] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert "2 processes train the network, each on a processor core" in told
+    assert capfd.readouterr().out == ""
 
 
 def test_the_first_epoch_on_streamed_images_is_that_on_stored_ones(jobs, undisturbed, learned, tmp_path):

@@ -25,6 +25,7 @@ COUNTS = [
     ("trainings.gold.device", "cpu"),
     ("trainings.gold.precision", "32"),
     ("trainings.gold.threads", 2),
+    ("trainings.gold", {"datasets": "gold", "model": "unet", "seeds": 2, "devices": 2, "threads": 2}),
     ("benchmarks.held_out.threads", 2),
     ("benchmarks.held_out.trainings", ["gold"]),
 ]

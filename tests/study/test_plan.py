@@ -144,6 +144,14 @@ def test_memory_of_a_training_grows_with_its_images_up_to_what_is_held(changed, 
     assert large - small == pytest.approx((3 if streaming else 1) * 2 * 2**30 / 1e6, rel=0.01)
 
 
+def test_a_training_on_several_devices_is_given_memory_for_each(changed):
+    one = changed().stage("trainings")[0]
+    both = changed(("trainings.gold", {"datasets": "gold", "model": "unet", "devices": 2, "threads": 2}))
+    assert memory_of_training(both.stage("trainings")[0]) == 2 * memory_of_training(one)
+    # Together they take the time of a core that one takes.
+    assert runtime_of_training(both.stage("trainings")[0]) == runtime_of_training(one)
+
+
 def test_disk_is_items_times_bytes(changed):
     few, many = (plan(changed(("structures.gold.count", count))) for count in (8, 16))
     for one, twice in zip(few, many, strict=True):

@@ -338,6 +338,15 @@ def test_networks_to_start_from_have_to_be_there(changed: Any, refusal: Any, net
     changed(fine(networks / "seed-0", seeds=3))
 
 
+def test_devices_need_a_core_and_a_part_of_a_batch_each(changed: Any, refusal: Any) -> None:
+    training = {"datasets": "gold", "model": "unet", "devices": 4}
+    sentence = refusal(("trainings.gold", training))
+    assert sentence.startswith("trainings.gold: devices is 4 with threads: 1; allowed: threads of 4 or more")
+    changed(("trainings.gold", training | {"threads": 4}))
+    sentence = refusal(("models.unet.batch_size", 3))
+    assert sentence.startswith("trainings.gold.devices: found 4, and a model with a batch_size of 3; allowed: up to 3")
+
+
 def test_networks_without_an_epoch_need_a_start(changed: Any, refusal: Any, networks: Any) -> None:
     sentence = refusal(("models.unet.epochs", 0))
     assert sentence.startswith("trainings.gold.model: found epochs 0, which leaves random weights")

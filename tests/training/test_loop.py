@@ -303,9 +303,9 @@ def test_mistake_09_validation_images_are_never_augmented(data, tmp_path, monkey
         augmented.append(inputs.clone())
         return augment(task, inputs, labels, rng)
 
-    def spy_validate(autocast, network, examples, task):
+    def spy_validate(autocast, network, examples, task, ranks):
         validated.append((examples.inputs, examples.targets))
-        return original(autocast, network, examples, task)
+        return original(autocast, network, examples, task, ranks)
 
     monkeypatch.setattr(SegmentationTask, "augment", spy_augment)
     monkeypatch.setattr(loop, "validate", spy_validate)

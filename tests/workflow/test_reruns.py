@@ -64,6 +64,7 @@ def test_the_order_of_keys_makes_nothing_run(workflow):
 def test_other_resources_make_nothing_run(workflow):
     workflow.write(
         trainings__sharp__threads=2,
+        trainings__sharp__devices=2,
         trainings__sharp__device="auto",
         trainings__sharp__precision="auto",
         trainings__sharp__tensorboard=True,

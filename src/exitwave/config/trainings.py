@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from exitwave.config.block import Block, Whole
 
@@ -14,9 +14,9 @@ from exitwave.config.block import Block, Whole
 class Training(Block):
     """A model trained on a dataset, several times over."""
 
-    COUNTS = frozenset({"seeds", "device", "precision", "threads", "tensorboard"})
+    COUNTS = frozenset({"seeds", "device", "precision", "devices", "threads", "tensorboard"})
     MADE_FROM = {"datasets": "datasets", "model": "models", "start_from": "trainings"}
-    LAPTOP = {"seeds": 2}
+    LAPTOP = {"seeds": 2, "devices": 1}
     datasets: str = Field(description="datasets block")
     model: str = Field(description="models block")
     start_from: str | None = Field(
@@ -37,12 +37,32 @@ class Training(Block):
     precision: Literal["auto", "32", "bf16"] = Field(
         "auto", description="arithmetic; auto: bf16 where the processor has it in hardware"
     )
-    threads: Whole = Field(1, ge=1, description="processor cores for one network")
+    devices: Whole = Field(
+        1,
+        ge=1,
+        description="GPUs of one machine that train one network together, each with a process and a part of every "
+        "batch (docs/cluster.md); without a GPU, processes on processor cores",
+    )
+    threads: Whole = Field(1, ge=1, description="processor cores for one network, of all its devices together")
     tensorboard: bool = Field(
         False,
         description="whether losses, scores and some predictions of every network are also written for TensorBoard "
         "while it is trained, to results/logs/trainings",
     )
+
+    @model_validator(mode="after")
+    def _a_core_each(self) -> Training:
+        if self.threads < self.devices:
+            raise ValueError(
+                f"devices is {self.devices} with threads: {self.threads}; allowed: threads of {self.devices} or more, "
+                "since each device needs a core"
+            )
+        return self
+
+    @property
+    def threads_each(self) -> int:
+        """Processor cores of each device."""
+        return self.threads // self.devices
 
     def may_be_files(self) -> list[str]:
         """Weights that the networks start from, unless it is a block of the study that they are named after."""

@@ -25,9 +25,11 @@ from exitwave.data.selection import columns_drawn_by, draw_dataset, draw_of_netw
 from exitwave.data.tables import StoredTable, join_tables, read_table, write_rows, write_table
 from exitwave.data.whole import replace_file, sealed, unsealed
 from exitwave.errors import DatasetError, ExitwaveError, TrainingError
+from exitwave.hardware import DEVICES, check_devices, resolve_device
 from exitwave.items import item_rng
 from exitwave.study.description import Description
 from exitwave.training.kinds import task_on
+from exitwave.training.launch import run_together
 from exitwave.training.record import HISTORY, history_digest, read_record
 from exitwave.training.streaming import ImagesSource, Stream
 from exitwave.training.task import HELD_BYTES, Task
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from exitwave.training.event_files import Watch
     from exitwave.training.examples import Examples
     from exitwave.training.networks import LoadedNetwork
+    from exitwave.training.parallel import Ranks
 
 log = logging.getLogger(__name__)
 SPLITS = ("train", "validation")
@@ -134,7 +137,7 @@ def train_network(
     Parameters
     ----------
     description, dataset, model : Description
-        Blocks of the training, its dataset and its model. Device, precision and threads are those of the training's.
+        Blocks of the training, its dataset and its model. Devices, precision and threads are those of the training's.
     manifest : path
         Manifest of the dataset.
     seed : int
@@ -148,6 +151,32 @@ def train_network(
     events : path, optional
         Folder for the event files of TensorBoard, if the block of the training asks for them.
     """
+    training = description.of(Training)
+    arguments = description, dataset, model, manifest, seed, folder, streams, start, events
+    if training.devices > 1:
+        device = resolve_device(training.device)
+        check_devices(device, training.devices)
+        log.info("%d processes train the network, each on a %s", training.devices, DEVICES[device])
+        run_together(training.devices, device == "cuda", _train_network, *arguments)
+    else:
+        from exitwave.training.parallel import ALONE
+
+        _train_network(ALONE, *arguments)
+
+
+def _train_network(
+    ranks: Ranks,
+    description: Description,
+    dataset: Description,
+    model: Description,
+    manifest: Path,
+    seed: int,
+    folder: Path,
+    streams: Mapping[str, ImagesSource] | None,
+    start: Path | None,
+    events: Path | None,
+) -> None:
+    """As :func:`train_network`, in this process, which may be one of several: the first writes."""
     from exitwave.training.event_files import check_tensorboard, watched
     from exitwave.training.loop import DivergenceError, history_table, train
     from exitwave.training.networks import load_network, save_network
@@ -167,7 +196,8 @@ def train_network(
         except ExitwaveError as error:
             raise type(error)(f"datasets.{dataset.name}.{error}") from error
         data = fingerprint(table)
-        write_table(folder / "manifest.parquet", table[table["split"] != "test"])
+        if ranks.rank == 0:
+            write_table(folder / "manifest.parquet", table[table["split"] != "test"])
         table = table[[name for name in table if name in columns]]
     sides = {split: table[table["split"] == split].reset_index(drop=True) for split in SPLITS}
     log.info("%d images for training, %d for validation", *map(len, sides.values()))
@@ -200,7 +230,7 @@ def train_network(
             _tell_differences(before, task, pixel_size)
             initial = before.module.state_dict()
         watching: AbstractContextManager[Watch | None] = nullcontext()
-        if training.tensorboard and events is not None:
+        if training.tensorboard and events is not None and ranks.rank == 0:
             watching = watched(events, task, examples["validation"])
         with watching as watch:
             result = train(
@@ -210,10 +240,11 @@ def train_network(
                 seed=draws,
                 device=training.device,
                 precision=training.precision,
-                threads=training.threads,
+                threads=training.threads_each,
                 checkpoint=checkpoint,
                 redraw=redraw,
                 initial=initial,
+                ranks=ranks,
                 progress=log.info,
                 watch=watch,
             )
@@ -227,6 +258,8 @@ def train_network(
         log.warning("trainings.%s: seed %d has diverged and is left out: %s", description.name, seed, error)
     except TrainingError as error:
         raise TrainingError(f"trainings.{description.name}: seed {seed}: {error}") from error
+    if ranks.rank != 0:
+        return
     info |= {"history_sha256": history_digest(history)}
     replace_file(folder / HISTORY, lambda unfinished: history.to_csv(unfinished, index=False))
     save_network(folder, network, task, pixel_size=pixel_size, info=info, diverged=diverged)
@@ -269,7 +302,7 @@ def _examples(sides: Mapping[str, pd.DataFrame], task: Task, training: Training)
         # With streaming the stored images for training are seen once.
         once = held or (training.streaming and split == "train")
         images = StoredImages(rows, task, opened, 0 if once else HELD_BYTES * len(rows) // number)
-        made = MadeExamples(rows["image_id"].tolist(), images.make, training.threads)
+        made = MadeExamples(rows["image_id"].tolist(), images.make, training.threads_each)
         examples[split] = hold(made) if held else made
     if not held:
         log.info(
@@ -286,12 +319,13 @@ def _redraw(
     """What draws new images for those of some rows: held if the stored ones are."""
     from exitwave.training.examples import HeldExamples, MadeExamples
 
-    stream = Stream(rows, sources, task, training.threads)
+    stream = Stream(rows, sources, task, training.threads_each)
     log.info("new images in every epoch after the first, of %d structures", rows["structure_id"].nunique())
     names = stored.names
-    if isinstance(stored, HeldExamples):
+    # Of several processes each makes those of its part.
+    if isinstance(stored, HeldExamples) and training.devices == 1:
         return lambda epoch: HeldExamples.of(names, *stream.draw(epoch))
-    return lambda epoch: MadeExamples(names, partial(stream.make, epoch), training.threads)
+    return lambda epoch: MadeExamples(names, partial(stream.make, epoch), training.threads_each)
 
 
 def _described(examples: Examples, rows: pd.DataFrame, task: Task) -> tuple[int, dict[str, Any]]:

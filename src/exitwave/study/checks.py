@@ -108,6 +108,11 @@ def _check_training(member: Member) -> None:
         raise ConfigError(f"model: {error}") from error
     if member.of(Training).tensorboard:
         check_tensorboard()
+    if (devices := member.of(Training).devices) > model.batch_size:
+        raise ConfigError(
+            f"devices: found {devices}, and a model with a batch_size of {model.batch_size}; allowed: up to "
+            f"{model.batch_size}, since each device takes its part of a batch"
+        )
     if member.of(Training).streaming:
         check_streaming(dataset.of(Dataset))
         if real := [images.name for images in dataset.upstream["images"] if not images.upstream]:

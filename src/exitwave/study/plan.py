@@ -95,7 +95,10 @@ def runtime_of_shard(member: Member, structures: int) -> int:
 
 
 def memory_of_training(training: Member) -> int:
-    """Memory of a training [MB]: inputs and targets, as far as they are held; what is streamed, and two more epochs."""
+    """Memory of a training [MB]: inputs and targets, as far as they are held; what is streamed, and two more epochs.
+
+    Each of several devices has a process that holds all of that.
+    """
     dataset = training.source("datasets")
     families = dataset.upstream["images"]
     images = dataset.of(Dataset).size or sum(map(pool_size, families))
@@ -103,7 +106,7 @@ def memory_of_training(training: Member) -> int:
     finer = getattr(training.source("model").block, "factor", 1)
     held = 1e-6 * min(4 * (1 + finer**2) * images * families[0].of(Images).size ** 2, HELD_BYTES)
     streamed = 2200 + 2 * held if training.of(Training).streaming else 0
-    return int(4000 + held + streamed)
+    return training.of(Training).devices * int(4000 + held + streamed)
 
 
 def runtime_of_training(training: Member) -> int:
@@ -137,8 +140,8 @@ def _seconds_of_dataset(dataset: Member) -> float:
 
 def how_to_train(training: Member) -> dict[str, Any]:
     """What says how a training runs, and is no part of what it is."""
-    block = training.of(Training)
-    return {key: getattr(block, key) for key in ("device", "precision", "threads", "tensorboard")}
+    how = {"device", "precision", "devices", "threads", "tensorboard"}
+    return training.of(Training).model_dump(include=how)
 
 
 def aim_of_benchmark(benchmark: Member) -> dict[str, Any]:

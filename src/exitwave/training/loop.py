@@ -31,6 +31,7 @@ from exitwave.training.checkpoint import load_checkpoint, save_checkpoint, train
 from exitwave.training.event_files import Watch
 from exitwave.training.examples import Examples, Places, in_order
 from exitwave.training.features import equipped
+from exitwave.training.parallel import ALONE, Ranks
 from exitwave.training.task import Task
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ def train(
     checkpoint: Path,
     redraw: Callable[[int], Examples] | None = None,
     initial: Mapping[str, torch.Tensor] | None = None,
+    ranks: Ranks = ALONE,
     progress: Callable[[str], None] = logger.info,
     watch: Watch | None = None,
 ) -> TrainingResult:
@@ -108,6 +110,8 @@ def train(
         all epochs see those of the first.
     initial : mapping of tensors, optional
         Initial weights, the state of a network of the same architecture; random ones if left out.
+    ranks : Ranks
+        Where several processes train the network, each with all images. The batches are those of one process.
     progress : callable
         Takes a line for each epoch, and in a long one for each minute.
     watch : callable, optional
@@ -128,7 +132,7 @@ def train(
         accelerator=resolved_device,
         devices=1,
         precision="bf16-mixed" if resolved_precision == "bf16" else "32-true",
-        # One process, whatever the environment variables of a cluster suggest.
+        # By itself, whatever the environment variables of a cluster suggest: `ranks` brings processes together.
         plugins=[LightningEnvironment()],
     )
     fabric.launch()
@@ -139,7 +143,7 @@ def train(
         if len(given.names) == 0:
             raise TrainingError(f"the {name} set holds 0 images; allowed: 1 or more")
     identity = training_digest(task, seed, [training, validation], initial or {}, redrawn=redraw is not None)
-    training, validation = training.to(fabric.device), validation.to(fabric.device)
+    training, validation = (ranks.share(part.to(fabric.device)) for part in (training, validation))
     with _seeded(seed, epoch=0):
         network = task.build().to(memory_format=torch.channels_last)
         adversary = adversary_of(fabric, model)
@@ -165,11 +169,13 @@ def train(
             adversary.load_state_dict(state["adversary"])
         history, best, steps = state["history"], state["best"], state["steps"]
         progress(f"continues after epoch {len(history)} of {model.epochs}")
+    if ranks.agreed({"epochs": len(history)})["epochs"] != len(history):
+        raise TrainingError(f"{checkpoint}: cannot be read by all processes; delete it and run again")
 
     for epoch in range(len(history) + 1, model.epochs + 1):
         start = time.perf_counter()
         if redraw is not None and epoch > 1:
-            training = redraw(epoch).to(fabric.device)
+            training = ranks.share(redraw(epoch).to(fabric.device))
         learning_rate = model.rate_of(epoch)
         opposed = adversary if adversary is not None and adversary.joins(epoch) else None
         for group in (*optimiser.param_groups, *(() if adversary is None else adversary.param_groups)):
@@ -178,12 +184,14 @@ def train(
         loss_sum, done = 0.0, 0
         said = begun = time.perf_counter()
         network.train()
-        with _seeded(seed, epoch):
+        # Each process drops out other units.
+        with _seeded(seed, epoch, ranks.rank):
             order = _shuffled_batches(len(training.names), model.batch_size, rng)
             for places, (inputs, aims) in zip(order, training.batches(order), strict=True):
-                loss = _step(fabric, forward, optimiser, opposed, inputs, aims, task, rng)
+                loss = _step(fabric, forward, optimiser, opposed, inputs, aims, task, rng, ranks, len(places))
                 if not math.isfinite(loss):
                     names = [training.names[place] for place in places]
+                    inputs = ranks.whole(inputs, len(places))
                     raise _no_longer_finite(loss, inputs, names, history_table(history, task))
                 loss_sum += len(places) * loss
                 steps += 1
@@ -196,10 +204,11 @@ def train(
                     )
                 if average is not None:
                     update_average(average, network, min(model.weight_average, (1 + steps) / (10 + steps)))
-        scores = validate(fabric.autocast, validated, validation, task)
+        scores = validate(fabric.autocast, validated, validation, task, ranks)
         if not math.isfinite(scores["validation_loss"]):
             told = f"the validation loss is {scores['validation_loss']} after epoch {epoch}"
             for places, (inputs, _) in in_order(validation, model.batch_size):
+                inputs = ranks.whole(inputs, len(places))
                 if broken := _not_finite(inputs, [validation.names[place] for place in places]):
                     raise TrainingError(f"{told}; validation images with values that are not finite: {broken}")
             raise DivergenceError(f"{told}; a lower learning_rate may help", history_table(history, task))
@@ -210,19 +219,18 @@ def train(
             best = {"loss": scores["validation_loss"], "epoch": epoch, "network": _copy_state(validated)}
         if watch is not None:
             watch(history[-1], validated)
-        save_checkpoint(
-            checkpoint,
-            {
-                "digest": identity,
-                "network": network.state_dict(),
-                "average": None if average is None else average.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "adversary": None if adversary is None else adversary.state_dict(),
-                "history": history,
-                "best": best,
-                "steps": steps,
-            },
-        )
+        state = {
+            "digest": identity,
+            "network": network.state_dict(),
+            "average": None if average is None else average.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "adversary": None if adversary is None else adversary.state_dict(),
+            "history": history,
+            "best": best,
+            "steps": steps,
+        }
+        if ranks.rank == 0:
+            save_checkpoint(checkpoint, state)
         progress(_line(history[-1], task, best["epoch"]))
 
     network.load_state_dict(best["network"])
@@ -254,20 +262,25 @@ def _step(
     aims: torch.Tensor,
     task: Task,
     rng: np.random.Generator,
+    ranks: Ranks,
+    size: int,
 ) -> float:
-    """One step of the optimiser, and of the adversary's; returns the loss of the batch before it."""
+    """One step of the optimiser, and of the adversary's; returns the loss of the batch of this size before it."""
     inputs = inputs.float()
     if task.model.augmentation:
-        inputs, aims = task.augment(inputs, aims, rng)
-    outputs = forward(_with_channels(inputs))
+        inputs, aims = ranks.augmented(task.augment, inputs, aims, size, rng)
+    with ranks.statistics():
+        outputs = forward(_with_channels(inputs))
+    outputs, aims = ranks.whole(outputs, size), ranks.whole(aims, size)
     loss = task.objective(outputs, aims)
     if adversary is not None:
         loss = loss + adversary.objection(outputs)
-    value = float(loss.detach())
+    value = ranks.agreed({"loss": float(loss.detach())})["loss"]
     if not math.isfinite(value):
         return value
     optimiser.zero_grad(set_to_none=True)
     fabric.backward(loss)
+    ranks.add_gradients(forward)
     if task.model.gradient_clip:
         # Gradients that are not finite show in the next loss.
         fabric.clip_gradients(forward, optimiser, max_norm=task.model.gradient_clip, error_if_nonfinite=False)
@@ -302,15 +315,16 @@ def validate(
     network: torch.nn.Module,
     examples: Examples,
     task: Task,
+    ranks: Ranks = ALONE,
 ) -> dict[str, float]:
     """Loss and scores on images as they are."""
     network.eval()
     sums = []
-    for _, (inputs, aims) in in_order(examples, task.model.batch_size):
+    for places, (inputs, aims) in in_order(examples, task.model.batch_size):
         with autocast():
             outputs = network(_with_channels(inputs.float()))
-        sums.append(task.sums(outputs, aims))
-    return task.scores(reduce(add, sums))
+        sums.append(task.sums(ranks.whole(outputs, len(places)), ranks.whole(aims, len(places))))
+    return ranks.agreed(task.scores(reduce(add, sums)))
 
 
 @torch.no_grad()
@@ -328,10 +342,10 @@ def _shuffled_batches(n: int, batch_size: int, rng: np.random.Generator) -> list
 
 
 @contextmanager
-def _seeded(seed: int, epoch: int) -> Iterator[None]:
+def _seeded(seed: int, epoch: int, rank: int = 0) -> Iterator[None]:
     """PyTorch's own random state (initial weights, dropout) fixed inside, and put back after."""
     with torch.random.fork_rng():
-        torch.manual_seed(int(np.random.SeedSequence(seed, spawn_key=(epoch, 0)).generate_state(1)[0]))
+        torch.manual_seed(int(np.random.SeedSequence(seed, spawn_key=(epoch, rank)).generate_state(1)[0]))
         yield
 
 
