@@ -9,10 +9,33 @@ from scipy.spatial import cKDTree
 from exitwave.benchmark.correlation import find_disks
 from exitwave.benchmark.disk_finders import CORRELATION, MOVED_BY_SCATTERING, CorrelationFinder
 from exitwave.benchmark.disk_maps import SURE, weighted
+from exitwave.benchmark.lattice import find_lattice, fit_lattice
 from exitwave.benchmark.probes import centred_probe
-from exitwave.benchmark.rims import DOUBT, Rims, sharpened
+from exitwave.benchmark.rims import ALIKE, DOUBT, Rims, sharpened, weights_of
+from exitwave.benchmark.strain import strain_of
+from exitwave.config.exit_waves import ScatteringMatrix
+from exitwave.electron import wavelength
+from exitwave.imaging.aperture import aperture_table
+from exitwave.imaging.patterns import Geometry, Optics, disks_of, render, vacuum_probe
+from exitwave.items import Asked
+from exitwave.structures.materials import load_material
+from exitwave.structures.transforms import orient
+from exitwave.structures.unit_cell import UnitCell
+from exitwave.waves import scattering_matrix
 
 SIZE = 64
+
+
+def sharp(x, y, radius, size=SIZE, points=50):
+    """Share of each pixel within a circle, by counting points in those around it."""
+    half = int(radius) + 2
+    left, top = round(x) - half, round(y) - half
+    at = np.arange(2 * half + 1)[:, None] + (np.arange(points) + 0.5) / points - 0.5
+    inside = np.hypot((top + at).reshape(-1, 1) - y, (left + at).ravel() - x) <= radius
+    share = np.zeros((size + 4 * half, size + 4 * half))  # with room for what the edge cuts
+    rows, columns = (slice(start + 2 * half, start + 4 * half + 1) for start in (top, left))
+    share[rows, columns] = inside.reshape(2 * half + 1, points, 2 * half + 1, points).mean(axis=(1, 3))
+    return share[2 * half : -2 * half, 2 * half : -2 * half]
 
 
 def filled(places, radius, inside, counts=2000.0, seed=0):
@@ -20,9 +43,8 @@ def filled(places, radius, inside, counts=2000.0, seed=0):
     rows, columns = np.mgrid[:SIZE, :SIZE].astype(float)
     expected = np.full((SIZE, SIZE), 0.002)
     for x, y in places:
-        aperture = np.clip(radius + 0.5 - np.hypot(columns - x, rows - y), 0, 1)
-        expected += aperture * inside((columns - x) / radius, (rows - y) / radius)
-    probe = np.clip(radius + 0.5 - np.hypot(columns - SIZE // 2, rows - SIZE // 2), 0, 1)
+        expected += sharp(x, y, radius) * inside((columns - x) / radius, (rows - y) / radius)
+    probe = sharp(SIZE // 2, SIZE // 2, radius)
     return np.random.default_rng(seed).poisson(counts * expected).astype(np.float32), probe
 
 
@@ -79,10 +101,13 @@ def test_places_from_rims_count_by_how_sure_they_are():
     measured = np.array([[10.3, 10.0, 0.1], [32.0, 10.0, 0.1], [np.nan] * 3, [30.1, 30.1, 0.1]])
     found = sharpened(disks, measured)
     assert 10 < found[0, 0] < 10.3
-    assert found[0, 0] == pytest.approx(10.15, abs=0.01)  # both are 0.2 px sure
-    assert weighted(found)[0, 2] == pytest.approx(2 / (0.2**2 + SURE**2))
+    before, rim = 1 / (0.2**2 + ALIKE**2), 1 / ((DOUBT * 0.1) ** 2 + SURE**2)
+    assert found[0, 0] == pytest.approx(10 + 0.3 * rim / (before + rim))
+    assert weighted(found)[0, 2] == pytest.approx(before + rim)
     # Too far away, not seen, and not known how sure before.
-    np.testing.assert_array_equal(found[1:], disks[1:])
+    np.testing.assert_array_equal(found[1:, :3], disks[1:, :3])
+    np.testing.assert_allclose(weighted(found)[1:3, 2], before)
+    assert np.isnan(found[3, 3])
 
 
 def leaning(radius, size=128):
@@ -94,8 +119,8 @@ def leaning(radius, size=128):
     for (h, k), (x, y) in zip(index, places, strict=True):
         u, v = (columns - x) / radius, (rows - y) / radius
         inside = 0.3 * np.clip(1 - 0.35 * (h * u + k * v), 0.02, None)
-        expected += np.clip(radius + 0.5 - np.hypot(columns - x, rows - y), 0, 1) * inside
-    probe = np.clip(radius + 0.5 - np.hypot(columns - size // 2, rows - size // 2), 0, 1)
+        expected += sharp(x, y, radius, size) * inside
+    probe = sharp(size // 2, size // 2, radius, size)
     return np.random.default_rng(0).poisson(2000 * expected).astype(np.float32), places, probe
 
 
@@ -106,7 +131,7 @@ def test_correlation_takes_the_places_of_rims():
     error, nearest = cKDTree(found.peaks[:, :2]).query(places)
     assert error.max() < 0.15
     assert np.median(cKDTree(alone[:, :2]).query(places)[0]) > 3 * np.median(error)
-    assert (error < 4 * found.peaks[nearest, 3]).all()
+    assert (error < 4 * np.hypot(found.peaks[nearest, 3], SURE)).all()
 
 
 def test_without_rims_correlation_says_nothing_of_how_sure_it_is():
@@ -122,3 +147,49 @@ def test_without_rims_correlation_says_nothing_of_how_sure_it_is():
     assert (found.peaks[error < 11, 3] == MOVED_BY_SCATTERING).all()
     assert (error < 11).sum() >= 2
     assert (found.peaks[error > 15, 3] < MOVED_BY_SCATTERING).all()
+
+
+@pytest.mark.parametrize("radius", [2.34, 4.68])
+def test_where_between_pixels_a_disk_stands_does_not_move_it(radius):
+    rims, rng = Rims(sharp(SIZE // 2, SIZE // 2, radius)), np.random.default_rng(3)
+    columns, errors = np.arange(SIZE, dtype=float), []
+    for place in SIZE // 2 + rng.uniform(-0.5, 0.5, (16, 2)):
+        inside = 3 - 1.5 * (columns - place[0]) / radius
+        pattern = 0.01 + sharp(*place, radius) * inside
+        errors.append(rims.measure(pattern.astype(np.float32), place[None] + 0.3)[0, :2] - place)
+    assert np.sqrt(np.mean(np.square(errors))) < 0.03
+    assert np.abs(errors).max() < 0.08
+
+
+@pytest.mark.parametrize("semiangle", [1.0, 2.0])
+def test_the_strain_of_a_thick_crystal_is_that_of_its_cell(semiangle):
+    # Silicon along 011, 20 nm: disks are far from even, and most of all the outer ones.
+    sampling, length = 0.0217, wavelength(300e3)
+    crystal = load_material("Si")
+    cell = UnitCell(crystal.cell, crystal.fractional, crystal.numbers, orient(crystal.cell, zone_axis=(0, 1, 1)))
+    block = ScatteringMatrix(
+        kind="scattering_matrix", structures="si", semiangle=2, thickness=200, thickness_step=200, storage_error=0
+    )
+    (waves,) = scattering_matrix.make(block, [Asked(0, (np.random.default_rng(0),), {}, {"structures": cell.arrays()})])
+    beams = waves.arrays["beams"].values
+    disks = disks_of(
+        waves.arrays["amplitudes"].values[0],
+        waves.arrays["tilts"].values,
+        beams[:, 3:],
+        block.tilt_step,
+        200.0,
+        length,
+    )
+    geometry = Geometry(128, sampling)
+    optics = Optics(aperture_table("disk", semiangle * 1e-3 / length / sampling), length, 0.0, (0.4, 0.9))
+    pattern = np.random.default_rng(0).poisson(1e6 * render(disks, geometry, optics)).astype(np.float32)
+    bright = (np.abs(waves.arrays["amplitudes"].values[0]) ** 2).mean(axis=1) > 1e-4
+    on_plane = np.abs(beams[:, 5]) < 1e-6
+    true = geometry.places(beams[bright & on_plane, 3:5])
+    found = Rims(vacuum_probe(geometry, optics)).measure(pattern, true + 0.2)
+    seen = np.isfinite(found[:, 2])
+    assert seen.sum() > 20
+    peaks = np.column_stack([found[seen, :2], weights_of(found[seen, 2])])
+    exact = find_lattice(np.column_stack([true, np.ones(len(true))]))
+    strain = strain_of(fit_lattice(peaks, exact).vectors, exact.vectors)
+    assert max(abs(strain.xx), abs(strain.yy), abs(strain.xy)) < 5e-4

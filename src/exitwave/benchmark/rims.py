@@ -1,14 +1,20 @@
 """Places of disks from their rims, whatever is inside.
 
 A disk is the aperture, filled with what dynamical scattering puts there: brighter on one side, with fringes. That
-shifts its centre of mass, and what a correlation or a network takes for its place. Its rim does not move. So the
-amplitudes around a disk are fitted by an even background and the aperture times a polynomial of second order,
+shifts its centre of mass, and what a correlation or a network takes for its place. Its rim does not move. So what is
+around a disk is fitted by an even background and the aperture times a polynomial,
 
-    sqrt(I) = b + A(x - c) (a0 + a1 u + a2 v + a3 u² + a4 u v + a5 v²),     (u, v) = (x - c) / R,
+    I = b + A(x - c) Σ a_ij uⁱ vʲ,     i + j <= n,
 
-in which b and the a follow from linear least squares for every trial place c. The best place is that which leaves
-least; its standard deviation follows from the curvature there, and from what is left. Amplitudes, since their counting
-noise is the same everywhere.
+with A, the share of a pixel that lies in the disk (:mod:`exitwave.benchmark.rim_apertures`). This is done twice.
+
+First amplitudes, ``sqrt(I)`` and ``sqrt(A)``, with n = 2: b and the a follow from linear least squares for every trial
+place c, and that which leaves least is near. But roots of few counts are too low on average, which shifts weak disks.
+So the place is then refined in intensities, by weighted least squares. Weights are one over the expected intensity,
+as counting has it, whatever the gain of the camera: Gauss and Newton's steps of the place, with b and the a eliminated,
+and weights that follow from the step before. The order n is that of the least Bayesian information criterion, since
+small and weak disks show no more than a slope and bright, large ones many fringes. The standard deviation of the place
+follows from the same equations, and from what is left.
 """
 
 from __future__ import annotations
@@ -17,13 +23,13 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
 from exitwave.benchmark.correlation import disk_radius
 from exitwave.benchmark.disk_maps import SURE
+from exitwave.benchmark.rim_apertures import aperture_of
 
-REACH, STEP = 1.2, 0.1
+REACH, STEP = 1.2, 0.2
 """Farthest trial place from the pixel that is nearest to a disk, and distance of two of them [px]."""
 MARGIN = 1.5
 """Pixels beyond the rim that are fitted as well."""
@@ -31,10 +37,19 @@ ALONE = 0.5
 """Pixels that are left between two disks, at least, if their rims are to be seen."""
 MOVED, ALWAYS = 3.0, 0.5
 """How far a place may be moved: standard deviations of what was known before, and pixels in any case."""
-DOUBT = 2.0
-"""The true standard deviation over that from the curvature: fringes are no noise, and no polynomial."""
+DOUBT = 1.4
+"""The true standard deviation over that from what is left: fringes are no noise, and no polynomial."""
+ALIKE = 0.1
+"""Uncertainty of the places that networks say, beside that which they tell [px]: what they err by for all disks alike,
+such as towards the direct beam."""
 FEWEST = 6
 """Disks of a pattern with rims, below which correlation alone places all of them."""
+ORDERS = (2, 3, 4)
+"""Of the polynomials of intensities."""
+_ROUNDS, _LONGEST, _STILL = 6, 0.3, 0.05
+"""Steps of the refinement, the largest [px], and that of the last round above which a place is not known."""
+_DARKEST = 0.02
+"""Least expected intensity of a pixel, over the mean around a disk, lest weights grow without bounds."""
 FloatArray = NDArray[np.float64]
 
 
@@ -54,16 +69,15 @@ class Rims:
         self._around = np.hypot(rows, columns) <= self.radius + MARGIN + 0.5
         self._half = half
         self._trials = np.arange(-REACH, REACH + STEP / 2, STEP)
-        y, x = rows[self._around], columns[self._around]
-        amplitude = np.sqrt(np.maximum(probe, 0) / np.median(probe[probe > probe.max() / 2]))
-        middle = np.array(probe.shape) // 2
+        self._y, self._x = (edge[self._around].astype(np.float64) for edge in (rows, columns))
+        self._aperture = aperture_of(probe)
+        self._inside = {order: _polynomial(self._y / self.radius, self._x / self.radius, order) for order in ORDERS}
         bases = []
         for down in self._trials:
             for right in self._trials:
-                aperture = map_coordinates(amplitude, [middle[0] + y - down, middle[1] + x - right], order=1)
-                u, v = (x - right) / self.radius, (y - down) / self.radius
-                inside = aperture * np.stack([np.ones_like(u), u, v, u * u, u * v, v * v])
-                bases.append(np.linalg.qr(np.vstack([np.ones_like(u), inside]).T)[0])
+                aperture = np.sqrt(self._aperture.share(self._y - down, self._x - right))
+                inside = aperture * self._inside[2]
+                bases.append(np.linalg.qr(np.vstack([np.ones_like(aperture), inside]).T)[0])
         self._bases = np.stack(bases, axis=1).astype(np.float32)  # [pixels, trials, terms]
 
     def measure(self, pattern: NDArray[np.floating], places: FloatArray) -> FloatArray:
@@ -90,42 +104,83 @@ class Rims:
             whole &= cKDTree(places).query(places, k=2)[0][:, 1] > 2 * self.radius + ALONE
         if not whole.any():
             return found
-        amplitude = np.sqrt(np.maximum(pattern, 0)).astype(np.float32)
         reach = np.arange(-self._half, self._half + 1)
         corners = nearest[whole]
-        patches = amplitude[corners[:, 1, None, None] + reach[:, None], corners[:, 0, None, None] + reach][
-            :, self._around
-        ]
+        intensities = np.maximum(pattern, 0)[
+            corners[:, 1, None, None] + reach[:, None], corners[:, 0, None, None] + reach
+        ][:, self._around].astype(np.float64)
+        patches = np.sqrt(intensities).astype(np.float32)
         pixels, trials, terms = self._bases.shape
         explained = (patches @ self._bases.reshape(pixels, -1)).reshape(-1, trials, terms)
         explained = np.einsum("ntk,ntk->nt", explained, explained, dtype=np.float64)
         left = np.einsum("np,np->n", patches, patches, dtype=np.float64)[:, None] - explained
         edge = len(self._trials)
-        found[whole] = self._lowest(left.reshape(-1, edge, edge), pixels - terms - 2)
-        found[whole, :2] += corners
+        measured = self._lowest(left.reshape(-1, edge, edge))
+        begun = np.isfinite(measured).all(axis=1)
+        refined = np.full((len(measured), 3), np.nan)
+        refined[begun] = self._refined(intensities[begun], measured[begun])
+        refined[:, :2] += corners
+        found[whole] = refined
         return found
 
-    def _lowest(self, left: FloatArray, freedom: int) -> FloatArray:
-        """Where least is left of squares [n, trials, trials]: x and y from the pixel, standard deviation [px]."""
-        found = np.full((len(left), 3), np.nan)
+    def _refined(self, intensities: FloatArray, begun: FloatArray) -> FloatArray:
+        """Places x, y from the pixel and standard deviations [n, 3] with the order that says most, see above."""
+        if not len(begun):
+            return np.zeros((0, 3))
+        each = [self._with_order(intensities, begun, order) for order in ORDERS]
+        best = np.argmin([criterion for _, criterion in each], axis=0)
+        return np.asarray(np.stack([places for places, _ in each])[best, np.arange(len(begun))])
+
+    def _with_order(self, intensities: FloatArray, begun: FloatArray, order: int) -> tuple[FloatArray, FloatArray]:
+        """The same with polynomials of one order, NaN where no place is found, and the criterion."""
+        inside = self._inside[order]
+        number, pixels = intensities.shape
+        mean = intensities.mean(axis=1, keepdims=True)
+        places, expected = begun.copy(), np.repeat(mean, pixels, axis=1)
+        for turn in range(_ROUNDS):
+            share, *slopes = self._aperture.with_slopes(self._y - places[:, 1:], self._x - places[:, :1])
+            design = np.concatenate([np.ones((number, pixels, 1)), share[..., None] * inside.T], axis=2)
+            weights = 1 / np.maximum(expected, _DARKEST * mean)
+            weighted = (design * weights[..., None]).swapaxes(1, 2)
+            normal = weighted @ design
+            # What a disk does not show, such as a corner of a polynomial, is no reason to fail.
+            normal += 1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None, None] * np.eye(normal.shape[1])
+            terms = np.linalg.solve(normal, weighted @ intensities[..., None])
+            expected = (design @ terms)[..., 0]
+            if turn == 0:  # with even weights, which says the others
+                continue
+            # A disk that moves to the right loses what its slope is.
+            moved = -np.stack(slopes[::-1], axis=2) * (terms[:, 1:, 0] @ inside)[..., None]
+            off = intensities - expected
+            weighted_moved = (moved * weights[..., None]).swapaxes(1, 2)
+            shared = weighted @ moved
+            curvature = weighted_moved @ moved - shared.swapaxes(1, 2) @ np.linalg.solve(normal, shared)
+            curvature += 1e-9 * mean[..., None] * np.eye(2)
+            step = np.linalg.solve(curvature, weighted_moved @ off[..., None])[..., 0]
+            places = places + np.clip(step, -_LONGEST, _LONGEST)
+        squares = np.maximum((weights * off**2).sum(axis=1), np.finfo(float).tiny)
+        parameters = len(inside) + 3
+        covariance = np.linalg.inv(curvature) * (squares / (pixels - parameters))[:, None, None]
+        deviation = np.sqrt(np.trace(covariance, axis1=1, axis2=2) / 2)
+        criterion = pixels * np.log(squares) + parameters * np.log(pixels)
+        known = (np.abs(step).max(axis=1) < _STILL) & (np.abs(places).max(axis=1) <= REACH) & (deviation < REACH)
+        measured = np.column_stack([places, deviation])
+        measured[~known], criterion[~known] = np.nan, np.inf
+        return measured, criterion
+
+    def _lowest(self, left: FloatArray) -> FloatArray:
+        """Where least is left of squares [n, trials, trials]: x and y from the pixel [n, 2], NaN at the edge."""
+        found = np.full((len(left), 2), np.nan)
         for number, squares in enumerate(left):
             y, x = np.unravel_index(squares.argmin(), squares.shape)
-            if not (0 < y < len(squares) - 1 and 0 < x < len(squares) - 1):
-                continue
-            lowest, beside = squares[y, x], squares[y - 1 : y + 2, x - 1 : x + 2]
-            slope = np.array([beside[1, 2] - beside[1, 0], beside[2, 1] - beside[0, 1]]) / 2
-            xx, yy = (beside[1, 0] + beside[1, 2] - 2 * lowest, beside[0, 1] + beside[2, 1] - 2 * lowest)
-            xy = (beside[2, 2] + beside[0, 0] - beside[2, 0] - beside[0, 2]) / 4
-            if not (xx > 0 and xx * yy > xy * xy):
-                continue
-            curvature = np.array([[xx, xy], [xy, yy]])
-            away = -np.linalg.solve(curvature, slope)
-            if np.abs(away).max() > 1:
-                continue
-            covariance = 2 * np.linalg.inv(curvature) * max(lowest, 0.0) / freedom
-            deviation = STEP * np.sqrt(np.trace(covariance) / 2)
-            found[number] = *(self._trials[[x, y]] + STEP * away), deviation
+            if 0 < y < len(squares) - 1 and 0 < x < len(squares) - 1:
+                found[number] = self._trials[[x, y]]
         return found
+
+
+def _polynomial(y: FloatArray, x: FloatArray, order: int) -> FloatArray:
+    """Products of powers of y and x [terms, n] up to an order in both together."""
+    return np.stack([x**i * y ** (n - i) for n in range(order + 1) for i in range(n + 1)])
 
 
 def rims_of(probe: NDArray[np.floating]) -> Rims:
@@ -152,9 +207,10 @@ def sharpened(disks: FloatArray, measured: FloatArray) -> FloatArray:
     moved = np.linalg.norm(measured[:, :2] - disks[:, :2], axis=1)
     # A comparison with what is not known is false.
     taken = moved <= np.maximum(MOVED * disks[:, 3], ALWAYS)
-    before = 1 / (disks[taken, 3] ** 2 + SURE**2)
-    rims = weights_of(measured[taken, 2])
     sharp = disks.copy()
+    sharp[:, 3] = np.sqrt(disks[:, 3] ** 2 + ALIKE**2 - SURE**2)
+    before = 1 / (disks[taken, 3] ** 2 + ALIKE**2)
+    rims = weights_of(measured[taken, 2])
     places = before[:, None] * disks[taken, :2] + rims[:, None] * measured[taken, :2]
     sharp[taken, :2] = places / (before + rims)[:, None]
     # So that the weight in a fit is the sum of both.
