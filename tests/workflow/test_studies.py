@@ -24,6 +24,7 @@ FOLDER = ROOT / "config" / "studies"
 LIBRARY = "paper_base"
 STUDIES = sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem != LIBRARY)
 PAPER = [name for name in STUDIES if name.startswith("paper_")] + ["label_threshold", "detector"]
+PAPER.remove("paper_coarse")  # which has blocks of its own under the names of the library
 DRY_RUN = ("paper_table1", "bundled", "real_patches", "fine_tune", "diffraction_fig3", "diffraction_table1")
 """Studies of which Snakemake is asked too, which takes seconds: of every technique."""
 SIMULATION = ("structures", "exit_waves", "images")

@@ -46,9 +46,8 @@ FEWEST = 6
 """Disks of a pattern with rims, below which correlation alone places all of them."""
 ORDERS = (2, 3, 4)
 """Of the polynomials of intensities."""
-_ROUNDS, _MORE, _LONGEST, _STILL = 6, 3, 0.3, 0.05
-"""Steps of the refinement with the first order, and with the others, which begin where it ended; the largest [px], and
-that of the last round above which a place is not known."""
+_ROUNDS, _LONGEST, _STILL = 6, 0.3, 0.05
+"""Steps of the refinement, the largest [px], and that of the last round above which a place is not known."""
 _DARKEST = 0.02
 """Least expected intensity of a pixel, over the mean around a disk, lest weights grow without bounds."""
 FloatArray = NDArray[np.float64]
@@ -128,31 +127,17 @@ class Rims:
         """Places x, y from the pixel and standard deviations [n, 3] with the order that says most, see above."""
         if not len(begun):
             return np.zeros((0, 3))
-        places = begun
-        expected = np.repeat(intensities.mean(axis=1, keepdims=True), intensities.shape[1], axis=1)
-        measured, criteria = [], []
-        for order in ORDERS:
-            rounds = _ROUNDS if order == ORDERS[0] else _MORE
-            found, criterion, explained = self._with_order(intensities, places, expected, order, rounds)
-            measured.append(found)
-            criteria.append(criterion)
-            known = np.isfinite(criterion)[:, None]
-            places, expected = np.where(known, found[:, :2], places), np.where(known, explained, expected)
-        best = np.argmin(criteria, axis=0)
-        return np.asarray(np.stack(measured)[best, np.arange(len(begun))])
+        each = [self._with_order(intensities, begun, order) for order in ORDERS]
+        best = np.argmin([criterion for _, criterion in each], axis=0)
+        return np.asarray(np.stack([places for places, _ in each])[best, np.arange(len(begun))])
 
-    def _with_order(
-        self, intensities: FloatArray, begun: FloatArray, expected: FloatArray, order: int, rounds: int
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """The same with polynomials of one order, NaN where no place is found, the criterion, and what they explain.
-
-        Begun at places [n, 2], with weights from the intensities expected there [n, pixels].
-        """
+    def _with_order(self, intensities: FloatArray, begun: FloatArray, order: int) -> tuple[FloatArray, FloatArray]:
+        """The same with polynomials of one order, NaN where no place is found, and the criterion."""
         inside = self._inside[order]
         number, pixels = intensities.shape
         mean = intensities.mean(axis=1, keepdims=True)
-        places = begun.copy()
-        for turn in range(rounds):
+        places, expected = begun.copy(), np.repeat(mean, pixels, axis=1)
+        for turn in range(_ROUNDS):
             share, *slopes = self._aperture.with_slopes(self._y - places[:, 1:], self._x - places[:, :1])
             design = np.concatenate([np.ones((number, pixels, 1)), share[..., None] * inside.T], axis=2)
             weights = 1 / np.maximum(expected, _DARKEST * mean)
@@ -162,7 +147,7 @@ class Rims:
             normal += 1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None, None] * np.eye(normal.shape[1])
             terms = np.linalg.solve(normal, weighted @ intensities[..., None])
             expected = (design @ terms)[..., 0]
-            if turn == 0:  # it says the weights of the others
+            if turn == 0:  # with even weights, which says the others
                 continue
             # A disk that moves to the right loses what its slope is.
             moved = -np.stack(slopes[::-1], axis=2) * (terms[:, 1:, 0] @ inside)[..., None]
@@ -181,7 +166,7 @@ class Rims:
         known = (np.abs(step).max(axis=1) < _STILL) & (np.abs(places).max(axis=1) <= REACH) & (deviation < REACH)
         measured = np.column_stack([places, deviation])
         measured[~known], criterion[~known] = np.nan, np.inf
-        return measured, criterion, expected
+        return measured, criterion
 
     def _lowest(self, left: FloatArray) -> FloatArray:
         """Where least is left of squares [n, trials, trials]: x and y from the pixel [n, 2], NaN at the edge."""
