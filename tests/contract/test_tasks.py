@@ -119,6 +119,18 @@ def test_sums_of_batches_add_up_to_those_of_all(task: Any, outputs: tuple[torch.
     np.testing.assert_allclose(list(parts.values()), list(whole.values()), rtol=1e-6)
 
 
+def test_predictions_and_truth_are_of_one_kind(task: Any, outputs: tuple[torch.Tensor, torch.Tensor]) -> None:
+    given, targets = outputs
+    predictions, truth = task.predict(given), task.truth(targets)
+    assert len(predictions) == len(truth)
+    if predictions.ndim == 3:
+        # A target may be coarser than the map that a network gives.
+        assert truth.ndim == 3
+        assert predictions.shape[-1] % truth.shape[-1] == 0
+    else:
+        assert int(truth.max()) < predictions.shape[1]
+
+
 def test_a_few_steps_make_the_objective_smaller(task: Any, examples: tuple[Any, Any]) -> None:
     torch.manual_seed(0)
     network = task.build().train()

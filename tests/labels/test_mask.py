@@ -70,6 +70,6 @@ def test_targets_of_the_boundary_loss_are_distances_in_nm_whose_sign_is_the_mask
     rows = pd.DataFrame({"pixel_size": [0.8, 1.6, 0.8]})
     targets = task.targets({"drawn": masks}, rows)
     assert targets.dtype == np.float16
-    np.testing.assert_array_equal(task.mask(targets), masks)
+    np.testing.assert_array_equal(task.truth(targets), masks)
     np.testing.assert_allclose(targets[1], signed_distance(masks[1], 0.16), rtol=1e-3)
     assert task.statistics(targets, rows)["particle_fraction"]["max"] == 1

@@ -16,6 +16,7 @@ from exitwave.training.event_files import watched
 from exitwave.training.examples import HeldExamples
 from exitwave.training.kinds import task_of
 from exitwave.training.loop import train
+from job_study import TINY
 
 pytest.importorskip("tensorboard")
 
@@ -139,33 +140,14 @@ def test_a_folder_that_cannot_be_written_is_told_once_and_the_training_goes_on(d
     assert told.startswith(f"{tmp_path / 'events'}: no more is written for TensorBoard (")
 
 
-STUDY = """
-structures:
-  gold:
-    kind: nanoparticles_on_substrate
-    count: 8
-    field_of_view: 25.6
-    particles: {radius: 6}
-    substrate: {thickness: 5}
-exit_waves:
-  still: {structures: gold, kind: plane_wave, sampling: 0.4}
-images:
-  noisy: {exit_waves: still, kind: hrtem, pixel_size: 0.8, size: 32, dose: 100}
-datasets:
-  gold: {images: noisy}
-models:
-  small: {kind: segmentation, encoder_depth: 3}
-trainings:
-  gold: {datasets: gold, model: small, tensorboard: WATCHED}
-"""
-
-
 def study(watched):
-    return study_from(yaml.safe_load(STUDY.replace("WATCHED", watched)), "study.yaml")
+    raw = yaml.safe_load(TINY)
+    raw["trainings"]["gold"]["tensorboard"] = watched
+    return study_from(raw, "study.yaml")
 
 
 def test_a_training_that_is_watched_is_no_other_training():
-    (plain,), (seen,) = (study(watched).stage("trainings") for watched in ("false", "true"))
+    (plain,), (seen,) = (study(watched).stage("trainings") for watched in (False, True))
     assert plain.folder == seen.folder
     assert how_to_train(seen) == {**how_to_train(plain), "tensorboard": True}
 
@@ -175,5 +157,5 @@ def test_without_the_package_a_study_that_asks_for_it_is_refused_at_once(monkeyp
     with pytest.raises(
         ConfigError, match=r"^study.yaml: trainings.gold.tensorboard: found true, .* not installed; allowed: false, or"
     ):
-        study("true")
-    study("false")
+        study(True)
+    study(False)

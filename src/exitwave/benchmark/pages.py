@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from exitwave.benchmark.claims import CHECKS, check_claim, check_images
 from exitwave.benchmark.mrc import read_mrc
-from exitwave.benchmark.reading import failures_told
+from exitwave.benchmark.reading import failures_told, in_words
 from exitwave.benchmark.remedies import Remedies
 from exitwave.benchmark.stacks import IMAGES, Stack, open_stack
 from exitwave.benchmark.tiff import TiffFacts, tiff_facts, tiff_plane
@@ -323,8 +323,3 @@ def _palette(picture: Any) -> NDArray[Any]:
     table[: len(colours)] = colours
     plain = (table[:, :3] == table[:, :1]).all() and (table[:, 3] == 255).all()
     return table[:, 0] if plain else table
-
-
-def in_words(shape: Sequence[int]) -> str:
-    """A shape, such as 512 x 512."""
-    return " x ".join(map(str, shape))

@@ -10,8 +10,7 @@ from pathlib import Path, PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from exitwave.benchmark.pages import in_words
-from exitwave.benchmark.reading import failures_told
+from exitwave.benchmark.reading import failures_told, in_words
 from exitwave.benchmark.scan_files import arrays_of
 from exitwave.benchmark.scan_parts import Box
 from exitwave.benchmark.scans import Scan, scan_from

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.benchmark.masks import read_mask
-from exitwave.benchmark.pages import Page, chosen_page, guarded, in_words, pages_of
+from exitwave.benchmark.pages import Page, chosen_page, guarded, pages_of
+from exitwave.benchmark.reading import in_words
 from exitwave.benchmark.remedies import IN_BENCHMARK, Remedies
 from exitwave.benchmark.sidecars import FILE, GIVEN, SIDECAR, Sidecar, sidecar_beside
 from exitwave.data.strips import strips

@@ -1,9 +1,9 @@
-"""What readers of files fail with, said in one sentence."""
+"""What readers of files fail with, said in one sentence, and shapes in words."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,3 +37,8 @@ def failures_told(path: Path, kind: type[ExitwaveError]) -> Iterator[None]:
         # Damaged files make the readers fail in as many ways as there are readers.
         reason = " ".join(str(error).split())
         raise kind(f"{path} cannot be read: {type(error).__name__}: {reason}") from error
+
+
+def in_words(shape: Sequence[int]) -> str:
+    """A shape, such as 512 x 512."""
+    return " x ".join(map(str, shape))

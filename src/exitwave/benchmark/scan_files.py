@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.benchmark.claims import CHECKS
-from exitwave.benchmark.pages import PICTURE_SUFFIXES, in_words, pages_of
-from exitwave.benchmark.reading import failures_told
+from exitwave.benchmark.pages import PICTURE_SUFFIXES, pages_of
+from exitwave.benchmark.reading import failures_told, in_words
 from exitwave.benchmark.scan_hdf5 import hdf5_arrays, hyperspy_array
 from exitwave.benchmark.stored_arrays import Axis, Part, StoredArray
 from exitwave.errors import ScanError

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exitwave.benchmark.pages import in_words
-from exitwave.benchmark.reading import failures_told
+from exitwave.benchmark.reading import failures_told, in_words
 from exitwave.benchmark.scan_files import arrays_of
 from exitwave.benchmark.sidecars import FILE, GIVEN, SIDECAR, sidecar_beside
 from exitwave.benchmark.stored_arrays import Axis, Part, StoredArray

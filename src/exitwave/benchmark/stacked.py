@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from exitwave.benchmark.cases import Case
 from exitwave.benchmark.masks import binary
-from exitwave.benchmark.pages import in_words, stack_pages
+from exitwave.benchmark.pages import stack_pages
 from exitwave.benchmark.readers import MicrographFile
-from exitwave.benchmark.reading import failures_told
+from exitwave.benchmark.reading import failures_told, in_words
 from exitwave.benchmark.remedies import IN_BENCHMARK
 from exitwave.benchmark.stacks import IMAGES, MASKS, Stack, open_stack, read_names
 from exitwave.config.benchmarks import MicrographBenchmark

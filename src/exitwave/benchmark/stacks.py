@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exitwave.benchmark.claims import check_hdf5, check_images
-from exitwave.benchmark.reading import failures_told
+from exitwave.benchmark.reading import failures_told, in_words
 from exitwave.errors import MicrographError
 
 IMAGES = ("images", "image")
@@ -155,7 +155,7 @@ def _is_array(item: Any) -> bool:
 
 def _chosen(path: Path, shapes: dict[str, tuple[int, ...]], key: str | None, names: Sequence[str]) -> str:
     """Key of the dataset that is meant."""
-    held = ", ".join(f"'{name}' ({_in_words(shape)})" for name, shape in list(shapes.items())[:8])
+    held = ", ".join(f"'{name}' ({in_words(shape)})" for name, shape in list(shapes.items())[:8])
     held = f"it has {held}{', ...' if len(shapes) > 8 else ''}" if held else "it has none of two dimensions or more"
     if key is not None:
         if key.strip("/") not in shapes:
@@ -176,7 +176,7 @@ def _chosen(path: Path, shapes: dict[str, tuple[int, ...]], key: str | None, nam
 def _laid_out(path: Path, key: str, shape: tuple[int, ...], classes: Sequence[int]) -> Stack:
     """The stack that a dataset of a shape is."""
     if 0 in shape:
-        raise MicrographError(f"{path} has '{key}' of {_in_words(shape)}, without a pixel; allowed: images")
+        raise MicrographError(f"{path} has '{key}' of {in_words(shape)}, without a pixel; allowed: images")
     if len(shape) == 2:
         return Stack(path, key, (1, shape[0], shape[1]), None, 1)
     if len(shape) == 3:
@@ -187,10 +187,6 @@ def _laid_out(path: Path, key: str, shape: tuple[int, ...], classes: Sequence[in
                 return Stack(path, key, (shape[0], shape[height], shape[width]), channels, shape[channels])
     allowed = " or ".join(map(str, classes))
     raise MicrographError(
-        f"{path} has '{key}' of {_in_words(shape)}; allowed: images x height x width, with one more axis of {allowed} "
+        f"{path} has '{key}' of {in_words(shape)}; allowed: images x height x width, with one more axis of {allowed} "
         "behind the images or at the end"
     )
-
-
-def _in_words(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))

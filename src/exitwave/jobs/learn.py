@@ -127,6 +127,7 @@ def train_network(
     streams: Mapping[str, ImagesSource] | None = None,
     start: Path | None = None,
     events: Path | None = None,
+    ranks: Ranks | None = None,
 ) -> None:
     """Train one network of a training; an interrupted one goes on where it stopped.
 
@@ -150,38 +151,23 @@ def train_network(
         Weights of the network that it starts from.
     events : path, optional
         Folder for the event files of TensorBoard, if the block of the training asks for them.
+    ranks : Ranks, optional
+        Where this process is one of several that train the network, its place among them. Else they are started here.
     """
     training = description.of(Training)
-    arguments = description, dataset, model, manifest, seed, folder, streams, start, events
-    if training.devices > 1:
+    if training.devices > 1 and ranks is None:
         device = resolve_device(training.device)
         check_devices(device, training.devices)
         log.info("%d processes train the network, each on a %s", training.devices, DEVICES[device])
-        run_together(training.devices, device == "cuda", _train_network, *arguments)
-    else:
-        from exitwave.training.parallel import ALONE
-
-        _train_network(ALONE, *arguments)
-
-
-def _train_network(
-    ranks: Ranks,
-    description: Description,
-    dataset: Description,
-    model: Description,
-    manifest: Path,
-    seed: int,
-    folder: Path,
-    streams: Mapping[str, ImagesSource] | None,
-    start: Path | None,
-    events: Path | None,
-) -> None:
-    """As :func:`train_network`, in this process, which may be one of several: the first writes."""
+        arguments = description, dataset, model, manifest, seed, folder, streams, start, events
+        run_together(training.devices, device == "cuda", _take_part, *arguments)
+        return
     from exitwave.training.event_files import check_tensorboard, watched
     from exitwave.training.loop import DivergenceError, history_table, train
     from exitwave.training.networks import load_network, save_network
+    from exitwave.training.parallel import ALONE
 
-    data_block, training = dataset.of(Dataset), description.of(Training)
+    ranks, data_block = ranks or ALONE, dataset.of(Dataset)
     if training.tensorboard:
         check_tensorboard()
     folder.mkdir(parents=True, exist_ok=True)
@@ -264,6 +250,11 @@ def _train_network(
     replace_file(folder / HISTORY, lambda unfinished: history.to_csv(unfinished, index=False))
     save_network(folder, network, task, pixel_size=pixel_size, info=info, diverged=diverged)
     checkpoint.unlink(missing_ok=True)
+
+
+def _take_part(ranks: Ranks, *arguments: Any) -> None:
+    """Train a network as one of several processes."""
+    partial(train_network, ranks=ranks)(*arguments)
 
 
 def _read_fingerprint(path: Path, identity: str) -> dict[str, Any]:

@@ -112,6 +112,10 @@ class ClassTask(ABC):
         """Probability of each class [n, classes]."""
         return outputs.float().softmax(1)
 
+    def truth(self, targets: Any) -> Any:
+        """Places of the classes [n]."""
+        return targets
+
 
 @dataclass(frozen=True)
 class ClassificationTask(ClassTask):

@@ -120,6 +120,10 @@ class DisksTask:
         """Loss, F1 at the threshold that is best for it, and that threshold."""
         return sums.scores()
 
+    def truth(self, targets: Any) -> Any:
+        """Images of structure factors [n, H, W]."""
+        return targets[:, 0]
+
     def predict(self, outputs: torch.Tensor) -> torch.Tensor:
         """Images of structure factors [n, H, W], not negative; with places, each pixel is taken where it points to."""
         from exitwave.training.disk_losses import gathered

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exitwave.errors import ConfigError
-from exitwave.training.segmentation import SegmentationTask
 from exitwave.training.task import Task
 
 if TYPE_CHECKING:
@@ -108,8 +107,7 @@ def _examples(task: Task, validation: Examples, network: torch.nn.Module) -> tor
         predictions = task.predict(network(seen.to(next(network.parameters()).device))).cpu()
     if predictions.ndim != 3:
         return None
-    aims = task.mask(targets) if isinstance(task, SegmentationTask) else targets
-    aims = (aims if aims.ndim == 3 else aims[:, 0]).float().nan_to_num()
+    aims = task.truth(targets).float().nan_to_num()
     rows = []
     for image, aim, prediction in zip(seen[:, 0].cpu(), aims, predictions, strict=True):
         # One scale for both, from 0 on, so that a prediction that is too weak looks weak.

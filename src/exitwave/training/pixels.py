@@ -93,3 +93,7 @@ class PixelTask:
         from exitwave.training.symmetry import augment
 
         return augment(images, targets, rng)
+
+    def truth(self, targets: Any) -> Any:
+        """Maps [n, H, W]."""
+        return targets

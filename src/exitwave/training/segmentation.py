@@ -64,7 +64,7 @@ class SegmentationTask(PixelTask):
 
     def statistics(self, targets: NDArray[Any], rows: pd.DataFrame) -> dict[str, Any]:
         """Spread of the particle fraction over images."""
-        fractions = self.mask(targets).mean(axis=(1, 2))
+        fractions = self.truth(targets).mean(axis=(1, 2))
         spread = {name: float(getattr(np, name)(fractions)) for name in ("min", "median", "mean", "max")}
         return {"particle_fraction": spread}
 
@@ -72,14 +72,14 @@ class SegmentationTask(PixelTask):
         """Cross-entropy, Dice, focal and boundary loss."""
         from exitwave.training.losses import soft_sums
 
-        labels = self.mask(targets).float()
+        labels = self.truth(targets).float()
         return self._loss(soft_sums(outputs[:, 0].float(), labels, self._gamma, self._distances(targets)))
 
     def sums(self, outputs: torch.Tensor, targets: torch.Tensor) -> MaskSums:
         """Soft and hard sums over pixels."""
         from exitwave.training.losses import MaskSums
 
-        return MaskSums.of(outputs[:, 0].double(), self.mask(targets), self._gamma, self._distances(targets))
+        return MaskSums.of(outputs[:, 0].double(), self.truth(targets), self._gamma, self._distances(targets))
 
     def scores(self, sums: MaskSums) -> dict[str, float]:
         """Loss and pooled F1, hard and soft."""
@@ -92,8 +92,8 @@ class SegmentationTask(PixelTask):
             "validation_f1_soft": f1(float(soft.overlap), float(soft.predicted), float(soft.labelled)),
         }
 
-    def mask(self, targets: Any) -> Any:
-        """Masks (bool) of targets, both arrays or both tensors."""
+    def truth(self, targets: Any) -> Any:
+        """Masks (bool) [n, H, W]."""
         return targets < 0 if self.model.boundary_weight else targets
 
     def _distances(self, targets: torch.Tensor) -> torch.Tensor | None:

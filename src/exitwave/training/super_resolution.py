@@ -110,6 +110,10 @@ class SuperResolutionTask:
         """Fine images [n, factor H, factor W], in units of the coarse ones."""
         return outputs[:, 0].float()
 
+    def truth(self, targets: Any) -> Any:
+        """Fine images [n, factor H, factor W]."""
+        return targets
+
 
 def scale_of(images: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of images [..., H, W], with axes of length 1; 1 where an image has no contrast."""

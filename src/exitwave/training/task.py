@@ -127,6 +127,10 @@ class Task(Protocol):
         """Outputs in the words of the task: probabilities, or values of a map."""
         ...
 
+    def truth(self, targets: Any) -> Any:
+        """Targets, as tensor or array, in the words of the task: masks, values of a map, or places of classes."""
+        ...
+
 
 class Kind(Protocol):
     """A module that makes the tasks of one kind."""
