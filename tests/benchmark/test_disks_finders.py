@@ -76,7 +76,8 @@ def probe_of(shape, radius=RADIUS):
 
 def test_correlation_finds_disks_where_they_are():
     patterns, places = patterns_of([(32.4, 31.7), (30.2, 33.3)])
-    found = CorrelationFinder(probe_of((SIZE, SIZE)), CORRELATION).find(patterns)
+    finder = CorrelationFinder(probe_of((SIZE, SIZE)), CORRELATION)
+    found = [finder.sharpened(*both, None) for both in zip(patterns, finder.find(patterns), strict=True)]
     # The rims of these disks are ramps, not the shares of pixels that a camera sees.
     check(found, places, (SIZE, SIZE), 0.12, RADIUS + 2)
 

@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 from exitwave.benchmark.correlation import find_disks
 from exitwave.benchmark.disk_finders import CORRELATION, MOVED_BY_SCATTERING, CorrelationFinder
 from exitwave.benchmark.disk_maps import SURE, weighted
-from exitwave.benchmark.lattice import find_lattice, fit_lattice
+from exitwave.benchmark.lattice import Lattice, find_lattice, fit_lattice
 from exitwave.benchmark.probes import centred_probe
 from exitwave.benchmark.rims import ALIKE, DOUBT, Rims, sharpened, weights_of
 from exitwave.benchmark.strain import strain_of
@@ -124,9 +124,29 @@ def leaning(radius, size=128):
     return np.random.default_rng(0).poisson(2000 * expected).astype(np.float32), places, probe
 
 
+def by_correlation(pattern, probe):
+    finder = CorrelationFinder(centred_probe(probe, "probe"), CORRELATION)
+    (found,) = finder.find(pattern[None])
+    return finder.sharpened(pattern, found, None)
+
+
+def test_what_is_off_the_lattice_hides_no_rims():
+    pattern, places, probe = leaning(4.7)
+    lattice = Lattice(places[12], np.array([[21.3, -3.1], [2.2, 20.2]]), 0.0, 25)
+    # Two false disks beside each.
+    false = np.concatenate([places + np.array([5.0, 2.0]), places - np.array([4.0, 5.0])])
+    disks = np.concatenate([false, places + np.array([0.4, -0.3])])
+    rims = Rims(probe)
+    assert np.isnan(rims.measure(pattern, disks)).all()
+    found = rims.measure_on(pattern, disks, lattice)
+    assert np.isnan(found[: len(false)]).all()
+    assert np.abs(found[len(false) :, :2] - places).max() < 0.1
+    np.testing.assert_array_equal(rims.measure_on(pattern, places, None), rims.measure(pattern, places))
+
+
 def test_correlation_takes_the_places_of_rims():
     pattern, places, probe = leaning(4.7)
-    (found,) = CorrelationFinder(centred_probe(probe, "probe"), CORRELATION).find(pattern[None])
+    found = by_correlation(pattern, probe)
     alone = find_disks(pattern, probe, CORRELATION)
     error, nearest = cKDTree(found.peaks[:, :2]).query(places)
     assert error.max() < 0.15
@@ -137,12 +157,12 @@ def test_correlation_takes_the_places_of_rims():
 def test_without_rims_correlation_says_nothing_of_how_sure_it_is():
     pattern, places, probe = leaning(4.7)
     one = np.hypot(*(np.indices(pattern.shape) - places[12, ::-1, None, None])) < 12
-    (few,) = CorrelationFinder(centred_probe(probe, "probe"), CORRELATION).find((pattern * one)[None])
+    few = by_correlation(pattern * one, probe)
     assert len(few.peaks)
     assert np.isnan(few.peaks[:, 3]).all()
     # Beside disks with rims, two that touch have the error of correlations.
     touching = pattern + np.roll(pattern * one, 9, axis=1)
-    (found,) = CorrelationFinder(centred_probe(probe, "probe"), CORRELATION).find(touching[None])
+    found = by_correlation(touching, probe)
     error = np.hypot(*(found.peaks[:, :2] - places[12]).T)
     assert (found.peaks[error < 11, 3] == MOVED_BY_SCATTERING).all()
     assert (error < 11).sum() >= 2

@@ -79,10 +79,14 @@ def scan_methods(radius: float) -> dict[str, Fit]:
 def disks_by_rims(pattern: NDArray[np.float32], probe: NDArray[np.floating], how: Correlation) -> FloatArray:
     """Disks [n, 3] that a correlation finds, placed by their rims, and with the weights of these.
 
-    Those whose rims are not seen are left out, unless no lattice could be fitted to the others.
+    Those off their common lattice, and those whose rims are not seen, are left out, unless too few would stay.
     """
     disks = find_disks(pattern, probe, how)
-    measured = rims_of(probe).measure(pattern, disks[:, :2])
+    try:
+        lattice = find_lattice(disks)
+    except LatticeError:
+        lattice = None
+    measured = rims_of(probe).measure_on(pattern, disks[:, :2], lattice)
     seen = np.isfinite(measured[:, 2])
     if np.count_nonzero(seen) < FEWEST:
         return disks

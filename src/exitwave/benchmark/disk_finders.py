@@ -1,6 +1,7 @@
 """Disks of patterns, by networks or by correlation with the probe.
 
-Either way the rims of disks that stand alone are measured as well; see :mod:`exitwave.benchmark.rims`.
+Either way the rims of disks that stand alone are measured as well, once the lattice of the pattern is known roughly;
+see :mod:`exitwave.benchmark.rims`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from exitwave.benchmark.correlation import Correlation, correlate, find_disks
 from exitwave.benchmark.disk_maps import disk_maps, placed_disks, weighted
+from exitwave.benchmark.lattice import Lattice
 from exitwave.benchmark.probes import Probe, centred_probe
 from exitwave.benchmark.rims import DOUBT, FEWEST, Rims, rims_of, sharpened
 from exitwave.hardware import Precision
@@ -76,6 +78,10 @@ class Finder(Protocol):
         """Disks of patterns [n, H, W], which are clean."""
         ...
 
+    def sharpened(self, pattern: NDArray[np.float32], found: Found, lattice: Lattice | None) -> Found:
+        """Disks that were found in a pattern [H, W], placed by the rims of those on its lattice, or of all of them."""
+        ...
+
 
 @dataclass(frozen=True)
 class CorrelationFinder:
@@ -95,21 +101,22 @@ class CorrelationFinder:
             whole = ((peaks[:, :2] >= radius) & (peaks[:, :2] <= last - radius)).all(axis=1)
             peaks = peaks[whole & (peaks[:, 2] >= FAINT * peaks[:1, 2].max(initial=0.0))]
             image = correlate(pattern, self.probe.image, self.how)
-            found.append(Found(self._placed(pattern, peaks), image, 1.0, corner))
+            placed = np.column_stack([peaks, np.full(len(peaks), np.nan)])
+            found.append(Found(placed, image, 1.0, corner))
         return found
 
-    def _placed(self, pattern: NDArray[np.float32], peaks: FloatArray) -> FloatArray:
-        """Peaks [n, 3] with the places of their rims and standard deviations, as of :class:`Found`."""
-        placed = np.column_stack([peaks, np.full(len(peaks), np.nan)])
+    def sharpened(self, pattern: NDArray[np.float32], found: Found, lattice: Lattice | None) -> Found:
+        """See :class:`Finder`; where few rims are seen the disks stay as they are."""
         if self.probe.radius > LARGEST_RIM:
-            return placed
-        measured = rims_of(self.probe.image).measure(pattern, peaks[:, :2])
+            return found
+        measured = rims_of(self.probe.image).measure_on(pattern, found.peaks[:, :2], lattice)
         seen = np.isfinite(measured[:, 2])
         if np.count_nonzero(seen) < FEWEST:
-            return placed
+            return found
+        placed = found.peaks.copy()
         placed[:, 3] = MOVED_BY_SCATTERING
         placed[seen, :2], placed[seen, 3] = measured[seen, :2], DOUBT * measured[seen, 2]
-        return placed
+        return replace(found, peaks=placed)
 
 
 @dataclass(frozen=True)
@@ -224,14 +231,24 @@ class NetworkFinder:
         frame, (height, width) = self.frame, patterns.shape[1:]
         framed = frame.fit(patterns)
         found = []
-        for pattern, maps in zip(framed, self._maps(framed), strict=True):
+        for maps in self._maps(framed):
             image, peaks = maps[0], placed_disks(maps, self.threshold, most=MOST_DISKS)
-            peaks = sharpened(peaks, self._rims.measure(pattern, peaks[:, :2]))
             peaks[:, :2] = frame.origin + frame.binned * peaks[:, :2]
             peaks[:, 3] *= frame.binned
             inside = (peaks[:, :2] >= 0).all(axis=1) & (peaks[:, 0] <= width - 1) & (peaks[:, 1] <= height - 1)
             found.append(Found(peaks[inside], image, float(frame.binned), frame.origin))
         return found
+
+    def sharpened(self, pattern: NDArray[np.float32], found: Found, lattice: Lattice | None) -> Found:
+        """See :class:`Finder`."""
+        scale, corner = found.scale, found.corner
+        disks = found.peaks / [scale, scale, 1, scale]
+        disks[:, :2] -= corner / scale
+        seen = None if lattice is None else lattice.in_pixels(corner, scale)
+        (framed,) = self.frame.fit(pattern[None])
+        sharp = sharpened(disks, self._rims.measure_on(framed, disks[:, :2], seen))
+        sharp[:, :2] += corner / scale
+        return replace(found, peaks=sharp * [scale, scale, 1, scale])
 
     def _maps(self, framed: NDArray[np.float32]) -> NDArray[np.float32]:
         """Mean maps [n, k, size, size]; how surely disks are placed is there where all networks say it."""

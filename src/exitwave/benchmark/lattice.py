@@ -69,6 +69,10 @@ class Lattice:
     residual: float
     used: int
 
+    def in_pixels(self, corner: FloatArray, scale: float) -> Lattice:
+        """The same in pixels that are ``scale`` times as large, the first of which is at ``corner`` x, y."""
+        return Lattice((self.origin - corner) / scale, self.vectors / scale, self.residual / scale, self.used)
+
 
 def find_lattice(peaks: FloatArray) -> Lattice:
     """Lattice of the places of disks, of which nothing is known before.
@@ -252,11 +256,41 @@ def on_lattice(peaks: FloatArray) -> FloatArray:
         lattice = find_lattice(peaks)
     except LatticeError:
         return peaks
-    index = np.rint(np.linalg.solve(lattice.vectors, (peaks[:, :2] - lattice.origin).T))
-    places = lattice.origin + (lattice.vectors @ index).T
-    off = np.linalg.norm(peaks[:, :2] - places, axis=1)
-    near = off <= _TOLERANCE * np.linalg.norm(lattice.vectors[:, 0])
-    return np.asarray(np.column_stack([places, peaks[:, 2]])[near])
+    _, points, off = _points(peaks[:, :2], lattice)
+    near = off <= _within(lattice)
+    return np.asarray(np.column_stack([points, peaks[:, 2]])[near])
+
+
+def at_points(places: FloatArray, lattice: Lattice) -> tuple[NDArray[np.intp], FloatArray]:
+    """Places of disks that belong to points of a lattice, at most one to each.
+
+    Parameters
+    ----------
+    places : float64 [n, 2]
+        x, y [px].
+    lattice : Lattice
+
+    Returns
+    -------
+    rows : int64 [m]
+        Of those places.
+    points : float64 [m, 2]
+        Their lattice points, x and y [px].
+    """
+    index, points, off = _points(places, lattice)
+    rows = _one_of_each(index, off, np.flatnonzero(off <= _within(lattice)))
+    return rows, points[rows]
+
+
+def _points(places: FloatArray, lattice: Lattice) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Indices of the lattice points next to places, their places, and the distances."""
+    index = np.rint(np.linalg.solve(lattice.vectors, (places - lattice.origin).T)).T
+    points = lattice.origin + index @ lattice.vectors.T
+    return index, points, np.linalg.norm(places - points, axis=1)
+
+
+def _within(lattice: Lattice) -> float:
+    return _TOLERANCE * float(np.linalg.norm(lattice.vectors, axis=0).min())
 
 
 def reduced(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -27,6 +27,7 @@ from scipy.spatial import cKDTree
 
 from exitwave.benchmark.correlation import disk_radius
 from exitwave.benchmark.disk_maps import SURE
+from exitwave.benchmark.lattice import Lattice, at_points
 from exitwave.benchmark.rim_apertures import aperture_of
 
 REACH, STEP = 1.2, 0.2
@@ -122,6 +123,31 @@ class Rims:
         refined[:, :2] += corners
         found[whole] = refined
         return found
+
+    def measure_on(self, pattern: NDArray[np.floating], places: FloatArray, lattice: Lattice | None) -> FloatArray:
+        """Places from the rims of disks that lie on a lattice.
+
+        What is found off the lattice is no disk, and would hide the rims of those beside it. A rim is looked for at the
+        lattice point, where it lies even if what is inside has drawn the disk to one side.
+
+        Parameters
+        ----------
+        pattern, places
+            As of :meth:`measure`.
+        lattice : Lattice, optional
+            Of the pattern; if there is none, all disks count.
+
+        Returns
+        -------
+        float64 array [n, 3]
+            As of :meth:`measure`, with NaN also of what is off the lattice, or not the nearest to its point.
+        """
+        if lattice is None:
+            return self.measure(pattern, places)
+        measured = np.full((len(places), 3), np.nan)
+        rows, points = at_points(places, lattice)
+        measured[rows] = self.measure(pattern, points)
+        return measured
 
     def _refined(self, intensities: FloatArray, begun: FloatArray) -> FloatArray:
         """Places x, y from the pixel and standard deviations [n, 3] with the order that says most, see above."""

@@ -148,7 +148,7 @@ def fit_position(found: Found, start: Lattice, fit: Fit) -> Fitted:
         Whether to the places of the disks, or after that straight to the map.
     """
     peaks = found.weighted
-    lattice = _nearest(peaks, start)
+    lattice = nearest_lattice(peaks, start)
     if lattice is not None and fit == "map":
         try:
             lattice = _refined(found, lattice)
@@ -171,8 +171,11 @@ def fit_position(found: Found, start: Lattice, fit: Fit) -> Fitted:
     return Fitted(lattice, values, indices, near)
 
 
-def _nearest(peaks: FloatArray, start: Lattice) -> Lattice | None:
-    """Lattice of a pattern with the indices of that of the scan, or if that explains little, one from nothing."""
+def nearest_lattice(peaks: FloatArray, start: Lattice) -> Lattice | None:
+    """Lattice of the disks [n, 3] of a pattern, with the indices of that of the scan.
+
+    If that explains little, one from nothing; None where none fits.
+    """
     try:
         followed = fit_lattice(peaks, start)
         explained = _explained(peaks, followed)[0]
@@ -199,14 +202,8 @@ def _renamed(lattice: Lattice, start: Lattice) -> Lattice | None:
 
 def _refined(found: Found, lattice: Lattice) -> Lattice:
     """Fit a lattice to the map, whose pixels are not those of the pattern."""
-    scale = found.scale
-    inside = Lattice(
-        (lattice.origin - found.corner) / scale, lattice.vectors / scale, lattice.residual / scale, lattice.used
-    )
-    refined = refine_lattice(found.image, inside, SPREAD)
-    return Lattice(
-        refined.origin * scale + found.corner, refined.vectors * scale, refined.residual * scale, refined.used
-    )
+    refined = refine_lattice(found.image, lattice.in_pixels(found.corner, found.scale), SPREAD)
+    return refined.in_pixels(-found.corner / found.scale, 1 / found.scale)
 
 
 def _explained(peaks: FloatArray, lattice: Lattice) -> tuple[float, NDArray[np.int64], NDArray[np.bool_]]:

@@ -1,10 +1,11 @@
 """How networks that find disks are judged by the strain that they show of a scan.
 
 The disks of each place are fitted by a lattice, those that are placed more surely with more weight. Where networks say
-how sure that is, rims are measured as well (:mod:`exitwave.benchmark.rims`), as `exitwave strain` does. The strain is
-taken relative to the median lattice of a reference, as of a real scan. What is true is the projected strain, relative
-to that of the same places. So errors that are the same everywhere do not count, as they do not in an experiment. Beside
-that a lattice is fitted straight to the map that a network gives, without disks.
+how sure that is, the rims of the disks on that lattice are measured (:mod:`exitwave.benchmark.rims`), and it is fitted
+again, as `exitwave strain` does. The strain is taken relative to the median lattice of a reference, as of a real scan.
+What is true is the projected strain, relative to that of the same places. So errors that are the same everywhere do not
+count, as they do not in an experiment. Beside that a lattice is fitted straight to the map that a network gives,
+without disks.
 """
 
 from __future__ import annotations
@@ -70,8 +71,13 @@ def metric(task: DisksTask, threshold: float) -> Metric:
 
     def together(predictions: Sequence[NDArray[Any]], table: pd.DataFrame) -> list[dict[str, Any]]:
         reference = table[REFERENCE].to_numpy(bool)
-        lists = _disks_of(predictions, threshold)
-        fits = lattices_of(lists, reference)
+        placed = [_disks_of(prediction, threshold) for prediction in predictions]
+        roughly = lattices_of([weighted(disks) for disks in placed], reference)
+        lists = [
+            weighted(_with_rims(disks, prediction, lattice))
+            for disks, prediction, lattice in zip(placed, predictions, roughly, strict=True)
+        ]
+        fits = lattices_of(lists, reference) if any(map(_is_of_network, predictions)) else roughly
         counted = {f"true_{name}": values for name, values in true_strain(table).items()}
         counted |= _counted("fit", fits, table, counted)
         if all(map(is_map, predictions)):
@@ -123,20 +129,24 @@ def predict(network: LoadedNetwork, case: Case, block: Benchmark, task: DisksTas
     return np.concatenate([maps, np.stack(seen).astype(KEPT)])
 
 
-def _disks_of(predictions: Sequence[NDArray[Any]], threshold: float) -> list[FloatArray]:
-    """Disks of predictions, [n, 3] each with their weights."""
-    found: list[FloatArray] = []
-    for prediction in predictions:
-        if not is_map(prediction):
-            found.append(np.asarray(prediction, np.float64))
-            continue
-        if prediction.ndim == 2:  # of a classical method
-            found.append(weighted(placed_disks(prediction, threshold)))
-            continue
-        maps, (pattern, probe) = prediction[: -len(SEEN)], np.asarray(prediction[-len(SEEN) :], np.float32) ** 2
-        placed = placed_disks(maps, threshold)
-        found.append(weighted(sharpened(placed, rims_of(probe).measure(pattern, placed[:, :2]))))
-    return found
+def _disks_of(prediction: NDArray[Any], threshold: float) -> FloatArray:
+    """Disks of a prediction, [n, 4] as of :func:`exitwave.benchmark.disk_maps.placed_disks`."""
+    if not is_map(prediction):
+        return np.column_stack([np.asarray(prediction, np.float64), np.full(len(prediction), np.nan)])
+    return placed_disks(prediction[: -len(SEEN)] if _is_of_network(prediction) else prediction, threshold)
+
+
+def _with_rims(disks: FloatArray, prediction: NDArray[Any], lattice: Lattice | None) -> FloatArray:
+    """The same with the rims of those on a lattice, where a network has found them."""
+    if not _is_of_network(prediction):
+        return disks
+    pattern, probe = np.asarray(prediction[-len(SEEN) :], np.float32) ** 2
+    return sharpened(disks, rims_of(probe).measure_on(pattern, disks[:, :2], lattice))
+
+
+def _is_of_network(prediction: NDArray[Any]) -> bool:
+    """Whether a prediction has what a network has seen, which is of no classical method."""
+    return prediction.ndim == 3
 
 
 def _summary(way: str, heading: str) -> list[Score]:

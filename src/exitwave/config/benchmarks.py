@@ -70,7 +70,7 @@ class SimulatedBenchmark(BrokenDown):
 class StrainBenchmark(BrokenDown):
     """Strain of a simulated multilayer, whose every place is known."""
 
-    VERSION = 6
+    VERSION = 7
     MADE_FROM = {**Benchmark.MADE_FROM, "images": "images", "tuned_on": "datasets"}
     TAKES = {"images": (Diffraction,)}
     kind: Literal["strain"]
@@ -114,7 +114,7 @@ class KnownStrain(ScanPart):
 class DatacubeBenchmark(BrokenDown):
     """A real scan of diffraction patterns with its probe, of which parts have a known strain."""
 
-    VERSION = 5
+    VERSION = 6
     MADE_FROM = {**Benchmark.MADE_FROM, "tuned_on": "datasets"}
     LAPTOP = {**Benchmark.LAPTOP, "size": 100}
     kind: Literal["datacube"]

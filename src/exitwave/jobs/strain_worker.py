@@ -14,7 +14,7 @@ from exitwave.benchmark.correlation import Correlation
 from exitwave.benchmark.disk_finders import CorrelationFinder, Finder, Frame, NetworkFinder
 from exitwave.benchmark.lattice import Lattice
 from exitwave.benchmark.probes import Probe
-from exitwave.benchmark.scan_lattices import FIELDS, Fit, fit_position
+from exitwave.benchmark.scan_lattices import FIELDS, Fit, fit_position, nearest_lattice
 from exitwave.benchmark.scan_strain import EMPTY, GOOD, NOT_READ, SATURATED
 from exitwave.benchmark.scan_survey import clean, is_full, is_usable
 from exitwave.benchmark.scans import Scan, open_scan
@@ -159,7 +159,10 @@ class Worker:
             read[places] = [
                 SATURATED if is_full(one, self.setup.full, self.setup.probe.radius) else GOOD for one in batch
             ]
-            for place, found in zip(places, self.finder.find(clean(batch)), strict=True):
+            cleaned = clean(batch)
+            for place, pattern, roughly in zip(places, cleaned, self.finder.find(cleaned), strict=True):
+                lattice = nearest_lattice(roughly.weighted, self.setup.start)
+                found = self.finder.sharpened(pattern, roughly, lattice)
                 fitted = fit_position(found, self.setup.start, self.setup.fit)
                 values[place] = fitted.values
                 owners.append(np.full(len(found.peaks), place, np.int32))
