@@ -14,11 +14,13 @@ from correlators import ONE_MAP, Correlator
 from exitwave.benchmark.disk_finders import (
     CORRELATION,
     CorrelationFinder,
+    Found,
     NetworkFinder,
     binned,
     bins_for,
     frame_of,
 )
+from exitwave.benchmark.lattice import Lattice
 from exitwave.benchmark.probes import centred_probe
 from strained_scan import RADIUS, SIZE, VECTORS, strained_scan
 
@@ -106,6 +108,28 @@ def test_disks_larger_than_a_network_knows_are_binned(stretch, bins):
     assert finder.frame.binned == bins
     check(finder.find(patterns), places, shape, 0.3 * stretch, stretch * RADIUS + 4)
     assert network.module.seen[0][2] in (64, 80)
+
+
+@pytest.mark.parametrize(("stretch", "largest"), [(1.0, 9.5), (2.0, RADIUS)])
+def test_rims_place_disks_of_networks_in_pixels_of_the_pattern(stretch, largest):
+    shape = (int(64 * stretch), int(64 * stretch) + 4)
+    origin = np.array([shape[1] / 2 + 3.3, shape[0] / 2 - 2.8])
+    (pattern,), (places,) = patterns_of([origin], shape, stretch)
+    finder, _ = network_finder(probe_of(shape, stretch * RADIUS), shape, tuple(origin), largest)
+    inner = ((places > 5 * stretch) & (places < np.array(shape[::-1]) - 1 - 5 * stretch)).all(axis=1)
+    roughly = places[inner] + 0.4 * stretch * np.array([1, -1])
+    # What is off the lattice stays where it is, and hides no rim.
+    stray = roughly + 0.5 * stretch * VECTORS.sum(axis=1)
+    found = np.concatenate([roughly, stray])
+    peaks = np.column_stack([found, np.ones(len(found)), np.full(len(found), 0.3 * stretch)])
+    scale, corner = float(finder.frame.binned), finder.frame.origin
+    lattice = Lattice(origin, stretch * VECTORS, 0.0, len(places))
+    sharp = finder.sharpened(pattern, Found(peaks, np.zeros((4, 4), np.float32), scale, corner), lattice).peaks
+    near, far = sharp[: len(roughly)], sharp[len(roughly) :]
+    assert np.median(np.linalg.norm(near[:, :2] - places[inner], axis=1)) < 0.1 * stretch
+    assert np.median(near[:, 3]) < 0.15 * stretch
+    np.testing.assert_allclose(far[:, :2], stray, atol=1e-9)
+    assert (far[:, 3] >= 0.3 * stretch).all()
 
 
 def test_binned_pixels_are_added_up():
