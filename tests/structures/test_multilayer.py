@@ -239,6 +239,8 @@ def test_places_go_row_by_row_and_know_their_layer() -> None:
     assert [row["scan_y"] for row in rows] == [0, 0, 0, 0, 0, 10, 10]
     assert [row["layer"] for row in rows] == [0, 0, 1, 2, 4, 0, 0]
     assert [row["interface_distance"] for row in rows] == [25, 5, 5, 5, 25, 25, 5]
+    apart = block(scan={"start": -25, "columns": 19, "step": 10, "row_step": 33})
+    assert [item.row["scan_y"] for item in made(apart, 2, 19, 38)] == [0, 33, 66]
 
 
 def test_items_are_the_same_in_any_order() -> None:

@@ -25,7 +25,7 @@ from exitwave.benchmark.disks import BESIDE, KEPT, MAPS, RADIUS, is_map, thresho
 from exitwave.benchmark.lattice import Lattice, find_lattice, fit_lattice, refine_lattice
 from exitwave.benchmark.metrics import Metric, Score, ratio
 from exitwave.benchmark.rims import rims_of, sharpened
-from exitwave.benchmark.scan_columns import REFERENCE, SCORED, STRAINS
+from exitwave.benchmark.scan_columns import MEAN_OF, REFERENCE, SCORED, STRAINS
 from exitwave.benchmark.strain import Strain, mean_lattice, strain_of
 from exitwave.config.benchmarks import Benchmark
 from exitwave.data.patterns import without_hot_pixels
@@ -292,7 +292,10 @@ def _counted(
     counted |= {f"{way}_places": scored * measured, f"{way}_failed": scored * ~measured}
     for name, values in found.items():
         # What is not scored may have no truth.
-        counted[f"{way}_square_{name}"] = np.where(measured & (scored > 0), values - true[f"true_{name}"], 0.0) ** 2
+        errors = pd.Series(values - true[f"true_{name}"])
+        if MEAN_OF in table:
+            errors = errors.groupby(table[MEAN_OF].to_numpy()).transform("mean")
+        counted[f"{way}_square_{name}"] = np.where(measured & (scored > 0), errors, 0.0) ** 2
     return counted
 
 

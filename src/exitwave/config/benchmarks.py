@@ -88,6 +88,11 @@ class StrainBenchmark(BrokenDown):
     interface: NonNegative = Field(
         0.0, description="places nearer than this to an interface are shown, but not scored [Å]"
     )
+    average_rows: bool = Field(
+        False,
+        description="score the mean over the rows of a scan, a profile along the growth, in place of each place by "
+        "itself",
+    )
     by: list[str] = Field(["layer"], description=BY)
 
 

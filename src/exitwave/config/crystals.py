@@ -159,7 +159,8 @@ class LayerScan(Block):
 
     start: float = Field(-50.0, description="x of the first column [Å]; below 0 it is in the substrate")
     columns: Whole = Field(32, ge=1, description="places in a row")
-    step: Positive = Field(10.0, description="distance of columns, and of rows [Å]")
+    step: Positive = Field(10.0, description="distance of columns [Å]")
+    row_step: Positive | None = Field(None, description="distance of rows [Å]; that of columns if left out")
 
     @property
     def end(self) -> float:

@@ -144,7 +144,8 @@ def place_of(block: Multilayer, item: int) -> Place:
         mistilt, azimuth = (
             first + way * (last - first) for first, last in (block.mistilt.magnitude, block.mistilt.azimuth)
         )
-    return Place(column, row, block.scan.start + column * block.scan.step, row * block.scan.step, mistilt, azimuth)
+    x, y = block.scan.start + column * block.scan.step, row * (block.scan.row_step or block.scan.step)
+    return Place(column, row, x, y, mistilt, azimuth)
 
 
 def box_of(block: Multilayer, specimen: Specimen, place: Place) -> tuple[FloatArray, NDArray[np.uint8], IntArray]:
