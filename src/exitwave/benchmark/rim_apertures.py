@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.optimize import minimize
@@ -51,19 +52,28 @@ class RimAperture:
 
     def share(self, y: FloatArray, x: FloatArray) -> FloatArray:
         """Share of pixels at distances y and x [px] from the middle, of any shape."""
-        return self.with_slopes(y, x)[0]
+        return np.asarray(_shares(self.table, np.ravel(y), np.ravel(x))).reshape(np.shape(y))
 
-    def with_slopes(self, y: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """The same, and its derivatives along y and x [1/px]."""
-        half = len(self.table) // 2
-        down, right = y * FINE + half, x * FINE + half
-        row, column = (np.clip(np.floor(place).astype(np.intp), 0, 2 * half - 1) for place in (down, right))
-        down, right = np.clip(down - row, 0, 1), np.clip(right - column, 0, 1)
-        flat, start = self.table.ravel(), row * (2 * half + 1) + column
-        a, b, c, d = flat[start], flat[start + 1], flat[start + 2 * half + 1], flat[start + 2 * half + 2]
-        upper, lower = a + (b - a) * right, c + (d - c) * right
-        along_x = (b - a) + (d - c - b + a) * down
-        return upper + (lower - upper) * down, FINE * (lower - upper), FINE * along_x
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def share_of(table: FloatArray, y: float, x: float) -> tuple[float, float, float]:
+    """Share of a pixel at y and x [px] from the middle of a disk, and its derivatives along y and x [1/px]."""
+    half = len(table) // 2
+    down, right = y * FINE + half, x * FINE + half
+    row = min(max(int(np.floor(down)), 0), 2 * half - 1)
+    column = min(max(int(np.floor(right)), 0), 2 * half - 1)
+    down, right = min(max(down - row, 0.0), 1.0), min(max(right - column, 0.0), 1.0)
+    a, b, c, d = table[row, column], table[row, column + 1], table[row + 1, column], table[row + 1, column + 1]
+    upper, lower = a + (b - a) * right, c + (d - c) * right
+    return upper + (lower - upper) * down, FINE * (lower - upper), FINE * ((b - a) + (d - c - b + a) * down)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _shares(table: FloatArray, y: FloatArray, x: FloatArray) -> FloatArray:
+    shares = np.empty(len(y))
+    for pixel in range(len(y)):
+        shares[pixel] = share_of(table, y[pixel], x[pixel])[0]
+    return shares
 
 
 def aperture_of(probe: NDArray[np.floating]) -> RimAperture:

@@ -29,6 +29,7 @@ from exitwave.benchmark.correlation import disk_radius
 from exitwave.benchmark.disk_maps import SURE
 from exitwave.benchmark.lattice import Lattice, at_points
 from exitwave.benchmark.rim_apertures import aperture_of
+from exitwave.benchmark.rim_fits import fitted
 
 REACH, STEP = 1.2, 0.2
 """Farthest trial place from the pixel that is nearest to a disk, and distance of two of them [px]."""
@@ -47,10 +48,6 @@ FEWEST = 6
 """Disks of a pattern with rims, below which correlation alone places all of them."""
 ORDERS = (2, 3, 4)
 """Of the polynomials of intensities."""
-_ROUNDS, _LONGEST, _STILL = 6, 0.3, 0.05
-"""Steps of the refinement, the largest [px], and that of the last round above which a place is not known."""
-_DARKEST = 0.02
-"""Least expected intensity of a pixel, over the mean around a disk, lest weights grow without bounds."""
 FloatArray = NDArray[np.float64]
 
 
@@ -153,46 +150,10 @@ class Rims:
         """Places x, y from the pixel and standard deviations [n, 3] with the order that says most, see above."""
         if not len(begun):
             return np.zeros((0, 3))
-        each = [self._with_order(intensities, begun, order) for order in ORDERS]
+        table, y, x = self._aperture.table, self._y, self._x
+        each = [fitted(intensities, begun, self._inside[order], table, y, x, REACH) for order in ORDERS]
         best = np.argmin([criterion for _, criterion in each], axis=0)
         return np.asarray(np.stack([places for places, _ in each])[best, np.arange(len(begun))])
-
-    def _with_order(self, intensities: FloatArray, begun: FloatArray, order: int) -> tuple[FloatArray, FloatArray]:
-        """The same with polynomials of one order, NaN where no place is found, and the criterion."""
-        inside = self._inside[order]
-        number, pixels = intensities.shape
-        mean = intensities.mean(axis=1, keepdims=True)
-        places, expected = begun.copy(), np.repeat(mean, pixels, axis=1)
-        for turn in range(_ROUNDS):
-            share, *slopes = self._aperture.with_slopes(self._y - places[:, 1:], self._x - places[:, :1])
-            design = np.concatenate([np.ones((number, pixels, 1)), share[..., None] * inside.T], axis=2)
-            weights = 1 / np.maximum(expected, _DARKEST * mean)
-            weighted = (design * weights[..., None]).swapaxes(1, 2)
-            normal = weighted @ design
-            # What a disk does not show, such as a corner of a polynomial, is no reason to fail.
-            normal += 1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None, None] * np.eye(normal.shape[1])
-            terms = np.linalg.solve(normal, weighted @ intensities[..., None])
-            expected = (design @ terms)[..., 0]
-            if turn == 0:  # with even weights, which says the others
-                continue
-            # A disk that moves to the right loses what its slope is.
-            moved = -np.stack(slopes[::-1], axis=2) * (terms[:, 1:, 0] @ inside)[..., None]
-            off = intensities - expected
-            weighted_moved = (moved * weights[..., None]).swapaxes(1, 2)
-            shared = weighted @ moved
-            curvature = weighted_moved @ moved - shared.swapaxes(1, 2) @ np.linalg.solve(normal, shared)
-            curvature += 1e-9 * mean[..., None] * np.eye(2)
-            step = np.linalg.solve(curvature, weighted_moved @ off[..., None])[..., 0]
-            places = places + np.clip(step, -_LONGEST, _LONGEST)
-        squares = np.maximum((weights * off**2).sum(axis=1), np.finfo(float).tiny)
-        parameters = len(inside) + 3
-        covariance = np.linalg.inv(curvature) * (squares / (pixels - parameters))[:, None, None]
-        deviation = np.sqrt(np.trace(covariance, axis1=1, axis2=2) / 2)
-        criterion = pixels * np.log(squares) + parameters * np.log(pixels)
-        known = (np.abs(step).max(axis=1) < _STILL) & (np.abs(places).max(axis=1) <= REACH) & (deviation < REACH)
-        measured = np.column_stack([places, deviation])
-        measured[~known], criterion[~known] = np.nan, np.inf
-        return measured, criterion
 
     def _lowest(self, left: FloatArray) -> FloatArray:
         """Where least is left of squares [n, trials, trials]: x and y from the pixel [n, 2], NaN at the edge."""
