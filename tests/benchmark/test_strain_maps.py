@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from exitwave.benchmark.scan_columns import MEAN_OF, REFERENCE, SCORED, STRAINS
+from exitwave.benchmark.scan_columns import REFERENCE, SCORED, STRAINS
 from exitwave.benchmark.strain_maps import COMPONENTS, lattices_of, metric, spot_width, true_strain
 from exitwave.benchmark.summary import summarise
 from exitwave.config.disks import Disks
@@ -98,23 +98,22 @@ def test_the_error_is_the_root_of_the_mean_square_over_scored_places():
     assert row["fit_rms_xx"] == pytest.approx(np.sqrt((errors[3:] ** 2).mean()))
 
 
-def test_places_of_a_mean_have_one_error_which_is_its():
-    """Two rows of three columns in a strained layer, of which one place of the last shows no lattice."""
-    strains = [(0.0, 0, 0, 0)] * 3 + [(0.01, 0, 0, 0)] * 6
-    errors = [0, 0, 0, 0.004, 0.002, 0.006, -0.002, -0.002, 0]
-    table = scan(strains).assign(**{MEAN_OF: [0, 1, 2, 3, 4, 5, 3, 4, 5]})
+def test_of_several_rows_the_mean_error_of_each_column_is_scored_too():
+    """Three rows of columns 3 to 5 in a strained layer; the third is not scored, and one place shows no lattice."""
+    strains = [(0.0, 0, 0, 0)] * 3 + [(0.01, 0, 0, 0)] * 9
+    errors = [0, 0, 0, 0.004, 0.002, 0.006, -0.002, -0.002, 0, 0.01, 0.01, 0.01]
+    table = scan(strains).assign(scan_column=[0, 1, 2, *[3, 4, 5] * 3], scan_row=[0] * 6 + [1] * 3 + [2] * 3)
+    table.loc[9:, SCORED] = False
     wrong = [disks(deformation(*s) @ deformation(e)) for s, e in zip(strains, errors, strict=True)]
-    wrong[-1] = wrong[-1][:0]
+    wrong[8] = wrong[8][:0]
     rows, row = summed_up(wrong, table)
-    np.testing.assert_allclose(np.sqrt(rows["fit_square_xx"][3:8]), [0.1, 0, 0.6, 0.1, 0], atol=0.02)
-    # What was measured of each place stays in its row.
-    assert (rows["fit_xx"] - rows["true_xx"])[3] == pytest.approx(0.4, abs=0.02)
+    assert rows["rows_places"].tolist() == [0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0]
+    assert row["rows_rms_xx"] == pytest.approx(np.sqrt((0.1**2 + 0**2 + 0.6**2) / 3), abs=0.02)
+    assert row["fit_rms_xx"] == pytest.approx(np.sqrt((0.4**2 + 3 * 0.2**2 + 0.6**2) / 5), abs=0.02)
     assert row["fit_failures"] == 1
-    assert row["fit_rms_xx"] == pytest.approx(np.sqrt((2 * 0.1**2 + 0.6**2) / 5), abs=0.02)
-    alone, _ = summed_up(wrong, table.assign(**{MEAN_OF: range(9)}))
-    pd.testing.assert_frame_equal(
-        alone, summed_up(wrong, table.drop(columns=MEAN_OF))[0].assign(**{MEAN_OF: range(9)})[alone.columns]
-    )
+    for without in (table.assign(scan_row=0), table.drop(columns="scan_row")):
+        _, row = summed_up(wrong, without)
+        assert np.isnan(row["rows_rms_xx"])
 
 
 def test_places_without_a_lattice_are_failures_and_no_strain():

@@ -12,7 +12,7 @@ import pandas as pd
 from exitwave.benchmark.cases import Case, check_pixel_sizes, datasets_learned
 from exitwave.benchmark.held_out import COLUMNS, check_by, check_one_aim, stored_cases, training_cases
 from exitwave.benchmark.scan_checks import aim, check_finders, check_tuned_on, scorable
-from exitwave.benchmark.scan_columns import MEAN_OF, PLACES, REFERENCE, SCORED, STRAINS
+from exitwave.benchmark.scan_columns import PLACES, REFERENCE, SCORED, STRAINS
 from exitwave.config.benchmarks import StrainBenchmark
 from exitwave.config.crystals import Multilayer
 from exitwave.config.graph import Node
@@ -38,7 +38,7 @@ class Scan:
     tuned_on: pd.DataFrame
 
     def __iter__(self) -> Iterator[Case]:
-        columns = dict.fromkeys([*PLACES, *STRAINS, REFERENCE, SCORED, MEAN_OF, *self.block.by])
+        columns = dict.fromkeys([*PLACES, *STRAINS, REFERENCE, SCORED, *self.block.by])
         return stored_cases(self.task, self.table, columns)
 
     def skipped(self) -> pd.DataFrame:
@@ -116,7 +116,6 @@ def cases(block: StrainBenchmark, model: Network, manifests: Sequence[Path]) -> 
         )
     table[REFERENCE] = reference
     table[SCORED] = ~reference & (table["interface_distance"] >= block.interface)
-    table[MEAN_OF] = table["scan_column"] if block.average_rows else range(len(table))
     # Neighbours resemble each other: what another layer would give is what an interval is to tell.
     table["group"] = "layer " + table["layer"].astype(str)
     tuned_on = read_table(dataset, COLUMNS | {*model.columns()})

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.optimize import minimize
 
 from exitwave.benchmark.correlation import disk_radius
+from exitwave.benchmark.rim_kernels import shares
 from exitwave.imaging.aperture import FINE, aperture_table
 
 ROUND = 0.03
@@ -52,28 +52,7 @@ class RimAperture:
 
     def share(self, y: FloatArray, x: FloatArray) -> FloatArray:
         """Share of pixels at distances y and x [px] from the middle, of any shape."""
-        return np.asarray(_shares(self.table, np.ravel(y), np.ravel(x))).reshape(np.shape(y))
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def share_of(table: FloatArray, y: float, x: float) -> tuple[float, float, float]:
-    """Share of a pixel at y and x [px] from the middle of a disk, and its derivatives along y and x [1/px]."""
-    half = len(table) // 2
-    down, right = y * FINE + half, x * FINE + half
-    row = min(max(int(np.floor(down)), 0), 2 * half - 1)
-    column = min(max(int(np.floor(right)), 0), 2 * half - 1)
-    down, right = min(max(down - row, 0.0), 1.0), min(max(right - column, 0.0), 1.0)
-    a, b, c, d = table[row, column], table[row, column + 1], table[row + 1, column], table[row + 1, column + 1]
-    upper, lower = a + (b - a) * right, c + (d - c) * right
-    return upper + (lower - upper) * down, FINE * (lower - upper), FINE * ((b - a) + (d - c - b + a) * down)
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _shares(table: FloatArray, y: FloatArray, x: FloatArray) -> FloatArray:
-    shares = np.empty(len(y))
-    for pixel in range(len(y)):
-        shares[pixel] = share_of(table, y[pixel], x[pixel])[0]
-    return shares
+        return np.asarray(shares(self.table, FINE, np.ravel(y), np.ravel(x))).reshape(np.shape(y))
 
 
 def aperture_of(probe: NDArray[np.floating]) -> RimAperture:

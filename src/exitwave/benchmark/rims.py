@@ -29,7 +29,8 @@ from exitwave.benchmark.correlation import disk_radius
 from exitwave.benchmark.disk_maps import SURE
 from exitwave.benchmark.lattice import Lattice, at_points
 from exitwave.benchmark.rim_apertures import aperture_of
-from exitwave.benchmark.rim_fits import fitted
+from exitwave.benchmark.rim_kernels import refined_places
+from exitwave.imaging.aperture import FINE
 
 REACH, STEP = 1.2, 0.2
 """Farthest trial place from the pixel that is nearest to a disk, and distance of two of them [px]."""
@@ -47,7 +48,8 @@ such as towards the direct beam."""
 FEWEST = 6
 """Disks of a pattern with rims, below which correlation alone places all of them."""
 ORDERS = (2, 3, 4)
-"""Of the polynomials of intensities."""
+"""Of the polynomials of intensities; amplitudes have the first."""
+_TERMS = tuple((order + 1) * (order + 2) // 2 for order in ORDERS)
 FloatArray = NDArray[np.float64]
 
 
@@ -69,12 +71,12 @@ class Rims:
         self._trials = np.arange(-REACH, REACH + STEP / 2, STEP)
         self._y, self._x = (edge[self._around].astype(np.float64) for edge in (rows, columns))
         self._aperture = aperture_of(probe)
-        self._inside = {order: _polynomial(self._y / self.radius, self._x / self.radius, order) for order in ORDERS}
+        self._inside = _polynomial(self._y / self.radius, self._x / self.radius, ORDERS[-1])
         bases = []
         for down in self._trials:
             for right in self._trials:
                 aperture = np.sqrt(self._aperture.share(self._y - down, self._x - right))
-                inside = aperture * self._inside[2]
+                inside = aperture * self._inside[: _TERMS[0]]
                 bases.append(np.linalg.qr(np.vstack([np.ones_like(aperture), inside]).T)[0])
         self._bases = np.stack(bases, axis=1).astype(np.float32)  # [pixels, trials, terms]
 
@@ -116,7 +118,17 @@ class Rims:
         measured = self._lowest(left.reshape(-1, edge, edge))
         begun = np.isfinite(measured).all(axis=1)
         refined = np.full((len(measured), 3), np.nan)
-        refined[begun] = self._refined(intensities[begun], measured[begun])
+        refined[begun] = refined_places(
+            intensities[begun],
+            measured[begun],
+            self._inside,
+            _TERMS,
+            self._aperture.table,
+            FINE,
+            self._y,
+            self._x,
+            REACH,
+        )
         refined[:, :2] += corners
         found[whole] = refined
         return found
@@ -145,15 +157,6 @@ class Rims:
         rows, points = at_points(places, lattice)
         measured[rows] = self.measure(pattern, points)
         return measured
-
-    def _refined(self, intensities: FloatArray, begun: FloatArray) -> FloatArray:
-        """Places x, y from the pixel and standard deviations [n, 3] with the order that says most, see above."""
-        if not len(begun):
-            return np.zeros((0, 3))
-        table, y, x = self._aperture.table, self._y, self._x
-        each = [fitted(intensities, begun, self._inside[order], table, y, x, REACH) for order in ORDERS]
-        best = np.argmin([criterion for _, criterion in each], axis=0)
-        return np.asarray(np.stack([places for places, _ in each])[best, np.arange(len(begun))])
 
     def _lowest(self, left: FloatArray) -> FloatArray:
         """Where least is left of squares [n, trials, trials]: x and y from the pixel [n, 2], NaN at the edge."""

@@ -10,5 +10,3 @@ PARTS = ("scan_column", "scan_row", "scan_x", "scan_y")
 """Columns that say where a place of a real scan is, in steps."""
 REFERENCE, SCORED = "is_reference", "is_scored"
 """Columns that say whether a place belongs to the reference, and whether it is scored."""
-MEAN_OF = "mean_of"
-"""Column with a number for places that are scored by the mean of what is measured in them."""

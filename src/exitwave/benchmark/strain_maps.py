@@ -25,7 +25,7 @@ from exitwave.benchmark.disks import BESIDE, KEPT, MAPS, RADIUS, is_map, thresho
 from exitwave.benchmark.lattice import Lattice, find_lattice, fit_lattice, refine_lattice
 from exitwave.benchmark.metrics import Metric, Score, ratio
 from exitwave.benchmark.rims import rims_of, sharpened
-from exitwave.benchmark.scan_columns import MEAN_OF, REFERENCE, SCORED, STRAINS
+from exitwave.benchmark.scan_columns import REFERENCE, SCORED, STRAINS
 from exitwave.benchmark.strain import Strain, mean_lattice, strain_of
 from exitwave.config.benchmarks import Benchmark
 from exitwave.data.patterns import without_hot_pixels
@@ -43,6 +43,8 @@ UNITS = {"xx": 100.0, "yy": 100.0, "xy": 100.0, "rotation": float(np.degrees(1.0
 """From strain to % and from radians to degrees."""
 WAYS = {"fit": "lattice fitted to disks", "map": "lattice fitted to the map"}
 """Ways from a prediction to a lattice, with the heading of their table."""
+ROWS = "rows"
+"""What begins the names of scores of means over the rows of a scan."""
 TRIED = 8
 """Places of the reference, those with most disks first, in which a first lattice is looked for."""
 FARTHEST = 0.1
@@ -56,18 +58,21 @@ SEEN = ("pattern", "probe")
 FloatArray = NDArray[np.float64]
 NOTE = (
     "Root of the mean square of measured minus true strain over all scored places in which a lattice was found, "
-    "relative to the median lattice of the reference; places in which none was found are counted as failed. Growth is "
-    "along x. Brackets: 95 % bootstrap interval over layers. Of networks the median over seeds is given, with the "
-    "smallest and the largest seed; an ensemble is the mean prediction of all seeds. Correlation is tuned on training "
-    "patterns. Munshi et al., npj Comput. Mater. 8 (2022) 254, fig. 3: e_yy of an aligned multilayer 0.2 % by "
-    "correlation and at most 0.02 % by FCU-Net, of a twisted one 0.6 % and less than 0.1 %; of another specimen, with "
+    "relative to the median lattice of the reference; places in which none was found are counted as failed. Of a scan "
+    "of several rows also that of the profile: of the mean error of each column. Growth is along x. Brackets: 95 % "
+    "bootstrap interval over layers. Of networks the median over seeds is given, with the smallest and the largest "
+    "seed; an ensemble is the mean prediction of all seeds. Correlation is tuned on training patterns. Munshi et al., "
+    "npj Comput. Mater. 8 (2022) 254, fig. 3: e_yy of an aligned multilayer 0.2 % by correlation and at most 0.02 % by "
+    "FCU-Net, of a twisted one 0.6 % and less than 0.1 %, both of the profile; of another specimen, with "
     "other thickness, dose and places."
 )
 
 
 def metric(task: DisksTask, threshold: float) -> Metric:
     """Metric of all places of a scan together; disks of maps are peaks from ``threshold`` on."""
-    per_way = ("places", "failed", *(f"square_{component}" for component in COMPONENTS))
+    squares = tuple(f"square_{component}" for component in COMPONENTS)
+    per_way = ("places", "failed", *squares)
+    counts = dict.fromkeys(WAYS, per_way) | {ROWS: ("places", *squares)}
 
     def together(predictions: Sequence[NDArray[Any]], table: pd.DataFrame) -> list[dict[str, Any]]:
         reference = table[REFERENCE].to_numpy(bool)
@@ -88,23 +93,32 @@ def metric(task: DisksTask, threshold: float) -> Metric:
         else:  # of lists there is no map, which is no failure
             counted |= dict.fromkeys((f"map_{name}" for name in (*per_way, *COMPONENTS)), np.zeros(len(table)))
             counted |= dict.fromkeys((f"map_{name}" for name in COMPONENTS), np.full(len(table), np.nan))
+        counted |= _mean_of_rows(counted, table)
         return [{str(k): v for k, v in row.items()} for row in pd.DataFrame(counted).to_dict("records")]
 
-    def scores(counts: FloatArray) -> dict[str, FloatArray]:
+    names = tuple(f"{way}_{name}" for way, each in counts.items() for name in each)
+
+    def scores(values: FloatArray) -> dict[str, FloatArray]:
+        sums = dict(zip(names, np.moveaxis(np.asarray(values, np.float64), -1, 0), strict=True))
         found: dict[str, FloatArray] = {}
-        for way, part in zip(WAYS, np.split(np.asarray(counts, np.float64), len(WAYS), axis=-1), strict=True):
-            places, failed, *squares = np.moveaxis(part, -1, 0)
-            for component, square in zip(COMPONENTS, squares, strict=True):
-                found[f"{way}_rms_{component}"] = np.sqrt(ratio(square, places))
-            found[f"{way}_failures"] = failed
+        for way, each in counts.items():
+            for component in COMPONENTS:
+                found[f"{way}_rms_{component}"] = np.sqrt(
+                    ratio(sums[f"{way}_square_{component}"], sums[f"{way}_places"])
+                )
+            if "failed" in each:
+                found[f"{way}_failures"] = sums[f"{way}_failed"]
         return found
 
     return Metric(
-        counts=tuple(f"{way}_{name}" for way in WAYS for name in per_way),
+        counts=names,
         count=lambda prediction, truth, pixel_size: {},
         scores=scores,
         describe=lambda prediction, truth: {},
-        summary=tuple(score for way, heading in WAYS.items() for score in _summary(way, heading)),
+        summary=(
+            *(score for way, heading in WAYS.items() for score in _summary(way, heading)),
+            *_summary(ROWS, "mean over the rows of the scan")[:-1],
+        ),
         note=NOTE,
         unit="%",
         higher_is_better=False,
@@ -292,11 +306,25 @@ def _counted(
     counted |= {f"{way}_places": scored * measured, f"{way}_failed": scored * ~measured}
     for name, values in found.items():
         # What is not scored may have no truth.
-        errors = pd.Series(values - true[f"true_{name}"])
-        if MEAN_OF in table:
-            errors = errors.groupby(table[MEAN_OF].to_numpy()).transform("mean")
-        counted[f"{way}_square_{name}"] = np.where(measured & (scored > 0), errors, 0.0) ** 2
+        counted[f"{way}_square_{name}"] = np.where(measured & (scored > 0), values - true[f"true_{name}"], 0.0) ** 2
     return counted
+
+
+def _mean_of_rows(counted: Mapping[str, FloatArray], table: pd.DataFrame) -> dict[str, FloatArray]:
+    """What is counted of the mean over the rows of a scan: at the first scored place of each column, 0 elsewhere.
+
+    The mean is over the scored places in which a lattice was found. Of a single row nothing is counted.
+    """
+    several = {"scan_row", "scan_column"} <= set(table) and table["scan_row"].nunique() > 1
+    there = pd.Series(counted["fit_places"] > 0) & several
+    columns = table["scan_column"].to_numpy() if several else np.arange(len(table))
+    first = there & ~pd.Series(columns).where(there).duplicated()
+    found = {f"{ROWS}_places": first.to_numpy(np.float64)}
+    for name in COMPONENTS:
+        errors = pd.Series(counted[f"fit_{name}"] - counted[f"true_{name}"]).where(there)
+        means = errors.groupby(columns).transform("mean").where(first, 0.0)
+        found[f"{ROWS}_square_{name}"] = means.to_numpy(np.float64) ** 2
+    return found
 
 
 def rules(task: DisksTask) -> Mapping[str, Rule]:

@@ -70,7 +70,7 @@ class SimulatedBenchmark(BrokenDown):
 class StrainBenchmark(BrokenDown):
     """Strain of a simulated multilayer, whose every place is known."""
 
-    VERSION = 7
+    VERSION = 8
     MADE_FROM = {**Benchmark.MADE_FROM, "images": "images", "tuned_on": "datasets"}
     TAKES = {"images": (Diffraction,)}
     kind: Literal["strain"]
@@ -87,11 +87,6 @@ class StrainBenchmark(BrokenDown):
     )
     interface: NonNegative = Field(
         0.0, description="places nearer than this to an interface are shown, but not scored [Å]"
-    )
-    average_rows: bool = Field(
-        False,
-        description="score the mean over the rows of a scan, a profile along the growth, in place of each place by "
-        "itself",
     )
     by: list[str] = Field(["layer"], description=BY)
 

@@ -38,7 +38,7 @@ def metric_of_summary(summary: pd.DataFrame) -> Metric:
 
 
 def tables_of_summary(summary: pd.DataFrame) -> dict[str, list[Score]]:
-    """Scores of a summary by the heading of their table.
+    """Scores of a summary by the heading of their table, without tables in which no method has a number.
 
     A summary that an older version has written has not all that its metric knows now.
     """
@@ -46,7 +46,8 @@ def tables_of_summary(summary: pd.DataFrame) -> dict[str, list[Score]]:
     for score in metric_of_summary(summary).summary:
         if score.name in summary:
             tables.setdefault(score.group, []).append(score)
-    return tables
+    names = {heading: [score.name for score in scores] for heading, scores in tables.items()}
+    return {heading: scores for heading, scores in tables.items() if summary[names[heading]].notna().to_numpy().any()}
 
 
 def sort_methods(summary: pd.DataFrame) -> list[Row]:
