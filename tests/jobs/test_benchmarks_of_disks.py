@@ -12,9 +12,11 @@ import pytest
 import yaml
 from matplotlib.image import imread
 
+from exitwave.benchmark import datacubes
+from exitwave.config.benchmarks import KnownStrain, ScanPart
 from exitwave.data.shards import open_shard
 from exitwave.data.tables import read_table, table_path
-from exitwave.errors import ConfigError
+from exitwave.errors import ConfigError, DatasetError
 from exitwave.jobs.evaluate import score_network, summarise_benchmark
 from exitwave.report.benchmarks import print_table
 from exitwave.study import artifacts
@@ -35,7 +37,7 @@ structures:
     orientations: {zone_axes: 2, random: 1, mistilt: {uniform: [0, 10]}}
   layers:
     kind: multilayer
-    count: 8
+    count: 16
     field_of_view: 24
     layers: [{width: 40, strain: 0.01}, {width: 60, strain: -0.01}]
     thickness: 40
@@ -146,7 +148,7 @@ def test_scores_are_broken_down_by_the_columns_named(run):
 
 def test_every_place_of_a_scan_is_scored_but_reference_and_interfaces(run):
     images = table(run, "strain", "per_image").query("method == 'correlation'")
-    assert len(images) == 8
+    assert len(images) == 16
     reference = images["layer"] == 0
     assert (images["is_reference"] == reference).all()
     assert (images["is_scored"] == (~reference & (images["interface_distance"] >= 4))).all()
@@ -158,6 +160,11 @@ def test_every_place_of_a_scan_is_scored_but_reference_and_interfaces(run):
     assert summary.loc["correlation", "fit_rms_yy"] < 2
     assert summary.loc["correlation map", "map_failures"] == 0
     assert summary.loc["correlation", "groups"] == images["layer"].nunique()
+    # And the profile, the mean of the two rows.
+    scored = images.query("is_scored and fit_places > 0")
+    for name in ("yy", "xx"):
+        profile = (scored[f"fit_{name}"] - scored[f"true_{name}"]).groupby(scored["scan_column"]).mean()
+        assert summary.loc["correlation", f"rows_rms_{name}"] == pytest.approx(np.sqrt((profile**2).mean()))
 
 
 def test_the_mean_of_equal_networks_scores_as_they_do(run, tmp_path):
@@ -177,7 +184,7 @@ def test_the_mean_of_equal_networks_scores_as_they_do(run, tmp_path):
         scores = [column for column in rows if f"{column}_low" in rows]
         one, mean = (rows.loc[kind, scores].to_numpy(float) for kind in ("network", "ensemble"))
         np.testing.assert_allclose(one, mean, rtol=1e-6)
-        assert len(scores) == (8 if name == "held_out" else 10)
+        assert len(scores) == (8 if name == "held_out" else 14)
 
 
 def test_predictions_keep_the_threshold_and_the_list_of_reflections(run):
@@ -206,6 +213,7 @@ def test_strain_is_printed_in_the_terminal(run, capsys):
     print_table([table(run, "strain", "summary")])
     told = capsys.readouterr().out
     assert "strain, lattice" in told
+    assert "strain, mean over the rows" in told
     assert "correlation map" in told
 
 
@@ -247,6 +255,9 @@ def test_networks_show_the_strain_of_a_real_scan_in_maps(run):
         ({"reference": {"columns": [0, 9], "rows": [0, 2]}}, "reference: found 0:9,0:2; allowed: x from 0 to 8"),
         ({"known": [{"columns": [3, 3], "rows": [0, 2]}]}, "known: found 3:3,0:2; allowed: x from 0 to 8"),
         ({"by": ["layer"]}, "by: found 'layer'; allowed: part, scan_row, scan_column"),
+        ({"reciprocal_sampling": None, "any_pixel_size": True}, "path: scan.npy has no calibration of its patterns"),
+        ({"probe": None, "semiangle": 2}, "semiangle"),
+        ({"known": [{"columns": [4, 8], "rows": [0, 4], "xx": 1.2}]}, "known[0].xx: found 1.2; allowed: 0.09 or less"),
     ],
 )
 def test_scans_that_cannot_be_scored_are_refused_before_the_first_job(run, monkeypatch, change, told):
@@ -255,3 +266,28 @@ def test_scans_that_cannot_be_scored_are_refused_before_the_first_job(run, monke
     config["benchmarks"]["real"] |= change
     with pytest.raises(ConfigError, match=re.escape(told)):
         study_from(config, "disks.yaml")
+
+
+def test_layers_that_count_as_not_found_are_refused_before_the_first_job():
+    config = yaml.safe_load(STUDY)
+    del config["benchmarks"]["real"]
+    config["structures"]["layers"]["layers"][0]["strain"] = 0.12
+    with pytest.raises(ConfigError, match=r"images: layers of 'layers' are strained by 0.12; allowed: up to 0.09"):
+        study_from(config, "disks.yaml")
+
+
+@pytest.mark.parametrize("shape", [(40, 1), (100, 100), (1, 70), (9, 3)])
+def test_no_more_places_than_asked_for_are_measured(shape):
+    block = SimpleNamespace(size=20, known=[], reference=ScanPart(columns=(0, 1), rows=(0, 1)))
+    places = datacubes.measured_at(shape, block)
+    assert 10 <= len(places) <= 20
+
+
+def test_a_known_part_without_a_place_is_told(run, monkeypatch):
+    monkeypatch.chdir(run.folder)
+    member = run.study.members["benchmarks"]["real"]
+    known = [*member.block.known, KnownStrain(columns=(5, 6), rows=(1, 2), xx=0.01)]  # which cannot be read
+    block = member.block.model_copy(update={"known": known})
+    manifests = [run.folder / path for path in artifacts.manifests_of_benchmark(member)]
+    with pytest.raises(DatasetError, match="no place of known part 3 can be used"):
+        datacubes.cases(block, model_from(aim_of_benchmark(member)), manifests)

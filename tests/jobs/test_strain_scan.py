@@ -227,6 +227,11 @@ def test_results_made_otherwise_are_refused_and_replaced_only_when_told_so(tmp_p
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     measure_strain(other, out, replace(how, overwrite=True))
     assert (out / "disks.parquet").read_bytes() != before["disks.parquet"]
+    assert {path.name for path in out.iterdir()} == set(before)
+    # Nothing of before stands beside settings of a call that comes to no end.
+    with pytest.raises(ScanError, match="reference"):
+        measure_strain(scan, out, replace(how, overwrite=True, reference=Given((0.9, 0.9), 90)))
+    assert not {"summary.html", "strain.npz", "strain.png", "e_xx.tif"} & {path.name for path in out.iterdir()}
 
 
 def test_a_folder_with_other_files_is_not_written_to(tmp_path, how):

@@ -94,10 +94,13 @@ def check(node: Node) -> None:
         _box(block.reference).within(scan.shape, "reference")
         for known in block.known:
             _box(known).within(scan.shape, "known")
+        if block.vacuum is None:  # else it is the mean of many patterns
+            _probe(scan, block)
     except ScanError as error:
         raise ConfigError(str(error)) from error
+    pixel = _pixel(scan, block)
     if not block.any_pixel_size:
-        check_pixel_sizes({f"path: {block.path}": _pixel(scan, block)}, trainings)
+        check_pixel_sizes({f"path: {block.path}": pixel}, trainings)
 
 
 def files(block: DatacubeBenchmark) -> list[str]:
@@ -129,12 +132,11 @@ def cases(block: DatacubeBenchmark, model: Network, manifests: Sequence[Path]) -
         If there is nothing to measure in the reference, or nothing to score.
     """
     scan = _opened(block)
-    vacuum = None if block.vacuum is None else _box(block.vacuum)
-    probe = probe_of(scan, block.probe, vacuum, block.semiangle, block.energy)
+    probe = _probe(scan, block)
     survey = look_at(scan, probe)
     for told in (*scan.told, *survey.told):
         log.warning("%s %s", scan.path, told)
-    places, reasons, patterns = _measured_at(scan, block), list[dict[str, str]](), list[NDArray[np.float32]]()
+    places, reasons, patterns = measured_at(scan.shape[:2], block), list[dict[str, str]](), list[NDArray[np.float32]]()
     usable = np.zeros(len(places), bool)
     frame = frame_of(scan.shape[2:], survey.centre, block.binning, MULTIPLE)
     for number, (row, column) in enumerate(zip(places["scan_row"], places["scan_column"], strict=True)):
@@ -148,9 +150,10 @@ def cases(block: DatacubeBenchmark, model: Network, manifests: Sequence[Path]) -
         usable[number] = True
         patterns.append(frame.fit(clean(pattern))[0])
     places = places[usable].reset_index(drop=True)
-    for column, number in ((REFERENCE, int(places[REFERENCE].sum())), (SCORED, int(places[SCORED].sum()))):
-        if not number:
-            told = "the reference" if column == REFERENCE else "what is scored"
+    wanted = {"the reference": places[REFERENCE], "what is scored": places[SCORED]}
+    wanted |= {f"known part {number}": places[PART] == f"part {number}" for number in range(1, len(block.known) + 1)}
+    for told, there in wanted.items():
+        if not there.any():
             raise DatasetError(
                 f"{scan.path}: no place of {told} can be used, of {usable.sum()} in all; allowed: one or more, such as "
                 f"of a larger part or with a size above {block.size}"
@@ -173,6 +176,11 @@ def _opened(block: DatacubeBenchmark) -> Scan:
     return calibrated(open_scan(block.path, block.energy, shape), block.reciprocal_sampling, None)
 
 
+def _probe(scan: Scan, block: DatacubeBenchmark) -> NDArray[np.float32]:
+    vacuum = None if block.vacuum is None else _box(block.vacuum)
+    return probe_of(scan, block.probe, vacuum, block.semiangle, block.energy)
+
+
 def _pixel(scan: Scan, block: DatacubeBenchmark) -> float:
     """Pixel of what networks see [1/Å]."""
     if scan.reciprocal_sampling is None:
@@ -184,13 +192,21 @@ def _box(part: ScanPart) -> Box:
     return Box(part.columns, part.rows)
 
 
-def _measured_at(scan: Scan, block: DatacubeBenchmark) -> pd.DataFrame:
-    """Places on an even grid, with the part that each belongs to and the strain that is known of it."""
-    rows, columns = scan.shape[:2]
+def measured_at(shape: tuple[int, int], block: DatacubeBenchmark) -> pd.DataFrame:
+    """Places on an even grid, with the part that each belongs to and the strain that is known of it.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the scan.
+    block : DatacubeBenchmark
+    """
+    rows, columns = shape
     step = max(1, math.ceil(math.sqrt(rows * columns / block.size)))
     # Of a scan of few rows, such as a line, no more are left out than must be.
     down = min(step, rows)
-    across = max(1, math.ceil(math.ceil(rows / down) * columns / block.size))
+    across = min(columns, math.ceil(math.ceil(rows / down) * columns / block.size))
+    down = max(down, math.ceil(rows * math.ceil(columns / across) / block.size))
     row, column = (grid.ravel() for grid in np.mgrid[0:rows:down, 0:columns:across])
     high, wide = math.ceil(rows / BLOCKS), math.ceil(columns / BLOCKS)
     table = {"scan_column": column, "scan_row": row, "scan_x": column, "scan_y": row}

@@ -13,7 +13,7 @@ from exitwave.benchmark.cases import Case, check_pixel_sizes, datasets_learned
 from exitwave.benchmark.held_out import COLUMNS, check_by, check_one_aim, stored_cases, training_cases
 from exitwave.benchmark.scan_checks import aim, check_finders, check_tuned_on, scorable
 from exitwave.benchmark.scan_columns import PLACES, REFERENCE, SCORED, STRAINS
-from exitwave.config.benchmarks import StrainBenchmark
+from exitwave.config.benchmarks import LARGEST_KNOWN, StrainBenchmark
 from exitwave.config.crystals import Multilayer
 from exitwave.config.graph import Node
 from exitwave.config.images import Images
@@ -57,6 +57,12 @@ def check(node: Node) -> None:
     if not isinstance(origin.block, Multilayer):
         kind = getattr(origin.block, "kind", "")
         raise ConfigError(f"images: '{images.name}' is of structures of kind {kind}; allowed: of kind multilayer")
+    strongest = max(abs(layer.strain) for layer in origin.block.layers)
+    if strongest > LARGEST_KNOWN:
+        raise ConfigError(
+            f"images: layers of '{origin.name}' are strained by {strongest:g}; allowed: up to {LARGEST_KNOWN:g}, since "
+            "a lattice that is farther from the reference counts as not found"
+        )
     try:
         check_condition(block.reference, columns_made(images))
     except ExitwaveError as error:
@@ -83,7 +89,7 @@ def _layers(origin: Node) -> dict[str, Any] | None:
     """What a multilayer is made of, wherever it is scanned and however tilted; none of other structures."""
     if not isinstance(origin.block, Multilayer):
         return None
-    return origin.block.model_dump(exclude={"scan", "mistilt", "specimen", "count", "shard_size", "field_of_view"})
+    return origin.block.stack()
 
 
 def files(block: StrainBenchmark) -> list[str]:

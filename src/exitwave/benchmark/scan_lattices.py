@@ -28,6 +28,8 @@ EXPLAINED = 0.6
 """Share of the weight of all disks below which another lattice is looked for."""
 FURTHER = 0.1
 """By which share another lattice must explain more, to be taken."""
+FEWEST = 4
+"""Disks that must lie on a lattice, for it to be that of a pattern: three make one of anything."""
 SPREAD = 1.0
 """Standard deviation of the spots of a map [px]."""
 
@@ -103,7 +105,7 @@ def start_lattice(found: Sequence[FloatArray]) -> Lattice:
         most = max((len(peaks) for peaks in found), default=0)
         raise ScanError(
             f"no lattice was found in {len(found)} patterns that were looked at, of at most {most} disks; allowed: "
-            "three disks that do not lie in a line, in several patterns; --threshold says what is a disk"
+            f"{FEWEST} disks on a lattice, in several patterns; --threshold says what is a disk"
         )
     return max(scores, key=lambda score: score.value).lattice
 
@@ -131,7 +133,7 @@ def _score(candidate: Lattice, found: Sequence[FloatArray]) -> _Score:
         except LatticeError:
             continue
         total += explained
-        patterns += bool(explained >= EXPLAINED and np.count_nonzero(near) > 3)
+        patterns += bool(explained >= EXPLAINED and np.count_nonzero(near) >= FEWEST)
     # Too small a cell explains anything, and one that is too large by half explains half.
     return _Score(candidate, total * float(abs(np.linalg.det(candidate.vectors))) ** 0.25, patterns)
 

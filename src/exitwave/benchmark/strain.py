@@ -11,20 +11,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exitwave.benchmark.lattice import Lattice, reduced
+from exitwave.benchmark.lattice import Lattice
 from exitwave.errors import LatticeError
 
 log = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
-
-_FARTHEST = 0.1
-"""Strain of a measured lattice above which it is that of another crystal."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,17 +65,6 @@ def strain_of(vectors: FloatArray, reference: FloatArray) -> Strain:
     rotation = np.arctan2(yx - xy, xx + yy)
     c, s = np.cos(rotation), np.sin(rotation)
     return Strain(c * xx + s * yx - 1, c * yy - s * xy - 1, (c * xy + s * yy + c * yx - s * xx) / 2, rotation)
-
-
-def linear_strain(vectors: FloatArray, reference: FloatArray) -> Strain:
-    """The same to first order, ``1 - G G0⁻¹`` for F - 1, as in py4DSTEM: wrong by the square of strain and rotation."""
-    change = _change(vectors, reference)
-    return Strain(
-        1 - change[..., 0, 0],
-        1 - change[..., 1, 1],
-        -(change[..., 0, 1] + change[..., 1, 0]) / 2,
-        (change[..., 1, 0] - change[..., 0, 1]) / 2,
-    )
 
 
 def _change(vectors: FloatArray, reference: FloatArray) -> FloatArray:
@@ -130,49 +115,3 @@ def mean_lattice(lattices: Sequence[Lattice]) -> Lattice:
         float(np.median([lattice.residual for lattice, _ in same])),
         int(np.median([lattice.used for lattice, _ in same])),
     )
-
-
-def ideal_lattice(lengths: tuple[float, float], angle: float, measured: Lattice) -> Lattice:
-    """Lattice of a known crystal, with the indices of a measured one and without rotation against it.
-
-    Parameters
-    ----------
-    lengths : tuple of float
-        Of two reciprocal lattice vectors [px].
-    angle : float
-        Between them [rad].
-    measured : Lattice
-        Of the same crystal, whatever its vectors; at an unstrained position, or the mean of many.
-
-    Returns
-    -------
-    Lattice
-
-    Raises
-    ------
-    LatticeError
-        If the measured lattice differs by more than a tenth, however its vectors are chosen.
-    """
-    ideal = reduced(np.array([[lengths[0], lengths[1] * np.cos(angle)], [0.0, lengths[1] * np.sin(angle)]]))[0]
-    best, least = None, _FARTHEST
-    # Whole numbers of shortest vectors make all vectors of about their lengths.
-    base, change = reduced(measured.vectors)
-    for numbers in product((-1, 0, 1), repeat=4):
-        chosen = np.array(numbers, dtype=np.float64).reshape(2, 2)
-        for mirrored in (ideal, np.diag([1.0, -1.0]) @ ideal):
-            vectors = mirrored @ chosen
-            strain = strain_of(base, vectors)
-            # The other vectors of symmetry have the same strain, but a rotation.
-            size = np.sqrt(strain.xx**2 + strain.yy**2 + 2 * strain.xy**2)
-            if abs(np.linalg.det(chosen)) == 1 and size < least:
-                best, least = (vectors, strain.rotation), size
-    if best is None:
-        a, b = np.linalg.norm(base, axis=0)
-        raise LatticeError(
-            f"the measured lattice has vectors of {a:.4g} and {b:.4g} px, which differs from the ideal one of "
-            f"{lengths[0]:.4g} and {lengths[1]:.4g} px by more than {_FARTHEST:.0%}; allowed: one crystal and zone axis"
-        )
-    vectors, rotation = best
-    c, s = np.cos(rotation), np.sin(rotation)
-    turned = np.array([[c, -s], [s, c]]) @ vectors
-    return Lattice(measured.origin, turned @ np.linalg.inv(change), measured.residual, measured.used)

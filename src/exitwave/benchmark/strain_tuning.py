@@ -70,11 +70,7 @@ def tuned_for_strain(
 
     def error(how: Correlation) -> float:
         if how not in known:
-            errors = [
-                _error(find_disks(pattern, probe, how), lattice)
-                for pattern, probe, lattice in told
-                if lattice is not None
-            ]
+            errors = [_error(find_disks(pattern, probe, how), lattice) for pattern, probe, lattice in told]
             known[how] = float(np.median(np.where(np.isfinite(errors), errors, np.inf)))
         return known[how]
 

@@ -102,13 +102,20 @@ class ScanPart(Block):
     )
 
 
+LARGEST_KNOWN = 0.09
+"""Largest strain, and rotation [rad], against the reference that can be scored."""
+KnownComponent = Annotated[float, Field(ge=-LARGEST_KNOWN, le=LARGEST_KNOWN)]
+
+
 class KnownStrain(ScanPart):
     """A part of a scan whose strain is known, relative to the reference, along x and y of the patterns."""
 
-    xx: float = Field(0.0, description="strain along x")
-    yy: float = Field(0.0, description="strain along y")
-    xy: float = Field(0.0, description="shear, half of the change of the angle between x and y [rad]")
-    rotation: float = Field(0.0, description="rotation, from x towards y [mrad]")
+    xx: KnownComponent = Field(0.0, description="strain along x")
+    yy: KnownComponent = Field(0.0, description="strain along y")
+    xy: KnownComponent = Field(0.0, description="shear, half of the change of the angle between x and y [rad]")
+    rotation: float = Field(
+        0.0, ge=-1e3 * LARGEST_KNOWN, le=1e3 * LARGEST_KNOWN, description="rotation, from x towards y [mrad]"
+    )
 
 
 class DatacubeBenchmark(BrokenDown):

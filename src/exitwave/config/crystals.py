@@ -6,7 +6,7 @@ import os
 import re
 from importlib.util import find_spec
 from pathlib import Path, PurePath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -224,6 +224,11 @@ class Multilayer(Fields):
     scan: LayerScan = Field(LayerScan(), description="places of the probe")
     mistilt: HelicalMistilt | None = Field(None, description="tilt off the zone axis; none: aligned")
     specimen: Whole = Field(0, ge=0, description="number of the specimen: another one has other atoms in its alloys")
+
+    def stack(self) -> dict[str, Any]:
+        """What the layers are, in plain values, wherever they are scanned and however cut and tilted."""
+        keys = {"material", "lattice_constant", "zone_axis", "growth", "substrate", "layers", "repeats"}
+        return self.model_dump(mode="json", include=keys)
 
     @model_validator(mode="after")
     def _epitaxial(self) -> Multilayer:

@@ -26,6 +26,9 @@ STATE = "strain.json"
 PARTS = ".parts"
 """Hidden folder of what is measured, until all is."""
 DISKS, LATTICES, POINTS = "disks.parquet", ".lattices.npz", "disks.h5"
+PAGE, ARRAYS = "summary.html", "strain.npz"
+PICTURES = {"strain": "strain.png", "quality": "quality.png", "patterns": "patterns.png"}
+MAPS = ("e_xx.tif", "e_yy.tif", "e_xy.tif", "rotation.tif", "error.tif", "residual.tif", "disks.tif", "trust.tif")
 Place = tuple[slice, slice]
 
 
@@ -58,7 +61,7 @@ class StrainFolder:
     settings : mapping
         What the disks depend on, by name; plain values.
     overwrite : bool
-        Whether results of other settings are removed.
+        Whether what is there is removed, whatever its settings.
 
     Raises
     ------
@@ -103,7 +106,7 @@ class StrainFolder:
 
     def _clear(self) -> None:
         shutil.rmtree(self.parts, ignore_errors=True)
-        for name in (LATTICES, DISKS, POINTS):
+        for name in (LATTICES, DISKS, POINTS, PAGE, ARRAYS, *PICTURES.values(), *MAPS):
             (self.folder / name).unlink(missing_ok=True)
 
     @property

@@ -16,7 +16,7 @@ from exitwave.benchmark.scan_strain import GOOD, TRUST, StrainMaps
 from exitwave.benchmark.scans import Scan
 from exitwave.data.whole import replace_file
 from exitwave.errors import ScanError
-from exitwave.jobs.strain_folder import DISKS, POINTS, STATE, Lattices
+from exitwave.jobs.strain_folder import ARRAYS, DISKS, MAPS, PAGE, PICTURES, POINTS, STATE, Lattices
 from exitwave.report.strain_figures import COMPONENTS, Example, draw_lattice, draw_quality, draw_strain, shown
 from exitwave.report.strain_page import write_strain_page
 from exitwave.report.strain_words import (
@@ -28,9 +28,6 @@ from exitwave.report.strain_words import (
     reference_told,
     trust_told,
 )
-
-PAGE, ARRAYS = "summary.html", "strain.npz"
-PICTURES = {"strain": "strain.png", "quality": "quality.png", "patterns": "patterns.png"}
 
 
 @dataclass(frozen=True)
@@ -119,21 +116,16 @@ def _write_maps(folder: Path, results: Results) -> None:
 
     maps, step = results.maps, results.scan.step
     error = np.max([maps.errors[name] for name in ("xx", "yy", "xy")], axis=0)
-    files = {f"e_{name}" if name != "rotation" else name: getattr(maps, name) for name in COMPONENTS}
-    files |= {
-        "error": error,
-        "residual": results.of("residual"),
-        "disks": results.of("on_lattice"),
-        "trust": maps.trust,
-    }
+    of_fit = (error, results.of("residual"), results.of("on_lattice"), maps.trust)
+    values_of = (*(getattr(maps, name) for name in COMPONENTS), *of_fit)
     sizes: dict[str, Any] = {} if step is None else {"metadata": {"unit": "nm"}, "resolution": (10 / step, 10 / step)}
-    for name, values in files.items():
+    for name, values in zip(MAPS, values_of, strict=True):
         kind = np.uint8 if values.dtype == np.uint8 else np.float32
 
         def write(path: Path, values: NDArray[Any] = values, kind: type = kind) -> None:
             tifffile.imwrite(path, values.astype(kind), imagej=True, **sizes)
 
-        replace_file(folder / f"{name}.tif", write)
+        replace_file(folder / name, write)
     arrays: dict[str, Any] = {
         **{f"e_{name}" if name != "rotation" else name: getattr(maps, name) for name in COMPONENTS},
         **{f"error_{name}": maps.errors[name] for name in COMPONENTS},

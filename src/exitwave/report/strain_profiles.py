@@ -79,7 +79,7 @@ def methods_shown(
         shown["network, fit to map"] = (seeds, "map", VERMILLION)
     classical = read_table(baselines).groupby("method", sort=False)
     for (name, rows), colour in zip(classical, COLOURS, strict=False):
-        shown[str(name)] = ([rows], "fit", colour)
+        shown[str(name)] = ([rows], "map" if rows["map_places"].any() else "fit", colour)
     return opened, shown
 
 

@@ -112,8 +112,7 @@ def sketch(block: Multilayer) -> Multilayer:
 
 def groups(block: Multilayer, identity: str, start: int, stop: int) -> Groups:
     """One group: all places are of one specimen, which is the same however it is tilted and scanned."""
-    keys = {"material", "lattice_constant", "zone_axis", "growth", "substrate", "layers", "repeats", "specimen"}
-    content = json.dumps(block.model_dump(mode="json", include=keys), sort_keys=True)
+    content = json.dumps(block.stack() | {"specimen": block.specimen}, sort_keys=True)
     name = f"multilayer {hashlib.blake2b(content.encode(), digest_size=8).hexdigest()}"
     return groups_by_content([name] * (stop - start))
 
