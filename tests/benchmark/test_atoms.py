@@ -109,11 +109,15 @@ def test_columns_that_noise_hides_are_neither_asked_for_nor_wrong():
     # What is near none is false all the same.
     false = judged.of_image(spot_map([*true, true[0] + 7.5], SIZE, SIGMA), listed, PIXEL)
     assert false["precision"] == pytest.approx((number - 2) / (number - 1))
-    # Networks are not asked for what noise hides even in a lattice.
-    listed[-2:, -1] = 2.4, 2.6
+
+
+def test_networks_are_asked_how_well_a_column_can_be_seen():
+    listed = columns(grid())
+    listed[:3, -1] = 0, 2, 7
     image = np.zeros((1, SIZE, SIZE), np.float32)
-    target = TASK.targets({"counts": image, "columns": [listed]}, pd.DataFrame({"pixel_size": [PIXEL]}))
-    np.testing.assert_allclose(target[0], spot_map([*true[2:], true[1]], SIZE, SIGMA), atol=1e-3)
+    target = TASK.targets({"counts": image, "columns": [listed]}, pd.DataFrame({"pixel_size": [PIXEL]}))[0]
+    faint, rest = spot_map(listed[1:2, :2], SIZE, SIGMA), spot_map(listed[2:, :2], SIZE, SIGMA)
+    np.testing.assert_allclose(target, np.maximum(0.4 * faint, rest), atol=1e-3)
 
 
 def noisy(seed, counts=4000.0):
@@ -168,3 +172,13 @@ def test_validation_counts_what_lies_between_columns_as_false():
     # Found at a height at which the false ones are left out.
     assert wrong["validation_threshold"] >= 0.3
     assert wrong["validation_f1"] == 1
+
+
+def test_validation_lets_faint_columns_be_found_or_not_and_nothing_beside_them():
+    places, heights = grid(9.0), np.ones(len(grid(9.0)))
+    heights[::2] = 0.5
+    true = torch.as_tensor(spot_map(places, SIZE, SIGMA, heights))[None]
+    found, silent = TASK.sums(true[:, None], true), TASK.sums((true - 0.5).clamp(min=0)[:, None], true)
+    assert TASK.scores(found)["validation_f1"] == TASK.scores(silent)["validation_f1"] == 1
+    beside = torch.as_tensor(spot_map(places[::2] + 4.5, SIZE, SIGMA))[None]
+    assert TASK.scores(TASK.sums((true + beside)[:, None], true))["validation_f1"] < 0.7

@@ -13,7 +13,7 @@ from skimage.metrics import structural_similarity as reference_similarity
 
 from exitwave.config.disks import Disks
 from exitwave.data.patterns import scaled, without_hot_pixels
-from exitwave.labels.reflections import STRONG, places_image
+from exitwave.labels.reflections import LEAST_WEIGHT, STRONG, places_image
 from exitwave.training.complex_layers import (
     ComplexBlock,
     ComplexConvolution,
@@ -307,7 +307,7 @@ def test_validation_counts_found_false_and_missed_disks() -> None:
     weak = 0.5 * STRONG**0.5
     truth = spots((8, 8, 1.0), (20, 8, 0.6), (8, 24, weak))
     found = spots((9, 8, 0.9), (8, 24, 0.4), (26, 26, 0.3))
-    sums = DiskSums.of(found, truth, found[:, 0], "l1", 0.5)
+    sums = DiskSums.of(found, truth, found[:, 0], "l1", 0.9 * STRONG**0.5, truth[:, 0] > LEAST_WEIGHT**0.5)
     counts = dict(zip(THRESHOLDS, sums.found.tolist(), strict=True))
     assert counts[0.2] == [1, 1, 1]  # the weak one that was found is neither right nor wrong
     assert counts[0.35] == [1, 0, 1]

@@ -11,7 +11,7 @@ from exitwave.config.models import PixelNetwork
 
 
 class SpotTarget(Block):
-    """A map with a Gaussian of height 1 at the place of each column."""
+    """A map with a Gaussian at the place of each column, lower where noise hides the column."""
 
     sigma: Positive = Field(0.35, description="standard deviation of the Gaussians [Å]")
 
@@ -19,7 +19,7 @@ class SpotTarget(Block):
 class Atoms(PixelNetwork):
     """A network that finds atomic columns: from an image a map with a spot at the place of each."""
 
-    VERSION = 2
+    VERSION = 3
     kind: Literal["atoms"]
     target: SpotTarget = Field(SpotTarget(), description="map that is learned")
 

@@ -11,8 +11,6 @@ FloatArray = NDArray[np.float64]
 
 VISIBLE = 5.0
 """Signal-to-noise ratio from which something is seen with certainty (A. Rose, J. Opt. Soc. Am. 38 (1948) 196)."""
-LEARNED = 2.5
-"""That from which networks are asked for a column: they see the same one many times in a lattice."""
 _NEIGHBOURS = 8
 _REACH = 4.0
 """Standard deviations of a column up to which another one overlaps with it: their product is 2 % of its square."""

@@ -15,7 +15,7 @@ from exitwave.config.graph import Node
 from exitwave.config.stem import COLUMN_FIELDS
 from exitwave.errors import TrainingError
 from exitwave.labels.spots import spot_map
-from exitwave.labels.visibility import LEARNED, VISIBLE
+from exitwave.labels.visibility import VISIBLE
 from exitwave.training.pixels import PixelTask, check_arrays
 from exitwave.training.task import INPUT, Curves
 
@@ -28,17 +28,26 @@ FloatArray = NDArray[np.float64]
 COLUMNS = "columns"
 """Stored list of the columns of an image."""
 _LOSS = "weighted_mse"
+_ASKED, _FAINTEST = 0.9, 0.02
+"""Heights of true spots from which on validation asks for them, and from which on they may be found: a spot between
+pixels is up to a tenth lower."""
 _VISIBILITY = COLUMN_FIELDS.index("visibility")
 
 
-def seen_and_faint(columns: NDArray[np.floating], least: float = VISIBLE) -> tuple[FloatArray, FloatArray]:
-    """Places x, y [px] of the columns of a stored list: those that can be seen [n, 2], and those that noise hides.
-
-    Of the latter an image says little or nothing. A network that is asked for all of them guesses where other
-    compounds have some; one that is asked for no more than can be seen misses those on the border.
-    """
-    places, can_be_seen = columns[:, :2].astype(np.float64), columns[:, _VISIBILITY] >= least
+def seen_and_faint(columns: NDArray[np.floating]) -> tuple[FloatArray, FloatArray]:
+    """Places x, y [px] of the columns of a stored list: those that can be seen [n, 2], and those that noise hides."""
+    places, can_be_seen = columns[:, :2].astype(np.float64), columns[:, _VISIBILITY] >= VISIBLE
     return places[can_be_seen], places[~can_be_seen]
+
+
+def heights(columns: NDArray[np.floating]) -> FloatArray:
+    """Heights [n] of the spots of a stored list: how well each column can be seen, 1 from where it is for certain.
+
+    Of a faint column an image says little. A network that is asked for all of them alike guesses where other compounds
+    have some, and one that is asked for none of them is silent about what a lattice would show. Asked for how well each
+    can be seen, it tells both, by one map at two heights.
+    """
+    return np.clip(columns[:, _VISIBILITY].astype(np.float64) / VISIBLE, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -59,11 +68,11 @@ class AtomsTask(PixelTask):
         return self.arrays
 
     def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.float16]:
-        """Maps [n, H, H] with Gaussians of height 1 where noise does not hide a column."""
+        """Maps [n, H, H] with a Gaussian at each column, as high as it can be seen."""
         size, sigma = arrays[INPUT].shape[-1], self.model.target.sigma
         pixels = rows["pixel_size"].to_numpy(np.float64)
         drawn = [
-            spot_map(seen_and_faint(each, LEARNED)[0], size, sigma / pixel)
+            spot_map(each[:, :2], size, sigma / pixel, heights(each))
             for each, pixel in zip(arrays[COLUMNS], pixels, strict=True)
         ]
         return np.stack(drawn).astype(np.float16)
@@ -88,9 +97,11 @@ class AtomsTask(PixelTask):
 
     def sums(self, outputs: torch.Tensor, targets: torch.Tensor) -> DiskSums:
         """Loss, and columns found and missed at several thresholds."""
-        from exitwave.training.disk_losses import DiskSums
+        from exitwave.training.disk_losses import DiskSums, local_maxima
 
-        return DiskSums.of(outputs.float(), targets.float()[:, None], self.predict(outputs), _LOSS, 1.0, True)
+        true = targets.float()
+        faint = local_maxima(true) & (true > _FAINTEST)
+        return DiskSums.of(outputs.float(), true[:, None], self.predict(outputs), _LOSS, _ASKED, faint)
 
     def scores(self, sums: DiskSums) -> dict[str, float]:
         """Loss, F1 at the threshold that is best for it, and that threshold."""

@@ -8,8 +8,6 @@ from dataclasses import dataclass, fields
 import torch
 from torch.nn.functional import avg_pool2d, conv2d, max_pool2d
 
-from exitwave.labels.reflections import LEAST_WEIGHT, STRONG
-
 THRESHOLDS = (0.05, 0.08, 0.11, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8)
 """Least heights of a peak, of which validation finds the best."""
 REACH = 5
@@ -143,24 +141,24 @@ class DiskSums:
         targets: torch.Tensor,
         image: torch.Tensor,
         loss: str,
-        gamma: float,
-        all_asked: bool = False,
+        strong: float,
+        allowed: torch.Tensor,
     ) -> DiskSums:
         """Sums of outputs and targets, see :func:`disk_loss`, and of the images [n, H, W] that disks are found in.
 
-        Peaks are whole pixels here. The direct beam is found always and counts as any other. With ``all_asked`` there
-        are no weak reflections, which may be found or not: what is of no strong one is false.
+        Peaks are whole pixels here. The direct beam is found always and counts as any other. Disks are asked for where
+        the target is above ``strong``; near pixels ``allowed`` [n, H, W] they may be found or not.
         """
         true = targets[:, 0]
-        peaks = _local_maxima(image)
-        strong = _local_maxima(true) & (true > 0.9 * STRONG**gamma)
-        near_strong = _spread(strong)
-        near_any = near_strong if all_asked else _spread(true > LEAST_WEIGHT**gamma)
+        peaks = local_maxima(image)
+        asked = local_maxima(true) & (true > strong)
+        near_asked = _spread(asked)
+        near_any = near_asked | _spread(allowed)
         found = []
         for threshold in THRESHOLDS:
             there = peaks & (image > threshold)
             found.append(
-                torch.stack([(there & near_strong).sum(), (there & ~near_any).sum(), (strong & ~_spread(there)).sum()])
+                torch.stack([(there & near_asked).sum(), (there & ~near_any).sum(), (asked & ~_spread(there)).sum()])
             )
         return cls(len(outputs), disk_loss(outputs, targets, loss).double().sum(), torch.stack(found).double())
 
@@ -181,7 +179,8 @@ class DiskSums:
         }
 
 
-def _local_maxima(images: torch.Tensor) -> torch.Tensor:
+def local_maxima(images: torch.Tensor) -> torch.Tensor:
+    """Pixels [n, H, W] above nothing and none of their neighbours."""
     return (images == max_pool2d(images[:, None], 3, 1, 1)[:, 0]) & (images > 0)
 
 

@@ -18,7 +18,7 @@ from exitwave.data.columns import pixel_column
 from exitwave.data.patterns import scaled
 from exitwave.electron import wavelength
 from exitwave.errors import ConfigError, TrainingError
-from exitwave.labels.reflections import places_image
+from exitwave.labels.reflections import LEAST_WEIGHT, STRONG, places_image
 from exitwave.training.task import INPUT, Curves
 
 if TYPE_CHECKING:
@@ -113,8 +113,10 @@ class DisksTask:
         """Loss, and disks found and missed at several thresholds."""
         from exitwave.training.disk_losses import DiskSums
 
-        model = self.model
-        return DiskSums.of(outputs.float(), targets.float(), self.predict(outputs), model.loss, model.target.gamma)
+        true, gamma = targets.float(), self.model.target.gamma
+        weak = true[:, 0] > LEAST_WEIGHT**gamma
+        found_in = self.predict(outputs)
+        return DiskSums.of(outputs.float(), true, found_in, self.model.loss, 0.9 * STRONG**gamma, weak)
 
     def scores(self, sums: DiskSums) -> dict[str, float]:
         """Loss, F1 at the threshold that is best for it, and that threshold."""
