@@ -106,6 +106,7 @@ def test_columns_that_noise_hides_are_neither_asked_for_nor_wrong():
         told = judged.of_image(spot_map(found, SIZE, SIGMA), listed, PIXEL)
         assert (told["f1"], told["precision"], told["count_error"]) == (1, 1, 0)
         assert told["f1_all"] == pytest.approx(2 * all_found / (number + all_found))
+        assert (told["mask_f1"], told["pixel_accuracy"]) == (1, 1)
     # What is near none is false all the same.
     false = judged.of_image(spot_map([*true, true[0] + 7.5], SIZE, SIGMA), listed, PIXEL)
     assert false["precision"] == pytest.approx((number - 2) / (number - 1))
@@ -115,9 +116,13 @@ def test_networks_are_asked_how_well_a_column_can_be_seen():
     listed = columns(grid())
     listed[:3, -1] = 0, 2, 7
     image = np.zeros((1, SIZE, SIZE), np.float32)
-    target = TASK.targets({"counts": image, "columns": [listed]}, pd.DataFrame({"pixel_size": [PIXEL]}))[0]
+    target, marks = TASK.targets({"counts": image, "columns": [listed]}, pd.DataFrame({"pixel_size": [PIXEL]}))[0]
     faint, rest = spot_map(listed[1:2, :2], SIZE, SIGMA), spot_map(listed[2:, :2], SIZE, SIGMA)
     np.testing.assert_allclose(target, np.maximum(0.4 * faint, rest), atol=1e-3)
+    x, y = np.rint(listed[:, :2]).astype(int).T
+    assert set(marks[y[2:], x[2:]]) == {1.0}
+    assert set(marks[y[:2], x[:2]]) == {0.5}
+    assert (marks > 0).sum() == len(listed)
 
 
 def noisy(seed, counts=4000.0):
@@ -163,22 +168,37 @@ def test_spots_keep_places_between_pixels():
     assert found[np.argsort(found[:, 0])] == pytest.approx(near, abs=0.3)
 
 
+def validated(shown, places, visibility=50.0, pixel=PIXEL):
+    """Scores of validation of an answer [H, W] to an image of columns."""
+    arrays = {"counts": np.zeros((1, SIZE, SIZE), np.float32), "columns": [columns(places, visibility)]}
+    targets = torch.as_tensor(TASK.targets(arrays, pd.DataFrame({"pixel_size": [pixel]})))
+    return TASK.scores(TASK.sums(torch.as_tensor(np.asarray(shown, np.float32))[None, None], targets))
+
+
 def test_validation_counts_what_lies_between_columns_as_false():
-    true = torch.as_tensor(spot_map(grid(9.0), SIZE, SIGMA))[None]
-    between = torch.as_tensor(0.3 * spot_map(grid(9.0) + 4.5, SIZE, SIGMA))[None]
-    right = TASK.scores(TASK.sums(true[:, None], true))
-    wrong = TASK.scores(TASK.sums((true + between)[:, None], true))
-    assert right["validation_f1"] == 1
+    true = spot_map(grid(9.0), SIZE, SIGMA)
+    between = 0.3 * spot_map(grid(9.0) + 4.5, SIZE, SIGMA)
+    wrong = validated(true + between, grid(9.0))
+    assert validated(true, grid(9.0))["validation_f1"] == 1
     # Found at a height at which the false ones are left out.
     assert wrong["validation_threshold"] >= 0.3
     assert wrong["validation_f1"] == 1
 
 
 def test_validation_lets_faint_columns_be_found_or_not_and_nothing_beside_them():
-    places, heights = grid(9.0), np.ones(len(grid(9.0)))
-    heights[::2] = 0.5
-    true = torch.as_tensor(spot_map(places, SIZE, SIGMA, heights))[None]
-    found, silent = TASK.sums(true[:, None], true), TASK.sums((true - 0.5).clamp(min=0)[:, None], true)
-    assert TASK.scores(found)["validation_f1"] == TASK.scores(silent)["validation_f1"] == 1
-    beside = torch.as_tensor(spot_map(places[::2] + 4.5, SIZE, SIGMA))[None]
-    assert TASK.scores(TASK.sums((true + beside)[:, None], true))["validation_f1"] < 0.7
+    places = grid(9.0)
+    visibility = np.where(np.arange(len(places)) % 2, 50.0, 2.5)
+    # As high as any, so that no threshold leaves them out.
+    for found in (places, places[1::2]):
+        assert validated(spot_map(found, SIZE, SIGMA), places, visibility)["validation_f1"] == 1
+    beside = spot_map([*places, *(places[::2] + 4.5)], SIZE, SIGMA)
+    assert validated(beside, places, visibility)["validation_f1"] < 0.7
+
+
+@pytest.mark.parametrize("pixel", [0.2, 0.4, 0.6])
+def test_validation_asks_for_every_column_wherever_between_pixels_it_lies(pixel):
+    places = grid(9.0) + np.random.default_rng(0).uniform(-0.5, 0.5, (len(grid(9.0)), 2))
+    sigma = TASK.model.target.sigma / pixel
+    half = spot_map(places[::2], SIZE, sigma)
+    assert validated(spot_map(places, SIZE, sigma), places, pixel=pixel)["validation_f1"] == 1
+    assert validated(half, places, pixel=pixel)["validation_f1"] == pytest.approx(2 / 3, abs=0.02)

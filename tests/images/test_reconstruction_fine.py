@@ -53,6 +53,8 @@ def test_the_map_makes_no_other_image(keys: dict[str, Any]) -> None:
     np.testing.assert_array_equal(plain.arrays["counts"].values, with_map.arrays["counts"].values)
     assert plain.row == with_map.row
     assert FINE not in plain.arrays
+    listed = [taken(block(fine=fine, labels=["columns"], **keys), structure(square(3.0)))[0] for fine in (None, 3)]
+    np.testing.assert_array_equal(*(item.arrays["columns"].values for item in listed))
     (same,) = taken(block(fine=1, **keys), structure(square(3.0)))
     middle, coarse = with_map.arrays[FINE].values[1::3, 1::3], same.arrays[FINE].values
     np.testing.assert_allclose(middle, coarse, atol=2e-3 * coarse.max())

@@ -74,6 +74,7 @@ SCANS = {
     "flyback": {"flyback": 4.0, "flyback_length": 8.0},
     "hum": {"hum": 1.0, "hum_period": 25},
     "jitter": {"jitter": 0.7, "jitter_correlation": 0.8},
+    "far": {"flyback": 38, "flyback_length": 1e6},
 }
 
 
@@ -85,7 +86,8 @@ def test_columns_are_where_a_distorted_image_shows_them(name, lens):
     wanted = block(
         pixel_size=pixel, size=size, dose=1e10, cross_section=1e-7, scan=SCANS[name], labels=["columns"], **keys
     )
-    (item,) = taken(wanted, structure(square(4.0), periodic=False), 2)
+    held = structure(square(4.0), periodic=name == "far")
+    (item,) = taken(wanted, held, 2)
     image, found = counts(item), item.arrays["columns"].values
     inner = found[((found[:, :2] > 8) & (found[:, :2] < size - 9)).all(axis=1)]
     assert len(inner) >= 4
@@ -98,7 +100,7 @@ def test_columns_are_where_a_distorted_image_shows_them(name, lens):
         off.append([middle[1] + column - 6 - x, middle[0] + row - 6 - y])
     # Rows of jitter are not seen alike by a centre of mass and by the label.
     assert np.sqrt(np.mean(np.square(off))) < (0.25 if name == "jitter" else 0.08)
-    plain = taken(wanted.model_copy(update={"scan": type(wanted.scan)()}), structure(square(4.0), periodic=False), 2)[0]
+    plain = taken(wanted.model_copy(update={"scan": type(wanted.scan)()}), held, 2)[0]
     assert np.abs(image - counts(plain)).max() > 0.1 * image.max()
 
 
@@ -184,6 +186,18 @@ def test_contamination_has_no_columns():
     held.object_id[1] = 0
     (item,) = taken(block(dose=1e6, labels=["columns"]), held)
     assert len(item.arrays["columns"].values) == 1
+
+
+@pytest.mark.parametrize("flyback", [-25, 25])
+def test_columns_of_a_periodic_field_that_a_scan_reaches_are_found_on_every_side(flyback):
+    """The scan is 6 Å off to one side everywhere, so that all is seen that is beside the image there."""
+    scan = {"flyback": flyback, "flyback_length": 1e6}
+    items = taken(block(size=64, dose=1e6, scan=scan, labels=["columns"]), structure(square(4.0)), *range(8))
+    for item in items:
+        found = item.arrays["columns"].values
+        assert len(found) == 16
+        assert found[:, 3] == pytest.approx(1)  # none is split
+        assert np.ptp(found[:, 5]) < 0.3 * found[:, 5].max()
 
 
 def test_columns_of_a_periodic_field_are_found_across_its_edge():

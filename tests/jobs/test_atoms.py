@@ -11,10 +11,11 @@ from PIL import Image
 from scipy.spatial import cKDTree
 from typer.testing import CliRunner
 
-from exitwave.benchmark.columns import find_columns
+from exitwave.benchmark.columns import find_columns, fitted
 from exitwave.cli import app
 from exitwave.errors import MicrographError
 from exitwave.imaging.convolution import render
+from exitwave.jobs.apply import find_images
 
 PIXEL, SIZE = 0.2, 200
 SILICON = Path(__file__).parents[2] / "resources/lattices/si110.png"
@@ -95,6 +96,40 @@ def test_tables_and_pictures_of_several_images(tmp_path, monkeypatch):
     # Again: the same rows, and no more of them.
     assert run("one", "--pixel-size", PIXEL).exit_code == 0
     assert pd.read_csv("atoms/images.csv")["results"].tolist() == ["scan_2", "scan"]
+
+
+def test_names_that_look_like_numbers_are_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image, _, _ = layer()
+    for name in ("one/001", "two/001", "one/1e5", "one/nan"):
+        Path(name).parent.mkdir(exist_ok=True)
+        np.save(f"{name}.npy", image)
+    for _ in range(2):  # again: the same names
+        for name in ("one/001", "two/001", "one/1e5", "one/nan"):
+            assert run(f"{name}.npy", "--pixel-size", PIXEL).exit_code == 0
+        table = pd.read_csv("atoms/images.csv", dtype=str, keep_default_na=False)
+        assert table["results"].tolist() == ["001", "001_2", "1e5", "nan"]
+        assert len(list(Path("atoms").glob("*_columns.csv"))) == 4
+
+
+def test_results_are_no_images_of_the_next_call(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("scan.npy", layer()[0])
+    for _ in range(2):
+        assert run(".", "--pixel-size", PIXEL).exit_code == 0
+        assert pd.read_csv("atoms/images.csv")["path"].tolist() == ["scan.npy"]
+    # Nor if they lie beside it.
+    Path("atoms/scan_columns.png").rename("scan_columns.png")
+    assert [path.name for path in find_images([Path()])] == ["scan.npy"]
+
+
+def test_a_fit_that_ran_away_says_nothing_but_the_place():
+    places = np.random.default_rng(1).uniform(8, 120, (60, 2))
+    found = fitted(np.random.default_rng(0).poisson(3, (128, 128)).astype(np.float32), places, 0.5, PIXEL)
+    away = np.isnan(found.errors)
+    assert away.any()
+    for values in (found.heights, found.backgrounds, found.sigmas):
+        assert (np.isnan(values) == away).all()
 
 
 def test_one_bad_image_costs_none_of_the_others(tmp_path, monkeypatch):

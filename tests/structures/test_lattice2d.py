@@ -232,3 +232,7 @@ def test_a_layer_is_seen_along_its_normal_however_it_lies():
     assert np.abs(np.diff(heights)) == pytest.approx(np.abs(np.diff(layer.heights)), abs=1e-9)
     found = bravais_class(lattice_of_columns(columns_of(seen, places, layer.numbers)))
     assert found.name == bravais_class(lattice_of(layer)).name
+
+
+def test_a_tolerance_that_forgives_all_leaves_no_strain_to_another_class():
+    assert bravais_class(np.array([[4.0, 0.0], [1.2, 4.1]]), 0.5).margin == np.inf

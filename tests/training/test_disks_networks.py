@@ -27,6 +27,7 @@ from exitwave.training.disk_losses import (
     DiskSums,
     disk_loss,
     gathered,
+    local_maxima,
     places_loss,
     structural_similarity,
 )
@@ -307,7 +308,8 @@ def test_validation_counts_found_false_and_missed_disks() -> None:
     weak = 0.5 * STRONG**0.5
     truth = spots((8, 8, 1.0), (20, 8, 0.6), (8, 24, weak))
     found = spots((9, 8, 0.9), (8, 24, 0.4), (26, 26, 0.3))
-    sums = DiskSums.of(found, truth, found[:, 0], "l1", 0.9 * STRONG**0.5, truth[:, 0] > LEAST_WEIGHT**0.5)
+    strong = local_maxima(truth[:, 0]) & (truth[:, 0] > 0.9 * STRONG**0.5)
+    sums = DiskSums.of(found, truth, found[:, 0], "l1", strong, truth[:, 0] > LEAST_WEIGHT**0.5)
     counts = dict(zip(THRESHOLDS, sums.found.tolist(), strict=True))
     assert counts[0.2] == [1, 1, 1]  # the weak one that was found is neither right nor wrong
     assert counts[0.35] == [1, 0, 1]

@@ -236,7 +236,7 @@ class _Fit:
         return now, errors
 
     def found(self, scale: float) -> FoundColumns:
-        """The columns; those whose fit ran away keep the place of their peak."""
+        """The columns; those whose fit ran away keep the place of their peak, and have nothing else."""
         assert self.parameters is not None
         assert self.errors is not None
         now = self.parameters
@@ -244,6 +244,7 @@ class _Fit:
         good = (now[:, 0] > 0) & (moved < 0.999 * self.farthest) & np.isfinite(now).all(axis=1)
         places = np.where(good[:, None], now[:, 2:4], self.starts)
         errors = np.where(good, self.errors, np.nan)
+        now = np.where(good[:, None], now, np.nan)
         order = np.argsort(-np.where(good, now[:, 0], -np.inf), kind="stable")
         places, now, errors = places[order], now[order], errors[order]
         return FoundColumns(places, now[:, 0], now[:, 1], now[:, 4], errors, scale)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from exitwave.benchmark.cases import Case, check_pixel_sizes
 from exitwave.benchmark.disk_finders import frame_of
 from exitwave.benchmark.held_out import COLUMNS, check_one_aim, training_cases
-from exitwave.benchmark.probes import probe_of
+from exitwave.benchmark.probes import Probe, probe_of
 from exitwave.benchmark.scan_checks import aim, check_finders, check_tuned_on, scorable
 from exitwave.benchmark.scan_columns import PART, PARTS, REFERENCE, SCORED, STRAINS
 from exitwave.benchmark.scan_parts import Box
@@ -176,7 +176,7 @@ def _opened(block: DatacubeBenchmark) -> Scan:
     return calibrated(open_scan(block.path, block.energy, shape), block.reciprocal_sampling, None)
 
 
-def _probe(scan: Scan, block: DatacubeBenchmark) -> NDArray[np.float32]:
+def _probe(scan: Scan, block: DatacubeBenchmark) -> Probe:
     vacuum = None if block.vacuum is None else _box(block.vacuum)
     return probe_of(scan, block.probe, vacuum, block.semiangle, block.energy)
 

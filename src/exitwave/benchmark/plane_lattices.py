@@ -45,15 +45,11 @@ class PlaneLattice:
     ----------
     vectors : float64 [2, 2]
         Rows: its two shortest vectors, x and y [Å].
-    height : float
-        Of the autocorrelation at lattice points, over that of the image with itself without noise: 1 for a perfect
-        lattice, less where it is not.
     error : float
         Root mean square distance [Å] of the peaks from the lattice.
     """
 
     vectors: FloatArray
-    height: float
     error: float
 
     def bravais(self, tolerance: float) -> PlaneClass:
@@ -141,7 +137,7 @@ def _fitted(vectors: FloatArray, shifts: FloatArray, heights: FloatArray, highes
         if radius >= reach:
             break
         radius *= 1.5
-    return PlaneLattice(reduced(vectors), min(highest, 1.0), error)
+    return PlaneLattice(reduced(vectors), error)
 
 
 @dataclass(frozen=True)

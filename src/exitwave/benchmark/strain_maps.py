@@ -319,7 +319,7 @@ def _mean_of_rows(counted: Mapping[str, FloatArray], table: pd.DataFrame) -> dic
     there = pd.Series(counted["fit_places"] > 0) & several
     columns = table["scan_column"].to_numpy() if several else np.arange(len(table))
     first = there & ~pd.Series(columns).where(there).duplicated()
-    found = {f"{ROWS}_places": first.to_numpy(np.float64)}
+    found: dict[str, FloatArray] = {f"{ROWS}_places": np.asarray(first, np.float64)}
     for name in COMPONENTS:
         errors = pd.Series(counted[f"fit_{name}"] - counted[f"true_{name}"]).where(there)
         means = errors.groupby(columns).transform("mean").where(first, 0.0)

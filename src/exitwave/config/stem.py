@@ -132,7 +132,7 @@ class StemConvolution(ScannedImages):
     simulation.
     """
 
-    VERSION = 2
+    VERSION = 3
     MADE_FROM = {"structures": "structures"}
     TAKES = {"structures": (Fields,)}
     COLUMNS = {
@@ -194,7 +194,7 @@ class Stem(ScannedImages):
     background)``; counts are Poisson numbers.
     """
 
-    VERSION = 2
+    VERSION = 3
     MADE_FROM = {"exit_waves": "exit_waves"}
     TAKES = {"exit_waves": (ProbeScan,)}
     COLUMNS = {

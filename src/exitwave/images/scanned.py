@@ -163,11 +163,13 @@ def _columns(
     """Columns in the image and near it: all fields but the last, and the whole weight in place of its share."""
     layer = structure.object_id > 0
     places = structure.positions[layer, :2] - np.array(corner)
-    if structure.periodic:
-        places = places % structure.cell[:2]
-    places, weights, numbers = places / block.pixel_size - 0.5, weights[layer], structure.numbers[layer]
     # Columns beside the image may appear in it, and share atoms with those at its edge.
-    beyond = (block.scan.reach(block.pixel_size, block.size) + MARGIN) / block.pixel_size
+    beyond = block.scan.reach(block.pixel_size, block.size) + MARGIN
+    if structure.periodic:  # with the seam as far from the image as can be
+        beside = np.minimum(beyond, (structure.cell[:2] - block.pixel_size * block.size) / 2)
+        places = (places + beside) % structure.cell[:2] - beside
+    places, weights, numbers = places / block.pixel_size - 0.5, weights[layer], structure.numbers[layer]
+    beyond /= block.pixel_size
     near = ((places > -beyond) & (places < block.size + beyond)).all(axis=1)
     places, weights, numbers = places[near], weights[near], numbers[near]
     distance = max(0.6, 0.8 * width) if block.column_distance is None else block.column_distance

@@ -183,8 +183,8 @@ def _expose(
     }
     arrays = {"counts": Array(counts, lateral(block.pixel_size), "counts/px")}
     if block.fine is not None and (wanted is None or FINE in wanted):
-        expected = beam * np.maximum(shown(view.finer(block.fine), finer(factor, block.fine)), 0)
-        arrays[FINE] = Array(expected.astype(np.float32), lateral(block.pixel_size / block.fine), "counts/px")
+        finely = beam * np.maximum(shown(view.finer(block.fine), finer(factor, block.fine)), 0)
+        arrays[FINE] = Array(finely.astype(np.float32), lateral(block.pixel_size / block.fine), "counts/px")
     if "columns" in block.labels:
         electrons = main["dose"] * block.cross_section
         arrays["columns"] = columns_seen(
@@ -208,7 +208,7 @@ def _density(
     flat = structure.positions[:, :2]
     period = (float(structure.cell[0]), float(structure.cell[1])) if structure.periodic else (math.inf, math.inf)
     if lens is not None:
-        fine, step, first = render_by_lens(flat, weights, lens, displacement, pixel, size, corner, period)
+        fine, step, first = render_by_lens(flat, weights, lens, displacement, pixel, size, corner, period, view.reach)
         if shifts is None:
             return fine[first : first + step * size : step, first : first + step * size : step]
         return taken(fine, step, first, shifts)

@@ -95,6 +95,7 @@ def render_by_lens(
     size: int,
     corner: tuple[float, float],
     period: tuple[float, float] = (math.inf, math.inf),
+    reach: float = 0.0,
 ) -> tuple[FloatArray, int, int]:
     """Sum of the images of atoms by a lens, on a grid finer than the image.
 
@@ -109,6 +110,8 @@ def render_by_lens(
         Standard deviation [Å] of what blurs it beside the source, such as the motion of the atoms.
     pixel, size, corner, period
         As for :func:`exitwave.imaging.convolution.render`.
+    reach : float
+        How far beyond the image the scan samples [Å].
 
     Returns
     -------
@@ -120,7 +123,7 @@ def render_by_lens(
         Place of the first pixel of the image on the grid, along both axes.
     """
     step = lens.step(pixel)
-    fine, pad = pixel / step, step * math.ceil(MARGIN / pixel)
+    fine, pad = pixel / step, step * math.ceil((MARGIN + reach) / pixel)
     grid = next_fast_len(step * size + 2 * pad)
     # The centres of its pixels pad, pad + step, ... are those of the pixels of the image.
     shift = pad * fine - (pixel - fine) / 2

@@ -25,7 +25,7 @@ from exitwave.data.strips import strips
 from exitwave.errors import ConfigError, MicrographError, TrainingError
 from exitwave.hardware import resolve_device
 from exitwave.jobs.results_folder import ResultsFolder, Segmented
-from exitwave.jobs.results_table import IMAGES, KEY, RESULTS
+from exitwave.jobs.results_table import COLUMNS_PICTURE, IMAGES, KEY, RESULTS
 from exitwave.training.bundle import find_convention, is_bundle, load_networks, weights_told
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _images_of(folder: Path, names: Sequence[str]) -> list[Path]:
         for path in files
         if not path.name.startswith(".")
         and os.path.isfile(path)
-        and not path.name.endswith(RESULTS)
+        and not path.name.endswith((*RESULTS, COLUMNS_PICTURE))
         # The header of a series reads the very images beside it.
         and not (path.suffix.lower() == ".emi" and path.stem in series)
     ]

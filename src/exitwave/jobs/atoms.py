@@ -22,6 +22,7 @@ from exitwave.config.atoms import Atoms
 from exitwave.data.whole import replace_file
 from exitwave.errors import ExitwaveError, LatticeError, MicrographError, TrainingError
 from exitwave.jobs.apply import Outcome
+from exitwave.jobs.results_table import COLUMNS_PICTURE, IMAGES, KEY
 from exitwave.structures.lattice2d import measured
 from exitwave.training.bundle import load_networks
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from exitwave.training.networks import LoadedNetwork
 
 log = logging.getLogger(__name__)
-IMAGES = "images.csv"
-"""Table of all images of a folder of results."""
 USUAL = 0.5
 """Standard deviation of columns that networks find, about [Å]: where fits begin."""
 COARSEST = 0.6
@@ -177,12 +176,12 @@ def _write(seen: Seen, output: Path, how: Looking) -> str:
 
     micrograph = seen.micrograph
     known = _known(output)
-    key = {"image": micrograph.group, "page": micrograph.page}
+    key = dict(zip(KEY, (micrograph.group, micrograph.page), strict=True))
     name = _free_name(known, key, micrograph.name)
     table, row = column_table(seen), {**key, "results": name, **facts(seen, how.tolerance)}
     replace_file(output / f"{name}_columns.csv", lambda path: table.to_csv(path, index=False, float_format="%.6g"))
-    draw_columns(seen.micrograph, seen.columns, seen.lattice, told(row), output / f"{name}_columns.png")
-    others = known[(known["image"] != key["image"]) | (known["page"] != key["page"])] if len(known) else known
+    draw_columns(seen.micrograph, seen.columns, seen.lattice, told(row), output / f"{name}{COLUMNS_PICTURE}")
+    others = known[~_is_of(known, key)]
     rows = pd.concat([others, pd.DataFrame([row])], ignore_index=True) if len(others) else pd.DataFrame([row])
     replace_file(output / IMAGES, lambda path: rows.to_csv(path, index=False, float_format="%.6g"))
     for warning in seen.warnings:
@@ -191,22 +190,26 @@ def _write(seen: Seen, output: Path, how: Looking) -> str:
 
 
 def _known(output: Path) -> pd.DataFrame:
-    """Rows of images that are in the folder already."""
+    """Rows of images that are in the folder already, as text: a name such as 001 is no number."""
     path = output / IMAGES
     if not path.is_file():
-        return pd.DataFrame(columns=["image", "page", "results"])
+        return pd.DataFrame(columns=[*KEY, "results"])
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise MicrographError(f"{path} cannot be read ({error}); allowed: another --output") from error
-    if not {"image", "page", "results", "columns"} <= set(table):
+    if not {*KEY, "results", "columns"} <= set(table):
         raise MicrographError(f"{path} is no table of exitwave atoms; allowed: another --output")
     return table
 
 
+def _is_of(known: pd.DataFrame, key: dict[str, Any]) -> pd.Series[bool]:
+    return (known[KEY] == [str(key[name]) for name in KEY]).all(axis=1)
+
+
 def _free_name(known: pd.DataFrame, key: dict[str, Any], stem: str) -> str:
     """Name of the results of an image: that which it has, or one that no other has."""
-    own = known[(known["image"] == key["image"]) & (known["page"] == key["page"])]
+    own = known[_is_of(known, key)]
     if len(own):
         return str(own["results"].iloc[0])
     stem = stem if key["page"] == 1 else f"{stem}_{key['page']}"
@@ -247,7 +250,7 @@ def facts(seen: Seen, tolerance: float) -> dict[str, Any]:
         "pixel_size_from": seen.micrograph.pixel_from,
         "columns": len(found.places),
         "nearest": pixel * float(np.median(nearest)),
-        "sigma": pixel * float(np.median(found.sigmas)),
+        "sigma": pixel * float(np.nanmedian(found.sigmas)) if np.isfinite(found.sigmas).any() else np.nan,
         "error": pixel * float(np.nanmedian(found.errors)) if np.isfinite(found.errors).any() else np.nan,
     }
     lattice = seen.lattice

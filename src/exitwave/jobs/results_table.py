@@ -23,6 +23,8 @@ FILES = {
 }
 """What the names of the files written for an image end in."""
 RESULTS = tuple(FILES.values())
+COLUMNS_PICTURE = "_columns.png"
+"""What the picture ends in that `exitwave atoms` draws of an image."""
 IMAGES, PARTICLES = "images.csv", "particles.csv"
 """Tables of a folder of results."""
 HISTOGRAMS, ALL_IMAGES, ALL_SIZES, SUMMARY = "histograms.csv", "all_images.csv", "all_sizes.png", "summary.html"

@@ -15,6 +15,7 @@ which is the largest principal strain between the two. In a basis of shortest ve
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -49,7 +50,8 @@ class PlaneClass:
     strains : mapping of float
         Largest principal strain that would make the lattice of each class with symmetry.
     margin : float
-        The smallest of those strains that the tolerance does not forgive: how much strain makes it another class.
+        The smallest of those strains that the tolerance does not forgive: how much strain makes it another class;
+        infinite if it forgives all.
     """
 
     name: Bravais
@@ -73,7 +75,9 @@ def bravais_class(vectors: FloatArray, tolerance: float = TOLERANCE) -> PlaneCla
         ratios = np.linalg.eigvals(np.linalg.solve(means, np.broadcast_to(metric, means.shape))).real
         strains[name] = float(np.abs(np.log(ratios)).max(axis=1).min() / 2)
     own: Bravais = next((name for name in CLASSES[:-1] if strains[name] < tolerance), "oblique")
-    return PlaneClass(own, strains, min(strain for strain in strains.values() if strain >= tolerance))
+    return PlaneClass(
+        own, strains, min((strain for strain in strains.values() if strain >= tolerance), default=math.inf)
+    )
 
 
 def published_class(cell: FloatArray) -> Bravais:

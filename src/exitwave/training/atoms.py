@@ -28,9 +28,8 @@ FloatArray = NDArray[np.float64]
 COLUMNS = "columns"
 """Stored list of the columns of an image."""
 _LOSS = "weighted_mse"
-_ASKED, _FAINTEST = 0.9, 0.02
-"""Heights of true spots from which on validation asks for them, and from which on they may be found: a spot between
-pixels is up to a tenth lower."""
+_CERTAIN, _FAINT = 1.0, 0.5
+"""Marks at the pixels of columns that can be seen for certain, and of others."""
 _VISIBILITY = COLUMN_FIELDS.index("visibility")
 
 
@@ -44,8 +43,7 @@ def heights(columns: NDArray[np.floating]) -> FloatArray:
     """Heights [n] of the spots of a stored list: how well each column can be seen, 1 from where it is for certain.
 
     Of a faint column an image says little. A network that is asked for all of them alike guesses where other compounds
-    have some, and one that is asked for none of them is silent about what a lattice would show. Asked for how well each
-    can be seen, it tells both, by one map at two heights.
+    have some, and one that is asked for none of them is silent about what a lattice would show.
     """
     return np.clip(columns[:, _VISIBILITY].astype(np.float64) / VISIBLE, 0, 1)
 
@@ -68,14 +66,23 @@ class AtomsTask(PixelTask):
         return self.arrays
 
     def targets(self, arrays: Mapping[str, NDArray[Any]], rows: pd.DataFrame) -> NDArray[np.float16]:
-        """Maps [n, H, H] with a Gaussian at each column, as high as it can be seen."""
+        """Maps [n, 2, H, H]: a Gaussian at each column, as high as it can be seen, and a mark at its pixel.
+
+        Networks learn the first. The second says validation which are certain: a Gaussian between pixels is lower.
+        """
         size, sigma = arrays[INPUT].shape[-1], self.model.target.sigma
         pixels = rows["pixel_size"].to_numpy(np.float64)
-        drawn = [
-            spot_map(each[:, :2], size, sigma / pixel, heights(each))
-            for each, pixel in zip(arrays[COLUMNS], pixels, strict=True)
-        ]
-        return np.stack(drawn).astype(np.float16)
+        targets = np.zeros((len(pixels), 2, size, size), np.float16)
+        for (spots, marks), listed, pixel in zip(targets, arrays[COLUMNS], pixels, strict=True):
+            spots[...] = spot_map(listed[:, :2], size, sigma / pixel, heights(listed))
+            for places, mark in zip(reversed(seen_and_faint(listed)), (_FAINT, _CERTAIN), strict=True):
+                x, y = np.clip(np.rint(places).astype(int), 0, size - 1).T
+                marks[y, x] = mark
+        return targets
+
+    def truth(self, targets: Any) -> Any:
+        """Maps [n, H, W] of columns."""
+        return targets[:, 0]
 
     def statistics(self, targets: NDArray[Any], rows: pd.DataFrame) -> dict[str, Any]:
         """Mean of the maps, which says how densely columns lie.
@@ -87,21 +94,20 @@ class AtomsTask(PixelTask):
         """
         if not targets.any():
             raise TrainingError("columns: found no column in any image; allowed: images that show some")
-        return {"mean": float(targets.mean(dtype=np.float64))}
+        return {"mean": float(targets[:, 0].mean(dtype=np.float64))}
 
     def objective(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Squared error, six times as much where a column is."""
+        """Squared error, up to six times as much where a column is, by how well it can be seen."""
         from exitwave.training.disk_losses import disk_loss
 
-        return disk_loss(outputs.float(), targets.float()[:, None], _LOSS).mean()
+        return disk_loss(outputs.float(), targets.float()[:, :1], _LOSS).mean()
 
     def sums(self, outputs: torch.Tensor, targets: torch.Tensor) -> DiskSums:
         """Loss, and columns found and missed at several thresholds."""
-        from exitwave.training.disk_losses import DiskSums, local_maxima
+        from exitwave.training.disk_losses import DiskSums
 
-        true = targets.float()
-        faint = local_maxima(true) & (true > _FAINTEST)
-        return DiskSums.of(outputs.float(), true[:, None], self.predict(outputs), _LOSS, _ASKED, faint)
+        certain, faint = (targets[:, 1] == mark for mark in (_CERTAIN, _FAINT))
+        return DiskSums.of(outputs.float(), targets.float()[:, :1], self.predict(outputs), _LOSS, certain, faint)
 
     def scores(self, sums: DiskSums) -> dict[str, float]:
         """Loss, F1 at the threshold that is best for it, and that threshold."""

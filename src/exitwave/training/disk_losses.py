@@ -141,17 +141,15 @@ class DiskSums:
         targets: torch.Tensor,
         image: torch.Tensor,
         loss: str,
-        strong: float,
+        asked: torch.Tensor,
         allowed: torch.Tensor,
     ) -> DiskSums:
         """Sums of outputs and targets, see :func:`disk_loss`, and of the images [n, H, W] that disks are found in.
 
-        Peaks are whole pixels here. The direct beam is found always and counts as any other. Disks are asked for where
-        the target is above ``strong``; near pixels ``allowed`` [n, H, W] they may be found or not.
+        Peaks are whole pixels here. The direct beam is found always and counts as any other. Disks are asked for at
+        pixels ``asked`` [n, H, W]; near pixels ``allowed`` they may be found or not.
         """
-        true = targets[:, 0]
         peaks = local_maxima(image)
-        asked = local_maxima(true) & (true > strong)
         near_asked = _spread(asked)
         near_any = near_asked | _spread(allowed)
         found = []

@@ -111,12 +111,12 @@ class DisksTask:
 
     def sums(self, outputs: torch.Tensor, targets: torch.Tensor) -> DiskSums:
         """Loss, and disks found and missed at several thresholds."""
-        from exitwave.training.disk_losses import DiskSums
+        from exitwave.training.disk_losses import DiskSums, local_maxima
 
         true, gamma = targets.float(), self.model.target.gamma
+        strong = local_maxima(true[:, 0]) & (true[:, 0] > 0.9 * STRONG**gamma)
         weak = true[:, 0] > LEAST_WEIGHT**gamma
-        found_in = self.predict(outputs)
-        return DiskSums.of(outputs.float(), true, found_in, self.model.loss, 0.9 * STRONG**gamma, weak)
+        return DiskSums.of(outputs.float(), true, self.predict(outputs), self.model.loss, strong, weak)
 
     def scores(self, sums: DiskSums) -> dict[str, float]:
         """Loss, F1 at the threshold that is best for it, and that threshold."""
