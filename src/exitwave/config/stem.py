@@ -104,7 +104,8 @@ class ScannedImages(RealSpaceImages):
     labels: list[Literal["columns"]] = Field(
         [],
         description="columns: list of the columns of the layer, without contamination: place [px], share of the "
-        "brightest, atoms, largest atomic number; atoms closer than `column_distance` are one",
+        "brightest, atoms, largest atomic number, signal-to-noise ratio by counting alone, whatever the camera adds; "
+        "atoms closer than `column_distance` are one, and so are chains of them",
     )
     column_distance: Positive | None = Field(
         None, description="[Å]; if left out 0.8 times the width of the probe at half maximum, and 0.6 Å at least"
