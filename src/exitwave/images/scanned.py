@@ -169,8 +169,7 @@ def _columns(
         beside = np.minimum(beyond, (structure.cell[:2] - block.pixel_size * block.size) / 2)
         places = (places + beside) % structure.cell[:2] - beside
     places, weights, numbers = places / block.pixel_size - 0.5, weights[layer], structure.numbers[layer]
-    beyond /= block.pixel_size
-    near = ((places > -beyond) & (places < block.size + beyond)).all(axis=1)
+    near = (np.abs(places - block.size / 2 + 0.5) < block.size / 2 + beyond / block.pixel_size).all(axis=1)
     places, weights, numbers = places[near], weights[near], numbers[near]
     distance = max(0.6, 0.8 * width) if block.column_distance is None else block.column_distance
     if not len(places):
