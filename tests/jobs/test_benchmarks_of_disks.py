@@ -256,7 +256,7 @@ def test_networks_show_the_strain_of_a_real_scan_in_maps(run):
         ({"known": [{"columns": [3, 3], "rows": [0, 2]}]}, "known: found 3:3,0:2; allowed: x from 0 to 8"),
         ({"by": ["layer"]}, "by: found 'layer'; allowed: part, scan_row, scan_column"),
         ({"reciprocal_sampling": None, "any_pixel_size": True}, "path: scan.npy has no calibration of its patterns"),
-        ({"probe": None, "semiangle": 2}, "semiangle"),
+        ({"probe": None, "semiangle": 2}, "scan.npy does not say what semiangle needs besides; give energy"),
         ({"known": [{"columns": [4, 8], "rows": [0, 4], "xx": 1.2}]}, "known[0].xx: found 1.2; allowed: 0.09 or less"),
     ],
 )

@@ -68,6 +68,11 @@ def test_layers_that_a_network_has_seen_are_refused_however_they_are_tilted(tmp_
         linked(tmp_path, datasets__layers__images={"cbed": 1, learned: 1})
 
 
+def test_layers_that_a_network_has_seen_in_another_thickness_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="has learned from 'tilted', which has the same layers"):
+        linked(tmp_path, structures__tilted__thickness=80, datasets__layers__images={"cbed": 1, "tilted": 1})
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

@@ -27,7 +27,7 @@ from exitwave.benchmark.metrics import Metric, Score, ratio
 from exitwave.benchmark.rims import rims_of, sharpened
 from exitwave.benchmark.scan_columns import REFERENCE, SCORED, STRAINS
 from exitwave.benchmark.strain import Strain, mean_lattice, strain_of
-from exitwave.config.benchmarks import Benchmark
+from exitwave.config.benchmarks import LARGEST_KNOWN, Benchmark
 from exitwave.data.patterns import without_hot_pixels
 from exitwave.errors import LatticeError
 from exitwave.items import Axis
@@ -47,8 +47,8 @@ ROWS = "rows"
 """What begins the names of scores of means over the rows of a scan."""
 TRIED = 8
 """Places of the reference, those with most disks first, in which a first lattice is looked for."""
-FARTHEST = 0.1
-"""Strain, and rotation [rad], against the reference beyond which a fit has failed."""
+FARTHEST = LARGEST_KNOWN + 0.01
+"""Strain, and rotation [rad], against the reference beyond which a fit has failed: what can be true, and an error."""
 _LEAST = 1e-6
 """Value of a map below which there is nothing."""
 _WIDTHS = (0.7, 6.0)
